@@ -1,0 +1,87 @@
+/**
+ * The ProcessHost contract: what a node agent asks of the machine it is on. Implementations: linux-host.ts (shim, spool, /proc,
+ * leases) and tests/support/sim-host.ts (a simulated process table). tests/contracts/process-host.contract.ts is the shared suite.
+ *
+ * 1. The spool is the truth: every fact is in it before it is told. `recover` rebuilds all of them after the agent died.
+ * 2. `prepare` is all or nothing over the forks given: leases ports, GPUs and cores, makes the spools. It refuses a tombstoned id (CANCELLED)
+ *    and answers again for an id that it has prepared already (same id, same leases).
+ * 3. `start` resolves templates, gives up the bound ports, and spawns the shim. The shim's exclusive `mkdir started` makes a second start
+ *    of the same id impossible, also across agents; then it reports the one that runs. An exec failure is an exit of 126 or 127.
+ * 4. `cancel` writes the tombstone, wins or loses the same `mkdir started`; resolves true when nothing runs and never will.
+ * 5. `signalTree` signals everything of the tree once; `killTree` sends SIGKILL to a fixpoint and resolves when nothing is left or nothing more can be done.
+ *    The shim is spared to the last. Neither waits for graces: timing is the agent's.
+ * 6. `exited` is told once when the root has ended, `empty` once when nothing of the tree is left (with a receipt); `exited` comes first.
+ * 7. Leases end when the tree is gone (or a prepare is dropped), never at the order to stop.
+ * 8. A listener is never called from inside one of the calls.
+ */
+import type { Bindings, ForkSpec } from '../protocol/resolved.ts'
+import type { Exit, LogOffsets, NodeCapacity, RankReport, Receipt } from '../protocol/shapes.ts'
+
+/** Leases and addresses of a prepared fork. */
+export interface Prepared {
+  ports: number[]
+  rendezvousPort: number | null
+  gpus: string[]
+  cores: number[]
+  host: string
+  preparedAt: number
+}
+
+export interface Started {
+  /** root process of the tree, the child of the shim; null when exec failed */
+  pid: number | null
+  startedAt: number
+}
+
+export type HostEvent =
+  | { what: 'exited'; forkId: string; exit: Omit<Exit, 'killedBy'>; exitedAt: number; stderrTail: string[]; errorFile: string | null }
+  /** nothing of the tree is left, or that can never be known (the shim was killed and no marker is found) */
+  | { what: 'empty'; forkId: string; receipt: Omit<Receipt, 'ms'> }
+  | { what: 'ranks'; forkId: string; ranks: RankReport[] }
+  | { what: 'probe'; forkId: string; ready: boolean; reason: string | null }
+
+/** One fork as the spool tells it, after the agent itself died. */
+export interface Recovered {
+  spec: ForkSpec
+  phase: 'prepared' | 'running' | 'exited' | 'gone' | 'cancelled'
+  prepared: Prepared | null
+  started: Started | null
+  exit: (Omit<Exit, 'killedBy'> & { exitedAt: number }) | null
+  stderrTail: string[]
+  errorFile: string | null
+  receipt: Receipt | null
+  ranks: RankReport[]
+  /** what the agent itself wrote down (who ordered the end, which events are acknowledged): an opaque small JSON */
+  notes: Record<string, unknown>
+  logsFinal: LogOffsets | null
+}
+
+export interface ProcessHost {
+  capacity(): Promise<NodeCapacity>
+  /** takes the spool's lock (ending a stale owner) and rebuilds what is there; forks that run are watched again */
+  recover(): Promise<Recovered[]>
+  /** @throws {Fault} PORT_ALLOC, GPU_ALLOC, SPOOL, WORKER_CONFIG, CANCELLED */
+  prepare(forks: readonly ForkSpec[]): Promise<Prepared[]>
+  /** lapse or refusal of a prepare: leases are free, the spool is removed unless the fork has started */
+  drop(forkId: string): Promise<void>
+  /** @throws {Fault} CANCELLED, WORKER_CREATE, WORKER_CONFIG */
+  start(forkId: string, bindings: Bindings): Promise<Started>
+  cancel(forkId: string): Promise<boolean>
+  signalTree(forkId: string, signal: string): void
+  /** one signal to the root process, or to one rank. @returns false when it is not there */
+  signalOne(forkId: string, signal: string, rank: number | null): boolean
+  killTree(forkId: string): Promise<void>
+  /** the role's pre-stop call; resolves when it ended or its own timeout passed, never rejects */
+  preStop(forkId: string): Promise<void>
+  /** small JSON kept beside the fork; survives the agent */
+  note(forkId: string, notes: Record<string, unknown>): Promise<void>
+  /** the end is in STATE: leave logs (by retention) and the tombstone, forget the rest */
+  release(forkId: string): Promise<void>
+  /** processes and resident bytes of the tree, for health */
+  measure(forkId: string): Promise<{ processes: number; rssBytes: number }>
+  /** directory whose `*` files are the fork's log sources: `stdout`, `stderr`, `r<rank>-stdout`… */
+  logDir(forkId: string): string
+  onEvent(listener: (event: HostEvent) => void): void
+  /** stop watching and give up the lock; workers run on */
+  close(): Promise<void>
+}

@@ -1,0 +1,81 @@
+/**
+ * Names and handles: what a run, role, node or user may be called, and how people write down a worker or a rank.
+ * Owns the one regular expression; leaves subjects to subjects.ts.
+ */
+
+/** Names of runs, roles, nodes and users; a leading `_` is ours. 1 to 40 characters. */
+export const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$/
+/** A launch's `name` is shorter, so that `NAME-` plus a 12-digit hash still has at most 40. */
+export const LAUNCH_NAME_MAX = 27
+export const RUN_HASH_CHARS = 12
+
+export const isName = (text: string): boolean => NAME.test(text)
+
+/** Turn any text (a Unix user, a program's file name) into a name: other characters become `-`. */
+export const toName = (text: string, max = 40): string => {
+  const name = text.replace(/[^A-Za-z0-9_-]/g, '-').replace(/^[^A-Za-z0-9]+/, '').slice(0, max)
+  return name === '' ? 'x' : name
+}
+
+/** `RUN.ROLE.INDEX.ATTEMPT`: one try to run one worker. */
+export const forkIdOf = (run: string, role: string, index: number, attempt: number): string => `${run}.${role}.${index}.${attempt}`
+
+export interface ForkParts {
+  run: string
+  role: string
+  index: number
+  attempt: number
+}
+
+/** @returns the parts, or null when the text is no fork id */
+export const parseForkId = (forkId: string): ForkParts | null => {
+  const [run, role, index, attempt, ...rest] = forkId.split('.')
+  if (rest.length > 0 || !run || !role || !isName(run) || !isName(role)) return null
+  if (!/^\d{1,9}$/.test(index ?? '') || !/^\d{1,9}$/.test(attempt ?? '')) return null
+  return { run, role, index: Number(index), attempt: Number(attempt) }
+}
+
+/** `RUN/ROLE/INDEX` */
+export const workerIdOf = (run: string, role: string, index: number): string => `${run}/${role}/${index}`
+
+/** What a person asks for: `RUN`, `RUN/role`, `RUN/role/3`, `RUN/role:11`. */
+export interface Handle {
+  run: string
+  role?: string
+  index?: number
+  rank?: number
+}
+
+/** @returns the parts, or null when the text is no handle. The run part may be a prefix or `last`: resolving is the asker's. */
+export const parseHandle = (text: string): Handle | null => {
+  const match = /^([A-Za-z0-9][A-Za-z0-9_-]{0,39})(?:\/([A-Za-z0-9][A-Za-z0-9_-]{0,39})(?:\/(\d{1,9})|:(\d{1,9}))?)?$/.exec(text)
+  if (!match) return null
+  return {
+    run: match[1]!,
+    ...(match[2] !== undefined && { role: match[2] }),
+    ...(match[3] !== undefined && { index: Number(match[3]) }),
+    ...(match[4] !== undefined && { rank: Number(match[4]) }),
+  }
+}
+
+/** The nearest of `candidates` by edit distance, for "did you mean"; null when none is near. */
+export const nearest = (word: string, candidates: Iterable<string>): string | null => {
+  let best: string | null = null
+  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1
+  for (const candidate of candidates) {
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase())
+    if (distance < bestDistance) [best, bestDistance] = [candidate, distance]
+  }
+  return best
+}
+
+const editDistance = (a: string, b: string): number => {
+  let previous = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i]
+    for (let j = 1; j <= b.length; j++)
+      row.push(Math.min(row[j - 1]! + 1, previous[j]! + 1, previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
+    previous = row
+  }
+  return previous[b.length]!
+}

@@ -1,0 +1,94 @@
+/**
+ * Entries of the STATE log, and the durable shape of a run. The coordinator's durable state is the fold of the entries
+ * after the last complete snapshot: each entry is a list of puts and drops, so folding is assignment and nothing else.
+ */
+import { z } from 'zod'
+import { Epoch, Exit, FirstFailure, ForkId, Incarnation, Index, Millis, Name, Receipt, RunState, Wall } from './shapes.ts'
+import { Launch } from './resolved.ts'
+
+/** One worker of a run, as decided: where it is to be, and how its latest attempt ended. Volatile facts (pid, ready) come from its agent. */
+export const WorkerRecord = z.object({
+  role: Name,
+  index: Index,
+  /** 0 before the first intent */
+  attempt: Index,
+  /** node and incarnation of the latest attempt's intent; null before */
+  node: Name.nullable(),
+  incarnation: Incarnation.nullable(),
+  /** planned: chosen, no order sent. placed: orders may have been sent. ended: nothing of it runs or will */
+  phase: z.enum(['waiting', 'placed', 'ended']),
+  /** why it is being ended (becomes exit.killedBy); null while it should live */
+  ending: z.string().nullable(),
+  exit: Exit.nullable(),
+  receipt: Receipt.nullable(),
+  stderrTail: z.array(z.string()),
+  startedAt: Wall.nullable(),
+  exitedAt: Wall.nullable(),
+})
+export type WorkerRecord = z.infer<typeof WorkerRecord>
+
+export const RunRecord = z.object({
+  run: Name,
+  name: z.string(),
+  user: Name,
+  key: z.string(),
+  acceptedAt: Wall,
+  endedAt: Wall.nullable(),
+  state: RunState,
+  reason: z.string().nullable(),
+  /** exit code of `run` and `wait`, once ended */
+  code: z.number().int().nullable(),
+  /** why the run is stopping: decides its terminal state */
+  stopping: z.object({ why: z.enum(['done', 'failed', 'cancelled', 'timed-out', 'could-not-start', 'lost', 'restart']), text: z.string(), code: z.number().int(), at: Wall, kill: z.boolean() }).nullable(),
+  firstFailure: FirstFailure.nullable(),
+  /** accumulated clocks, and when the present state began; wall times survive a failover */
+  clocks: z.object({ queuedMs: Millis, startMs: Millis, runMs: Millis, since: Wall }),
+  /** per role: how many restarts, when; backoffUntil while waiting for a retry */
+  restarts: z.record(z.string(), z.object({ at: z.array(Wall), backoffUntil: Wall.nullable() })),
+  /** when each role was first ready / done */
+  roleReadyAt: z.record(z.string(), Wall),
+  startSkewMs: z.record(z.string(), Millis),
+  workers: z.array(WorkerRecord),
+})
+export type RunRecord = z.infer<typeof RunRecord>
+
+export const KeyRecord = z.object({
+  key: z.string(),
+  /** SHA-256 of the canonical JSON of the document as sent */
+  hash: z.string(),
+  run: Name.nullable(),
+  fault: z.record(z.string(), z.unknown()).nullable(),
+  at: Wall,
+})
+export type KeyRecord = z.infer<typeof KeyRecord>
+
+export const StateOp = z.discriminatedUnion('op', [
+  z.object({ op: z.literal('run'), run: RunRecord }),
+  z.object({ op: z.literal('spec'), run: Name, spec: Launch }),
+  z.object({ op: z.literal('drop-run'), run: Name }),
+  z.object({ op: z.literal('key'), key: KeyRecord }),
+  z.object({ op: z.literal('drop-key'), key: z.string() }),
+  /** a fork id that must never run (again) on a node that could not be told yet */
+  z.object({ op: z.literal('fenced'), forkId: ForkId, node: Name }),
+  z.object({ op: z.literal('unfenced'), forkId: ForkId }),
+  z.object({ op: z.literal('drain'), node: Name, on: z.boolean() }),
+])
+export type StateOp = z.infer<typeof StateOp>
+
+export const StateEntry = z.object({
+  epoch: Epoch,
+  /** incarnation of the coordinator that wrote it, and its how-manieth entry: "is the tail mine?" */
+  writer: Incarnation,
+  number: z.number().int(),
+  at: Wall,
+  kind: z.enum(['takeover', 'renew', 'change', 'snapshot']),
+  /** for a snapshot that needs several entries: part k of n; folding restarts at part 1 when all n are there */
+  part: z.tuple([z.number().int(), z.number().int()]).nullable(),
+  ops: z.array(StateOp),
+})
+export type StateEntry = z.infer<typeof StateEntry>
+
+/** Soft bound of one entry, bytes: what is over it waits for the next append. */
+export const ENTRY_BYTES_MAX = 512 * 1024
+/** How long an answered key is kept. */
+export const KEY_KEPT_MS = 48 * 3600 * 1000

@@ -1,0 +1,229 @@
+/**
+ * The shapes that several messages share: an exit, a receipt, a report about a fork, a node.
+ * Owns the zod schemas and their types; the messages themselves stand in table.ts, the launch document in launch.ts.
+ * Units: every `…Ms` is milliseconds, `at` is Unix milliseconds, `…Bytes` bytes, ticks are milliseconds of a monotonic clock.
+ */
+import { z } from 'zod'
+import { NAME } from './names.ts'
+
+export const Name = z.string().regex(NAME)
+export const Index = z.number().int().min(0).max(999_999_999)
+export const Millis = z.number().min(0)
+export const Wall = z.number().int()
+export const ForkId = z.string().max(140)
+export const SignalName = z.string().regex(/^SIG[A-Z0-9+-]{1,12}$/)
+
+/** How a process ended. All null but `unknown` when nobody can know. `killedBy` names who ordered it: `user:NAME`, `peer-failure`, `deadline`, `done`, `fence`, `orphan`, `attempt`. */
+export const Exit = z.object({
+  code: z.number().int().nullable(),
+  signal: SignalName.nullable(),
+  oom: z.boolean().nullable(),
+  unknown: z.string().nullable(),
+  killedBy: z.string().nullable(),
+})
+export type Exit = z.infer<typeof Exit>
+
+/** The proof at the end of a kill. `gone`: the shim (or the cgroup) said that nothing of the tree is left. */
+export const Receipt = z.object({
+  outcome: z.enum(['gone', 'survivors', 'unverified']),
+  survivors: z.array(z.object({ pid: z.number().int(), command: z.string() })),
+  /** What could not be read, for `unverified`. */
+  reason: z.string().nullable(),
+  /** From the first signal (or the root's own exit) to the proof. */
+  ms: Millis,
+})
+export type Receipt = z.infer<typeof Receipt>
+
+export const RankReport = z.object({
+  rank: Index,
+  localRank: Index,
+  /** torchrun's own restart count; 0 with our defaults. */
+  restart: Index,
+  pid: z.number().int().nullable(),
+  state: z.enum(['running', 'exited']),
+  exit: Exit.nullable(),
+  startedAt: Wall.nullable(),
+  exitedAt: Wall.nullable(),
+})
+export type RankReport = z.infer<typeof RankReport>
+
+/** Where a fork is on its node. `cancelled`: the spool refuses the id for ever. */
+export const ForkPhase = z.enum(['prepared', 'starting', 'running', 'stopping', 'exited', 'gone', 'cancelled'])
+export type ForkPhase = z.infer<typeof ForkPhase>
+
+/** End offset of each log source, in bytes; `lost` are ranges [from, to) that were given up. */
+export const LogOffsets = z.record(z.string(), z.object({ bytes: z.number().int().min(0), lost: z.array(z.tuple([z.number().int(), z.number().int()])) }))
+export type LogOffsets = z.infer<typeof LogOffsets>
+
+/**
+ * Everything that an agent says of one fork. The body of every worker event and each line of an inventory:
+ * one shape, so that the coordinator has one way to learn a fact, however it hears it. Later facts only fill in or move forward.
+ */
+export const ForkReport = z.object({
+  forkId: ForkId,
+  run: Name,
+  role: Name,
+  index: Index,
+  attempt: Index,
+  phase: ForkPhase,
+  /** root process of the tree */
+  pid: z.number().int().nullable(),
+  /** bound for peers: host (of the chosen interface) and leased ports; addr is host:port 0, IPv6 in brackets */
+  host: z.string().nullable(),
+  addr: z.string().nullable(),
+  ports: z.array(z.number().int()),
+  /** port leased for a rendezvous on this node, torchrun's node rank 0 only */
+  rendezvousPort: z.number().int().nullable(),
+  gpus: z.array(z.string()),
+  cores: z.array(z.number().int()),
+  preparedAt: Wall.nullable(),
+  startedAt: Wall.nullable(),
+  exitedAt: Wall.nullable(),
+  /** true/false as the probe says; without a probe true while running */
+  ready: z.boolean(),
+  /** why the probe says no, for explain */
+  readyReason: z.string().nullable(),
+  exit: Exit.nullable(),
+  receipt: Receipt.nullable(),
+  /** last 50 lines of stderr, at most 16 KiB; empty until exited */
+  stderrTail: z.array(z.string()),
+  /** torch's error file, when there is one, at most 16 KiB */
+  errorFile: z.string().nullable(),
+  ranks: z.array(RankReport),
+  /** set when everything is shipped or declared lost */
+  logsFinal: LogOffsets.nullable(),
+  /** this fork's start failed: why (also in exit.unknown); code 126/127 when exec failed */
+  startFault: z.string().nullable(),
+})
+export type ForkReport = z.infer<typeof ForkReport>
+
+export const Gpu = z.object({ id: z.string(), name: z.string(), memoryBytes: z.number().nullable() })
+export type Gpu = z.infer<typeof Gpu>
+
+/** What a node has, told once per incarnation in its inventory. */
+export const NodeCapacity = z.object({
+  hostname: z.string(),
+  cpus: z.number().int(),
+  memoryBytes: z.number(),
+  gpus: z.array(Gpu),
+  /** address for peers by default, and all interfaces: name → addresses */
+  host: z.string(),
+  interfaces: z.record(z.string(), z.array(z.string())),
+  version: z.string(),
+})
+export type NodeCapacity = z.infer<typeof NodeCapacity>
+
+/** A ULID: one start of an agent or coordinator. */
+export const Incarnation = z.string().regex(/^[0-9A-HJKMNP-TV-Z]{26}$/)
+/** `(storeId, n)`: which state store, and the how-manieth leader of it. */
+export const Epoch = z.object({ storeId: z.string(), n: z.number().int().min(0) })
+export type Epoch = z.infer<typeof Epoch>
+
+export const RunState = z.enum(['pending', 'starting', 'running', 'stopping', 'succeeded', 'failed', 'cancelled', 'timed-out', 'preempted', 'lost'])
+export type RunState = z.infer<typeof RunState>
+export const TERMINAL_STATES: readonly RunState[] = ['succeeded', 'failed', 'cancelled', 'timed-out', 'preempted', 'lost']
+export const isTerminal = (state: RunState): boolean => TERMINAL_STATES.includes(state)
+
+export const WorkerState = z.enum(['pending', 'starting', 'running', 'stopping', 'exited', 'lost'])
+export type WorkerState = z.infer<typeof WorkerState>
+export const NodeState = z.enum(['ready', 'suspect', 'draining', 'lost'])
+export type NodeState = z.infer<typeof NodeState>
+
+/** Who failed first in a run, how, and its last lines. */
+export const FirstFailure = z.object({
+  worker: z.string(),
+  rank: Index.optional(),
+  node: z.string(),
+  exit: Exit,
+  stderrTail: z.array(z.string()),
+  at: Wall,
+  /** true when two failures are closer than clocks and order of receipt can decide */
+  uncertain: z.boolean(),
+})
+export type FirstFailure = z.infer<typeof FirstFailure>
+
+/** One worker in `status`: DESIGN.md section 14. */
+export const WorkerStatus = z.object({
+  worker: z.string(),
+  role: z.string(),
+  index: Index,
+  node: z.string().nullable(),
+  incarnation: z.string().nullable(),
+  forkId: z.string(),
+  pid: z.number().int().nullable(),
+  state: WorkerState,
+  ready: z.boolean(),
+  attempt: Index,
+  addr: z.string().nullable(),
+  ports: z.array(z.number().int()),
+  gpus: z.array(z.string()),
+  exit: Exit.nullable(),
+  receipt: Receipt.nullable(),
+  ranks: z.array(RankReport),
+  children: z.array(z.string()),
+  startedAt: Wall.nullable(),
+  exitedAt: Wall.nullable(),
+  /** why it is where it is, one line (probe says no, node lost, waiting) */
+  reason: z.string().nullable(),
+})
+export type WorkerStatus = z.infer<typeof WorkerStatus>
+
+export const Straggler = z.object({ worker: z.string(), rank: Index.optional(), kind: z.enum(['join', 'start', 'heartbeat', 'progress']), ms: Millis, text: z.string() })
+export type Straggler = z.infer<typeof Straggler>
+
+export const RunStatus = z.object({
+  run: Name,
+  name: z.string(),
+  user: z.string(),
+  state: RunState,
+  reason: z.string().nullable(),
+  attempt: Index,
+  /** exit code of `run` and `wait` once ended, else null */
+  code: z.number().int().nullable(),
+  acceptedAt: Wall,
+  endedAt: Wall.nullable(),
+  firstFailure: FirstFailure.nullable(),
+  clocks: z.object({ queuedMs: Millis, startMs: Millis, runMs: Millis }),
+  /** from the first sign of failure or the order to stop to the last receipt; null before */
+  stopMs: Millis.nullable(),
+  roles: z.array(z.object({ role: z.string(), kind: z.string(), state: z.string(), workers: z.number().int(), ready: z.number().int(), startSkewMs: Millis.nullable() })),
+  stragglers: z.array(Straggler),
+  workers: z.array(WorkerStatus),
+})
+export type RunStatus = z.infer<typeof RunStatus>
+
+export const RunSummary = z.object({
+  run: Name,
+  name: z.string(),
+  user: z.string(),
+  state: RunState,
+  reason: z.string().nullable(),
+  code: z.number().int().nullable(),
+  workers: z.number().int(),
+  ready: z.number().int(),
+  acceptedAt: Wall,
+  endedAt: Wall.nullable(),
+})
+export type RunSummary = z.infer<typeof RunSummary>
+
+export const NodeInfo = z.object({
+  node: Name,
+  incarnation: z.string(),
+  state: NodeState,
+  pid: z.number().int(),
+  hostname: z.string(),
+  cpus: z.number(),
+  gpus: z.number(),
+  memoryBytes: z.number(),
+  workers: z.number().int(),
+  lastSeenMs: Millis,
+  loopLagMs: Millis,
+  /** fork ids on the node that no run of this store knows: alarmed and listed, not reaped */
+  unowned: z.array(z.string()),
+  reason: z.string().nullable(),
+})
+export type NodeInfo = z.infer<typeof NodeInfo>
+
+/** What a stop, kill or signal is aimed at: a run, a role, a worker. */
+export const Target = z.object({ run: Name, role: Name.optional(), index: Index.optional() })
+export type Target = z.infer<typeof Target>
