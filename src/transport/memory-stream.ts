@@ -1,0 +1,107 @@
+/**
+ * One JetStream stream in memory: what is stored, compare-and-set on the last sequence, `Nats-Msg-Id`, limits, purges.
+ * Pure bookkeeping without a clock or links; those belong to memory-bus.ts.
+ */
+import { Fault } from '../protocol/faults.ts'
+import type { AppendOptions, Headers, StreamConfig } from './bus.ts'
+
+export interface StoredMessage {
+  seq: number
+  subject: string
+  body: Uint8Array
+  headers: Headers
+  storedAt: number
+}
+
+export interface MemoryStream {
+  readonly config: StreamConfig
+  readonly messages: readonly StoredMessage[]
+  readonly firstSeq: number
+  readonly lastSeq: number
+  captures(subject: string): boolean
+  /** @throws {Fault} EXISTS with data.reason `wrong-last-sequence` */
+  append(subject: string, body: Uint8Array, at: number, options: AppendOptions): { stored: StoredMessage | null; seq: number; duplicate: boolean }
+  /** up to `count` messages from `seq` on */
+  from(seq: number, subject: string | undefined, count: number): StoredMessage[]
+  last(subject: string): StoredMessage | null
+  purge(beforeSeq: number, subject: string | undefined): void
+  remove(seq: number): void
+}
+
+/** Whether a subject fits a pattern with `*` and `>`. */
+export const subjectFits = (pattern: string, subject: string): boolean => {
+  if (pattern === subject) return true
+  const wanted = pattern.split('.')
+  const tokens = subject.split('.')
+  for (let i = 0; i < wanted.length; i++) {
+    if (wanted[i] === '>') return tokens.length > i
+    if (i >= tokens.length || (wanted[i] !== '*' && wanted[i] !== tokens[i])) return false
+  }
+  return wanted.length === tokens.length
+}
+
+export const memoryStream = (config: StreamConfig): MemoryStream => {
+  let messages: StoredMessage[] = []
+  let lastSeq = 0
+  let bytes = 0
+  const seen = new Map<string, { seq: number; at: number }>()
+
+  /** discard old, as the limits say */
+  const trim = (at: number): void => {
+    let dead = 0
+    while (dead < messages.length && ((config.maxBytes > 0 && bytes > config.maxBytes) || (config.maxAgeMs > 0 && messages[dead]!.storedAt + config.maxAgeMs < at))) bytes -= messages[dead++]!.body.length
+    if (dead > 0) messages.splice(0, dead)
+  }
+
+  return {
+    config,
+    get messages() {
+      return messages
+    },
+    get firstSeq() {
+      return messages[0]?.seq ?? lastSeq + 1
+    },
+    get lastSeq() {
+      return lastSeq
+    },
+    captures: (subject) => config.subjects.some((pattern) => subjectFits(pattern, subject)),
+
+    append(subject, body, at, { headers = {}, expectedLastSeq, id }) {
+      const before = id === undefined ? undefined : seen.get(id)
+      if (before !== undefined && at - before.at < config.duplicateWindowMs) return { stored: null, seq: before.seq, duplicate: true }
+      if (expectedLastSeq !== undefined && expectedLastSeq !== lastSeq)
+        throw new Fault('EXISTS', `wrong last sequence: ${lastSeq}`, { data: { reason: 'wrong-last-sequence', lastSeq } })
+      const stored = { seq: ++lastSeq, subject, body: Uint8Array.from(body), headers, storedAt: at }
+      messages.push(stored)
+      bytes += body.length
+      if (id !== undefined && config.duplicateWindowMs > 0) seen.set(id, { seq: lastSeq, at })
+      trim(at)
+      return { stored, seq: lastSeq, duplicate: false }
+    },
+
+    from(seq, subject, count) {
+      const result: StoredMessage[] = []
+      for (let i = lowerBound(messages, seq); i < messages.length && result.length < count; i++)
+        if (subject === undefined || subjectFits(subject, messages[i]!.subject)) result.push(messages[i]!)
+      return result
+    },
+    last: (subject) => messages.findLast((message) => subjectFits(subject, message.subject)) ?? null,
+    purge(beforeSeq, subject) {
+      messages = messages.filter((message) => message.seq >= beforeSeq || (subject !== undefined && !subjectFits(subject, message.subject)))
+      bytes = messages.reduce((sum, message) => sum + message.body.length, 0)
+    },
+    remove(seq) {
+      messages = messages.filter((message) => message.seq !== seq)
+    },
+  }
+}
+
+const lowerBound = (messages: readonly StoredMessage[], seq: number): number => {
+  let [low, high] = [0, messages.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (messages[middle]!.seq < seq) low = middle + 1
+    else high = middle
+  }
+  return low
+}
