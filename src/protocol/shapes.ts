@@ -13,7 +13,7 @@ export const Wall = z.number().int()
 export const ForkId = z.string().max(140)
 export const SignalName = z.string().regex(/^SIG[A-Z0-9+-]{1,12}$/)
 
-/** How a process ended. All null but `unknown` when nobody can know. `killedBy` names who ordered it: `user:NAME`, `peer-failure`, `deadline`, `done`, `fence`, `orphan`, `attempt`. */
+/** How a process ended. All null but `unknown` when nobody can know. `killedBy` names who ordered it: `user:NAME`, `peer-failure`, `deadline`, `done`, `fence`, `orphan`, `attempt`. `not-ready`: the readiness probe ran out of time; unlike the others that is a failure of the worker. */
 export const Exit = z.object({
   code: z.number().int().nullable(),
   signal: SignalName.nullable(),
@@ -51,8 +51,8 @@ export type RankReport = z.infer<typeof RankReport>
 export const ForkPhase = z.enum(['prepared', 'starting', 'running', 'stopping', 'exited', 'gone', 'cancelled'])
 export type ForkPhase = z.infer<typeof ForkPhase>
 
-/** End offset of each log source, in bytes; `lost` are ranges [from, to) that were given up. */
-export const LogOffsets = z.record(z.string(), z.object({ bytes: z.number().int().min(0), lost: z.array(z.tuple([z.number().int(), z.number().int()])) }))
+/** End offset of each log source, in bytes; `lost` are ranges [from, to) that were given up; `generation` counts truncations, absent is 0. */
+export const LogOffsets = z.record(z.string(), z.object({ bytes: z.number().int().min(0), lost: z.array(z.tuple([z.number().int(), z.number().int()])), generation: z.number().int().min(0).optional() }))
 export type LogOffsets = z.infer<typeof LogOffsets>
 
 /**

@@ -129,6 +129,7 @@ export const HEADERS = {
   fork: 'Troupe-Fork',
   offset: 'Troupe-Offset',
   record: 'Troupe-Record',
+  generation: 'Troupe-Generation',
   error: 'Nats-Service-Error',
   errorCode: 'Nats-Service-Error-Code',
 } as const
