@@ -135,11 +135,9 @@ class Server {
 
   /** one publication arrives: store it where a stream captures it, and pass it on */
   route(from: Connection, message: Wire): void {
-    const stream = this.streamFor(message.subject)
-    if (stream !== null) {
-      const { seq, duplicate } = this.store(from, stream, message, {})
-      if (message.reply !== undefined)
-        this.route(from, { subject: message.reply, headers: {}, body: new TextEncoder().encode(JSON.stringify({ stream: stream.config.name, seq, ...(duplicate && { duplicate }) })) })
+    if (this.streamFor(message.subject) !== null) {
+      const { stream, seq, duplicate } = this.store(from, message, {})
+      if (message.reply !== undefined) this.route(from, { subject: message.reply, headers: {}, body: new TextEncoder().encode(JSON.stringify({ stream, seq, ...(duplicate && { duplicate }) })) })
       return
     }
     this.tell({ what: 'message', from: from.name, subject: message.subject, headers: message.headers, body: message.body, seq: null, stream: null })
@@ -147,16 +145,19 @@ class Server {
     if (!heard && message.reply !== undefined) this.answer(from, message.reply, { subject: message.reply, body: new Uint8Array(), headers: {}, noResponders: true })
   }
 
-  store(from: Connection, stream: MemoryStream, message: Wire, options: { expectedLastSeq?: number; id?: string }): { seq: number; duplicate: boolean } {
+  /** subscribers get what the stream refuses or knows already, too: a live message proves nothing */
+  store(from: Connection, message: Wire, options: { expectedLastSeq?: number; id?: string }): { stream: string; seq: number; duplicate: boolean } {
+    const heard = this.fanOut(from, { ...message, reply: undefined })
+    const stream = this.streamFor(message.subject)
+    if (stream === null) throw new Fault(heard ? 'TIMEOUT' : 'CONN', `no stream stores ${message.subject}`, { data: { reason: 'no-stream' } })
     const traffic = { what: 'append' as const, from: from.name, subject: message.subject, headers: message.headers, body: message.body, stream: stream.config.name }
     try {
-      const result = stream.append(message.subject, message.body, this.clock.wall(), { headers: message.headers, ...options })
-      if (!result.duplicate) {
-        this.tell({ ...traffic, seq: result.seq })
-        this.fanOut(from, message)
+      const { seq, duplicate } = stream.append(message.subject, message.body, this.clock.wall(), { headers: message.headers, ...options })
+      if (!duplicate) {
+        this.tell({ ...traffic, seq })
         for (const [key, queue] of this.queues) if (key.startsWith(`${stream.config.name}/`)) queue.wake()
       }
-      return result
+      return { stream: stream.config.name, seq, duplicate }
     } catch (error) {
       this.tell({ ...traffic, seq: null })
       throw error
@@ -336,9 +337,7 @@ class Connection implements MemoryConnection {
       'append',
       subject,
       () => {
-        const stream = this.server.streamFor(subject)
-        if (stream === null) throw new Fault('CONN', `no stream stores ${subject}`, { data: { reason: 'no-stream' } })
-        const { seq, duplicate } = this.server.store(this, stream, { subject, body: bytes, headers: options.headers ?? {} }, options)
+        const { seq, duplicate } = this.server.store(this, { subject, body: bytes, headers: options.headers ?? {} }, options)
         return { seq, duplicate }
       },
       options.timeoutMs,

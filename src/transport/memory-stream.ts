@@ -49,7 +49,7 @@ export const memoryStream = (config: StreamConfig): MemoryStream => {
   /** discard old, as the limits say */
   const trim = (at: number): void => {
     let dead = 0
-    while (dead < messages.length && ((config.maxBytes > 0 && bytes > config.maxBytes) || (config.maxAgeMs > 0 && messages[dead]!.storedAt + config.maxAgeMs < at))) bytes -= messages[dead++]!.body.length
+    while (config.kind === 'limits' && dead < messages.length && ((config.maxBytes > 0 && bytes > config.maxBytes) || (config.maxAgeMs > 0 && messages[dead]!.storedAt + config.maxAgeMs < at))) bytes -= messages[dead++]!.body.length
     if (dead > 0) messages.splice(0, dead)
   }
 
@@ -71,6 +71,7 @@ export const memoryStream = (config: StreamConfig): MemoryStream => {
       if (before !== undefined && at - before.at < config.duplicateWindowMs) return { stored: null, seq: before.seq, duplicate: true }
       if (expectedLastSeq !== undefined && expectedLastSeq !== lastSeq)
         throw new Fault('EXISTS', `wrong last sequence: ${lastSeq}`, { data: { reason: 'wrong-last-sequence', lastSeq } })
+      if (config.kind === 'work-queue' && config.maxBytes > 0 && bytes + body.length > config.maxBytes) throw new Fault('FAILED', 'maximum bytes exceeded')
       const stored = { seq: ++lastSeq, subject, body: Uint8Array.from(body), headers, storedAt: at }
       messages.push(stored)
       bytes += body.length
@@ -91,6 +92,7 @@ export const memoryStream = (config: StreamConfig): MemoryStream => {
       bytes = messages.reduce((sum, message) => sum + message.body.length, 0)
     },
     remove(seq) {
+      bytes -= messages.find((message) => message.seq === seq)?.body.length ?? 0
       messages = messages.filter((message) => message.seq !== seq)
     },
   }
