@@ -1,0 +1,122 @@
+/**
+ * A real fleet in a home of its own, driven by the built command line as a user would: bus, coordinator and agents are processes.
+ * `end` takes it down and checks that nothing is left; call it in afterAll.
+ */
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+export const root = resolve(import.meta.dirname, '../..')
+export const TROUPE = join(root, 'bin/troupe')
+export const python = process.env['TROUPE_PYTHON'] ?? 'python3'
+
+export interface Ran {
+  code: number
+  stdout: string
+  stderr: string
+}
+
+export interface UpInfo {
+  context: string
+  url: string
+  fleet: string
+  user: string
+  credentials: { client: string; observer: string }
+  pids: { bus: number; coordinator: number; agents: Record<string, number> }
+}
+
+export interface Fleet {
+  home: string
+  env: NodeJS.ProcessEnv
+  info: UpInfo
+  /** run `troupe ARGS`, wait for its end */
+  troupe(args: string[], options?: { input?: string; timeoutMs?: number; env?: NodeJS.ProcessEnv; cwd?: string }): Promise<Ran>
+  /** parsed stdout of a command that must succeed */
+  json<T = any>(args: string[]): Promise<T>
+  /** start `troupe ARGS` and leave it running */
+  start(args: string[], env?: NodeJS.ProcessEnv): ChildProcess & { output(): Ran }
+  /** `up --detach` again: starts what is missing; refreshes `info` */
+  repair(agents?: number): Promise<UpInfo>
+  end(): Promise<void>
+}
+
+export const run = (program: string, args: string[], options: { env?: NodeJS.ProcessEnv; input?: string; timeoutMs?: number; cwd?: string } = {}): Promise<Ran> =>
+  new Promise((done) => {
+    const child = execFile(program, args, { env: options.env ?? process.env, cwd: options.cwd ?? root, timeout: options.timeoutMs ?? 60_000, killSignal: 'SIGKILL', maxBuffer: 256 * 1024 * 1024 }, (error, stdout, stderr) => {
+      const status = child.exitCode
+      done({ code: status ?? (error as { code?: number } | null)?.code ?? -1, stdout, stderr })
+    })
+    child.stdin?.on('error', () => {})
+    child.stdin?.end(options.input ?? '')
+  })
+
+export const fleetEnv = (home: string): NodeJS.ProcessEnv => {
+  const env: NodeJS.ProcessEnv = { ...process.env, TROUPE_HOME: home }
+  if (isAbsolute(python)) env['PATH'] = `${dirname(python)}${delimiter}${env['PATH']}`
+  delete env['TROUPE_LOCAL']
+  return env
+}
+
+export const makeHome = (): Promise<string> => mkdtemp(join(tmpdir(), 'troupe-test-'))
+
+export const startFleet = async (options: { agents?: number; env?: NodeJS.ProcessEnv } = {}): Promise<Fleet> => {
+  const home = await makeHome()
+  const env = { ...fleetEnv(home), ...options.env }
+  const troupe: Fleet['troupe'] = (args, more = {}) => run(TROUPE, args, { ...more, env: { ...env, ...more.env } })
+  const up = async (agents: number): Promise<UpInfo> => {
+    const result = await troupe(['up', '--agents', String(agents), '--detach', '--json'])
+    if (result.code !== 0) throw new Error(`up ended with ${result.code}: ${result.stderr}`)
+    return JSON.parse(result.stdout) as UpInfo
+  }
+  const fleet: Fleet = {
+    home,
+    env,
+    info: await up(options.agents ?? 1),
+    troupe,
+    async json(args) {
+      const result = await troupe([...args, '--json'])
+      if (result.code !== 0) throw new Error(`troupe ${args.join(' ')} ended with ${result.code}: ${result.stderr}`)
+      return JSON.parse(result.stdout)
+    },
+    start(args, more = {}) {
+      const child = spawn(TROUPE, args, { env: { ...env, ...more }, cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+      const out: Ran = { code: -1, stdout: '', stderr: '' }
+      child.stdout.on('data', (chunk) => (out.stdout += chunk))
+      child.stderr.on('data', (chunk) => (out.stderr += chunk))
+      child.on('close', (code) => (out.code = code ?? -1))
+      return Object.assign(child, { output: () => out })
+    },
+    async repair(agents = options.agents ?? 1) {
+      return (fleet.info = await up(agents))
+    },
+    async end() {
+      const down = await troupe(['down'])
+      await rm(home, { recursive: true, force: true })
+      if (down.code !== 0) throw new Error(`down ended with ${down.code}: ${down.stdout}${down.stderr}`)
+    },
+  }
+  return fleet
+}
+
+/** Wait until `look` gives something that is not null or false; a bounded poll of facts that have no event. */
+export const until = async <T>(what: string, look: () => Promise<T | null | false | undefined> | T | null | false | undefined, boundMs = 20_000): Promise<T> => {
+  const end = Date.now() + boundMs
+  for (;;) {
+    const value = await look()
+    if (value !== null && value !== false && value !== undefined) return value
+    if (Date.now() > end) throw new Error(`not within ${boundMs} ms: ${what}`)
+    await sleep(50)
+  }
+}
+
+/** Is this process alive (a zombie is not)? */
+export const alive = async (pid: number): Promise<boolean> => {
+  const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => null)
+  return stat !== null && !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
+}
+
+/** A launch document of one role, `main`. */
+export const task = (name: string, command: string[], role: object = {}, top: object = {}): string =>
+  JSON.stringify({ apiVersion: 'troupe/v1', name, roles: { main: { kind: 'task', command, ...role } }, ...top })

@@ -1,0 +1,38 @@
+"""A plain NATS client in another language: launches by request or by the durable subject, with a credential of the fleet.
+
+usage: plain_client.py URL CREDENTIALS request|durable|raw SUBJECT [KEY] < body
+Prints one JSON object: {"reply": ..., "headers": {...}} or {"stream": ..., "seq": ...}.
+"""
+
+import asyncio
+import json
+import sys
+
+import nats
+
+
+async def main() -> None:
+    url, credentials, how, subject = sys.argv[1:5]
+    key = sys.argv[5] if len(sys.argv) > 5 else None
+    body = sys.stdin.buffer.read()
+    with open(credentials) as file:
+        secret = json.load(file)
+
+    client = await nats.connect(
+        url,
+        nkeys_seed_str=secret["nkeySeed"],
+        inbox_prefix=secret["inboxPrefix"].encode(),
+        allow_reconnect=False,
+        connect_timeout=5,
+    )
+    headers = {"Troupe-Key": key} if key else None
+    if how == "durable":
+        ack = await client.jetstream().publish(subject, body, headers=headers, timeout=5)
+        print(json.dumps({"stream": ack.stream, "seq": ack.seq}))
+    else:
+        answer = await client.request(subject, body, headers=headers, timeout=5)
+        print(json.dumps({"reply": json.loads(answer.data), "headers": dict(answer.headers or {})}))
+    await client.close()
+
+
+asyncio.run(main())
