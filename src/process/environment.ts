@@ -1,0 +1,105 @@
+/**
+ * The environment of a worker: the user's spec over the agent's environment over defaults, and over all of it the facts that only
+ * Troupe knows (TROUPE_…). Values may hold anything but NUL. Pure.
+ *
+ * What a worker does not inherit: the agent's own settings and credentials (TROUPE_*, NATS_*, anything that looks like an NKey seed),
+ * and for torchrun the variables by which an outer torchrun would steer this one (PET_*, TORCHELASTIC_*).
+ *
+ * CUDA_VISIBLE_DEVICES is always set: the leased GPUs, or empty when none is leased, so that a worker that reserved nothing cannot
+ * use what another one reserved. A value in the user's spec wins over that too.
+ */
+import { join, resolve } from 'node:path'
+import { Fault } from '../protocol/faults.ts'
+import type { Bindings, ForkSpec } from '../protocol/resolved.ts'
+import { fillTemplate } from '../protocol/templates.ts'
+import type { Prepared } from './process-host.ts'
+
+export interface EnvironmentInput {
+  spec: ForkSpec
+  prepared: Prepared
+  bindings: Bindings
+  node: string
+  agentEnv: Readonly<Record<string, string | undefined>>
+  /** per node: compiled kernels are of this machine's hardware */
+  cacheDir: string
+  nodeCores: number
+  /** with this one; divides the cores when none are leased */
+  workersOnNode: number
+  /** where torch writes the root cause; torchrun only */
+  errorFile?: string | null
+}
+
+/** @throws {Fault} WORKER_CONFIG for a name or value that no environment can hold, or an unknown template */
+export const buildEnvironment = (input: EnvironmentInput): Record<string, string> => {
+  const { spec, prepared, bindings, node } = input
+  const context = { ports: prepared.ports, host: prepared.host, index: spec.index, attempt: spec.attempt, node, run: spec.run, roles: bindings.roles }
+  const inherited = inheritable(input.agentEnv, spec.torchrun !== null)
+  const asked = Object.fromEntries(Object.entries(spec.env).map(([name, value]) => [name, fillTemplate(value, context)]))
+  const cwd = spec.cwd ?? inherited['HOME'] ?? '/'
+  const environment: Record<string, string> = {
+    ...defaultsOf(input),
+    ...inherited,
+    PWD: cwd,
+    CUDA_VISIBLE_DEVICES: prepared.gpus.join(','),
+    ...asked,
+    PYTHONPATH: pythonPath(spec, cwd, asked['PYTHONPATH'], inherited['PYTHONPATH']),
+    ...factsOf(input),
+  }
+  for (const [name, value] of Object.entries(environment)) check(name, value)
+  return environment
+}
+
+const THREAD_VARIABLES = ['OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'NUMEXPR_NUM_THREADS', 'VECLIB_MAXIMUM_THREADS']
+
+const defaultsOf = ({ spec, prepared, cacheDir, nodeCores, workersOnNode }: EnvironmentInput): Record<string, string> => {
+  const cores = prepared.cores.length > 0 ? prepared.cores.length : nodeCores / Math.max(1, workersOnNode)
+  // a torchrun worker is one process per rank, and they compute at the same time
+  const threads = String(Math.max(1, Math.floor(cores / (spec.torchrun?.nproc ?? 1))))
+  return {
+    ...Object.fromEntries(THREAD_VARIABLES.map((name) => [name, threads])),
+    TOKENIZERS_PARALLELISM: 'true',
+    PYTORCH_KERNEL_CACHE_PATH: join(cacheDir, 'pytorch-kernels'),
+    TRITON_CACHE_DIR: join(cacheDir, 'triton'),
+    VLLM_CACHE_ROOT: join(cacheDir, 'vllm'),
+    CUDA_DEVICE_MAX_CONNECTIONS: '1',
+    // nvidia-smi counts in this order; CUDA's own default counts the fastest first
+    CUDA_DEVICE_ORDER: 'PCI_BUS_ID',
+    // output goes to files, where Python would hold back 8 KiB of it
+    PYTHONUNBUFFERED: '1',
+  }
+}
+
+const pythonPath = (spec: ForkSpec, cwd: string, asked: string | undefined, inherited: string | undefined): string => {
+  const own = spec.pythonPath.length > 0 ? spec.pythonPath.map((path) => resolve(cwd, path)) : asked === undefined ? [cwd] : []
+  const rest = asked ?? inherited
+  return [...own, ...(rest ? [rest] : [])].join(':')
+}
+
+const factsOf = ({ spec, prepared, bindings, node, errorFile }: EnvironmentInput): Record<string, string> => ({
+  TROUPE_RUN: spec.run,
+  TROUPE_ROLE: spec.role,
+  TROUPE_INDEX: String(spec.index),
+  TROUPE_ATTEMPT: String(spec.attempt),
+  TROUPE_FORK_ID: spec.forkId,
+  TROUPE_NODE: node,
+  ...Object.fromEntries(prepared.ports.map((port, i) => [`TROUPE_PORT_${i}`, String(port)])),
+  ...Object.fromEntries(Object.entries(bindings.roles).flatMap(([role, { addr }]) => (addr === null ? [] : [[`TROUPE_ADDR_${role.toUpperCase().replaceAll('-', '_')}`, addr]]))),
+  ...(spec.torchrun !== null && errorFile ? { TORCHELASTIC_ERROR_FILE: errorFile } : {}),
+})
+
+const NKEY_SEED = /(^|[^A-Z2-7])S[UAOCNXP][A-Z2-7]{56}([^A-Z2-7]|$)/
+
+const inheritable = (agentEnv: EnvironmentInput['agentEnv'], torchrun: boolean): Record<string, string> => {
+  const kept: Record<string, string> = {}
+  for (const [name, value] of Object.entries(agentEnv)) {
+    if (value === undefined || /^(TROUPE|NATS)_/.test(name) || NKEY_SEED.test(value)) continue
+    if (torchrun && /^(PET|TORCHELASTIC)_/.test(name)) continue
+    kept[name] = value
+  }
+  return kept
+}
+
+const check = (name: string, value: string): void => {
+  if (name === '' || /[=\0]/.test(name)) throw new Fault('WORKER_CONFIG', `'${name.replaceAll('\0', '\\0')}' cannot be the name of an environment variable`, { data: { name } })
+  if (value.includes('\0')) throw new Fault('WORKER_CONFIG', `the value of ${name} holds a NUL byte, which no environment can`, { data: { name } })
+}

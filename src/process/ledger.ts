@@ -1,0 +1,72 @@
+/**
+ * Who has which GPUs, cores and memory of this node. Owns the arithmetic; a lease ends when its owner says that the process
+ * tree is gone, never at the order to stop. Where the GPUs come from is gpus.ts, ports are ports.ts.
+ */
+import { Fault } from '../protocol/faults.ts'
+import type { Resources } from '../protocol/resolved.ts'
+import type { Gpu } from '../protocol/shapes.ts'
+
+export interface Ledger {
+  /**
+   * All or nothing. The same fork id gets the same answer again.
+   *
+   * @returns `gpus` and `cores` in the order of the node; empty for what is not asked for
+   * @throws {Fault} GPU_ALLOC with what was asked and what is free
+   */
+  lease(forkId: string, resources: Pick<Resources, 'cpus' | 'gpus' | 'memoryBytes' | 'share'>): { gpus: string[]; cores: number[] }
+  /** Take over what a live fork of an earlier agent holds; never refused, since the process is there. */
+  adopt(forkId: string, held: { gpus: string[]; cores: number[]; memoryBytes: number }): void
+  /** Idempotent. */
+  release(forkId: string): void
+}
+
+interface Lease {
+  gpus: string[]
+  cores: number[]
+  memoryBytes: number
+}
+
+export const createLedger = (capacity: { gpus: Gpu[]; cpus: number[]; memoryBytes: number }): Ledger => {
+  const leases = new Map<string, Lease>()
+  const usersOf = (gpu: string): number => [...leases.values()].filter((lease) => lease.gpus.includes(gpu)).length
+
+  const takeGpus = (count: number, share: boolean): string[] => {
+    const all = capacity.gpus.map(({ id }) => ({ id, users: usersOf(id) }))
+    // the sort is stable, so equally used GPUs keep the node's order
+    const open = share ? all.toSorted((a, b) => a.users - b.users) : all.filter(({ users }) => users === 0)
+    if (open.length < count) throw refusal('GPU', count, open.length, all.length)
+    const taken = new Set(open.slice(0, count).map(({ id }) => id))
+    return all.filter(({ id }) => taken.has(id)).map(({ id }) => id)
+  }
+
+  const takeCores = (count: number): number[] => {
+    const used = new Set([...leases.values()].flatMap((lease) => lease.cores))
+    const free = capacity.cpus.filter((core) => !used.has(core))
+    if (free.length < count) throw refusal('core', count, free.length, capacity.cpus.length)
+    return free.slice(0, count)
+  }
+
+  const takeMemory = (bytes: number): number => {
+    const used = [...leases.values()].reduce((sum, lease) => sum + lease.memoryBytes, 0)
+    if (bytes > 0 && bytes > capacity.memoryBytes - used) throw refusal('byte of memory', bytes, Math.max(0, capacity.memoryBytes - used), capacity.memoryBytes)
+    return bytes
+  }
+
+  return {
+    lease(forkId, resources) {
+      let lease = leases.get(forkId)
+      if (lease === undefined) {
+        lease = { gpus: takeGpus(resources.gpus, resources.share), cores: takeCores(resources.cpus), memoryBytes: takeMemory(resources.memoryBytes) }
+        leases.set(forkId, lease)
+      }
+      return { gpus: [...lease.gpus], cores: [...lease.cores] }
+    },
+    adopt: (forkId, held) => void leases.set(forkId, { gpus: [...held.gpus], cores: [...held.cores], memoryBytes: held.memoryBytes }),
+    release: (forkId) => void leases.delete(forkId),
+  }
+}
+
+const refusal = (what: string, asked: number, free: number, total: number): Fault =>
+  new Fault('GPU_ALLOC', `${amount(what, asked)} asked for, ${free} of ${total} free on this node`, { data: { what, asked, free, total } })
+
+const amount = (what: string, count: number): string => `${count} ${count === 1 ? what : what.replace(/^\w+/, '$&s')}`

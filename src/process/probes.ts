@@ -1,0 +1,179 @@
+/**
+ * Readiness probes: asks a worker again and again whether it is ready, and tells when the answer changes. Quick at first, so that
+ * ready is seen soon, then at the probe's own interval. Whether it took too long is the agent's to say.
+ *
+ * An attempt has a timeout of its own, so a process that is alive but hangs becomes unready like one that refuses. A log probe stays
+ * ready once its line was seen.
+ */
+import { get } from 'node:http'
+import { connect } from 'node:net'
+import { Fault } from '../protocol/faults.ts'
+import { formatHostPort } from '../protocol/hostport.ts'
+import { matcherOf } from '../protocol/patterns.ts'
+import type { Probe } from '../protocol/resolved.ts'
+import type { LogTail } from './log-store.ts'
+import { createTail } from './log-tail.ts'
+
+/** Pause after the first attempts; it doubles up to the probe's interval. */
+const FIRST_PAUSE_MS = 50
+/** How much of each log is looked at in one attempt, and at once: the agent has other things to do. */
+const LOG_STEPS = 16
+const LOG_STEP_BYTES = 64 * 1024
+/** A longer line is matched in pieces. */
+const LINE_CHARS_MAX = 64 * 1024
+
+export interface ProbeInput {
+  /** templates filled in */
+  probe: Probe
+  host: string
+  /** leased ports; http and tcp probes name one by its place */
+  ports: readonly number[]
+  /** runs a program beside the worker and gives its exit code; rejects when it cannot or takes longer */
+  run(argv: string[], timeoutMs: number): Promise<number>
+  /** log files of the worker that exist now */
+  logFiles(): string[]
+  /** called when the answer, or the reason for no, is another one than before; first for the first answer */
+  onChange(ready: boolean, reason: string | null): void
+}
+
+/** @throws {Fault} SPEC_INVALID for a pattern that is none */
+export const startProbe = (input: ProbeInput): { stop(): void } => {
+  const { probe, onChange } = input
+  const { ask, close } = attemptOf(input)
+  const firstPauseMs = Math.min(FIRST_PAUSE_MS, probe.intervalMs)
+  let stopped = false
+  let timer: NodeJS.Timeout | null = null
+  let ready = false
+  let told: string | null = null
+  let failures = 0
+  let pauseMs = firstPauseMs
+
+  const tell = (reason: string | null): void => {
+    const text = `${ready} ${reason}`
+    if (text === told) return
+    told = text
+    onChange(ready, reason)
+  }
+
+  const round = async (): Promise<void> => {
+    const reason = await ask().catch((error: unknown) => (error instanceof Error ? error.message : String(error)))
+    if (stopped) return
+    if (reason === null) {
+      ready = true
+      failures = 0
+      pauseMs = probe.intervalMs
+      tell(null)
+      if (probe.kind === 'log') return close?.()
+    } else if (!ready || ++failures >= probe.failures) {
+      if (ready) pauseMs = firstPauseMs
+      ready = false
+      failures = 0
+      tell(reason)
+    }
+    timer = setTimeout(() => void round(), pauseMs)
+    if (!ready) pauseMs = Math.min(pauseMs * 2, probe.intervalMs)
+  }
+  void round()
+
+  return {
+    stop() {
+      stopped = true
+      if (timer !== null) clearTimeout(timer)
+      close?.()
+    },
+  }
+}
+
+interface Attempt {
+  /** resolves with null for yes, else with why not */
+  ask(): Promise<string | null>
+  close?(): void
+}
+
+const attemptOf = ({ probe, host, ports, run, logFiles }: ProbeInput): Attempt => {
+  switch (probe.kind) {
+    case 'http':
+      return { ask: () => askHttp(host, portOf(ports, probe.port), probe.path, probe.attemptTimeoutMs) }
+    case 'tcp':
+      return { ask: () => askTcp(host, portOf(ports, probe.port), probe.attemptTimeoutMs) }
+    case 'exec':
+      return {
+        async ask() {
+          const code = await run(probe.command, probe.attemptTimeoutMs)
+          return code === 0 ? null : `${probe.command[0]} exited with ${code}`
+        },
+      }
+    case 'log':
+      return askLogs(matcherOf(probe.pattern), `no line matches '${probe.pattern}' yet`, logFiles)
+  }
+}
+
+/** @throws {Fault} WORKER_CONFIG when no such port is leased */
+const portOf = (ports: readonly number[], place: number): number => {
+  const port = ports[place]
+  if (port === undefined) throw new Fault('WORKER_CONFIG', `the probe asks port ${place}, and ${ports.length} are leased`)
+  return port
+}
+
+const askHttp = (host: string, port: number, path: string, timeoutMs: number): Promise<string | null> =>
+  new Promise((resolve) => {
+    const where = `GET http://${formatHostPort(host, port)}${path}`
+    // no agent: a kept connection would say nothing about whether the worker still accepts new ones
+    const request = get({ host, port, path, agent: false }, (response) => {
+      const { statusCode = 0 } = response
+      resolve(statusCode >= 200 && statusCode < 300 ? null : `${where} answered ${statusCode}`)
+      request.destroy()
+    })
+    const timer = setTimeout(() => {
+      resolve(`${where}: no answer in ${timeoutMs} ms`)
+      request.destroy()
+    }, timeoutMs)
+    request.on('error', (error: NodeJS.ErrnoException) => resolve(`${where}: ${error.code ?? error.message}`))
+    request.on('close', () => clearTimeout(timer))
+  })
+
+const askTcp = (host: string, port: number, timeoutMs: number): Promise<string | null> =>
+  new Promise((resolve) => {
+    const where = formatHostPort(host, port)
+    const socket = connect({ host, port }, () => {
+      resolve(null)
+      socket.destroy()
+    })
+    const timer = setTimeout(() => {
+      resolve(`${where}: no connection in ${timeoutMs} ms`)
+      socket.destroy()
+    }, timeoutMs)
+    socket.on('error', (error: NodeJS.ErrnoException) => resolve(`${where}: ${error.code ?? error.message}`))
+    socket.on('close', () => clearTimeout(timer))
+  })
+
+/** Whole lines are matched, and an unfinished one when nothing more of it came since the last attempt. */
+const askLogs = (matches: (line: string) => boolean, notYet: string, logFiles: () => string[]): Attempt => {
+  const followed = new Map<string, { tail: LogTail; rest: string }>()
+  let closed = false
+  const look = async (file: string): Promise<boolean> => {
+    const log = followed.get(file) ?? { tail: createTail(file, { offset: 0, chunkBytesMax: LOG_STEP_BYTES }), rest: '' }
+    followed.set(file, log)
+    for (let step = 0; step < LOG_STEPS; step++) {
+      const chunk = closed ? null : await log.tail.read()
+      if (chunk === null) return step === 0 && log.rest !== '' && matches(fromLatin1(log.rest))
+      // latin1 keeps every byte as it is, also half a character at the end of a chunk
+      const lines = (log.rest + Buffer.from(chunk.bytes).toString('latin1')).split('\n')
+      log.rest = lines.pop()!.slice(-LINE_CHARS_MAX)
+      if (lines.some((line) => matches(fromLatin1(line)))) return true
+    }
+    return false
+  }
+  return {
+    async ask() {
+      for (const file of logFiles()) if (await look(file)) return null
+      return notYet
+    },
+    close() {
+      closed = true
+      for (const { tail } of followed.values()) void tail.close()
+    },
+  }
+}
+
+const fromLatin1 = (text: string): string => Buffer.from(text, 'latin1').toString('utf8')
