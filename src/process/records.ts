@@ -1,0 +1,72 @@
+/**
+ * The shim's record: four slots of 128 bytes, written once each, in this order: shim, child, exit, empty. Owns the format on this side
+ * (shim.c and shim.py write it) and the meaning of a raw wait status.
+ */
+import { readFileSync } from 'node:fs'
+import type { Exit } from '../protocol/shapes.ts'
+import type { ProcIdentity } from '../system/proc.ts'
+import { signalName } from '../system/signals.ts'
+
+const SLOT_BYTES = 128
+const SLOTS = 4
+
+/** What `prepare` writes: full size, so that a full disk cannot lose what comes later. */
+export const BLANK_RECORD = `${' '.repeat(SLOT_BYTES - 1)}\n`.repeat(SLOTS)
+
+/** How the root ended, before anybody asked why. */
+export type RawExit = { kind: 'status'; status: number; at: number } | { kind: 'failed'; errno: number; stage: string; at: number }
+
+export interface ForkRecord {
+  shim: ProcIdentity | null
+  /** rank shims only */
+  rank: number | null
+  /** the program, after its exec; `inCgroup`: the whole tree is in the fork's cgroup */
+  child: (ProcIdentity & { at: number; inCgroup: boolean }) | null
+  exit: RawExit | null
+  /** wall time, ms, at which the shim had no child left */
+  emptyAt: number | null
+}
+
+const NOTHING: ForkRecord = { shim: null, rank: null, child: null, exit: null, emptyAt: null }
+
+export const parseRecord = (text: string): ForkRecord => {
+  const slot = (index: number): string[] => text.slice(index * SLOT_BYTES, (index + 1) * SLOT_BYTES).trim().split(' ')
+  const [shim, child, exit, empty] = [slot(0), slot(1), slot(2), slot(3)]
+  return {
+    shim: shim[0] === 'shim' ? { pid: Number(shim[1]), startTime: shim[2]! } : null,
+    rank: shim[0] === 'shim' && shim[3] !== undefined ? Number(shim[3]) : null,
+    child: child[0] === 'child' ? { pid: Number(child[1]), startTime: child[2]!, at: Number(child[3]), inCgroup: child[4] === 'c' } : null,
+    exit:
+      exit[0] === 'exit'
+        ? { kind: 'status', status: Number(exit[1]), at: Number(exit[2]) }
+        : exit[0] === 'failed'
+          ? { kind: 'failed', errno: Number(exit[1]), stage: exit[2]!, at: Number(exit[3]) }
+          : null,
+    emptyAt: empty[0] === 'empty' ? Number(empty[1]) : null,
+  }
+}
+
+/** @returns all blank when the file is not there */
+export const readRecord = (file: string): ForkRecord => {
+  try {
+    return parseRecord(readFileSync(file, 'latin1'))
+  } catch {
+    return NOTHING
+  }
+}
+
+const ENOENT = 2
+
+/**
+ * An exit as it is told. `oom` is for SIGKILL alone and comes from whoever can know.
+ * @see wait(2): the low seven bits are the signal, 128 says that a core was left, the next byte is the code
+ */
+export const exitOf = (raw: RawExit, oom: () => boolean | null): Omit<Exit, 'killedBy'> => {
+  if (raw.kind === 'failed') return { code: raw.errno === ENOENT && raw.stage === 'exec' ? 127 : 126, signal: null, oom: false, unknown: null }
+  const number = raw.status & 0x7f
+  if (number === 0) return { code: (raw.status >> 8) & 0xff, signal: null, oom: false, unknown: null }
+  const signal = signalName(number)
+  return { code: null, signal, oom: signal === 'SIGKILL' ? oom() : false, unknown: null }
+}
+
+export const unknownExit = (reason: string): Omit<Exit, 'killedBy'> => ({ code: null, signal: null, oom: null, unknown: reason })

@@ -1,0 +1,227 @@
+/*
+ * The shim: starts one program, stays the reaper of its tree, and writes down what only a parent can know.
+ * shim.py is its twin where there is no compiler; tests/contracts/shim.test.ts runs over both.
+ *
+ *   shim FORKDIR               runs what FORKDIR/exec says, fills FORKDIR/record, ends when nothing of the tree is left
+ *   shim --rank FORKDIR CMD…   one rank below torchrun: log files and a record of its own; ends the way its child ended
+ *
+ * exec: NUL-ended words: cwd, log directory, cgroup or nothing, boot id, OOM kills, argc, argv…, environment…
+ * record: four slots of 128 bytes (shim, child, exit, empty), blank from `prepare` on, so that a full disk cannot lose an exit.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SHIM, CHILD, EXIT, EMPTY, SLOTS, SLOT_BYTES = 128, HEAD = 6 };
+
+static int record = -1;
+static volatile sig_atomic_t forward_to = 0;
+
+/* The first byte comes last: a reader sees a blank slot or a whole one. */
+static void put(int slot, const char *format, ...) {
+  char text[SLOT_BYTES + 1];
+  va_list args;
+  va_start(args, format);
+  int length = vsnprintf(text, SLOT_BYTES, format, args);
+  va_end(args);
+  if (length < SLOT_BYTES) memset(text + length, ' ', SLOT_BYTES - length);
+  text[SLOT_BYTES - 1] = '\n';
+  if (pwrite(record, text + 1, SLOT_BYTES - 1, slot * SLOT_BYTES + 1) == SLOT_BYTES - 1 && pwrite(record, text, 1, slot * SLOT_BYTES) == 1) return;
+}
+
+static long long wall(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* Field 22 of stat, counted from the last bracket: the name inside the brackets may hold anything. */
+static const char *start_time(pid_t pid, char out[24]) {
+  char line[1024] = "";
+  snprintf(line, sizeof line, "/proc/%d/stat", (int)pid);
+  int fd = open(line, O_RDONLY | O_CLOEXEC);
+  ssize_t length = fd < 0 ? 0 : read(fd, line, sizeof line - 1);
+  if (fd >= 0) close(fd);
+  line[length > 0 ? length : 0] = 0;
+  char *at = strrchr(line, ')');
+  for (int field = 2; at && field < 22; field++) at = strchr(at + 1, ' ');
+  if (!at || sscanf(at, " %23[0-9]", out) != 1) strcpy(out, "0");
+  return out;
+}
+
+/* The words of a file, ended by NULL; at least HEAD of them, or nothing. */
+static char **read_words(const char *path, size_t *count) {
+  struct stat info;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || fstat(fd, &info) < 0) return NULL;
+  char *text = malloc(info.st_size + 1), **words = malloc((info.st_size + 1) * sizeof *words);
+  ssize_t have = 0, got;
+  while (text && words && have < info.st_size && (got = read(fd, text + have, info.st_size - have)) > 0) have += got;
+  close(fd);
+  *count = 0;
+  for (char *at = text; words && at < text + have; at += strlen(at) + 1) words[(*count)++] = at;
+  if (*count < HEAD) return NULL;
+  words[*count] = NULL;
+  return words;
+}
+
+static int open_logs(const char *directory, const char *prefix) {
+  for (int fd = 1; fd <= 2; fd++) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s%s", directory, prefix, fd == 1 ? "stdout" : "stderr");
+    int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (file < 0 || dup2(file, fd) < 0) return -1;
+  }
+  return 0;
+}
+
+static void default_signals(void) {
+  sigset_t none;
+  for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* In the child: tell the shim, and the worker's own stderr as a shell would, why there is no program. */
+static void give_up(int report, const char *stage, const char *what, int error) {
+  if (strcmp(stage, "logs") != 0) dprintf(2, "troupe: %s: %s\n", what, strerror(error));
+  dprintf(report, "%d %s", error, stage);
+  _exit(error == ENOENT && strcmp(stage, "exec") == 0 ? 127 : 126);
+}
+
+/* Wait until the child has become the program, which closes the pipe. @returns 0, or the code of a failed start */
+static int await_exec(pid_t child, int report) {
+  char said[64], start[24], stage[16] = "fork", in_cgroup = '-';
+  ssize_t have = 0, got;
+  int error = errno;
+  start_time(child, start);
+  while (child > 0 && ((got = read(report, said + have, sizeof said - 1 - have)) > 0 || (got < 0 && errno == EINTR))) have += got > 0 ? got : 0;
+  said[have] = 0;
+  if (said[0] == 'c') in_cgroup = 'c';
+  if (child > 0 && sscanf(said + (in_cgroup == 'c'), "%d %15s", &error, stage) != 2) {
+    put(CHILD, "child %d %s %lld %c", (int)child, start, wall(), in_cgroup);
+    return 0;
+  }
+  put(EXIT, "failed %d %s %lld", error, stage, wall());
+  return error == ENOENT && strcmp(stage, "exec") == 0 ? 127 : 126;
+}
+
+static int run_worker(const char *directory) {
+  char start[24];
+  if (chdir(directory) < 0 || mkdir("started", 0700) < 0) return 3;
+  setsid();
+  for (int number = 1; number < NSIG; number++) signal(number, number == SIGCHLD ? SIG_DFL : SIG_IGN);
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  syscall(SYS_close_range, 3, ~0U, 0);
+  record = open("record", O_RDWR | O_CLOEXEC);
+  put(SHIM, "shim %d %s", (int)getpid(), start_time(getpid(), start));
+
+  size_t count = 0, argc = 0;
+  int report[2], status;
+  char **words = read_words("exec", &count);
+  if (words) argc = strtoul(words[5], NULL, 10);
+  if (argc == 0 || count < HEAD + argc || pipe2(report, O_CLOEXEC) < 0) {
+    put(EXIT, "failed %d setup %lld", errno, wall());
+    put(EMPTY, "empty %lld", wall());
+    return 4;
+  }
+  pid_t child = fork();
+  if (child == 0) {
+    char *argv[argc + 1], cgroup[PATH_MAX];
+    memcpy(argv, words + HEAD, argc * sizeof *argv);
+    argv[argc] = NULL;
+    setsid();
+    default_signals();
+    if (open_logs(words[1], "") < 0 || dup2(open("/dev/null", O_RDONLY | O_CLOEXEC), 0) < 0) give_up(report[1], "logs", "", errno);
+    snprintf(cgroup, sizeof cgroup, "%s/cgroup.procs", words[2]);
+    int procs = *words[2] ? open(cgroup, O_WRONLY | O_CLOEXEC) : -1;
+    if (procs >= 0 && write(procs, "0", 1) == 1) dprintf(report[1], "c");
+    if (chdir(words[0]) < 0) give_up(report[1], "chdir", words[0], errno);
+    environ = words + HEAD + argc;
+    execvp(argv[0], argv);
+    give_up(report[1], "exec", argv[0], errno);
+  }
+  close(report[1]);
+  int failed = await_exec(child, report[0]);
+
+  /* Orphans of the tree come to us; when there is no child left, nothing of it is. */
+  for (pid_t ended; (ended = wait(&status)) > 0 || errno == EINTR;)
+    if (ended == child && !failed) put(EXIT, "exit %d %lld", status, wall());
+  put(EMPTY, "empty %lld", wall());
+  return 0;
+}
+
+static void forward(int number) {
+  if (forward_to > 0) kill(forward_to, number);
+}
+
+static const char *variable(const char *name) {
+  const char *value = getenv(name);
+  return value && *value ? value : "0";
+}
+
+static int run_rank(const char *directory, char **argv) {
+  char path[PATH_MAX], prefix[64], start[24], blank[SLOTS * SLOT_BYTES];
+  size_t count;
+  int report[2], status = 0;
+  const char *rank = variable("RANK"), *restart = variable("TORCHELASTIC_RESTART_COUNT");
+  snprintf(path, sizeof path, "%s/exec", directory);
+  char **words = read_words(path, &count);
+  snprintf(path, sizeof path, "%s/ranks/%s.%s", directory, variable("LOCAL_RANK"), restart);
+  record = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  memset(blank, ' ', sizeof blank);
+  for (int slot = 1; slot <= SLOTS; slot++) blank[slot * SLOT_BYTES - 1] = '\n';
+  if (!words || record < 0 || pwrite(record, blank, sizeof blank, 0) < 0 || pipe2(report, O_CLOEXEC) < 0) {
+    dprintf(2, "troupe: rank %s: cannot use %s: %s\n", rank, path, strerror(errno));
+    return 126;
+  }
+  put(SHIM, "shim %d %s %s", (int)getpid(), start_time(getpid(), start), rank);
+  snprintf(prefix, sizeof prefix, strcmp(restart, "0") ? "r%s.%s-" : "r%s-", rank, restart);
+
+  /* Where torch gives each rank a group, signals come to the whole group and the child has its own; else they come to us alone. */
+  int leader = getpgrp() == getpid(), passed[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+  struct sigaction action = {.sa_handler = forward, .sa_flags = SA_RESTART};
+  for (size_t i = 0; i < sizeof passed / sizeof *passed; i++) sigaction(passed[i], &action, NULL);
+  signal(SIGCHLD, SIG_DFL);
+
+  pid_t self = getpid(), child = fork();
+  if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != self) _exit(126);
+    default_signals();
+    if (open_logs(words[1], prefix) < 0) give_up(report[1], "logs", "", errno);
+    execvp(argv[0], argv);
+    give_up(report[1], "exec", argv[0], errno);
+  }
+  if (!leader) forward_to = child;
+  close(report[1]);
+  int failed = await_exec(child, report[0]);
+  while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+  forward_to = 0;
+  if (failed) return failed;
+  put(EXIT, "exit %d %lld", status, wall());
+  if (WIFEXITED(status)) return WEXITSTATUS(status);
+  prctl(PR_SET_DUMPABLE, 0); /* the child has left its core, if any */
+  default_signals();
+  raise(WTERMSIG(status));
+  return 128 + WTERMSIG(status);
+}
+
+int main(int argc, char **argv) {
+  if (argc == 2 && argv[1][0] != '-') return run_worker(argv[1]);
+  if (argc > 3 && strcmp(argv[1], "--rank") == 0) return run_rank(argv[2], argv + 3);
+  dprintf(2, "usage: shim FORKDIR | shim --rank FORKDIR CMD...\n");
+  return 2;
+}

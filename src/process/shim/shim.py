@@ -1,0 +1,243 @@
+"""The shim where there is no compiler: the twin of shim.c, word for word the same behaviour; read that one for the why.
+
+shim.py FORKDIR | shim.py --rank FORKDIR CMD…
+"""
+import ctypes
+import errno
+import os
+import signal
+import sys
+import time
+
+SHIM, CHILD, EXIT, EMPTY, SLOTS = range(5)
+SLOT_BYTES, HEAD = 128, 6
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
+prctl = ctypes.CDLL(None).prctl
+record = -1
+
+
+def put(slot, text):
+    line = text.encode()[: SLOT_BYTES - 1].ljust(SLOT_BYTES - 1) + b"\n"
+    try:
+        os.pwrite(record, line[1:], slot * SLOT_BYTES + 1)
+        os.pwrite(record, line[:1], slot * SLOT_BYTES)
+    except OSError:
+        pass
+
+
+def wall():
+    return time.time_ns() // 1_000_000
+
+
+def start_time(pid):
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[19].decode()
+    except (OSError, IndexError):
+        return "0"
+
+
+def read_words(path):
+    try:
+        with open(path, "rb") as file:
+            words = file.read().split(b"\0")[:-1]
+    except OSError:
+        return None
+    return words if len(words) >= HEAD else None
+
+
+def open_logs(directory, prefix):
+    for fd, stream in ((1, b"stdout"), (2, b"stderr")):
+        file = os.open(directory + b"/" + prefix + stream, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(file, fd)
+
+
+def default_signals():
+    for number in range(1, signal.NSIG):
+        try:
+            signal.signal(number, signal.SIG_DFL)
+        except (OSError, ValueError):
+            pass
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def failure_code(error, stage):
+    return 127 if error == errno.ENOENT and stage == "exec" else 126
+
+
+def give_up(report, stage, what, error):
+    if stage != "logs":
+        os.write(2, b"troupe: " + what + b": " + os.strerror(error).encode() + b"\n")
+    os.write(report, f"{error} {stage}".encode())
+    os._exit(failure_code(error, stage))
+
+
+def execute(argv, environment, report):
+    # os.execvpe tells of the last directory in PATH; the shell, and the C twin, of one that held the file
+    paths = [b""] if b"/" in argv[0] else [p or b"." for p in environment.get(b"PATH", b"/bin:/usr/bin").split(b":")]
+    worst = errno.ENOENT
+    for path in paths:
+        file = os.path.join(path, argv[0])
+        try:
+            os.execve(file, argv, environment)
+        except OSError as error:
+            if error.errno == errno.ENOEXEC:
+                os.execve(b"/bin/sh", [b"/bin/sh", file, *argv[1:]], environment)
+            if error.errno == errno.EACCES:
+                worst = errno.EACCES
+            elif error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                worst = error.errno
+                break
+    give_up(report, "exec", argv[0], worst)
+
+
+def await_exec(child, report):
+    start = start_time(child)
+    said = b""
+    while True:
+        got = os.read(report, 64)
+        if not got:
+            break
+        said += got
+    in_cgroup = "c" if said[:1] == b"c" else "-"
+    failed = said.lstrip(b"c").decode().split()
+    if not failed:
+        put(CHILD, f"child {child} {start} {wall()} {in_cgroup}")
+        return 0
+    put(EXIT, f"failed {failed[0]} {failed[1]} {wall()}")
+    return failure_code(int(failed[0]), failed[1])
+
+
+def run_worker(directory):
+    global record
+    try:
+        os.chdir(directory)
+        os.mkdir("started", 0o700)
+    except OSError:
+        return 3
+    try:
+        os.setsid()
+    except OSError:
+        pass
+    for number in range(1, signal.NSIG):
+        try:
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
+        except (OSError, ValueError):
+            pass
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    os.closerange(3, 1024)
+    record = os.open("record", os.O_RDWR)
+    put(SHIM, f"shim {os.getpid()} {start_time(os.getpid())}")
+
+    words = read_words("exec")
+    argc = int(words[5]) if words else 0
+    if argc == 0 or len(words) < HEAD + argc:
+        put(EXIT, f"failed {errno.EINVAL} setup {wall()}")
+        put(EMPTY, f"empty {wall()}")
+        return 4
+    argv = words[HEAD : HEAD + argc]
+    environment = dict(word.split(b"=", 1) for word in words[HEAD + argc :])
+    said, report = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        default_signals()
+        try:
+            open_logs(words[1], b"")
+            os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        except OSError as error:
+            give_up(report, "logs", b"", error.errno)
+        if words[2]:
+            try:
+                procs = os.open(words[2] + b"/cgroup.procs", os.O_WRONLY)
+                os.write(procs, b"0")
+                os.write(report, b"c")
+            except OSError:
+                pass
+        try:
+            os.chdir(words[0])
+        except OSError as error:
+            give_up(report, "chdir", words[0], error.errno)
+        execute(argv, environment, report)
+    os.close(report)
+    failed = await_exec(child, said)
+
+    while True:
+        try:
+            ended, status = os.wait()
+        except ChildProcessError:
+            break
+        if ended == child and not failed:
+            put(EXIT, f"exit {status} {wall()}")
+    put(EMPTY, f"empty {wall()}")
+    return 0
+
+
+def run_rank(directory, argv):
+    global record
+    rank = os.environ.get("RANK") or "0"
+    restart = os.environ.get("TORCHELASTIC_RESTART_COUNT") or "0"
+    path = f"{directory}/ranks/{os.environ.get('LOCAL_RANK') or '0'}.{restart}"
+    words = read_words(f"{directory}/exec")
+    try:
+        record = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.pwrite(record, (b" " * (SLOT_BYTES - 1) + b"\n") * SLOTS, 0)
+        assert words
+    except (OSError, AssertionError) as error:
+        os.write(2, f"troupe: rank {rank}: cannot use {path}: {error}\n".encode())
+        return 126
+    put(SHIM, f"shim {os.getpid()} {start_time(os.getpid())} {rank}")
+    prefix = (f"r{rank}-" if restart == "0" else f"r{rank}.{restart}-").encode()
+
+    leader = os.getpgrp() == os.getpid()
+    forward_to = 0
+
+    def forward(number, _frame):
+        if forward_to > 0:
+            os.kill(forward_to, number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, forward)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+    said, report = os.pipe()
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(126)
+        default_signals()
+        try:
+            open_logs(words[1], prefix)
+        except OSError as error:
+            give_up(report, "logs", b"", error.errno)
+        execute([os.fsencode(word) for word in argv], dict(os.environb), report)
+    if not leader:
+        forward_to = child
+    os.close(report)
+    failed = await_exec(child, said)
+    _, status = os.waitpid(child, 0)
+    forward_to = 0
+    if failed:
+        return failed
+    put(EXIT, f"exit {status} {wall()}")
+    if os.WIFEXITED(status):
+        return os.WEXITSTATUS(status)
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    default_signals()
+    os.kill(os.getpid(), os.WTERMSIG(status))
+    return 128 + os.WTERMSIG(status)
+
+
+def main(argv):
+    if len(argv) == 2 and not argv[1].startswith("-"):
+        return run_worker(argv[1])
+    if len(argv) > 3 and argv[1] == "--rank":
+        return run_rank(argv[2], argv[3:])
+    os.write(2, b"usage: shim.py FORKDIR | shim.py --rank FORKDIR CMD...\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,64 @@
+/**
+ * The spool: where everything of a node's forks is on disk. Owns names and layout; what stands in the files is others'.
+ *
+ *   lock/<n>               owners, the highest number is the present one (lock.ts)
+ *   tombstones/<forkId>    this id is refused for ever
+ *   forks/<forkId>/        fork.json (spec and leases) · exec (what the shim runs) · record (what the shim saw) · started/ (the barrier)
+ *                          ranks/<localRank>.<restart> · notes.json (the agent's) · verdict.json (what no shim could tell) · error.json (torch's)
+ *   logs/<forkId>/         the log sources: here from the start, so that nothing moves when the fork is released
+ */
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+export const lockDir = (spool: string): string => join(spool, 'lock')
+export const tombstoneOf = (spool: string, forkId: string): string => join(spool, 'tombstones', forkId)
+export const forkDirOf = (spool: string, forkId: string): string => join(spool, 'forks', forkId)
+export const logDirOf = (spool: string, forkId: string): string => join(spool, 'logs', forkId)
+
+export const fileOf = {
+  fork: (forkDir: string) => join(forkDir, 'fork.json'),
+  exec: (forkDir: string) => join(forkDir, 'exec'),
+  record: (forkDir: string) => join(forkDir, 'record'),
+  started: (forkDir: string) => join(forkDir, 'started'),
+  ranks: (forkDir: string) => join(forkDir, 'ranks'),
+  notes: (forkDir: string) => join(forkDir, 'notes.json'),
+  verdict: (forkDir: string) => join(forkDir, 'verdict.json'),
+  error: (forkDir: string) => join(forkDir, 'error.json'),
+} as const
+
+/** Environments and logs may hold secrets: nobody else may look into a spool. */
+export const makeSpool = (spool: string): void => {
+  for (const name of ['lock', 'tombstones', 'forks', 'logs']) mkdirSync(join(spool, name), { recursive: true, mode: 0o700 })
+}
+
+export const listForks = (spool: string): string[] => readdirSync(join(spool, 'forks'))
+
+export const isTombstoned = (spool: string, forkId: string): boolean => existsSync(tombstoneOf(spool, forkId))
+export const writeTombstone = (spool: string, forkId: string): void => writeFileSync(tombstoneOf(spool, forkId), '')
+
+/**
+ * The barrier that the shim passes too: whoever makes the directory decides whether the fork ever runs.
+ * Never recursive: that would succeed for both.
+ * @returns false when somebody else made it
+ */
+export const winStarted = (forkDir: string): boolean => {
+  try {
+    mkdirSync(fileOf.started(forkDir))
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
+export const wasStarted = (forkDir: string): boolean => existsSync(fileOf.started(forkDir))
+
+/** Tombstones outlive every order that could still be under way: those are bound to one start of an agent and to seconds. */
+export const TOMBSTONE_KEPT_MS = 30 * 24 * 3600 * 1000
+
+/** Remove tombstones that are older than any order can be. */
+export const sweepTombstones = (spool: string, now: number): void => {
+  for (const forkId of readdirSync(join(spool, 'tombstones'))) {
+    const file = tombstoneOf(spool, forkId)
+    if (!existsSync(forkDirOf(spool, forkId)) && now - (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? now) > TOMBSTONE_KEPT_MS) rmSync(file, { force: true })
+  }
+}

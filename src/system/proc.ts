@@ -1,0 +1,200 @@
+/**
+ * What /proc says of processes: state, parent, group, session, start time, children, command, environment. Owns reading and parsing;
+ * whom to signal is decided elsewhere. Everything is synchronous: a tree that forks would change under an await.
+ * @see proc(5)
+ */
+import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs'
+
+export interface ProcStat {
+  pid: number
+  /** the program's name, at most 15 characters; it may hold anything */
+  comm: string
+  /** R running, S sleeping, D uninterruptible, T stopped, Z zombie, X dead */
+  state: string
+  ppid: number
+  pgrp: number
+  session: number
+  /** clock ticks since boot; a text, because only equality means anything */
+  startTime: string
+}
+
+/** Enough to know a process again after its pid was given to another. */
+export interface ProcIdentity {
+  pid: number
+  startTime: string
+}
+
+const buffer = Buffer.alloc(4096)
+
+/** Files of /proc have no size; a stat line is far below a page. */
+const readPage = (file: string): string | null => {
+  let fd: number
+  try {
+    fd = openSync(file, 'r')
+  } catch {
+    return null
+  }
+  try {
+    return buffer.toString('latin1', 0, readSync(fd, buffer, 0, buffer.length, 0))
+  } catch {
+    // ESRCH: it ended between the two
+    return null
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** The command's name stands in brackets and may itself hold brackets and spaces: the last one counts. */
+export const parseStat = (line: string): ProcStat | null => {
+  const open = line.indexOf('(')
+  const close = line.lastIndexOf(')')
+  if (open < 0 || close < open) return null
+  const fields = line.slice(close + 2).trim().split(' ')
+  if (fields.length < 20) return null
+  return {
+    pid: Number(line.slice(0, open)),
+    comm: line.slice(open + 1, close),
+    state: fields[0]!,
+    ppid: Number(fields[1]),
+    pgrp: Number(fields[2]),
+    session: Number(fields[3]),
+    startTime: fields[19]!,
+  }
+}
+
+/** @returns null when there is no such process; a zombie has a stat */
+export const readStat = (pid: number): ProcStat | null => {
+  const line = readPage(`/proc/${pid}/stat`)
+  return line === null ? null : parseStat(line)
+}
+
+export const isDead = (stat: ProcStat): boolean => stat.state === 'Z' || stat.state === 'X'
+
+/** The very process, running or stopped; a zombie is not alive, another process with its pid is not it. */
+export const isAlive = ({ pid, startTime }: ProcIdentity): boolean => {
+  const stat = readStat(pid)
+  return stat !== null && stat.startTime === startTime && !isDead(stat)
+}
+
+export const listPids = (): number[] => {
+  const pids: number[] = []
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name)
+    if (Number.isInteger(pid)) pids.push(pid)
+  }
+  return pids
+}
+
+/** Every process, zombies too. */
+export const readAll = (): ProcStat[] => listPids().map(readStat).filter((stat) => stat !== null)
+
+/** Children of every thread; null where the kernel was built without the list (CONFIG_PROC_CHILDREN). */
+const childrenOf = (pid: number): number[] | null => {
+  let threads: string[]
+  try {
+    threads = readdirSync(`/proc/${pid}/task`)
+  } catch {
+    return []
+  }
+  const children: number[] = []
+  for (const thread of threads) {
+    let text: string
+    try {
+      text = readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1')
+    } catch (error) {
+      if (thread === String(pid) && (error as NodeJS.ErrnoException).code === 'ENOENT' && readStat(pid) !== null) return null
+      continue
+    }
+    for (const word of text.split(' ')) if (word !== '') children.push(Number(word))
+  }
+  return children
+}
+
+/** Everything below a process, parents first, zombies too. Not atomic: what forks meanwhile may be missing. */
+export const descendantsOf = (root: number): ProcStat[] => {
+  const found: ProcStat[] = []
+  const queue = [root]
+  const seen = new Set(queue)
+  while (queue.length > 0) {
+    const children = childrenOf(queue.shift()!)
+    if (children === null) return descendantsByParent(root)
+    for (const pid of children) {
+      const stat = seen.has(pid) ? null : readStat(pid)
+      if (stat === null) continue
+      seen.add(pid)
+      found.push(stat)
+      queue.push(pid)
+    }
+  }
+  return found
+}
+
+const descendantsByParent = (root: number): ProcStat[] => below(new Set([root]), readAll())
+
+/** Those of `all` whose chain of parents leads to one of `roots`. */
+export const below = (roots: ReadonlySet<number>, all: readonly ProcStat[]): ProcStat[] => {
+  const byParent = groupByParent(all)
+  const found: ProcStat[] = []
+  const queue = [...roots]
+  const seen = new Set(queue)
+  while (queue.length > 0)
+    for (const stat of byParent.get(queue.shift()!) ?? []) {
+      if (seen.has(stat.pid)) continue
+      seen.add(stat.pid)
+      found.push(stat)
+      queue.push(stat.pid)
+    }
+  return found
+}
+
+const groupByParent = (all: readonly ProcStat[]): Map<number, ProcStat[]> => {
+  const groups = new Map<number, ProcStat[]>()
+  for (const stat of all) {
+    const group = groups.get(stat.ppid)
+    if (group === undefined) groups.set(stat.ppid, [stat])
+    else group.push(stat)
+  }
+  return groups
+}
+
+/** The arguments; empty for kernel threads, zombies and what is gone. */
+export const readCommand = (pid: number): string[] => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replace(/\0+$/, '').split('\0').filter((word, i) => i > 0 || word !== '')
+  } catch {
+    return []
+  }
+}
+
+/** For people: the command line, or the name in brackets as `ps` writes it. */
+export const describe = (stat: ProcStat): string => readCommand(stat.pid).join(' ').trim().slice(0, 200) || `[${stat.comm}]`
+
+/** @returns the `NAME=value` words a process began with, or null when they may not be read (another user, not dumpable) */
+export const readEnvironment = (pid: number): string[] | null => {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0')
+  } catch {
+    return null
+  }
+}
+
+/** Resident bytes; 0 for what is gone. */
+export const residentBytes = (pid: number): number => Number(readPage(`/proc/${pid}/statm`)?.split(' ')[1] ?? 0) * PAGE_BYTES
+/** What Linux uses on x86-64; on arm64 with larger pages resident sizes are underestimated, which harms nothing. */
+const PAGE_BYTES = 4096
+
+/** Changes with each boot: start times of different boots mean nothing to each other. */
+export const readBootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
+
+/** Pids mean something only within one namespace: `pid:[4026531836]`. */
+export const readPidNamespace = (): string => readlinkSync('/proc/self/ns/pid')
+
+/** How often the kernel has killed for want of memory since boot, anywhere; null where it does not count. */
+export const readOomKills = (): number | null => {
+  try {
+    const match = /^oom_kill (\d+)$/m.exec(readFileSync('/proc/vmstat', 'latin1'))
+    return match ? Number(match[1]) : null
+  } catch {
+    return null
+  }
+}
