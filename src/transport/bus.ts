@@ -46,13 +46,17 @@ export interface StreamConfig {
   subjects: string[]
   kind: 'limits' | 'work-queue'
   storage: 'file' | 'memory'
+  /** -1: no limit. A full work queue refuses, other streams drop their oldest */
   maxBytes: number
+  /** 0: for ever */
   maxAgeMs: number
   /** deduplication window for `Nats-Msg-Id`, ms */
   duplicateWindowMs: number
   allowDirect: boolean
   /** ask for asynchronous persistence where the server has it (2.12) */
   asyncPersist: boolean
+  /** where it does not: in memory with at most so many bytes, instead of paying an fsync a message */
+  memoryBytesElse?: number
 }
 
 export interface AppendOptions {

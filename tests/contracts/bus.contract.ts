@@ -255,6 +255,8 @@ export const busContract = (name: string, make: () => Promise<BusFleet>, skip: {
       expect(await Promise.all(changes.map((c) => c.count(2, 20_000)))).toEqual([[false, true], [false, true]])
       for (const off of offs) off()
       expect(a.connected).toBe(true)
+      // the other connection's subscriptions are with the server
+      await b.flush()
       a.publish('contract.link', bytes('kept'))
       expect(await heard.count(1)).toEqual(['kept'])
       expect(text((await a.request('contract.link-ask', bytes('again'), { timeoutMs: 2000 })).body)).toBe('again')

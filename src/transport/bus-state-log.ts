@@ -1,0 +1,171 @@
+/**
+ * The state log over any Bus (state-log.ts is the contract): entries as msgpack in the fleet's STATE stream.
+ * Owns the settling of appends that were refused or not answered; what entries mean is the coordinator's.
+ */
+import { decode, encode } from '../protocol/codec.ts'
+import { Fault, isFault } from '../protocol/faults.ts'
+import { StateEntry } from '../protocol/records.ts'
+import { subjectOf } from '../protocol/subjects.ts'
+import { HEADERS, MSGPACK, streamOf } from '../protocol/table.ts'
+import { systemClock, type Clock } from '../system/clock.ts'
+import type { Bus, Message } from './bus.ts'
+import type { StateLog } from './state-log.ts'
+import { streamConfigOf } from './streams.ts'
+
+export interface StateLogSettings {
+  clock?: Clock
+  /** how long one append is waited for before the tail is read, ms */
+  appendTimeoutMs?: number
+  /** from the first try of an append until it is given up as CONN, ms */
+  settleMs?: number
+}
+
+const PAGE = 64
+const RETRY_MS = 50
+
+export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, appendTimeoutMs = 1000, settleMs = 2000 }: StateLogSettings = {}): StateLog => {
+  const stream = streamOf(fleet, 'STATE')
+  const subject = subjectOf(fleet, 'state', {})
+  const headers = { [HEADERS.contentType]: MSGPACK }
+  /** last sequence that was folded: what an append expects to stand on */
+  let position = 0
+  let appending = false
+  const sequences = new WeakMap<StateEntry, number>()
+  const cleanups = new Set<() => void>()
+
+  const entryOf = (message: Message & { seq: number }): StateEntry => {
+    const parsed = StateEntry.safeParse(decode(message.body, message.headers[HEADERS.contentType]))
+    if (!parsed.success) throw new Fault('FAILED', `entry ${message.seq} of ${stream} is not one that this version can read: ${parsed.error.issues[0]?.message}`)
+    sequences.set(parsed.data, message.seq)
+    return parsed.data
+  }
+  const readFrom = async (seq: number): Promise<StateEntry[]> => {
+    const entries: StateEntry[] = []
+    const tail = await bus.getLast(stream, subject)
+    for (let next = seq; tail !== null && next <= tail.seq; ) {
+      const page = await bus.getMessages(stream, { seq: next, subject, count: PAGE })
+      if (page.length === 0) break
+      entries.push(...page.map(entryOf))
+      next = page.at(-1)!.seq + 1
+    }
+    return entries
+  }
+  const pause = (ms: number): Promise<void> => new Promise((resolve) => clock.after(ms, resolve))
+
+  /** One append, tried until it is known to stand, known to have lost, or out of time. */
+  const appendSettled = async (entry: StateEntry): Promise<number> => {
+    const body = encode(entry, 'msgpack')
+    const giveUpAt = clock.now() + settleMs
+    for (;;) {
+      try {
+        return (await bus.append(subject, body, { headers, expectedLastSeq: position, timeoutMs: appendTimeoutMs })).seq
+      } catch (error) {
+        if (!isUnsettled(error)) throw error
+      }
+      // Refused or unanswered: only the tail tells. A first try that landed makes its own repetition be refused.
+      const tail = await bus.getLast(stream, subject).catch((error: unknown) => {
+        if (isFault(error, 'PERMISSION')) throw error
+        return 'unreadable' as const
+      })
+      if (tail !== 'unreadable' && tail !== null) {
+        const last = entryOf(tail)
+        if (last.writer === entry.writer && last.number === entry.number) return tail.seq
+      }
+      if (tail !== 'unreadable' && (tail?.seq ?? 0) !== position)
+        throw new Fault('NOT_LEADER', tail === null || tail.seq < position ? 'the state log was made anew' : 'somebody else wrote the state log', { data: { expected: position, found: tail?.seq ?? 0 } })
+      // Nobody wrote, yet the first try may still be on its way: say it again; the server takes only one of the two.
+      if (clock.now() >= giveUpAt) throw new Fault('CONN', `the state log did not take an entry within ${settleMs} ms; whether it will is not known`)
+      await pause(RETRY_MS)
+    }
+  }
+
+  return {
+    async open() {
+      const { lastSeq } = await bus.ensureStream(streamConfigOf(fleet, 'STATE'))
+      position = lastSeq
+    },
+    async read() {
+      const entries = await readFrom(1)
+      position = entries.length > 0 ? sequences.get(entries.at(-1)!)! : (await bus.ensureStream(streamConfigOf(fleet, 'STATE'))).lastSeq
+      return entries.slice(startOfLastSnapshot(entries))
+    },
+    async append(entry) {
+      if (appending) throw new Error('two appends of the state log in flight')
+      appending = true
+      try {
+        position = await appendSettled(entry)
+        sequences.set(entry, position)
+      } finally {
+        appending = false
+      }
+    },
+    async purgeBefore(snapshotEntry) {
+      const seq = sequences.get(snapshotEntry)
+      if (seq === undefined) throw new Error('purgeBefore needs an entry that was read or appended here')
+      await bus.purge(stream, { beforeSeq: seq })
+    },
+    onEntry(listener) {
+      // A live message proves nothing: one that the stream refused is delivered too. It only says when to look.
+      let told: number | null = null
+      let looking = false
+      let again = false
+      let ended = false
+      const look = async (): Promise<void> => {
+        if (looking) return void (again = true)
+        looking = true
+        try {
+          do {
+            again = false
+            told ??= position
+            for (const entry of await readFrom(told + 1)) {
+              if (ended) return
+              told = sequences.get(entry)!
+              listener(entry)
+            }
+          } while (again)
+        } catch {
+          // the link is down or the store is gone: nothing was seen, and that is what a standby's clock is for
+        } finally {
+          looking = false
+        }
+      }
+      const subscription = bus.subscribe(subject, () => void look())
+      const end = (): void => {
+        ended = true
+        subscription.unsubscribe()
+        cleanups.delete(end)
+      }
+      cleanups.add(end)
+      return end
+    },
+    async lastEpoch() {
+      const tail = await bus.getLast(stream, subject)
+      return tail === null ? null : entryOf(tail).epoch
+    },
+    async close() {
+      for (const end of cleanups) end()
+    },
+  }
+}
+
+const isUnsettled = (error: unknown): boolean => isFault(error, 'TIMEOUT') || isFault(error, 'CONN') || (isFault(error, 'EXISTS') && error.data['reason'] === 'wrong-last-sequence')
+
+/** Index of part 1 of the last snapshot that has all its parts; 0 when there is none. */
+const startOfLastSnapshot = (entries: readonly StateEntry[]): number => {
+  let complete = 0
+  let start = 0
+  let expected = 1
+  entries.forEach((entry, index) => {
+    if (entry.kind !== 'snapshot') return
+    const [part, of] = entry.part ?? [1, 1]
+    const follows = part === expected && (part === 1 || entries[start]!.writer === entry.writer)
+    if (part === 1) start = index
+    else if (!follows) return void (expected = 1)
+    expected = part + 1
+    if (part === of) {
+      complete = start
+      expected = 1
+    }
+  })
+  return complete
+}

@@ -1,0 +1,80 @@
+/**
+ * The text of a nats-server configuration for a fleet at home: one account TROUPE with JetStream, NKey users with
+ * allow-lists, the system account without users. Pure; nats/standalone.conf is this text for an example.
+ */
+export interface ServerUser {
+  /** `U…` */
+  publicKey: string
+  /** said in a comment: the role and the name that the server vouches for */
+  comment: string
+  /** allow-lists; nothing else is allowed */
+  publish: readonly string[]
+  subscribe: readonly string[]
+}
+
+export interface ServerConfig {
+  /** loopback alone: beyond it the bus needs TLS */
+  host: '127.0.0.1' | '::1'
+  port: number
+  /** shown in the server's INFO, so that a stranger on our port is told apart */
+  serverName: string
+  storeDir: string
+  users: readonly ServerUser[]
+}
+
+/** The server names the account in its advisories. */
+export const ACCOUNT = 'TROUPE'
+/** Told to the account when one of its connections ends: an agent killed by SIGKILL is seen in milliseconds. */
+export const DISCONNECT_ADVISORY = `$SYS.ACCOUNT.${ACCOUNT}.DISCONNECT`
+
+export const MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
+const GIB = 1024 * 1024 * 1024
+
+export const serverConfigText = ({ host, port, serverName, storeDir, users }: ServerConfig): string => `# nats-server configuration of a Troupe fleet at home. Written by troupe; a change is overwritten.
+server_name: ${quoted(serverName)}
+listen: ${quoted(`${host.includes(':') ? `[${host}]` : host}:${port}`)}
+
+# An entry of the coordinator's state may be large; a snapshot is cut into several.
+max_payload: ${MAX_PAYLOAD_BYTES}
+# Half-open links are noticed in seconds: a ping each 2 s, given up when two are out.
+ping_interval: "2s"
+ping_max: 2
+# A reader that stands still this long is cut off, so that it does not slow down its neighbours.
+write_deadline: "5s"
+# A busy machine needs longer than the usual 2 s to answer the challenge.
+authorization: { timeout: 10 }
+
+jetstream {
+  store_dir: ${quoted(storeDir)}
+  # An acknowledged append is on disk. Streams that can do without say so themselves (persist_mode: async).
+  sync_interval: always
+  max_file_store: ${16 * GIB}
+  max_memory_store: ${GIB}
+}
+
+system_account: SYS
+accounts {
+  # No users: nobody administers the server over the bus.
+  SYS {
+    exports: [ { stream: ${quoted(DISCONNECT_ADVISORY)}, accounts: [ ${ACCOUNT} ] } ]
+  }
+  ${ACCOUNT} {
+    jetstream: enabled
+    imports: [ { stream: { account: SYS, subject: ${quoted(DISCONNECT_ADVISORY)} } } ]
+    # NKeys, never passwords; allow-lists, never deny-lists; no user for who comes without a key.
+    users: [
+${users.map(userText).join('')}    ]
+  }
+}
+`
+
+const userText = ({ publicKey, comment, publish, subscribe }: ServerUser): string => `      # ${comment.replace(/[\r\n]+/g, ' ')}
+      { nkey: ${publicKey}, permissions: {
+        publish: { allow: [${list(publish)}] }
+        subscribe: { allow: [${list(subscribe)}] }
+      } }
+`
+const list = (subjects: readonly string[]): string => subjects.map((subject) => `\n          ${quoted(subject)}`).join('') + (subjects.length > 0 ? '\n        ' : '')
+
+/** A quoted string: `$` starts no variable in it. */
+const quoted = (text: string): string => JSON.stringify(text)
