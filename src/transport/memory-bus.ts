@@ -26,16 +26,21 @@ export interface ConnectionHooks {
   leave(what: 'publish' | 'request' | 'respond' | 'append' | 'ack' | 'read' | 'manage', subject: string): boolean
 }
 
-/** What the server saw, for whoever keeps a history. */
+/**
+ * What happened on the bus, for whoever keeps a history. `message`: reached the server; `append`: a stream took it (`seq`) or refused it (null);
+ * `arrived`: reached a connection's socket; `delivered`: the process behind it read it. `copy` is 0 for the first, 1 for a duplicate.
+ */
 export interface Traffic {
-  what: 'message' | 'append'
+  what: 'message' | 'append' | 'arrived' | 'delivered'
   from: string
+  to: string | null
   subject: string
   headers: Headers
   body: Uint8Array
-  /** for appends: where it landed, null when refused */
+  reply: string | null
   seq: number | null
   stream: string | null
+  copy: number
 }
 
 export interface MemoryConnection extends Bus {
@@ -113,7 +118,10 @@ class Server {
     this.inboxes.delete(inbox)
     this.inboxOwners.delete(inbox)
   }
-  tell(traffic: Traffic): void {
+  tell(what: Traffic['what'], from: string, message: Wire, more: Partial<Traffic> = {}): void {
+    if (this.listeners.length === 0) return
+    const { subject, headers, body, reply = null } = message
+    const traffic: Traffic = { what, from, to: null, subject, headers, body, reply, seq: null, stream: null, copy: 0, ...more }
     for (const listener of this.listeners) listener(traffic)
   }
   resetStore(): void {
@@ -140,7 +148,7 @@ class Server {
       if (message.reply !== undefined) this.route(from, { subject: message.reply, headers: {}, body: new TextEncoder().encode(JSON.stringify({ stream, seq, ...(duplicate && { duplicate }) })) })
       return
     }
-    this.tell({ what: 'message', from: from.name, subject: message.subject, headers: message.headers, body: message.body, seq: null, stream: null })
+    this.tell('message', from.name, message)
     const heard = this.fanOut(from, message)
     if (!heard && message.reply !== undefined) this.answer(from, message.reply, { subject: message.reply, body: new Uint8Array(), headers: {}, noResponders: true })
   }
@@ -150,32 +158,44 @@ class Server {
     const heard = this.fanOut(from, { ...message, reply: undefined })
     const stream = this.streamFor(message.subject)
     if (stream === null) throw new Fault(heard ? 'TIMEOUT' : 'CONN', `no stream stores ${message.subject}`, { data: { reason: 'no-stream' } })
-    const traffic = { what: 'append' as const, from: from.name, subject: message.subject, headers: message.headers, body: message.body, stream: stream.config.name }
+    const place = { stream: stream.config.name }
     try {
       const { seq, duplicate } = stream.append(message.subject, message.body, this.clock.wall(), { headers: message.headers, ...options })
       if (!duplicate) {
-        this.tell({ ...traffic, seq })
+        this.tell('append', from.name, message, { ...place, seq })
         for (const [key, queue] of this.queues) if (key.startsWith(`${stream.config.name}/`)) queue.wake()
       }
       return { stream: stream.config.name, seq, duplicate }
     } catch (error) {
-      this.tell({ ...traffic, seq: null })
+      this.tell('append', from.name, message, place)
       throw error
     }
   }
 
   private fanOut(from: Connection, message: Wire): boolean {
     const subs = this.matching(message.subject)
-    for (const sub of subs)
-      for (const extra of this.faults.copies({ subject: message.subject, from: from.name, to: sub.connection.name })) sub.connection.fromServer(() => sub.run(message), extra)
+    for (const sub of subs) this.carry(from, sub.connection, message, sub.run)
     return this.answer(from, message.subject, message) || subs.length > 0
   }
 
   private answer(from: Connection, inbox: string, message: Wire): boolean {
     const owner = this.inboxOwners.get(inbox)
     if (owner === undefined) return false
-    for (const extra of message.noResponders ? [0] : this.faults.copies({ subject: inbox, from: from.name, to: owner.name })) owner.fromServer(() => this.inboxes.get(inbox)?.(message), extra)
+    const run = (answer: Wire): void => this.inboxes.get(inbox)?.(answer)
+    if (message.noResponders) owner.fromServer(() => run(message), 0)
+    else this.carry(from, owner, message, run)
     return true
+  }
+
+  private carry(from: Connection, to: Connection, message: Wire, run: (message: Wire) => void): void {
+    this.faults.copies({ subject: message.subject, from: from.name, to: to.name }).forEach((extra, copy) => {
+      const arrived = (): void => this.tell('arrived', from.name, message, { to: to.name, copy })
+      const delivered = (): void => {
+        this.tell('delivered', from.name, message, { to: to.name, copy })
+        run(message)
+      }
+      to.fromServer(delivered, extra, arrived)
+    })
   }
 }
 
@@ -221,12 +241,14 @@ class Connection implements MemoryConnection {
       if (session === this.session) run()
     })
   }
-  fromServer(run: () => void, extraMs: number): void {
+  fromServer(run: () => void, extraMs: number, arrived?: () => void): void {
     const session = this.session
     const at = Math.max(this.downAt, this.server.clock.now() + this.server.faults.hopMs())
     if (extraMs === 0) this.downAt = at
     this.server.clock.after(at - this.server.clock.now() + extraMs, () => {
-      if (session === this.session && !this.closed) this.hooks.enter(run)
+      if (session !== this.session || this.closed) return
+      arrived?.()
+      this.hooks.enter(run)
     })
   }
 

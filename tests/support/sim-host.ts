@@ -23,6 +23,8 @@ export interface SpoolEntry {
   readonly spec: ForkSpec
   readonly program: Program
   readonly prepared: Prepared
+  /** a shim was spawned for it, which may not have got to its mkdir yet */
+  shimmed: boolean
   /** who won `mkdir started` */
   made: 'shim' | 'abort' | null
   started: (Started & { wallAt: number }) | null
@@ -209,9 +211,9 @@ export const simMachine = (options: MachineOptions): SimMachine => {
             const toldTo = listener
             owner = { process, fact: (event) => mine() && toldTo(event) }
             if (before !== process) before?.kill()
-            // like the real one, it makes `started` to abort what no shim has begun, and waits for what one has
+            // a shim that was spawned and is not at its mkdir yet is aborted by the same mkdir; one that passed it is waited for
             const kept = [...spools.values()].filter((spool) => !spool.released)
-            for (const spool of kept) if (spool.made === null) abort(spool)
+            for (const spool of kept) if (spool.made === null && spool.shimmed) abort(spool)
             const wait = (): void => {
               if (kept.some((spool) => spool.made === 'shim' && spool.started === null)) return process.clock.after(2, wait)
               const facts = kept.map(recovered)
@@ -239,6 +241,7 @@ export const simMachine = (options: MachineOptions): SimMachine => {
                 spec: structuredClone(spec),
                 program: programOf(spec.command, spec.attempt),
                 prepared: leased,
+                shimmed: false,
                 made: null,
                 started: null,
                 tree: null,
@@ -281,6 +284,7 @@ export const simMachine = (options: MachineOptions): SimMachine => {
             })
           if (spool.started !== null) return settled()
           spool.waiters.push(settled)
+          spool.shimmed = true
           runShim(forkId, spool)
         }),
       cancel: (forkId) =>

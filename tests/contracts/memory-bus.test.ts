@@ -1,0 +1,21 @@
+import { memoryServer, type MemoryConnection } from '../../src/transport/memory-bus.ts'
+import { systemClock } from '../../src/system/clock.ts'
+import { busContract } from './bus.contract.ts'
+
+busContract('memory', async () => {
+  const server = memoryServer(systemClock)
+  const connections: MemoryConnection[] = []
+  const setLinks = async (up: boolean): Promise<void> => connections.forEach((connection) => connection.setLink(up))
+  return {
+    async connect(name) {
+      const connection = server.connect({ name })
+      connections.push(connection)
+      return connection
+    },
+    cut: () => setLinks(false),
+    restore: () => setLinks(true),
+    async close() {
+      await Promise.all(connections.map((connection) => connection.close()))
+    },
+  }
+})
