@@ -3,7 +3,7 @@
  * after the last complete snapshot: each entry is a list of puts and drops, so folding is assignment and nothing else.
  */
 import { z } from 'zod'
-import { Epoch, Exit, FirstFailure, ForkId, Incarnation, Index, Millis, Name, Receipt, RunState, Wall } from './shapes.ts'
+import { Epoch, Exit, FirstFailure, ForkId, Incarnation, Index, Millis, Name, RankReport, Receipt, RunState, Wall } from './shapes.ts'
 import { Launch } from './resolved.ts'
 
 /** One worker of a run, as decided: where it is to be, and how its latest attempt ended. Volatile facts (pid, ready) come from its agent. */
@@ -15,7 +15,7 @@ export const WorkerRecord = z.object({
   /** node and incarnation of the latest attempt's intent; null before */
   node: Name.nullable(),
   incarnation: Incarnation.nullable(),
-  /** planned: chosen, no order sent. placed: orders may have been sent. ended: nothing of it runs or will */
+  /** waiting: no order sent; with a node: reserved there. placed: orders may have been sent. ended: nothing of it runs or will */
   phase: z.enum(['waiting', 'placed', 'ended']),
   /** why it is being ended (becomes exit.killedBy); null while it should live */
   ending: z.string().nullable(),
@@ -24,6 +24,11 @@ export const WorkerRecord = z.object({
   stderrTail: z.array(z.string()),
   startedAt: Wall.nullable(),
   exitedAt: Wall.nullable(),
+  /** what its agent said last, for `status` after the agent has forgotten it */
+  seen: z
+    .object({ pid: z.number().int().nullable(), addr: z.string().nullable(), ports: z.array(z.number().int()), gpus: z.array(z.string()), ranks: z.array(RankReport) })
+    .nullable()
+    .optional(),
 })
 export type WorkerRecord = z.infer<typeof WorkerRecord>
 
@@ -63,6 +68,7 @@ export const KeyRecord = z.object({
 export type KeyRecord = z.infer<typeof KeyRecord>
 
 export const StateOp = z.discriminatedUnion('op', [
+  /** the run's head is put whole, of its workers those that are given: a gang of thousands fits no entry. Workers never given wait, as the spec says */
   z.object({ op: z.literal('run'), run: RunRecord }),
   z.object({ op: z.literal('spec'), run: Name, spec: Launch }),
   z.object({ op: z.literal('drop-run'), run: Name }),
@@ -81,7 +87,8 @@ export const StateEntry = z.object({
   writer: Incarnation,
   number: z.number().int(),
   at: Wall,
-  kind: z.enum(['takeover', 'renew', 'change', 'snapshot']),
+  /** resign: the writer has stopped acting; a standby need not wait for its lease */
+  kind: z.enum(['takeover', 'renew', 'change', 'snapshot', 'resign']),
   /** for a snapshot that needs several entries: part k of n; folding restarts at part 1 when all n are there */
   part: z.tuple([z.number().int(), z.number().int()]).nullable(),
   ops: z.array(StateOp),
