@@ -252,7 +252,7 @@ describe('what is refused says what, where and what was meant [A-18]', () => {
     expect(faultOf(() => resolveLaunch({ apiVersion: 'troupe/v1', name: 'x', roles: { a: { command: ['x'], dependsOn: { constructor: 'ready' } } } })).message).toContain("no role 'constructor'")
   })
 
-  test.each([null, 3, 'text', [], [1], true])('a document that is %j is refused, not crashed on', (document) => {
+  test.each([[null], [3], ['text'], [[]], [[1]], [true]])('a document that is %j is refused, not crashed on', (document) => {
     expect(faultOf(() => resolveLaunch(document)).code).toBe('SPEC_INVALID')
   })
 
