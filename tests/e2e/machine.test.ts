@@ -103,5 +103,5 @@ test('nothing of a run that ended is left in the process table or in leases [A-3
   expect(stopped.code).toBe(0)
   expect(JSON.parse(stopped.stdout).receipts).toEqual([expect.objectContaining({ outcome: 'gone', survivors: [] })])
   const commands = await Promise.all((await readdir('/proc')).filter((e) => /^\d+$/.test(e)).map((pid) => readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '')))
-  expect(commands.filter((command) => /sleep\0777[789]/.test(command))).toEqual([])
+  expect(commands.filter((command) => /sleep\x00777[789]/.test(command))).toEqual([])
 })
