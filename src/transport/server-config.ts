@@ -10,6 +10,8 @@ export interface ServerUser {
   /** allow-lists; nothing else is allowed */
   publish: readonly string[]
   subscribe: readonly string[]
+  /** who serves requests may answer each so many times, so long after it came; null: never */
+  responses?: { max: number; expiresMs: number } | null
 }
 
 export interface ServerConfig {
@@ -68,10 +70,10 @@ ${users.map(userText).join('')}    ]
 }
 `
 
-const userText = ({ publicKey, comment, publish, subscribe }: ServerUser): string => `      # ${comment.replace(/[\r\n]+/g, ' ')}
+const userText = ({ publicKey, comment, publish, subscribe, responses }: ServerUser): string => `      # ${comment.replace(/[\r\n]+/g, ' ')}
       { nkey: ${publicKey}, permissions: {
         publish: { allow: [${list(publish)}] }
-        subscribe: { allow: [${list(subscribe)}] }
+        subscribe: { allow: [${list(subscribe)}] }${responses ? `\n        allow_responses: { max: ${responses.max}, expires: "${responses.expiresMs}ms" }` : ''}
       } }
 `
 const list = (subjects: readonly string[]): string => subjects.map((subject) => `\n          ${quoted(subject)}`).join('') + (subjects.length > 0 ? '\n        ' : '')

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { connectNats, createUserKey } from '../../src/transport/nats-bus.ts'
 import { aboveSecurityFloor, findNatsServer, pickPort, startNatsServer } from '../../src/transport/nats-server.ts'
 import { DISCONNECT_ADVISORY, serverConfigText } from '../../src/transport/server-config.ts'
+import { announceService } from '../../src/transport/service-discovery.ts'
 import { ensureStreams, streamConfigOf } from '../../src/transport/streams.ts'
 import { startTestServer, until } from '../support/test-server.ts'
 
@@ -53,7 +54,7 @@ describe('a server of ours', () => {
     try {
       await writeFile(join(dir, 'nats.conf'), 'listen: "127.0.0.1:1"\nnonsense: [')
       const { path: binary } = await findNatsServer({ env: process.env, cache: join(process.env['HOME'] ?? '', '.cache/troupe') })
-      await expect(startNatsServer({ binary, configFile: join(dir, 'nats.conf'), host: '127.0.0.1', port: await pickPort('127.0.0.1'), serverName: 'x', logFile: join(dir, 'log'), detached: false })).rejects.toMatchObject({ code: 'SETUP', message: expect.stringContaining('nats.conf') })
+      await expect(startNatsServer({ binary, configFile: join(dir, 'nats.conf'), host: '127.0.0.1', port: await pickPort('127.0.0.1'), serverName: 'x', logFile: join(dir, 'log'), detached: false })).rejects.toMatchObject({ code: 'SETUP', message: expect.stringMatching(/parse|line \d|unexpected|EOF/i) })
     } finally {
       await rm(dir, { recursive: true, force: true })
     }
@@ -105,6 +106,19 @@ describe('a server of ours', () => {
       const advisory = await told
       expect(performance.now() - closed).toBeLessThan(200)
       expect(advisory['client']).toMatchObject({ name: 'agent n0', acc: 'TROUPE' })
+    } finally {
+      await server.close()
+    }
+  })
+
+  test('an announced service is found by name, version and id', async () => {
+    const server = await startTestServer()
+    try {
+      const bus = await server.connect('a')
+      announceService(bus, { name: 'troupe-agent', version: '0.1.0', id: 'X1', description: 'a node agent' })
+      await bus.flush()
+      const answers = await bus.gather('$SRV.INFO.troupe-agent', new Uint8Array(0), { timeoutMs: 2000, count: 1 })
+      expect(answers.map((m) => JSON.parse(new TextDecoder().decode(m.body)))).toEqual([{ type: 'io.nats.micro.v1.info_response', name: 'troupe-agent', id: 'X1', version: '0.1.0', metadata: {}, description: 'a node agent', endpoints: [] }])
     } finally {
       await server.close()
     }
