@@ -7,6 +7,7 @@
  * 3. Commands leave in the order in which steps gave them. `persist` is a barrier: what follows it, of this step and of later ones, waits until it is acknowledged,
  *    so nothing that anybody sees rests on a fact that could still be lost. Persists that meet while one is in flight are joined into one append.
  * 4. A refused persist ends the actor (`deposed`): its waiting commands are dropped, never performed.
+ *    `mayPerform` can close the door for a while (a lease that ran out): commands wait, and leave on `flush`.
  * 5. At the watermark `offer` refuses (the asker sheds with OVERLOADED); `post` — results, timers, exits — is never refused.
  */
 export interface Step<S, E, C> {
@@ -23,6 +24,8 @@ export interface ActorOptions<S, E, C, P> {
   /** writes joined persists; rejects when this actor may write no more */
   persist?(ops: P[]): Promise<void>
   onDeposed?(error: unknown): void
+  /** asked before each command; while it says no, commands wait in order. Persists are not asked for: they prove themselves */
+  mayPerform?(): boolean
   /** called after each step, for tests and the simulator; throwing here is a crash */
   onStep?(event: E, commands: readonly C[]): void
   mailboxMax?: number
@@ -32,6 +35,8 @@ export interface ActorHandle<E> {
   /** @returns false when the mailbox is at its watermark */
   offer(event: E): boolean
   post(event: E): void
+  /** try again to perform what waits, after `mayPerform` changed */
+  flush(): void
   /** stop at once: nothing more is stepped or performed */
   halt(): void
   readonly depth: number
@@ -41,22 +46,29 @@ export interface ActorHandle<E> {
 export const MAILBOX_MAX = 10_000
 
 export const runActor = <S, E, C, P = never>(options: ActorOptions<S, E, C, P>): ActorHandle<E> => {
-  const { step, perform, persistOf, persist, onDeposed, onStep, mailboxMax = MAILBOX_MAX } = options
+  const { step, perform, persistOf, persist, onDeposed, mayPerform, onStep, mailboxMax = MAILBOX_MAX } = options
   let state = options.state
   let halted = false
   let draining = false
   let writing = false
-  const mailbox: E[] = []
+  const mailbox = queue<E>()
   /** commands in order; a persist that is not acknowledged yet holds back all behind it */
-  const outbox: C[] = []
+  const outbox = queue<C>()
+  /** persists whose acknowledgement came: they are passed over */
+  let acked = new Set<C>()
 
   const flush = (): void => {
-    while (!halted && outbox.length > 0) {
-      const command = outbox[0]!
+    while (!halted && outbox.size > 0) {
+      const command = outbox.first()
+      if (acked.delete(command)) {
+        outbox.shift()
+        continue
+      }
       if (persistOf?.(command) != null) {
         if (!writing) write()
         return
       }
+      if (mayPerform?.() === false) return
       outbox.shift()
       perform(command)
     }
@@ -69,14 +81,14 @@ export const runActor = <S, E, C, P = never>(options: ActorOptions<S, E, C, P>):
       const wanted = persistOf!(command)
       if (wanted === null) continue
       taken.add(command)
-      ops.push(...wanted)
+      for (const op of wanted) ops.push(op)
     }
     writing = true
     persist!(ops).then(
       () => {
         writing = false
         if (halted) return
-        for (let i = outbox.length - 1; i >= 0; i--) if (taken.has(outbox[i]!)) outbox.splice(i, 1)
+        acked = taken
         flush()
       },
       (error: unknown) => {
@@ -92,11 +104,11 @@ export const runActor = <S, E, C, P = never>(options: ActorOptions<S, E, C, P>):
     if (draining) return
     draining = true
     try {
-      while (!halted && mailbox.length > 0) {
-        const event = mailbox.shift()!
+      while (!halted && mailbox.size > 0) {
+        const event = mailbox.shift()
         const [next, commands] = step(state, event)
         state = next
-        outbox.push(...commands)
+        for (const command of commands) outbox.push(command)
         onStep?.(event, commands)
         flush()
       }
@@ -113,17 +125,49 @@ export const runActor = <S, E, C, P = never>(options: ActorOptions<S, E, C, P>):
 
   return {
     offer(event) {
-      if (halted || mailbox.length + outbox.length >= mailboxMax) return false
+      if (halted || mailbox.size + outbox.size >= mailboxMax) return false
       post(event)
       return true
     },
     post,
+    flush,
     halt: () => void (halted = true),
     get depth() {
-      return mailbox.length
+      return mailbox.size
     },
     get halted() {
       return halted
+    },
+  }
+}
+
+interface Queue<T> extends Iterable<T> {
+  readonly size: number
+  push(item: T): void
+  first(): T
+  shift(): T
+}
+
+/** First in, first out; `Array.shift` moves everything that is left each time. */
+const queue = <T>(): Queue<T> => {
+  let items: T[] = []
+  let head = 0
+  return {
+    get size() {
+      return items.length - head
+    },
+    push: (item) => void items.push(item),
+    first: () => items[head]!,
+    shift() {
+      const item = items[head++]!
+      if (head > 1024 && head * 2 > items.length) {
+        items = items.slice(head)
+        head = 0
+      }
+      return item
+    },
+    *[Symbol.iterator]() {
+      for (let i = head; i < items.length; i++) yield items[i]!
     },
   }
 }

@@ -79,3 +79,12 @@ const editDistance = (a: string, b: string): number => {
   }
   return previous[b.length]!
 }
+
+/** The name of an agent's control connection: the server says it in its advisory when the connection ends. */
+export const agentConnectionName = (node: string, incarnation: string): string => `troupe-agent/${node}/${incarnation}`
+
+/** @returns null when the connection is no agent's control connection */
+export const parseAgentConnectionName = (name: string): { node: string; incarnation: string } | null => {
+  const [kind, node, incarnation, ...rest] = name.split('/')
+  return kind === 'troupe-agent' && rest.length === 0 && node !== undefined && isName(node) && incarnation ? { node, incarnation } : null
+}
