@@ -1,0 +1,260 @@
+/**
+ * Logs of a run, role, worker or rank as one sequence: the past, then (with `follow`) what comes, until the log is complete.
+ * Owns which forks and sources are read and when it ends; joining bytes is source.ts', getting them spool.ts'.
+ *
+ * The past of several sources is replayed from the relay, which has it in the order of time, and completed from the spools; one source, and a
+ * tail, come from the spool alone. With `follow` the live subject is subscribed before anything is read, so that nothing falls between.
+ */
+import { Fault, toFault } from '../../protocol/faults.ts'
+import { forkIdOf, parseForkId, type ForkParts } from '../../protocol/names.ts'
+import { matcherOf } from '../../protocol/patterns.ts'
+import { isTerminal, type RunStatus, type WorkerStatus } from '../../protocol/shapes.ts'
+import type { Messenger } from '../../transport/messenger.ts'
+import { eventSubject } from '../events.ts'
+import { inboxOf } from '../inbox.ts'
+import { hasEnded, whyNot } from '../points.ts'
+import { refFits, refText, type Ref } from '../refs.ts'
+import { FAILOVER_MS, patiently } from '../timing.ts'
+import { sourceFits, type LogItem, type LogOptions } from './items.ts'
+import { logSubject, readLogMessage, relayed, relaySeqSince, spoolOf, type LogMessage } from './spool.ts'
+import { sourceReader, type SourceReader } from './source.ts'
+
+/** Live bytes that wait for a slow reader; beyond it they are dropped here and read from the spool later. */
+const LIVE_BYTES_MAX = 32 * 1024 * 1024
+/** How often a follower looks for the end when no event says so. */
+const LOOK_AGAIN_MS = 2000
+/** After the end, a node that does not answer is waited for this long; then what it has is named as a gap. */
+const SILENT_END_MS = 10_000
+
+type News = { what: 'log'; message: LogMessage } | { what: 'look' } | { what: 'linked' }
+
+/** @throws {Fault} WORKER_NOT_FOUND; USAGE when `raw` fits several sources; SPEC_INVALID for a pattern that is none; CONN */
+export async function* readLogs(messenger: Messenger, user: string, ref: Ref, options: LogOptions = {}): AsyncGenerator<LogItem, void, undefined> {
+  const { follow = false, raw = false, signal, onTrouble } = options
+  const accepts = options.grep === undefined || raw ? () => true : matcherOf(options.grep)
+  const spool = spoolOf(messenger, signal)
+  const readers = new Map<string, SourceReader>()
+  const finished = new Set<string>()
+  const news = inboxOf<News>()
+  let liveBytes = 0
+  /** `raw` reads one source of one fork: the first that fits */
+  let pinned: { forkId: string; source: string } | null = null
+  /** sources that are new to us begin at byte 0, but with `since` at their first chunk */
+  let fromStart = options.since === undefined
+
+  const status = (): Promise<RunStatus> => patiently(() => messenger.ask('coordinator.status', { user }, { run: ref.run }), { boundMs: FAILOVER_MS, signal })
+  const forksOf = (now: RunStatus): ForkParts[] =>
+    now.workers
+      .filter((worker) => refFits(ref, worker) && hasRun(worker, options.attempt))
+      .map((worker) => ({ run: ref.run, role: worker.role, index: worker.index, attempt: options.attempt ?? worker.attempt }))
+      .filter((fork) => pinned === null || pinned.forkId === idOf(fork))
+  const wants = (forkId: string, source: string): boolean => (pinned === null ? sourceFits(source, ref, options) : pinned.forkId === forkId && pinned.source === source)
+  const readerOf = (fork: ForkParts, source: string): SourceReader => {
+    const key = `${idOf(fork)} ${source}`
+    let reader = readers.get(key)
+    if (reader === undefined) readers.set(key, (reader = sourceReader(messenger, spool, fork, source, options, accepts, fromStart ? 0 : null)))
+    return reader
+  }
+  const asked = (message: LogMessage): boolean => refFits(ref, message.fork) && (options.attempt === undefined || options.attempt === message.fork.attempt) && wants(message.forkId, message.source)
+
+  /** Read a fork to where its node says that it ends now. @returns false when the node does not answer */
+  async function* complete(fork: ForkParts): AsyncGenerator<LogItem, boolean> {
+    const sizes = await spool.sizes(fork)
+    if (sizes === null) return false
+    for (const [source, { size, generation }] of Object.entries(sizes.sources)) {
+      if (!wants(idOf(fork), source)) continue
+      const reader = readerOf(fork, source)
+      if (reader.next === null && !sizes.final) continue
+      yield* reader.fill(size, generation)
+      if (sizes.final) yield* reader.rest()
+    }
+    if (sizes.final) finished.add(idOf(fork))
+    return true
+  }
+
+  const subscriptions = follow
+    ? [
+        messenger.bus.subscribe(logSubject(messenger.fleet, { run: ref.run, ...(ref.role !== undefined && { role: ref.role }), ...(ref.indices?.length === 1 && { index: ref.indices[0]! }) }), (message) => {
+          const log = readLogMessage(messenger.fleet, message)
+          if (log === null || !asked(log) || liveBytes > LIVE_BYTES_MAX) return
+          liveBytes += log.bytes.length
+          news.push({ what: 'log', message: log })
+        }),
+        messenger.bus.subscribe(eventSubject(messenger.fleet, ref.run), () => news.push({ what: 'look' })),
+      ]
+    : []
+  const offLink = follow ? messenger.bus.onLink((up) => void (up && news.push({ what: 'linked' }))) : null
+
+  try {
+    let now = await status()
+    checkRef(ref, now)
+    for (let waited = false; raw && pinned === null; waited = true) {
+      if (waited) now = await status()
+      pinned = await pinSource(now)
+      if (pinned !== null) break
+      if (!follow || hasEnded(now, ref)) return
+      onTrouble?.(whyNot(now, 'running'))
+      await news.take(signal, LOOK_AGAIN_MS)
+      if (signal?.aborted) return
+    }
+    yield* past(forksOf(now))
+    if (!follow) return
+
+    let endedAt: number | null = null
+    let lookedAt = -Infinity
+    for (let look = true; !signal?.aborted; ) {
+      // what was told meanwhile is one look, and chunks that wait are given out first
+      if (!look || (news.size > 0 && performance.now() - lookedAt < LOOK_AGAIN_MS)) {
+        const item = await news.take(signal, LOOK_AGAIN_MS)
+        if (item?.what === 'log') {
+          liveBytes -= item.message.bytes.length
+          yield* readerOf(item.message.fork, item.message.source).feed(item.message)
+          continue
+        }
+        if (item?.what === 'linked') for (const fork of forksOf(now)) if (!finished.has(idOf(fork))) yield* complete(fork)
+        look = true
+        continue
+      }
+      look = false
+      lookedAt = performance.now()
+      now = await status().catch((error: unknown) => {
+        const fault = toFault(error)
+        if (!fault.retryable) throw fault
+        onTrouble?.(fault.message)
+        return now
+      })
+      const over = isOver(now)
+      if (!over && !forksOf(now).some((fork) => hasStarted(now, fork))) onTrouble?.(whyNot(now, 'running'))
+      for (const fork of forksOf(now)) if (!finished.has(idOf(fork)) && (over || hasExited(now, fork))) yield* complete(fork)
+      if (!over) continue
+      if (forksOf(now).every((fork) => finished.has(idOf(fork)) || isRead(fork))) break
+      endedAt ??= performance.now()
+      if (performance.now() - endedAt < SILENT_END_MS) continue
+      yield* nameSilent(forksOf(now))
+      break
+    }
+    for (const reader of readers.values()) yield* reader.rest()
+  } finally {
+    for (const subscription of subscriptions) subscription.unsubscribe()
+    offLink?.()
+  }
+
+  async function pinSource(now: RunStatus): Promise<{ forkId: string; source: string } | null> {
+    const found: { forkId: string; source: string }[] = []
+    for (const fork of forksOf(now)) {
+      const sizes = await spool.sizes(fork)
+      const names = sizes === null ? await relayedSources(fork) : Object.keys(sizes.sources)
+      for (const source of names) if (sourceFits(source, ref, options)) found.push({ forkId: idOf(fork), source })
+    }
+    const manyRanks = ref.ranks === undefined && options.rank === undefined && options.source === undefined && now.roles.some((role) => role.kind === 'torchrun' && (ref.role === undefined || ref.role === role.role))
+    if (found.length > 1 || (found.length === 1 && manyRanks)) throw manySources(found)
+    return found[0] ?? null
+  }
+  async function relayedSources(fork: ForkParts): Promise<string[]> {
+    const names = new Set<string>()
+    for await (const message of relayed(messenger, logSubject(messenger.fleet, fork))) names.add(message.source)
+    return [...names]
+  }
+
+  async function* past(forks: ForkParts[]): AsyncGenerator<LogItem> {
+    if (pinned === null && options.tail === undefined) yield* replay(forks)
+    for (const fork of forks) {
+      if (options.tail !== undefined) yield* tail(fork, options.tail)
+      else if (!(yield* complete(fork))) yield* pinned === null ? [] : replay([fork])
+      // a line without its end may still be written on
+      if (!follow) for (const reader of readers.values()) if (reader.forkId === idOf(fork)) yield* reader.rest()
+    }
+    if (!follow) yield* nameSilent(forks)
+    fromStart = true
+  }
+
+  /** What the relay has, in the order of time. Without it the spools are read one by one. */
+  async function* replay(forks: ForkParts[]): AsyncGenerator<LogItem> {
+    const ids = new Set(forks.map(idOf))
+    if (ids.size === 0) return
+    try {
+      let seq = 1
+      if (options.since !== undefined) {
+        const found = await relaySeqSince(messenger, options.since)
+        seq = found.seq
+        fromStart = !found.complete
+      }
+      for await (const message of relayed(messenger, logSubject(messenger.fleet, forks.length === 1 ? forks[0]! : { run: ref.run }), seq)) {
+        if (!ids.has(message.forkId) || !asked(message)) continue
+        const reader = readerOf(message.fork, message.source)
+        yield* reader.feed(message)
+        if (message.record?.kind === 'final') reader.end = message.record.bytes
+      }
+    } catch (error) {
+      if (!toFault(error).retryable) throw error
+    }
+  }
+
+  async function* tail(fork: ForkParts, lines: number): AsyncGenerator<LogItem> {
+    const sizes = await spool.sizes(fork)
+    if (sizes === null) return yield* lastLines(replay([fork]), lines)
+    for (const [source, { generation }] of Object.entries(sizes.sources)) {
+      if (!wants(idOf(fork), source)) continue
+      const begin = await spool.read(fork, source, { tailLines: lines })
+      if (begin.what === 'bytes') readerOf(fork, source).seek(begin.offset, generation)
+    }
+    yield* complete(fork)
+  }
+
+  /** Its node is silent, but the relay has it to the end. */
+  function isRead(fork: ForkParts): boolean {
+    const own = [...readers.values()].filter((reader) => reader.forkId === idOf(fork))
+    return own.length > 0 && own.every((reader) => reader.end !== null && (reader.next ?? 0) >= reader.end)
+  }
+
+  /** Forks whose node did not answer, and that the relay does not know to the end either. */
+  function* nameSilent(forks: ForkParts[]): Generator<LogItem> {
+    for (const fork of forks) {
+      const own = [...readers.values()].filter((reader) => reader.forkId === idOf(fork))
+      if (finished.has(idOf(fork)) || !spool.isSilent(fork)) continue
+      if (own.length === 0) for (const source of ['stdout', 'stderr']) if (wants(idOf(fork), source)) own.push(readerOf(fork, source))
+      for (const reader of own) if (reader.end === null || (reader.next ?? 0) < reader.end) yield* reader.gap(reader.end, 'no node answers for it')
+    }
+  }
+
+  /** Nothing is added any more: the run has ended, or what was asked for has and will not be tried again. */
+  function isOver(now: RunStatus): boolean {
+    if (pinned !== null) return isTerminal(now.state) || hasExited(now, parseForkId(pinned.forkId)!)
+    return hasEnded(now, ref) && forksOf(now).every((fork) => isTerminal(now.state) || hasExited(now, fork))
+  }
+}
+
+const idOf = ({ run, role, index, attempt }: ForkParts): string => forkIdOf(run, role, index, attempt)
+const hasRun = (worker: WorkerStatus, attempt: number | undefined): boolean => worker.attempt > 0 && (attempt === undefined || attempt <= worker.attempt) && (attempt !== undefined || worker.startedAt !== null || worker.exit !== null || worker.state === 'running')
+const workerOf = (now: RunStatus, fork: ForkParts): WorkerStatus | undefined => now.workers.find((w) => w.role === fork.role && w.index === fork.index)
+const hasStarted = (now: RunStatus, fork: ForkParts): boolean => workerOf(now, fork)?.startedAt != null
+const hasExited = (now: RunStatus, fork: ForkParts): boolean => {
+  const worker = workerOf(now, fork)
+  return worker === undefined || worker.attempt > fork.attempt || worker.state === 'exited'
+}
+
+const checkRef = (ref: Ref, now: RunStatus): void => {
+  if (ref.role !== undefined && !now.roles.some((role) => role.role === ref.role))
+    throw new Fault('WORKER_NOT_FOUND', `run ${ref.run} has no role '${ref.role}'`, { hint: `it has ${now.roles.map((role) => role.role).join(', ')}` })
+  if (!now.workers.some((worker) => refFits(ref, worker))) throw new Fault('WORKER_NOT_FOUND', `there is no worker ${refText(ref)}`, { hint: `troupe status ${ref.run} lists them` })
+}
+
+const manySources = (found: readonly { forkId: string; source: string }[]): Fault => {
+  const names = found.map(({ forkId, source }) => {
+    const fork = parseForkId(forkId)!
+    return `${fork.role}/${fork.index} ${source}`
+  })
+  return new Fault('USAGE', `--raw gives the bytes of one source, and these fit: ${names.slice(0, 12).join(', ')}${names.length > 12 ? ', …' : ''}`, { hint: 'choose one by RUN/role/INDEX or RUN/role:RANK and --stream stdout|stderr (or --source NAME)', data: { sources: names } })
+}
+
+/** The last lines of each source, where only the whole can be read. */
+async function* lastLines(items: AsyncGenerator<LogItem>, count: number): AsyncGenerator<LogItem> {
+  const kept = new Map<string, LogItem[]>()
+  for await (const item of items) {
+    const own = kept.get(`${item.forkId} ${item.source}`) ?? []
+    own.push(item)
+    if (own.length > count) own.shift()
+    kept.set(`${item.forkId} ${item.source}`, own)
+  }
+  for (const own of kept.values()) yield* own
+}

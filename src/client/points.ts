@@ -1,0 +1,72 @@
+/**
+ * Which point a run, role or worker has passed, and the code it ends with. Pure: over one status. What only the past can tell
+ * (it was ready once, and has ended since) is told by `Passed`, filled from events in wait.ts.
+ */
+import { isTerminal, type Exit, type RunStatus, type WorkerStatus } from '../protocol/shapes.ts'
+import { refFits, type Ref } from './refs.ts'
+
+export const POINTS = ['running', 'ready', 'done'] as const
+export type Point = (typeof POINTS)[number]
+
+/** Facts of the past that a status does not show any more. */
+export interface Passed {
+  /** the run was running once */
+  running: boolean
+  /** fork ids that were ready once */
+  ready: ReadonlySet<string>
+}
+
+/** Workers of a ref in a status; ranks are their worker's. */
+export const workersOf = (status: RunStatus, ref: Ref): WorkerStatus[] =>
+  status.workers.filter((worker) => refFits(ref, worker) && (ref.ranks === undefined || worker.ranks.length === 0 || worker.ranks.some((r) => ref.ranks!.includes(r.rank))))
+
+const isWhole = (ref: Ref): boolean => ref.role === undefined
+const hasStarted = (worker: WorkerStatus): boolean => worker.startedAt !== null || ['running', 'stopping', 'exited'].includes(worker.state)
+/** A worker that has done its work was ready for it. */
+const wasReady = (worker: WorkerStatus, passed: Passed): boolean => worker.ready || passed.ready.has(worker.forkId) || (worker.state === 'exited' && worker.exit?.code === 0)
+
+/** @returns true once the point was passed; ended without passing it is `hasEnded` */
+export const hasPassed = (point: Point, status: RunStatus, ref: Ref, passed: Passed): boolean => {
+  if (point === 'done') return hasEnded(status, ref)
+  const workers = workersOf(status, ref)
+  if (workers.length === 0) return false
+  if (point === 'ready') return workers.every((worker) => wasReady(worker, passed))
+  return isWhole(ref) ? status.state === 'running' || status.state === 'succeeded' || passed.running : workers.every(hasStarted)
+}
+
+/** Nothing more comes: the run has ended, or each of the workers has and is not to be started again. */
+export const hasEnded = (status: RunStatus, ref: Ref): boolean => {
+  if (isTerminal(status.state)) return true
+  if (isWhole(ref) || status.state === 'pending') return false
+  const workers = workersOf(status, ref)
+  return workers.length > 0 && workers.every((worker) => worker.state === 'exited' && worker.receipt !== null)
+}
+
+/** A worker that we stopped is never a failure, whatever it exits with. */
+export const exitCodeOf = (exit: Exit | null): number => {
+  if (exit === null || exit.unknown !== null) return 125
+  if (exit.killedBy !== null) return 0
+  return exit.signal === null ? (exit.code ?? 125) : 128 + (SIGNAL_NUMBERS[exit.signal] ?? 0)
+}
+const SIGNAL_NUMBERS: Readonly<Record<string, number>> = {
+  SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGILL: 4, SIGTRAP: 5, SIGABRT: 6, SIGBUS: 7, SIGFPE: 8, SIGKILL: 9, SIGUSR1: 10, SIGSEGV: 11, SIGUSR2: 12, SIGPIPE: 13, SIGALRM: 14, SIGTERM: 15,
+  SIGXCPU: 24, SIGXFSZ: 25, SIGSYS: 31,
+}
+
+/** The code of `wait` and `run` once it has ended: the run's, or of some workers the first that is not 0. */
+export const endCode = (status: RunStatus, ref: Ref): number => {
+  if (isWhole(ref)) return status.code ?? 0
+  const workers = workersOf(status, ref)
+  const started = workers.filter((worker) => worker.exit !== null)
+  if (started.length === 0) return status.code ?? 0
+  return started.map((worker) => exitCodeOf(worker.exit)).find((code) => code !== 0) ?? 0
+}
+
+/** Why it has not got there yet, in one line, for whoever waits. */
+export const whyNot = (status: RunStatus, point: Point): string => {
+  const ready = status.roles.reduce((sum, role) => sum + role.ready, 0)
+  const workers = status.roles.reduce((sum, role) => sum + role.workers, 0)
+  const slow = status.workers.find((worker) => worker.reason !== null && !worker.ready)
+  const reason = status.reason ?? (point === 'ready' && slow ? `${slow.role}/${slow.index}: ${slow.reason}` : null)
+  return `${status.run} is ${status.state}${workers > 1 && point === 'ready' ? `, ${ready} of ${workers} ready` : ''}${reason === null ? '' : `: ${reason}`}`
+}

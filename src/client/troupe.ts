@@ -1,0 +1,154 @@
+/**
+ * The library's object: everything that a program asks of a fleet, over one connection. Owns nothing but the putting together; each verb has its file.
+ * Outcomes are events: what waits here subscribes first, then asks, and asks again after a lost link.
+ */
+import { Fault, isFault, toFault } from '../protocol/faults.ts'
+import type { NodeInfo, RunStatus, RunSummary } from '../protocol/shapes.ts'
+import type { ReplyOf } from '../protocol/table.ts'
+import type { Messenger } from '../transport/messenger.ts'
+import { endRef, signalRef, type EndOptions, type EndResult } from './end.ts'
+import { watchEvents, type TroupeEvent, type WatchOptions } from './events.ts'
+import { launchDocument, type Launched, type LaunchOptions } from './launch.ts'
+import type { LogItem, LogOptions } from './logs/items.ts'
+import type { Point } from './points.ts'
+import { isFullId, matchRuns, notFound, parseRef, refFits, targetsOf, type Ref } from './refs.ts'
+import { FAILOVER_MS, patiently } from './timing.ts'
+import { waitForPoint, type WaitResult, type Waiting } from './wait.ts'
+
+/** A launch document as a value, or its text (YAML or JSON). */
+export type LaunchInput = string | Record<string, unknown>
+export type Planned = ReplyOf<'coordinator.plan'>
+export type Explained = ReplyOf<'coordinator.explain'>['lines'][number]
+
+export interface WaitOptions extends Waiting {
+  /** default: done */
+  for?: Point
+}
+
+/**
+ * One connection to a fleet. A ref is `RUN`, `RUN/role`, `RUN/role/3`, `RUN/role/1-3,5` or `RUN/role:11`; RUN may be an id, a unique prefix,
+ * or `last`. Every call may throw a Fault: matched by `code`, with a `hint`; CONN when the bus cannot be reached, TIMEOUT when nothing is known.
+ */
+export interface Troupe {
+  readonly fleet: string
+  readonly user: string
+  /** Launch a run; returns when it is accepted. @throws {Fault} SPEC_INVALID, PLAN_INVALID, KEY_CONFLICT, TIMEOUT (stored by the durable door, not answered yet) */
+  launch(document: LaunchInput, options?: LaunchOptions): Promise<Launched>
+  /** Resolve a document and say what would be done; nothing is launched. */
+  plan(document: LaunchInput): Promise<Planned>
+  status(ref: string): Promise<RunStatus>
+  /** Live runs, newest first; with `all` ended ones too. */
+  list(options?: { all?: boolean }): Promise<RunSummary[]>
+  nodes(): Promise<NodeInfo[]>
+  /** Which clock is ticking and why, cause and next check. */
+  explain(ref: string): Promise<Explained[]>
+  /** Wait until a point is passed or the run has ended. @throws {Fault} WORKER_TIMEOUT */
+  wait(ref: string, options?: WaitOptions): Promise<WaitResult>
+  /** Events of a run, of some of its workers, or (without a ref) of everything: the past, then live, each once, none missing. Ends by `signal`, `return()` or, for a past alone (`live: false`), at its end. */
+  watch(ref?: string, options?: WatchOptions): AsyncIterable<TroupeEvent>
+  /** Log lines, or bytes with `raw`; what nobody has any more is a named gap. Ends when the log is complete. */
+  logs(ref: string, options?: LogOptions): AsyncIterable<LogItem>
+  /** The role's ladder (signal, grace, SIGKILL), awaited to the last receipt. */
+  stop(ref: string, options?: EndOptions): Promise<EndResult>
+  /** The same with grace 0. */
+  kill(ref: string, options?: EndOptions): Promise<EndResult>
+  /** One signal to root processes, or to ranks. @returns the workers it was sent to */
+  signal(ref: string, signal: string): Promise<string[]>
+  /** Launch and wait for the end. */
+  run(document: LaunchInput, options?: LaunchOptions & Waiting): Promise<WaitResult & { run: string }>
+  /** After the state store was made anew: let a node accept it. */
+  adopt(node: string): Promise<void>
+  /** Place nothing new on a node, or (`on: false`) again. */
+  drain(node: string, on?: boolean): Promise<void>
+  /** What a ref means now; several for `all`. @throws {Fault} USAGE, WORKER_NOT_FOUND, AMBIGUOUS */
+  resolve(ref: string): Promise<Ref[]>
+  close(): Promise<void>
+}
+
+/** Put a Troupe together over a messenger: index.ts does it over NATS, tests over a bus in memory. */
+export const troupeOn = ({ messenger, user }: { messenger: Messenger; user: string }): Troupe => {
+  const ask = <T>(attempt: () => Promise<T>): Promise<T> => patiently(attempt, { boundMs: FAILOVER_MS })
+  const list: Troupe['list'] = async ({ all = false } = {}) => (await ask(() => messenger.ask('coordinator.list', { user }, { all }))).runs
+
+  const resolve = async (text: string): Promise<Ref[]> => {
+    const ref = parseRef(text)
+    return isFullId(ref.run) ? [ref] : matchRuns(ref.run, await list({ all: true })).map((run) => ({ ...ref, run }))
+  }
+  const one = async (text: string): Promise<Ref> => {
+    const refs = await resolve(text)
+    if (refs.length !== 1) throw new Fault('USAGE', `'${text}' fits ${refs.length} runs, and one is wanted here`, { data: { candidates: refs.map((ref) => ref.run) } })
+    return refs[0]!
+  }
+  /** What looked like a whole id and is none gets the same answer as any other word. */
+  const knowing = async <T>(ref: Ref, act: () => Promise<T>): Promise<T> => {
+    try {
+      return await act()
+    } catch (error) {
+      if (!isFault(error, 'WORKER_NOT_FOUND') || (await isKnown(ref.run))) throw error
+      throw notFound(ref.run, await list({ all: true }).catch(() => []))
+    }
+  }
+  const isKnown = (run: string): Promise<boolean> => ask(() => messenger.ask('coordinator.status', { user }, { run })).then(() => true, (error: unknown) => toFault(error).code !== 'WORKER_NOT_FOUND')
+  const end = async (how: 'stop' | 'kill', text: string, options?: EndOptions): Promise<EndResult> => {
+    const ref = await one(text)
+    return knowing(ref, () => endRef(messenger, user, how, ref, options))
+  }
+  // YAML and the pattern engine are loaded when they are needed: `troupe ps` must not pay for them
+  const documentOf = async (input: LaunchInput): Promise<Record<string, unknown>> => (typeof input === 'string' ? (await import('../protocol/launch.ts')).parseLaunchText(input).document : input)
+
+  const troupe: Troupe = {
+    fleet: messenger.fleet,
+    user,
+    launch: async (input, options) => launchDocument(messenger, user, await documentOf(input), options),
+    async plan(input) {
+      const document = await documentOf(input)
+      return ask(() => messenger.ask('coordinator.plan', { user }, document))
+    },
+    async status(text) {
+      const ref = await one(text)
+      return knowing(ref, () => ask(() => messenger.ask('coordinator.status', { user }, { run: ref.run })))
+    },
+    list,
+    nodes: async () => (await ask(() => messenger.ask('coordinator.nodes', { user }, {}))).nodes,
+    async explain(text) {
+      const ref = await one(text)
+      const targets = ref.ranks === undefined ? targetsOf(ref) : [{ run: ref.run, role: ref.role! }]
+      const answers = await knowing(ref, () => Promise.all(targets.map((target) => ask(() => messenger.ask('coordinator.explain', { user }, target)))))
+      return answers.flatMap((answer) => answer.lines)
+    },
+    async wait(text, { for: point = 'done', ...waiting } = {}) {
+      const ref = await one(text)
+      return knowing(ref, () => waitForPoint(messenger, user, ref, point, waiting))
+    },
+    async *watch(text, options) {
+      const ref = text === undefined ? null : await one(text)
+      if (ref !== null) await knowing(ref, () => ask(() => messenger.ask('coordinator.status', { user }, { run: ref.run })))
+      for await (const event of watchEvents(messenger, ref?.run, options)) if (ref === null || !('index' in event) || refFits(ref, event)) yield event
+    },
+    async *logs(text, options) {
+      const ref = await one(text)
+      // the first item decides whether the run is known: afterwards a fault is a fault
+      const { readLogs } = await import('./logs/read.ts')
+      const items = readLogs(messenger, user, ref, options)
+      const first = await knowing(ref, () => items.next())
+      if (first.done === true) return
+      yield first.value
+      yield* items
+    },
+    stop: (text, options) => end('stop', text, options),
+    kill: (text, options) => end('kill', text, options),
+    async signal(text, signal) {
+      const ref = await one(text)
+      return knowing(ref, () => signalRef(messenger, user, ref, signal))
+    },
+    async run(input, options = {}) {
+      const { run } = await troupe.launch(input, { ...options, timeoutMs: undefined })
+      return { run, ...(await waitForPoint(messenger, user, { run }, 'done', options)) }
+    },
+    adopt: async (node) => void (await ask(() => messenger.ask('coordinator.adopt', { user }, { node }))),
+    drain: async (node, on = true) => void (await ask(() => messenger.ask('coordinator.drain', { user }, { node, on }))),
+    resolve,
+    close: () => messenger.bus.close(),
+  }
+  return troupe
+}
