@@ -51,11 +51,11 @@ const withoutJetStream = (error: unknown): unknown =>
     : error
 
 export const jetStreamOn = (link: Link): JetStream => {
-  const directGet = async (stream: string, query: Record<string, unknown>): Promise<StoredMessage[]> => {
+  const directGet = async (stream: string, query: Record<string, unknown> | null): Promise<StoredMessage[]> => {
     const found: StoredMessage[] = []
-    const batch = 'batch' in query
+    const batch = query !== null && 'batch' in query
     await link
-      .exchange(`$JS.API.DIRECT.GET.${stream}`, new TextEncoder().encode(JSON.stringify(query)), { timeoutMs: API_TIMEOUT_MS }, (raw) => {
+      .exchange(`$JS.API.DIRECT.GET.${stream}`, query === null ? new Uint8Array(0) : new TextEncoder().encode(JSON.stringify(query)), { timeoutMs: API_TIMEOUT_MS }, (raw) => {
         if (raw.status === 404 || raw.status === 204) return true
         if (raw.status >= 400) throw new Error(`Direct Get of ${stream}: ${raw.status} ${raw.statusText}`)
         found.push(storedOf(raw))
@@ -112,7 +112,8 @@ export const jetStreamOn = (link: Link): JetStream => {
       }
       return found
     },
-    getLast: async (stream, subject) => (await directGet(stream, { last_by_subj: subject }))[0] ?? null,
+    // a complete subject goes into the API subject: a credential can be held to the last message of one subject, as an agent's is
+    getLast: async (stream, subject) => (await (/(^|\.)[*>](\.|$)/.test(subject) ? directGet(stream, { last_by_subj: subject }) : directGet(`${stream}.${subject}`, null)))[0] ?? null,
 
     async purge(stream, { beforeSeq, subject }) {
       await apiRequest(link, `$JS.API.STREAM.PURGE.${stream}`, { seq: beforeSeq, ...(subject !== undefined && { filter: subject }) })

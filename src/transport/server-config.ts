@@ -2,16 +2,15 @@
  * The text of a nats-server configuration for a fleet at home: one account TROUPE with JetStream, NKey users with
  * allow-lists, the system account without users. Pure; nats/standalone.conf is this text for an example.
  */
-export interface ServerUser {
+import { ACCOUNT, DISCONNECT_ADVISORY, type Permissions } from '../protocol/permissions.ts'
+
+export { ACCOUNT, DISCONNECT_ADVISORY }
+
+export interface ServerUser extends Permissions {
   /** `U…` */
   publicKey: string
   /** said in a comment: the role and the name that the server vouches for */
   comment: string
-  /** allow-lists; nothing else is allowed */
-  publish: readonly string[]
-  subscribe: readonly string[]
-  /** who serves requests may answer each so many times, so long after it came; null: never */
-  responses?: { max: number; expiresMs: number } | null
 }
 
 export interface ServerConfig {
@@ -21,20 +20,18 @@ export interface ServerConfig {
   /** shown in the server's INFO, so that a stranger on our port is told apart */
   serverName: string
   storeDir: string
+  /** the server writes its pid there */
+  pidFile: string
   users: readonly ServerUser[]
 }
-
-/** The server names the account in its advisories. */
-export const ACCOUNT = 'TROUPE'
-/** Told to the account when one of its connections ends: an agent killed by SIGKILL is seen in milliseconds. */
-export const DISCONNECT_ADVISORY = `$SYS.ACCOUNT.${ACCOUNT}.DISCONNECT`
 
 export const MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
 const GIB = 1024 * 1024 * 1024
 
-export const serverConfigText = ({ host, port, serverName, storeDir, users }: ServerConfig): string => `# nats-server configuration of a Troupe fleet at home. Written by troupe; a change is overwritten.
+export const serverConfigText = ({ host, port, serverName, storeDir, pidFile, users }: ServerConfig): string => `# nats-server configuration of a Troupe fleet at home. Written by troupe; a change is overwritten.
 server_name: ${quoted(serverName)}
 listen: ${quoted(`${host.includes(':') ? `[${host}]` : host}:${port}`)}
+pid_file: ${quoted(pidFile)}
 
 # An entry of the coordinator's state may be large; a snapshot is cut into several.
 max_payload: ${MAX_PAYLOAD_BYTES}
@@ -70,10 +67,10 @@ ${users.map(userText).join('')}    ]
 }
 `
 
-const userText = ({ publicKey, comment, publish, subscribe, responses }: ServerUser): string => `      # ${comment.replace(/[\r\n]+/g, ' ')}
+const userText = ({ publicKey, comment, publish, subscribe, allowResponses }: ServerUser): string => `      # ${comment.replace(/[\r\n]+/g, ' ')}
       { nkey: ${publicKey}, permissions: {
         publish: { allow: [${list(publish)}] }
-        subscribe: { allow: [${list(subscribe)}] }${responses ? `\n        allow_responses: { max: ${responses.max}, expires: "${responses.expiresMs}ms" }` : ''}
+        subscribe: { allow: [${list(subscribe)}] }${allowResponses === null ? '' : `\n        allow_responses: { max: ${allowResponses.max}, expires: "${allowResponses.ttlMs}ms" }`}
       } }
 `
 const list = (subjects: readonly string[]): string => subjects.map((subject) => `\n          ${quoted(subject)}`).join('') + (subjects.length > 0 ? '\n        ' : '')

@@ -17,7 +17,7 @@ describe('a connection with permissions', () => {
   let any: Bus
   let small: Bus
   beforeAll(async () => {
-    server = await startTestServer({ small: { publish: ['may.>', '$JS.API.DIRECT.GET.kept'], subscribe: ['may.>'] } })
+    server = await startTestServer({ small: { publish: ['may.>', '$JS.API.DIRECT.GET.kept.>'], subscribe: ['may.>'] } })
     any = await server.connect('any')
     small = await server.connect('small', 'small')
     await any.ensureStream({ name: 'kept', subjects: ['kept.>'], kind: 'limits', storage: 'file', maxBytes: -1, maxAgeMs: 0, duplicateWindowMs: 1000, allowDirect: true, asyncPersist: false })
@@ -39,6 +39,7 @@ describe('a connection with permissions', () => {
   test('making a consumer, a stream or purging is refused while Direct Get is allowed', async () => {
     await any.append('kept.y', bytes('1'))
     expect((await small.getLast('kept', 'kept.y'))?.seq).toBe(1)
+    await expect(small.getMessage('kept', { seq: 1 })).rejects.toMatchObject({ code: 'PERMISSION' })
     await expect(small.purge('kept', { beforeSeq: 100 })).rejects.toMatchObject({ code: 'PERMISSION' })
     await expect(small.consumeQueue('kept', 'mine', 1000, async () => undefined)).rejects.toMatchObject({ code: 'PERMISSION' })
     expect((await any.getLast('kept', 'kept.y'))?.seq).toBe(1)

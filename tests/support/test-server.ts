@@ -12,8 +12,9 @@ import { serverConfigText, type ServerUser } from '../../src/transport/server-co
 import { cacheOf } from '../../src/system/paths.ts'
 
 export interface TestUser {
-  publish: string[]
-  subscribe: string[]
+  publish: readonly string[]
+  subscribe: readonly string[]
+  allowResponses?: { max: number; ttlMs: number } | null
 }
 
 /** May do anything in its account: for tests that are not about permissions. */
@@ -37,16 +38,16 @@ export const startTestServer = async (users: Record<string, TestUser> = {}): Pro
   const dir = await mkdtemp(join(tmpdir(), 'troupe-test-bus-'))
   const { path: binary } = await findNatsServer({ env: process.env, cache: cacheOf() })
   const keys = new Map<string, { seed: string; inboxPrefix: string }>()
-  const serverUsers: ServerUser[] = Object.entries({ any: ANY, ...users }).map(([name, { publish, subscribe }]) => {
+  const serverUsers: ServerUser[] = Object.entries({ any: ANY, ...users }).map(([name, { publish, subscribe, allowResponses }]) => {
     const { seed, publicKey } = createUserKey()
     keys.set(name, { seed, inboxPrefix: `_INBOX_${name}` })
-    return { publicKey, comment: name, publish, subscribe: [...subscribe, `_INBOX_${name}.>`] }
+    return { publicKey, comment: name, publish, subscribe: [...subscribe, `_INBOX_${name}.>`], ...(allowResponses && { allowResponses }) }
   })
   const host = '127.0.0.1'
   const port = await pickPort(host)
   const configFile = join(dir, 'nats.conf')
   const serverName = `test-${port}`
-  await writeFile(configFile, serverConfigText({ host, port, serverName, storeDir: join(dir, 'store'), users: serverUsers }))
+  await writeFile(configFile, serverConfigText({ host, port, serverName, storeDir: join(dir, 'store'), pidFile: join(dir, 'nats.pid'), users: serverUsers }))
   const start = () => startNatsServer({ binary, configFile, host, port, serverName, logFile: join(dir, 'nats.log'), detached: false })
   let running = await start()
   const buses: Bus[] = []

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { canonicalJson, runIdOf, specHash } from '../../../src/protocol/hash.ts'
 import { parseLaunchText } from '../../../src/protocol/launch.ts'

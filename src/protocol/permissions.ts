@@ -1,0 +1,100 @@
+/**
+ * What each role may publish and subscribe on the server, from THE TABLE and the streams. Allow-lists alone, JetStream by exact API subjects.
+ * Owns inbox prefixes too, since they are permissions. The configuration that carries the lists is transport/server-config.ts.
+ *
+ * 1. Who publishes with `{user}` or `{node}` publishes with its own: so the server vouches for both.
+ * 2. Only the coordinator makes streams, purges, and has a consumer, on LAUNCH alone: a consumer's deliver subject is a way to publish anywhere.
+ * 3. Others read the past by Direct Get, which makes nothing. An agent can read STATE's last entry and no other.
+ * 4. Who serves may answer each request once, within a minute, wherever its asker listens; nobody else may publish into an inbox.
+ */
+import { Fault } from './faults.ts'
+import { isName } from './names.ts'
+import { rootOf, subjectOf, wildcardOf } from './subjects.ts'
+import { STREAMS, streamOf, TABLE, type BusRole, type Row, type RowName, type StreamName } from './table.ts'
+
+export interface Holder {
+  fleet: string
+  /** whom a client or observer is; needed for these roles */
+  user?: string
+  /** which node an agent is; needed for this role */
+  node?: string
+  inboxPrefix: string
+}
+
+export interface Permissions {
+  publish: string[]
+  subscribe: string[]
+  /** answers per request, and how long after it; null: serves nothing */
+  allowResponses: { max: number; ttlMs: number } | null
+}
+
+/** A long time for an answer that is due within a second: a machine that was frozen may still say what it did. */
+const RESPONSES = { max: 1, ttlMs: 60_000 } as const
+
+/** Private inboxes of one holder; all of ours lie below `_INBOX.`, so that a coordinator can answer a durable launch there and nowhere else. */
+export const inboxPrefixOf = (role: BusRole, name: string): string => `_INBOX.${role}-${name}`
+
+/** Is it an inbox? `Troupe-Reply-To` is the asker's word, and the coordinator's credential reaches further than the asker's. */
+export const isInbox = (subject: string): boolean => /^_INBOX(\.[A-Za-z0-9_-]{1,80}){2,4}$/.test(subject)
+
+/** @throws {Fault} REQUEST_INVALID when a name is missing or is no name (a wildcard would open the list) */
+export const permissionsOf = (role: BusRole, who: Holder): Permissions => {
+  const { fleet, inboxPrefix } = who
+  const fixed = fixedOf(role, who)
+  if (!isName(fleet) || !/^_INBOX[A-Za-z0-9_.-]*[A-Za-z0-9_-]$/.test(inboxPrefix)) throw new Fault('REQUEST_INVALID', `no fleet '${fleet}' with the inbox '${inboxPrefix}' can be`)
+  const rows = Object.entries(TABLE) as [RowName, Row][]
+  const publish = rows.filter(([, row]) => row.from.includes(role)).map(([name]) => wildcardOf(fleet, name, fixed))
+  const subscribe = rows.filter(([, row]) => row.to.includes(role) && row.kind !== 'durable').map(([name, row]) => (row.kind === 'event' || row.kind === 'log' ? `${rootOf(fleet)}.${row.kind}.>` : wildcardOf(fleet, name, fixed)))
+  const serves = role === 'agent' || role === 'coordinator'
+  return {
+    publish: [...new Set([...publish, ...jetStreamOf(role, fleet), ...(role === 'coordinator' ? ['_INBOX.>'] : []), ...(serves ? [] : DISCOVERY)])],
+    subscribe: [...new Set([...subscribe, `${inboxPrefix}.>`, ...(serves ? DISCOVERY : []), ...(role === 'coordinator' ? [DISCONNECT_ADVISORY] : [])])],
+    allowResponses: serves ? RESPONSES : null,
+  }
+}
+
+const fixedOf = (role: BusRole, { user, node }: Holder): { user?: string; node?: string } => {
+  if (role === 'coordinator') return {}
+  const name = role === 'agent' ? node : user
+  if (name === undefined || !isName(name)) throw new Fault('REQUEST_INVALID', `'${name ?? ''}' is no name of ${role === 'agent' ? 'a node' : 'a user'}`)
+  return role === 'agent' ? { node: name } : { user: name }
+}
+
+/** The account of a fleet at home: the server names it in its advisories. */
+export const ACCOUNT = 'TROUPE'
+/** Told when a connection of the account ends: an agent killed by SIGKILL is seen in milliseconds. */
+export const DISCONNECT_ADVISORY = `$SYS.ACCOUNT.${ACCOUNT}.DISCONNECT`
+
+/** For `nats micro ls`: who serves listens here, everybody else asks. */
+const DISCOVERY = ['PING', 'INFO', 'STATS'].flatMap((verb) => [`$SRV.${verb}`, `$SRV.${verb}.>`])
+
+const jetStreamOf = (role: BusRole, fleet: string): string[] => {
+  const names = Object.keys(STREAMS) as StreamName[]
+  const directGet = (name: StreamName): string[] => [`$JS.API.DIRECT.GET.${streamOf(fleet, name)}`, `$JS.API.DIRECT.GET.${streamOf(fleet, name)}.>`]
+  switch (role) {
+    case 'agent':
+      return [`$JS.API.DIRECT.GET.${streamOf(fleet, 'STATE')}.${subjectOf(fleet, 'state', {})}`]
+    case 'client':
+    case 'observer':
+      return names.filter((name) => streamReaders(name).includes(role)).flatMap(directGet)
+    case 'coordinator': {
+      const queue = streamOf(fleet, 'LAUNCH')
+      return [
+        ...names.flatMap((name) => ['CREATE', 'UPDATE', 'INFO', 'PURGE'].map((verb) => `$JS.API.STREAM.${verb}.${streamOf(fleet, name)}`)),
+        ...names.filter((name) => name !== 'LAUNCH').flatMap(directGet),
+        `$JS.API.CONSUMER.CREATE.${queue}.*`,
+        `$JS.API.CONSUMER.INFO.${queue}.*`,
+        `$JS.API.CONSUMER.MSG.NEXT.${queue}.*`,
+        // the second form names domain and account: servers with a domain, and later ones
+        `$JS.ACK.${queue}.>`,
+        `$JS.ACK.*.*.${queue}.>`,
+      ]
+    }
+  }
+}
+
+/** Who may read a stream's past: who may hear all of it live. */
+const streamReaders = (name: StreamName): readonly BusRole[] => {
+  const rows = Object.values<Row>(TABLE).filter((row) => row.kind !== 'durable' && row.subject.split('.')[0] === STREAMS[name].row)
+  return rows.length === 0 ? [] : rows.map((row) => row.to).reduce((all, to) => all.filter((role) => to.includes(role)))
+}
