@@ -28,7 +28,8 @@ export interface ConnectionHooks {
 
 /**
  * What happened on the bus, for whoever keeps a history. `message`: reached the server; `append`: a stream took it (`seq`) or refused it (null);
- * `arrived`: reached a connection's socket; `delivered`: the process behind it read it. `copy` is 0 for the first, 1 for a duplicate.
+ * `arrived`: reached a connection's socket; `delivered`: the process behind it read it. `copy` is 0 for the first, 1 for a duplicate; with a
+ * stream it counts how often a work queue gave the message before.
  */
 export interface Traffic {
   what: 'message' | 'append' | 'arrived' | 'delivered'
@@ -56,6 +57,8 @@ export interface MemoryServer {
   /** all streams and consumers are lost */
   resetStore(): void
   observe(listener: (traffic: Traffic) => void): void
+  /** questions that are neither answered nor given up */
+  waiting(): number
 }
 
 const NO_FAULTS: MemoryFaults = { hopMs: () => 0, copies: () => [0], call: () => 'done' }
@@ -85,6 +88,7 @@ export const memoryServer = (clock: Clock, faults: MemoryFaults = NO_FAULTS): Me
     streams: server.streams,
     resetStore: () => server.resetStore(),
     observe: (listener) => void server.listeners.push(listener),
+    waiting: () => server.waiting,
   }
 }
 
@@ -123,6 +127,9 @@ class Server {
     const { subject, headers, body, reply = null } = message
     const traffic: Traffic = { what, from, to: null, subject, headers, body, reply, seq: null, stream: null, copy: 0, ...more }
     for (const listener of this.listeners) listener(traffic)
+  }
+  get waiting(): number {
+    return this.inboxes.size
   }
   resetStore(): void {
     this.streams.clear()
@@ -406,9 +413,10 @@ class Connection implements MemoryConnection {
       pull()
     }
     const puller: Puller = {
-      deliver: (message) => {
+      deliver: (message, copy) => {
         if (stopped || this.closed || !this.connected) return false
         this.fromServer(() => {
+          this.server.tell('delivered', 'server', message, { to: this.name, stream, seq: message.seq, copy })
           if (stopped || busy) return
           busy = true
           onMessage(this.queued(message, queueOf)).then(finished, finished)

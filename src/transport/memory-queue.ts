@@ -6,8 +6,8 @@ import type { Clock } from '../system/clock.ts'
 import type { MemoryStream, StoredMessage } from './memory-stream.ts'
 
 export interface Puller {
-  /** false: the connection is gone, the next in line gets the message */
-  deliver(message: StoredMessage, deliveries: number): boolean
+  /** false: the connection is gone, the next in line gets the message. `before` counts earlier deliveries of it */
+  deliver(message: StoredMessage, before: number): boolean
 }
 
 export interface MemoryQueue {
@@ -22,7 +22,7 @@ export interface MemoryQueue {
 export const memoryQueue = (stream: MemoryStream, ackWaitMs: number, clock: Clock): MemoryQueue => {
   let waiting: Puller[] = []
   let hand: { seq: number; until: number } | null = null
-  let deliveries = 0
+  let before = 0
   let lastDelivered = 0
 
   const expire = (held: { seq: number; until: number }): void => {
@@ -38,8 +38,9 @@ export const memoryQueue = (stream: MemoryStream, ackWaitMs: number, clock: Cloc
     const message = stream.messages[0]
     if (message === undefined) return
     for (let puller = waiting.shift(); puller !== undefined; puller = waiting.shift()) {
-      deliveries = message.seq === lastDelivered ? deliveries + 1 : 1
-      if (!puller.deliver(message, deliveries)) continue
+      if (message.seq !== lastDelivered) before = 0
+      if (!puller.deliver(message, before)) continue
+      before++
       lastDelivered = message.seq
       const held = { seq: message.seq, until: clock.now() + ackWaitMs }
       hand = held

@@ -3,9 +3,10 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { DISCONNECT_ADVISORY, inboxPrefixOf, permissionsOf } from '../../src/protocol/permissions.ts'
 import { connectNats, createUserKey } from '../../src/transport/nats-bus.ts'
 import { aboveSecurityFloor, findNatsServer, pickPort, startNatsServer } from '../../src/transport/nats-server.ts'
-import { DISCONNECT_ADVISORY, serverConfigText } from '../../src/transport/server-config.ts'
+import { serverConfigText } from '../../src/transport/server-config.ts'
 import { announceService } from '../../src/transport/service-discovery.ts'
 import { ensureStreams, streamConfigOf } from '../../src/transport/streams.ts'
 import { startTestServer, until } from '../support/test-server.ts'
@@ -150,7 +151,13 @@ describe('a server of ours', () => {
         port: 14222,
         serverName: 'troupe-main',
         storeDir: '/var/tmp/troupe-1000/main/bus/store',
-        users: [{ publicKey: 'UDEXAMPLE', comment: 'observer ada (permissions of every role: docs/protocol.md)', publish: ['troupe.v1.main.coordinator.status.ada'], subscribe: ['troupe.v1.main.event.>', '_INBOX_observer_ada.>'] }],
+        pidFile: '/var/tmp/troupe-1000/main/bus/nats.pid',
+        users: [
+          { publicKey: 'UA…', comment: 'observer ada', ...permissionsOf('observer', { fleet: 'main', user: 'ada', inboxPrefix: inboxPrefixOf('observer', 'ada') }) },
+          { publicKey: 'UB…', comment: 'client ada', ...permissionsOf('client', { fleet: 'main', user: 'ada', inboxPrefix: inboxPrefixOf('client', 'ada') }) },
+          { publicKey: 'UC…', comment: 'agent of node n0', ...permissionsOf('agent', { fleet: 'main', node: 'n0', inboxPrefix: inboxPrefixOf('agent', 'n0') }) },
+          { publicKey: 'UD…', comment: 'coordinator', ...permissionsOf('coordinator', { fleet: 'main', inboxPrefix: inboxPrefixOf('coordinator', 'main') }) },
+        ],
       }),
     ).toMatchFileSnapshot('../../nats/standalone.conf')
   })

@@ -41,7 +41,7 @@ export const startTestServer = async (users: Record<string, TestUser> = {}): Pro
   const serverUsers: ServerUser[] = Object.entries({ any: ANY, ...users }).map(([name, { publish, subscribe, allowResponses }]) => {
     const { seed, publicKey } = createUserKey()
     keys.set(name, { seed, inboxPrefix: `_INBOX_${name}` })
-    return { publicKey, comment: name, publish, subscribe: [...subscribe, `_INBOX_${name}.>`], ...(allowResponses && { allowResponses }) }
+    return { publicKey, comment: name, publish: [...publish], subscribe: [...subscribe, `_INBOX_${name}.>`], allowResponses: allowResponses ?? null }
   })
   const host = '127.0.0.1'
   const port = await pickPort(host)
