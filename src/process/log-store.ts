@@ -53,5 +53,7 @@ export interface LogStore {
   /** where the last `lines` lines begin, not below the floor */
   offsetOfTail(forkId: string, source: string, lines: number): Promise<number>
   giveUp(forkId: string, source: string, floor: number): Promise<void>
+  /** delete logs that are final and older than that; @returns whose */
+  sweep(keptMs: number): Promise<string[]>
   close(): Promise<void>
 }

@@ -1,0 +1,105 @@
+/**
+ * After the agent died: the spool's forks become state again. What was ordered goes on, and facts that the event stream had not
+ * acknowledged are told again under the same ids. `ranks`, `ready` and `prepared` are not: the inventory of a new incarnation has them.
+ */
+import { z } from 'zod'
+import { Exit, LogOffsets, Receipt, Wall } from '../../protocol/shapes.ts'
+import { WORKER_WHATS } from '../../protocol/table.ts'
+import { stopFork } from './ladder.ts'
+import { note, stateFact } from './report.ts'
+import { newFork } from './orders.ts'
+import type { AgentState, Fork, Out, RecoveredFork, WorkerWhat } from './state.ts'
+
+const Notes = z.object({
+  stop: z.object({ killedBy: z.string(), signal: z.string().nullable(), graceMs: z.number() }).optional().catch(undefined),
+  receipt: Receipt.optional().catch(undefined),
+  failed: z.object({ startFault: z.string(), exit: Exit, exitedAt: Wall.nullable() }).optional().catch(undefined),
+  logsFinal: LogOffsets.optional().catch(undefined),
+  everReady: z.boolean().catch(false),
+  acked: z.array(z.enum(WORKER_WHATS)).catch([]),
+})
+
+export const recoverFork = (state: AgentState, recovered: RecoveredFork, at: number, out: Out): void => {
+  const notes = Notes.parse(recovered.notes)
+  const { spec } = recovered
+  const fork: Fork = {
+    ...newFork(spec),
+    phase: recovered.phase,
+    leases: recovered.prepared,
+    start: recovered.started,
+    runningSince: at,
+    everReady: notes.everReady,
+    exit: recovered.exit === null ? null : exitOf(recovered.exit, notes.stop?.killedBy ?? null),
+    exitedAt: recovered.exit?.exitedAt ?? null,
+    exitedTick: at,
+    stderrTail: recovered.stderrTail,
+    errorFile: recovered.errorFile,
+    receipt: notes.receipt ?? recovered.receipt,
+    ranks: recovered.ranks,
+    logsFinal: notes.logsFinal ?? recovered.logsFinal,
+    acked: notes.acked,
+  }
+  if (fork.start?.pid === null) fork.startFault = `${spec.command[0]} could not be executed`
+  state.forks.set(spec.forkId, fork)
+  out.push({ type: 'serve', forkId: spec.forkId })
+  switch (recovered.phase) {
+    case 'prepared':
+      return
+    case 'cancelled':
+      return onCancelledBefore(state, fork, notes.failed, out)
+    case 'running':
+      return onRunningStill(state, fork, notes.stop, out)
+    case 'exited':
+      return onExitedBefore(state, fork, notes.stop, at, out)
+    case 'gone':
+      return onGoneBefore(state, fork, out)
+  }
+}
+
+const exitOf = ({ code, signal, oom, unknown }: Omit<Exit, 'killedBy'>, killedBy: string | null): Exit => ({ code, signal, oom, unknown, killedBy })
+
+const tell = (state: AgentState, fork: Fork, what: WorkerWhat, out: Out): void => {
+  if (!fork.acked.includes(what)) stateFact(state, fork, what, out)
+}
+
+/** A tombstone stands for a fork that was called off, and for one whose start failed: that one has an exit and a receipt. */
+const onCancelledBefore = (state: AgentState, fork: Fork, failed: z.infer<typeof Notes>['failed'], out: Out): void => {
+  if (failed === undefined) return tell(state, fork, 'cancelled', out)
+  fork.phase = 'gone'
+  fork.startFault = failed.startFault
+  fork.exit = failed.exit
+  fork.exitedAt = failed.exitedAt
+  fork.receipt ??= { outcome: 'gone', survivors: [], reason: null, ms: 0 }
+  onGoneBefore(state, fork, out)
+}
+
+const onRunningStill = (state: AgentState, fork: Fork, stop: z.infer<typeof Notes>['stop'], out: Out): void => {
+  const { forkId, ready } = fork.spec
+  fork.ready = ready === null && fork.start?.pid != null
+  if (fork.start?.pid != null) tell(state, fork, 'started', out)
+  out.push({ type: 'ship-logs', forkId })
+  if (ready !== null && !fork.everReady) out.push({ type: 'timer', afterMs: ready.timeoutMs, timer: { kind: 'ready', forkId } })
+  if (stop === undefined) return
+  // how far the ladder had come is not known: it is climbed from its foot, so that no order is lost
+  fork.stop = { ...stop, step: 'noting', since: null, deadline: null, generation: 0 }
+  note(fork, out, true)
+}
+
+const onExitedBefore = (state: AgentState, fork: Fork, stop: z.infer<typeof Notes>['stop'], at: number, out: Out): void => {
+  tellEnd(state, fork, out)
+  out.push({ type: 'ship-logs', forkId: fork.spec.forkId })
+  if (stop !== undefined) stopFork(fork, stop, at, out)
+  else out.push({ type: 'timer', afterMs: state.settings.residueAfterMs, timer: { kind: 'residue', forkId: fork.spec.forkId } })
+}
+
+const onGoneBefore = (state: AgentState, fork: Fork, out: Out): void => {
+  tellEnd(state, fork, out)
+  tell(state, fork, 'gone', out)
+  if (fork.logsFinal === null) out.push({ type: 'finish-logs', forkId: fork.spec.forkId })
+  else tell(state, fork, 'logs-final', out)
+}
+
+const tellEnd = (state: AgentState, fork: Fork, out: Out): void => {
+  if (fork.start?.pid != null) tell(state, fork, 'started', out)
+  tell(state, fork, 'exited', out)
+}

@@ -1,0 +1,110 @@
+/**
+ * What the agent says of a fork: its report, its facts (numbered by `rev`), its notes in the spool, and the answers that wait for it.
+ */
+import { forkIdOf, parseForkId } from '../../protocol/names.ts'
+import type { FaultBody } from '../../protocol/faults.ts'
+import type { ForkReport } from '../../protocol/shapes.ts'
+import type { AgentState, Fork, Out, WorkerWhat } from './state.ts'
+
+const addrOf = (host: string, port: number): string => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`)
+
+const phaseOf = (fork: Fork): ForkReport['phase'] => {
+  if (fork.phase === 'preparing') return 'prepared'
+  if ((fork.phase === 'running' || fork.phase === 'starting') && fork.stop !== null) return 'stopping'
+  return fork.phase
+}
+
+export const reportOf = (fork: Fork): ForkReport => {
+  const { spec, leases } = fork
+  return {
+    forkId: spec.forkId,
+    run: spec.run,
+    role: spec.role,
+    index: spec.index,
+    attempt: spec.attempt,
+    phase: phaseOf(fork),
+    pid: fork.start?.pid ?? null,
+    host: leases?.host ?? null,
+    addr: leases !== null && leases.ports.length > 0 ? addrOf(leases.host, leases.ports[0]!) : null,
+    ports: leases?.ports ?? [],
+    rendezvousPort: leases?.rendezvousPort ?? null,
+    gpus: leases?.gpus ?? [],
+    cores: leases?.cores ?? [],
+    preparedAt: leases?.preparedAt ?? null,
+    startedAt: fork.start?.startedAt ?? null,
+    exitedAt: fork.exitedAt,
+    ready: fork.ready,
+    readyReason: fork.readyReason,
+    exit: fork.exit,
+    receipt: fork.receipt,
+    stderrTail: fork.stderrTail,
+    errorFile: fork.errorFile,
+    ranks: fork.ranks,
+    logsFinal: fork.logsFinal,
+    startFault: fork.startFault,
+  }
+}
+
+/** A fork that never was, and by its tombstone never will be. */
+const cancelledReport = (forkId: string): ForkReport => {
+  const { run, role, index, attempt } = parseForkId(forkId)!
+  return {
+    forkId, run, role, index, attempt, phase: 'cancelled', pid: null, host: null, addr: null, ports: [], rendezvousPort: null, gpus: [], cores: [],
+    preparedAt: null, startedAt: null, exitedAt: null, ready: false, readyReason: null, exit: null, receipt: null, stderrTail: [], errorFile: null,
+    ranks: [], logsFinal: null, startFault: null,
+  }
+}
+
+export const reportsOf = (state: AgentState, forkIds: readonly string[]): ForkReport[] =>
+  forkIds.map((forkId) => {
+    const fork = state.forks.get(forkId)
+    return fork === undefined ? cancelledReport(forkId) : reportOf(fork)
+  })
+
+/** Facts that are told once: their event id has no number, so that a repetition after a crash is seen as one. */
+const ONCE: readonly WorkerWhat[] = ['started', 'exited', 'gone', 'logs-final', 'cancelled']
+export const isOnce = (what: WorkerWhat): boolean => ONCE.includes(what)
+
+export const stateFact = (state: AgentState, fork: Fork, what: WorkerWhat, out: Out): void => {
+  state.rev++
+  const id = `${fork.spec.forkId}.${what}`
+  out.push({ type: 'fact', id: isOnce(what) ? id : `${id}.${state.incarnation}-${state.rev}`, what, rev: state.rev, report: reportOf(fork) })
+}
+
+/** What must be known after the agent died and the spool's own records do not say. */
+export const notesOf = (fork: Fork): Record<string, unknown> => ({
+  ...(fork.stop?.killedBy != null && { stop: { killedBy: fork.stop.killedBy, signal: fork.stop.signal, graceMs: fork.stop.graceMs } }),
+  ...(fork.receipt !== null && { receipt: fork.receipt }),
+  ...(fork.startFault !== null && fork.exit !== null && { failed: { startFault: fork.startFault, exit: fork.exit, exitedAt: fork.exitedAt } }),
+  ...(fork.everReady && fork.spec.ready !== null && { everReady: true }),
+  ...(fork.logsFinal !== null && { logsFinal: fork.logsFinal }),
+  acked: fork.acked.filter(isOnce),
+})
+export const note = (fork: Fork, out: Out, told = false): void => void out.push({ type: 'note', forkId: fork.spec.forkId, notes: notesOf(fork), told })
+
+/** What an order's answer may wait for. */
+export type Awaited = `prepare ${string}` | `start ${string}` | `cancel ${string}`
+
+/** It has come about: answer the orders that waited for nothing else. */
+export const settle = (state: AgentState, awaited: Awaited, out: Out): void => {
+  for (const [order, waiting] of state.waiting) {
+    if (!waiting.left.delete(awaited) || waiting.left.size > 0) continue
+    state.waiting.delete(order)
+    const forks = reportsOf(state, waiting.forks)
+    out.push({ type: 'reply', order, body: waiting.token === null ? { forks } : { forks, token: waiting.token } })
+  }
+}
+
+/** It could not come about: the orders that waited for it hear why. */
+export const settleFault = (state: AgentState, awaited: Awaited, fault: FaultBody, out: Out): void => {
+  for (const [order, waiting] of state.waiting) {
+    if (!waiting.left.has(awaited)) continue
+    state.waiting.delete(order)
+    out.push({ type: 'fault', order, fault })
+  }
+}
+
+export const isForkId = (forkId: string): boolean => {
+  const parts = parseForkId(forkId)
+  return parts !== null && forkIdOf(parts.run, parts.role, parts.index, parts.attempt) === forkId
+}

@@ -1,0 +1,237 @@
+/**
+ * The node agent's decisions, the vocabulary: its state, the events it hears and the commands it gives. The rules stand in the
+ * files beside this one, each for one subject; step.ts dispatches. Pure: every tick (`at`) comes in an event.
+ *
+ * The agent's truth is the spool. What is here is a view of it, rebuilt from `recovered` after the agent died.
+ */
+import type { Bindings, ForkSpec } from '../../protocol/resolved.ts'
+import type { Epoch, Exit, ForkReport, LogOffsets, NodeCapacity, RankReport, Receipt } from '../../protocol/shapes.ts'
+import type { FaultBody } from '../../protocol/faults.ts'
+import type { BodyOf, ReplyOf, WORKER_WHATS } from '../../protocol/table.ts'
+
+export interface AgentSettings {
+  beatMs: number
+  /** how long a prepared fork that an earlier incarnation left is kept for a new prepare */
+  prepareLapseMs: number
+  /** workers are ended when no coordinator gave a sign of life for so long */
+  orphanAfterMs: number
+  /** how often the state log's tail is read: a sign of life, and the highest epoch */
+  tailReadMs: number
+  /** from the root's exit to the stop ladder for what is left of its tree */
+  residueAfterMs: number
+  /** a tree that SIGKILL did not empty is killed again after so long */
+  killAgainMs: number
+}
+
+export const AGENT_DEFAULTS: AgentSettings = {
+  beatMs: 500,
+  prepareLapseMs: 30_000,
+  orphanAfterMs: 24 * 3600 * 1000,
+  tailReadMs: 30_000,
+  residueAfterMs: 20,
+  killAgainMs: 5000,
+}
+
+export type WorkerWhat = (typeof WORKER_WHATS)[number]
+
+/** What a host says of a prepared and of a started fork; the shapes of process-host.ts, which core does not import. */
+export interface Leases {
+  ports: number[]
+  rendezvousPort: number | null
+  gpus: string[]
+  cores: number[]
+  host: string
+  preparedAt: number
+}
+export interface Start {
+  pid: number | null
+  startedAt: number
+}
+export type RawExit = Omit<Exit, 'killedBy'>
+export type HostEvent =
+  | { what: 'exited'; forkId: string; exit: RawExit; exitedAt: number; stderrTail: string[]; errorFile: string | null }
+  | { what: 'empty'; forkId: string; receipt: Omit<Receipt, 'ms'> }
+  | { what: 'ranks'; forkId: string; ranks: RankReport[] }
+  | { what: 'probe'; forkId: string; ready: boolean; reason: string | null }
+export interface RecoveredFork {
+  spec: ForkSpec
+  phase: 'prepared' | 'running' | 'exited' | 'gone' | 'cancelled'
+  prepared: Leases | null
+  started: Start | null
+  exit: (RawExit & { exitedAt: number }) | null
+  stderrTail: string[]
+  errorFile: string | null
+  receipt: Receipt | null
+  ranks: RankReport[]
+  notes: Record<string, unknown>
+  logsFinal: LogOffsets | null
+}
+
+/** A stop that was ordered or decided; it only ever gets shorter. */
+export interface Stop {
+  /** null: the root ended by itself, this is for what is left of its tree */
+  killedBy: string | null
+  /** null: straight to SIGKILL */
+  signal: string | null
+  graceMs: number
+  /** waiting: for the start to be known. noting: the spool is told who ordered it, before any signal */
+  step: 'waiting' | 'noting' | 'pre-stop' | 'grace' | 'killing'
+  /** tick of the first signal */
+  since: number | null
+  deadline: number | null
+  /** a timer of an older one is stale */
+  generation: number
+}
+
+export interface Fork {
+  spec: ForkSpec
+  /** `preparing` and a `cancelling` prepared fork are nobody's business yet: they are in no report */
+  phase: 'preparing' | 'prepared' | 'starting' | 'running' | 'exited' | 'gone' | 'cancelled'
+  token: string
+  /** tick after which a prepared fork is dropped */
+  lapseAt: number
+  cancelling: boolean
+  leases: Leases | null
+  start: Start | null
+  /** tick at which this agent knew it running */
+  runningSince: number | null
+  ready: boolean
+  readyReason: string | null
+  everReady: boolean
+  exit: Exit | null
+  exitedAt: number | null
+  exitedTick: number | null
+  stderrTail: string[]
+  errorFile: string | null
+  receipt: Receipt | null
+  ranks: RankReport[]
+  logsFinal: LogOffsets | null
+  startFault: string | null
+  stop: Stop | null
+  /** facts that the event stream has acknowledged */
+  acked: WorkerWhat[]
+  released: boolean
+  /** host events that came before the start was known */
+  held: HostEvent[]
+}
+
+/** An order whose answer, the reports of `forks`, waits for what is `left`. */
+export interface Waiting {
+  left: Set<string>
+  forks: string[]
+  /** of a prepare */
+  token: string | null
+}
+
+export interface AgentState {
+  readonly node: string
+  readonly incarnation: string
+  readonly pid: number
+  readonly settings: AgentSettings
+  capacity: NodeCapacity | null
+  phase: 'recovering' | 'joining' | 'serving' | 'ended'
+  /** the highest that was seen */
+  epoch: Epoch | null
+  /** somebody spoke for another store than ours */
+  storeRefused: boolean
+  leaving: boolean
+  rev: number
+  tokens: number
+  forks: Map<string, Fork>
+  waiting: Map<number, Waiting>
+  /** last sequence seen at the state log's tail */
+  tailSeq: number
+  /** tick of the last sign of life of a coordinator */
+  coordinatorAt: number
+  /** tick at which the last acknowledged round trip was sent */
+  contactAt: number
+  nextTailReadAt: number
+  tailReading: boolean
+}
+
+export type Order = {
+  [V in 'prepare' | 'start' | 'kill' | 'cancel' | 'signal' | 'release' | 'inventory' | 'adopt']: { verb: V; body: BodyOf<`node.${V}`> }
+}[('prepare' | 'start' | 'kill' | 'cancel' | 'signal' | 'release' | 'inventory' | 'adopt')]
+export type OrderReply = ReplyOf<`node.${Order['verb']}`>
+
+export type AgentTimer =
+  | { kind: 'lapse'; token: string }
+  | { kind: 'grace'; forkId: string; generation: number }
+  | { kind: 'residue'; forkId: string }
+  | { kind: 'kill-again'; forkId: string }
+  | { kind: 'ready'; forkId: string }
+  | { kind: 'read-tail' }
+
+export type AgentEvent =
+  | { type: 'recovered'; forks: RecoveredFork[]; capacity: NodeCapacity; epoch: Epoch | null; at: number }
+  | { type: 'tail'; epoch: Epoch | null; seq: number; at: number }
+  | { type: 'tail-unreadable'; at: number }
+  | { type: 'order'; order: number; request: Order; epoch: Epoch | null; notAfter: number | null; at: number }
+  | { type: 'prepared'; token: string; forkIds: string[]; leases: Leases[] | null; fault: FaultBody | null; at: number }
+  | { type: 'started'; forkId: string; start: Start | null; fault: FaultBody | null; at: number }
+  | { type: 'cancelled'; forkId: string; proven: boolean; fault: FaultBody | null; at: number }
+  | { type: 'noted'; forkId: string; at: number }
+  | { type: 'pre-stopped'; forkId: string; at: number }
+  | { type: 'tree-killed'; forkId: string; at: number }
+  | { type: 'signalled'; order: number; forkId: string; found: boolean }
+  | { type: 'remembered'; order: number }
+  | { type: 'host'; event: HostEvent; at: number }
+  | { type: 'fact-acked'; forkId: string; what: WorkerWhat }
+  | { type: 'logs-final'; forkId: string; offsets: LogOffsets }
+  | { type: 'health'; order: number; run: string; role: string; index: number }
+  | { type: 'tick'; at: number; loopLagMs: number }
+  | { type: 'round-trip'; sentAt: number }
+  | { type: 'resync'; at: number }
+  | { type: 'timer'; timer: AgentTimer; at: number }
+  | { type: 'leave'; at: number }
+  | { type: 'superseded' }
+
+export type AgentCommand =
+  | { type: 'reply'; order: number; body: OrderReply }
+  | { type: 'fault'; order: number; fault: FaultBody }
+  | { type: 'prepare'; token: string; specs: ForkSpec[] }
+  | { type: 'drop'; forkId: string }
+  | { type: 'start'; forkId: string; bindings: Bindings }
+  | { type: 'cancel'; forkId: string }
+  /** with `told` the agent hears `noted` when it stands */
+  | { type: 'note'; forkId: string; notes: Record<string, unknown>; told: boolean }
+  | { type: 'pre-stop'; forkId: string }
+  | { type: 'signal-tree'; forkId: string; signal: string }
+  | { type: 'signal-one'; order: number; forkId: string; signal: string; rank: number | null }
+  | { type: 'kill-tree'; forkId: string }
+  | { type: 'release'; forkId: string }
+  | { type: 'fact'; id: string; what: WorkerWhat; rev: number; report: ForkReport }
+  | { type: 'ship-logs'; forkId: string }
+  | { type: 'finish-logs'; forkId: string }
+  /** answer `worker.log` (and `worker.health`, while the fork is known) for this fork, or no more */
+  | { type: 'serve'; forkId: string }
+  | { type: 'unserve'; forkId: string; logsToo: boolean }
+  | { type: 'health'; order: number; report: ForkReport }
+  | { type: 'beat'; tick: number; rev: number; loopLagMs: number; epoch: Epoch | null; storeRefused: boolean; leaving: boolean }
+  | { type: 'remember'; epoch: Epoch; order: number | null }
+  | { type: 'read-tail' }
+  | { type: 'round-trip' }
+  | { type: 'join' }
+  | { type: 'timer'; afterMs: number; timer: AgentTimer }
+  | { type: 'end'; why: 'stopped' | 'superseded' }
+
+/** Where a rule puts its commands, in order. */
+export type Out = AgentCommand[]
+
+export const newAgent = (options: { node: string; incarnation: string; pid: number; settings: AgentSettings }): AgentState => ({
+  ...options,
+  capacity: null,
+  phase: 'recovering',
+  epoch: null,
+  storeRefused: false,
+  leaving: false,
+  rev: 0,
+  tokens: 0,
+  forks: new Map(),
+  waiting: new Map(),
+  tailSeq: 0,
+  coordinatorAt: 0,
+  contactAt: 0,
+  nextTailReadAt: 0,
+  tailReading: false,
+})

@@ -1,0 +1,118 @@
+/**
+ * The node agent's `step`: total over every event in every phase, pure, and the only place that changes its state.
+ */
+import { stopGraceOver, stopNoted, stopPreStopped, stopResidue, stopTreeKilled } from './ladder.ts'
+import { onCancelled, onFactAcked, onHealth, onHostEvent, onKillAgain, onLapse, onLogsFinal, onPrepared, onReadyTimeout, onStarted } from './lifecycle.ts'
+import { stepOrder } from './orders.ts'
+import { recoverFork } from './recover.ts'
+import { beat, onReadTailTimer, onTail, onTailUnreadable, onTick, readTail } from './watch.ts'
+import type { AgentCommand, AgentEvent, AgentState, AgentTimer, Out } from './state.ts'
+
+export const stepAgent = (state: AgentState, event: AgentEvent): readonly [AgentState, readonly AgentCommand[]] => {
+  const out: Out = []
+  if (state.phase !== 'ended') decide(state, event, out)
+  return [state, out]
+}
+
+const decide = (state: AgentState, event: AgentEvent, out: Out): void => {
+  switch (event.type) {
+    case 'recovered': {
+      state.capacity = event.capacity
+      state.epoch = event.epoch
+      state.phase = 'joining'
+      state.coordinatorAt = event.at
+      state.contactAt = event.at
+      for (const fork of event.forks) recoverFork(state, fork, event.at, out)
+      if (event.forks.some((fork) => fork.phase === 'prepared')) out.push({ type: 'timer', afterMs: state.settings.prepareLapseMs, timer: { kind: 'lapse', token: '' } })
+      return readTail(state, out)
+    }
+    case 'tail':
+      return onTail(state, event.epoch, event.seq, event.at, out)
+    case 'tail-unreadable':
+      return onTailUnreadable(state, event.at, out)
+    case 'order':
+      return stepOrder(state, event, out)
+    case 'prepared':
+      return onPrepared(state, event.token, event.forkIds, event.leases, event.fault, event.at, out)
+    case 'cancelled':
+      return onCancelled(state, event.forkId, event.proven, event.fault, event.at, out)
+    case 'signalled':
+      return void out.push(
+        event.found
+          ? { type: 'reply', order: event.order, body: {} }
+          : { type: 'fault', order: event.order, fault: { code: 'WORKER_NOT_FOUND', message: `no such process of ${event.forkId}`, data: {}, retryable: false } },
+      )
+    case 'remembered':
+      return void out.push({ type: 'reply', order: event.order, body: {} })
+    case 'host':
+      return onHostEvent(state, event.event, event.at, out)
+    case 'health':
+      return onHealth(state, event.order, event, out)
+    case 'tick':
+      return onTick(state, event.at, event.loopLagMs, out)
+    case 'round-trip':
+      return void (state.contactAt = Math.max(state.contactAt, event.sentAt))
+    case 'resync':
+      state.coordinatorAt = event.at
+      if (state.phase === 'serving') beat(state, event.at, 0, out)
+      return
+    case 'timer':
+      return onTimer(state, event.timer, event.at, out)
+    case 'leave':
+      state.leaving = true
+      if (state.phase === 'serving') beat(state, event.at, 0, out)
+      return end(state, 'stopped', out)
+    case 'superseded':
+      return end(state, 'superseded', out)
+    case 'started':
+    case 'noted':
+    case 'pre-stopped':
+    case 'tree-killed':
+    case 'fact-acked':
+    case 'logs-final':
+      return decideFork(state, event, out)
+  }
+}
+
+type ForkEvent = Extract<AgentEvent, { type: 'started' | 'noted' | 'pre-stopped' | 'tree-killed' | 'fact-acked' | 'logs-final' }>
+
+const decideFork = (state: AgentState, event: ForkEvent, out: Out): void => {
+  const fork = state.forks.get(event.forkId)
+  if (fork === undefined) return
+  switch (event.type) {
+    case 'started':
+      return onStarted(state, fork, event.start, event.fault, event.at, out)
+    case 'noted':
+      return stopNoted(fork, event.at, out)
+    case 'pre-stopped':
+      return stopPreStopped(fork, event.at, out)
+    case 'tree-killed':
+      return stopTreeKilled(state, fork, out)
+    case 'fact-acked':
+      return onFactAcked(state, fork, event.what, out)
+    case 'logs-final':
+      return onLogsFinal(state, fork, event.offsets, out)
+  }
+}
+
+const onTimer = (state: AgentState, timer: AgentTimer, at: number, out: Out): void => {
+  if (timer.kind === 'lapse') return onLapse(state, timer.token, out)
+  if (timer.kind === 'read-tail') return onReadTailTimer(state, out)
+  const fork = state.forks.get(timer.forkId)
+  if (fork === undefined) return
+  switch (timer.kind) {
+    case 'grace':
+      return stopGraceOver(fork, timer.generation, at, out)
+    case 'residue':
+      return stopResidue(fork, at, out)
+    case 'kill-again':
+      return onKillAgain(fork, out)
+    case 'ready':
+      return onReadyTimeout(state, fork, at, out)
+  }
+}
+
+const end = (state: AgentState, why: 'stopped' | 'superseded', out: Out): void => {
+  state.phase = 'ended'
+  out.push({ type: 'end', why })
+}

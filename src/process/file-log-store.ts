@@ -1,0 +1,93 @@
+/**
+ * The log store over a spool's log directories: `<logs>/<forkId>/<source>`, with the marks beside the sources in `.marks`.
+ * Owns marks, floors, punching and the sweep; reading is log-tail.ts's.
+ */
+import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { Fault, toFault } from '../protocol/faults.ts'
+import { LogSource } from '../protocol/table.ts'
+import { atomicWrite } from '../system/atomic-write.ts'
+import { createTail, offsetOfTail, readRange, watchSources } from './log-tail.ts'
+import { punch } from './punch.ts'
+import { NO_MARKS, type LogStore, type SourceMarks } from './log-store.ts'
+
+const MARKS = '.marks'
+
+/** @param dirOf  directory of a fork's sources; those of all forks stand side by side, also after release */
+export const fileLogStore = (dirOf: (forkId: string) => string): LogStore => {
+  const fileOf = (forkId: string, source: string): string => join(dirOf(forkId), source)
+
+  const sizes: LogStore['sizes'] = async (forkId) => {
+    const names = (await readdir(dirOf(forkId)).catch(ifMissing<string[]>([]))).filter(isSource)
+    const found = await Promise.all(names.map((name) => stat(fileOf(forkId, name)).then((s) => s.size, ifMissing(null))))
+    return Object.fromEntries(names.flatMap((name, i) => (found[i] === null ? [] : [[name, found[i]!]])))
+  }
+  const marks: LogStore['marks'] = async (forkId) => {
+    const text = await readFile(join(dirOf(forkId), MARKS), 'utf8').catch(ifMissing(''))
+    try {
+      return JSON.parse(text) as Record<string, SourceMarks>
+    } catch {
+      return {}
+    }
+  }
+  const floorOf = async (forkId: string, source: string): Promise<number> => (await marks(forkId))[source]?.floor ?? 0
+
+  return {
+    retained: async () => (await readdir(dirname(dirOf('any'))).catch(ifMissing<string[]>([]))),
+    sizes,
+    marks,
+    async mark(forkId, all) {
+      // no fsync: marks that a power cut loses are shipped again, and readers trim what they have
+      const file = join(dirOf(forkId), MARKS)
+      try {
+        await writeFile(`${file}.tmp`, JSON.stringify(all), { mode: 0o600 })
+        await rename(`${file}.tmp`, file)
+      } catch (error) {
+        throw new Fault('SPOOL', `the marks of ${forkId}'s logs cannot be written: ${(error as Error).message}`, { cause: error })
+      }
+    },
+    watch(forkId, onMore) {
+      const watcher = watchSources(dirOf(forkId), (name) => {
+        if (isSource(name)) onMore(name)
+      })
+      return () => watcher.close()
+    },
+    tail: (forkId, source, { generation, offset, chunkBytesMax }) => createTail(fileOf(forkId, source), { generation, offset, chunkBytesMax }),
+    async read(forkId, source, offset, bytesMax) {
+      const file = fileOf(forkId, source)
+      if (!isSource(source) || (await stat(file).catch(ifMissing(null))) === null) throw new Fault('WORKER_NOT_FOUND', `${forkId} has no log '${source}'`)
+      const floor = await floorOf(forkId, source)
+      if (offset < floor) throw new Fault('GONE', `${forkId} ${source}: bytes before ${floor} are no longer kept`, { data: { floor } })
+      return readRange(file, offset, bytesMax)
+    },
+    offsetOfTail: async (forkId, source, lines) => offsetOfTail(fileOf(forkId, source), lines, await floorOf(forkId, source)),
+    async giveUp(forkId, source, floor) {
+      const all = await marks(forkId)
+      all[source] = { ...(all[source] ?? NO_MARKS), floor }
+      await atomicWrite(join(dirOf(forkId), MARKS), JSON.stringify(all))
+      await punch(fileOf(forkId, source), floor)
+    },
+    async sweep(keptMs) {
+      const swept: string[] = []
+      for (const forkId of await readdir(dirname(dirOf('any'))).catch(ifMissing<string[]>([]))) {
+        const kept = await marks(forkId)
+        const at = await stat(join(dirOf(forkId), MARKS)).then((s) => s.mtimeMs, ifMissing(Date.now()))
+        if (!Object.values(kept).every((one) => one.final) || Date.now() - at < keptMs) continue
+        await rm(dirOf(forkId), { recursive: true, force: true })
+        swept.push(forkId)
+      }
+      return swept
+    },
+    close: async () => undefined,
+  }
+}
+
+const isSource = (name: string): boolean => LogSource.safeParse(name).success
+
+const ifMissing =
+  <T>(value: T) =>
+  (error: unknown): T => {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return value
+    throw toFault(error, 'SPOOL')
+  }
