@@ -37,15 +37,15 @@ export interface PortLeaserOptions {
 }
 
 export const createPortLeaser = ({ from = 10_000, to = 32_767, ephemeral = readEphemeralRange() }: PortLeaserOptions = {}): PortLeaser => {
-  const candidates: number[] = []
-  for (let port = from; port <= to; port++) if (ephemeral === null || port < ephemeral[0] || port > ephemeral[1]) candidates.push(port)
+  const all = Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i)
+  const lasting = all.filter((port) => ephemeral === null || port < ephemeral[0] || port > ephemeral[1])
+  // some machines make every port ephemeral: one that an outgoing connection could win is better than none
+  const candidates = lasting.length > 0 ? lasting : all
 
   const refuse = (count: number, free: number, cause: unknown = undefined): Fault => {
-    const skipped = to - from + 1 - candidates.length
-    return new Fault('PORT_ALLOC', `${count} ports asked for, ${free} free in ${from}–${to}${skipped > 0 ? ` (${skipped} of them ephemeral, which are not leased)` : ''}${cause instanceof Error ? `: ${cause.message}` : ''}`, {
-      data: { asked: count, free, from, to },
-      cause,
-    })
+    const skipped = all.length - candidates.length
+    const where = `${from}–${to}${skipped > 0 ? ` (${skipped} of them ephemeral, which are not leased)` : ''}`
+    return new Fault('PORT_ALLOC', `${count} ports asked for, ${free} free in ${where}${cause instanceof Error ? `: ${cause.message}` : ''}`, { data: { asked: count, free, from, to }, cause })
   }
 
   return {

@@ -36,7 +36,7 @@ export interface ProbeInput {
   onChange(ready: boolean, reason: string | null): void
 }
 
-/** @throws {Fault} SPEC_INVALID for a pattern that is none */
+/** @throws {Fault} SPEC_INVALID for a pattern that is none, WORKER_CONFIG for a port that is not leased */
 export const startProbe = (input: ProbeInput): { stop(): void } => {
   const { probe, onChange } = input
   const { ask, close } = attemptOf(input)
@@ -92,10 +92,14 @@ interface Attempt {
 
 const attemptOf = ({ probe, host, ports, run, logFiles }: ProbeInput): Attempt => {
   switch (probe.kind) {
-    case 'http':
-      return { ask: () => askHttp(host, portOf(ports, probe.port), probe.path, probe.attemptTimeoutMs) }
-    case 'tcp':
-      return { ask: () => askTcp(host, portOf(ports, probe.port), probe.attemptTimeoutMs) }
+    case 'http': {
+      const port = portOf(ports, probe.port)
+      return { ask: () => askHttp(host, port, probe.path, probe.attemptTimeoutMs) }
+    }
+    case 'tcp': {
+      const port = portOf(ports, probe.port)
+      return { ask: () => askTcp(host, port, probe.attemptTimeoutMs) }
+    }
     case 'exec':
       return {
         async ask() {
@@ -108,7 +112,6 @@ const attemptOf = ({ probe, host, ports, run, logFiles }: ProbeInput): Attempt =
   }
 }
 
-/** @throws {Fault} WORKER_CONFIG when no such port is leased */
 const portOf = (ports: readonly number[], place: number): number => {
   const port = ports[place]
   if (port === undefined) throw new Fault('WORKER_CONFIG', `the probe asks port ${place}, and ${ports.length} are leased`)

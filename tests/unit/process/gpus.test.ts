@@ -9,6 +9,7 @@ const answers = fileURLToPath(new URL('../../support/nvidia-smi/', import.meta.u
 const on = (folder: string): ReadProgram => async ([file, ...args]) =>
   (await promisify(execFile)(file!, args, { env: { PATH: `${answers}${folder}:/usr/bin:/bin` }, timeout: 10_000 })).stdout
 const nothing: ReadProgram = () => Promise.reject(new Error('spawn nvidia-smi ENOENT'))
+const onOldDriver: ReadProgram = (argv) => (argv[1] === '-L' ? on('plain')(argv) : Promise.reject(new Error('Field "mig.mode.current" is not a valid field to query.')))
 const ids = async (env: Record<string, string>, run: ReadProgram = nothing): Promise<string[]> => (await readGpus(env, run)).map(({ id }) => id)
 
 test('nvidia-smi, replaying recorded answers of 8 whole GPUs, gives their indices, names and memory [A-19]', async () => {
@@ -32,8 +33,7 @@ test('no devices, a driver that does not answer (both recorded answers, replayed
 })
 
 test('a driver too old to know MIG still lists its GPUs, with their memory unknown (recorded list, replayed) [A-19]', async () => {
-  const old: ReadProgram = (argv) => (argv[1] === '-L' ? on('plain')(argv) : Promise.reject(new Error('Field "mig.mode.current" is not a valid field to query.')))
-  expect((await readGpus({}, old)).map(({ memoryBytes }) => memoryBytes)).toEqual(Array(8).fill(null))
+  expect((await readGpus({}, onOldDriver)).map(({ memoryBytes }) => memoryBytes)).toEqual(Array(8).fill(null))
 })
 
 test('the scheduler’s binding comes before what the node has, in its own words [A-19 +A12]', async () => {

@@ -1,0 +1,142 @@
+import { execFile } from 'node:child_process'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { buildCommand, findTorchPython, type CommandInput } from '../../../src/process/command.ts'
+import { bindingsOf, forkSpec, preparedFork } from '../../support/fork-spec.ts'
+
+const build = (changes: Partial<CommandInput> = {}): string[] =>
+  buildCommand({ spec: forkSpec(), prepared: preparedFork(), bindings: bindingsOf(), node: 'n0', rankShim: ['/shim', '--rank'], torchLogDir: '/spool/torch', python: null, ...changes })
+
+/** argv as the last program of a chain saw it, and how it ended */
+const run = async ([file, ...args]: string[], env: NodeJS.ProcessEnv = process.env): Promise<{ code: number; stdout: string }> => {
+  try {
+    return { code: 0, stdout: (await promisify(execFile)(file!, args, { env, timeout: 10_000 })).stdout }
+  } catch (error) {
+    const { code, stdout } = error as { code: number; stdout: string }
+    return { code, stdout }
+  }
+}
+const showArgv = [process.execPath, '-e', 'console.log(JSON.stringify(process.argv.slice(1)))', '--']
+const nasty = ['a b', '', '"', "it's", '$HOME', '`id`', '; exit 9', 'new\nline', '*', 'größe']
+
+let bin: string
+beforeAll(async () => void (bin = await mkdtemp(join(tmpdir(), 'troupe-command-'))))
+afterAll(() => rm(bin, { recursive: true }))
+
+test('an argument arrives as it was written, through set-up and prefix too, whatever a shell would make of it [FC-14 U-14]', async () => {
+  for (const changes of [{}, { setup: 'X=1' }, { prefix: ['env', 'A=b c'] }, { setup: 'X=1', prefix: ['env', 'A=b c'] }]) {
+    const { stdout } = await run(build({ spec: forkSpec({ command: [...showArgv, ...nasty], ...changes }) }))
+    expect(JSON.parse(stdout)).toEqual(nasty)
+  }
+})
+
+test('templates are filled in command and prefix, and an unknown one is refused by its name [A-28]', () => {
+  const spec = forkSpec({ index: 2, command: ['serve', '--port=${{ port.0 }}', '--peers=${{ roles.x.addrs }}', '${{ node }}/${{ index }}'], prefix: ['on', '${{ host }}'] })
+  const bindings = bindingsOf({ roles: { x: { addr: 'a:1', addrs: ['a:1', 'b:2'] } } })
+  expect(build({ spec, bindings, prepared: preparedFork({ ports: [12_345] }) })).toEqual(['on', '10.0.0.7', 'serve', '--port=12345', '--peers=a:1,b:2', 'n0/2'])
+  expect(() => build({ spec: forkSpec({ command: ['x', '${{ prt.0 }}'] }) })).toThrow(expect.objectContaining({ code: 'WORKER_CONFIG', message: expect.stringContaining('prt.0') }) as Error)
+})
+
+test('a prefix stands in front of everything, torchrun too [U-14]', () => {
+  const prefix = ['pixi', 'run', '-e', 'cuda']
+  expect(build({ spec: forkSpec({ command: ['python', 'x.py'], prefix }) })).toEqual([...prefix, 'python', 'x.py'])
+  expect(build(gang({ prefix })).slice(0, 5)).toEqual([...prefix, 'torchrun'])
+})
+
+test('what the set-up exports, the worker has [A-04]', async () => {
+  const setup = 'export GREETING="hello $0"\ncd /\n# a comment at the end'
+  const { stdout } = await run(build({ spec: forkSpec({ setup, command: ['bash', '-c', 'echo "$GREETING $PWD $#"', 'x', '1', '2'] }) }))
+  expect(stdout).toBe('hello troupe / 2\n')
+})
+
+test('a set-up that fails ends the worker with the code of the command that failed, and the worker’s own program never runs [A-04]', async () => {
+  const marker = join(bin, 'ran')
+  const command = ['touch', marker]
+  for (const [setup, code] of [
+    ['exit 7', 7],
+    ['(exit 5); true', 5],
+    ['no-such-command-here --load x', 127],
+    ['echo "unclosed', 2],
+    ['if true; then (exit 3); fi\necho later', 3],
+  ] as const)
+    expect((await run(build({ spec: forkSpec({ setup, command }) }))).code, setup).toBe(code)
+  expect((await run(['test', '-e', marker])).code).toBe(1)
+})
+
+test('a here-document that the set-up never closes swallows none of the worker’s command [A-04]', async () => {
+  const { stdout } = await run(build({ spec: forkSpec({ setup: 'cat > /dev/null <<EOF\ntext \\', command: ['echo', 'ran'] }) }))
+  expect(stdout).toBe('ran\n')
+})
+
+test('after the set-up the worker is bash’s own process, with its exit code, and 127 when there is no such program [A-02 FC-24]', async () => {
+  expect((await run(build({ spec: forkSpec({ setup: 'true', command: ['bash', '-c', 'exit 42'] }) }))).code).toBe(42)
+  expect((await run(build({ spec: forkSpec({ setup: 'true', command: ['no-such-program-here'] }) }))).code).toBe(127)
+})
+
+test('with shell the one string is run by bash, pipes and all [A-04]', async () => {
+  const spec = forkSpec({ shell: true, command: ['echo one two | tr a-z A-Z; exit 3'] })
+  expect(build({ spec })).toEqual(['bash', '-c', 'echo one two | tr a-z A-Z; exit 3'])
+  expect(await run(build({ spec }))).toEqual({ code: 3, stdout: 'ONE TWO\n' })
+})
+
+const gang = (changes: Partial<CommandInput['spec']> = {}, shape: Partial<NonNullable<CommandInput['spec']['torchrun']>> = {}, host = '10.0.0.1'): Partial<CommandInput> => ({
+  spec: forkSpec({ kind: 'torchrun', command: ['train.py', '--lr', '1e-3'], torchrun: { nnodes: '2', nodeRank: 1, nproc: 4, hostsRendezvous: false, ...shape }, ...changes }),
+  bindings: bindingsOf({ rendezvous: { host, port: 12_900 } }),
+})
+
+const valueOf = (argv: string[], flag: string): string | undefined => argv[argv.indexOf(flag) + 1]
+
+test('a gang of fixed size uses a static rendezvous, with each rank behind its shim [A-27]', () => {
+  expect(build(gang()).join(' ')).toBe(
+    'torchrun --nnodes 2 --nproc-per-node 4 --node-rank 1 --master-addr 10.0.0.1 --master-port 12900 ' +
+      '--max-restarts 0 --monitor-interval 0.1 --log-dir /spool/torch --no-python /shim --rank python -u train.py --lr 1e-3',
+  )
+})
+
+test('an elastic gang meets by c10d, hosted by node rank 0 alone, under addresses rather than host names [A-27]', () => {
+  const argv = build(gang({}, { nnodes: '1:2', hostsRendezvous: true, nodeRank: 0 }))
+  expect(argv.slice(0, 15).join(' ')).toBe(
+    'torchrun --nnodes 1:2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint 10.0.0.1:12900 --rdzv-id run-1.trainer.1 --rdzv-conf is_host=1 --local-addr 10.0.0.7',
+  )
+  expect(build(gang({}, { nnodes: '1:2' }))).toContain('is_host=0')
+  expect(argv).not.toContain('--node-rank')
+})
+
+test('an IPv6 rendezvous is written in the form that torch reads [A-27 A-39 FC-15]', () => {
+  expect(valueOf(build(gang({}, {}, 'fd00::1')), '--master-addr')).toBe('[fd00::1]')
+  expect(valueOf(build(gang({}, { nnodes: '1:2' }, 'fd00::1')), '--rdzv-endpoint')).toBe('[fd00::1]:12900')
+})
+
+test('a Python file or -m module gets the interpreter that torch has, any other program is run as it is [A-27]', () => {
+  const rankPart = (changes: Parameters<typeof gang>[0], python: string | null): string[] => {
+    const argv = build({ ...gang(changes), python })
+    return argv.slice(argv.indexOf('--rank') + 1)
+  }
+  expect(rankPart({ command: ['-m', 'pkg.train', 'x'] }, '/venv/bin/python')).toEqual(['/venv/bin/python', '-u', '-m', 'pkg.train', 'x'])
+  expect(rankPart({ command: ['./train', '--x'] }, '/venv/bin/python')).toEqual(['./train', '--x'])
+  expect(rankPart({ command: ['ulimit -c 0; ./train.py'], shell: true }, null)).toEqual(['bash', '-c', 'ulimit -c 0; ./train.py'])
+  expect(build({ ...gang(), python: '/venv/bin/python' }).slice(0, 3)).toEqual(['/venv/bin/python', '-m', 'torch.distributed.run'])
+})
+
+test('a torchrun worker without a rendezvous is refused rather than started alone [A-27]', () => {
+  expect(() => build({ ...gang(), bindings: bindingsOf() })).toThrow(expect.objectContaining({ code: 'WORKER_CONFIG' }) as Error)
+})
+
+test('torch runs with the interpreter that torchrun on PATH names; set-up and prefix decide for themselves [A-27 U-14]', async () => {
+  const program = async (name: string, text: string): Promise<void> => {
+    await writeFile(join(bin, name), text)
+    await chmod(join(bin, name), 0o755)
+  }
+  await program('python3', '')
+  expect(findTorchPython(forkSpec(), bin)).toBe(join(bin, 'python3'))
+  expect(findTorchPython(forkSpec(), undefined)).toBe('python3')
+  await program('torchrun', '#!/opt/venv/bin/python3.11\nimport torch\n')
+  expect(findTorchPython(forkSpec(), `/nowhere::${bin}`)).toBe('/opt/venv/bin/python3.11')
+  expect(findTorchPython(forkSpec({ setup: 'source .venv/bin/activate' }), bin)).toBeNull()
+  expect(findTorchPython(forkSpec({ prefix: ['pixi', 'run'] }), bin)).toBeNull()
+  await program('torchrun', "#!/bin/sh\n'''exec' '/a path/python' \"$0\" \"$@\"\n")
+  expect(findTorchPython(forkSpec(), bin)).toBeNull()
+})
