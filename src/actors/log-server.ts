@@ -15,6 +15,8 @@ import type { Messenger, Request } from '../transport/messenger.ts'
 export interface LogServer {
   hold(forkId: string): void
   drop(forkId: string): void
+  /** forget those that are not kept any more */
+  keepOnly(forkIds: ReadonlySet<string>): void
   stop(): void
 }
 
@@ -24,7 +26,7 @@ const READS_MAX = 16
 
 export const startLogServer = (options: { messenger: Messenger; node: string; store: LogStore }): LogServer => {
   const { messenger, node, store } = options
-  const workers = new Map<string, { attempts: Set<number>; subscription: Subscription }>()
+  const workers = new Map<string, { attempts: Set<number>; of: (attempt: number) => string; subscription: Subscription }>()
   let reads = 0
 
   const answer = async (forkId: string, attempt: number, body: Request<'worker.log'>['body']): Promise<ReplyOf<'worker.log'>> => {
@@ -54,6 +56,16 @@ export const startLogServer = (options: { messenger: Messenger; node: string; st
         .finally(() => reads--)
     })
 
+  const drop = (forkId: string): void => {
+    const parts = parseForkId(forkId)
+    if (parts === null) return
+    const id = workerIdOf(parts.run, parts.role, parts.index)
+    const held = workers.get(id)
+    if (!held?.attempts.delete(parts.attempt) || held.attempts.size > 0) return
+    held.subscription.unsubscribe()
+    workers.delete(id)
+  }
+
   return {
     hold(forkId) {
       const parts = parseForkId(forkId)
@@ -62,16 +74,11 @@ export const startLogServer = (options: { messenger: Messenger; node: string; st
       const held = workers.get(id)
       if (held !== undefined) return void held.attempts.add(parts.attempt)
       const attempts = new Set([parts.attempt])
-      workers.set(id, { attempts, subscription: serve(parts.run, parts.role, parts.index, attempts) })
+      workers.set(id, { attempts, of: (attempt) => forkIdOf(parts.run, parts.role, parts.index, attempt), subscription: serve(parts.run, parts.role, parts.index, attempts) })
     },
-    drop(forkId) {
-      const parts = parseForkId(forkId)
-      if (parts === null) return
-      const id = workerIdOf(parts.run, parts.role, parts.index)
-      const held = workers.get(id)
-      if (!held?.attempts.delete(parts.attempt) || held.attempts.size > 0) return
-      held.subscription.unsubscribe()
-      workers.delete(id)
+    drop,
+    keepOnly(forkIds) {
+      for (const { attempts, of } of workers.values()) for (const attempt of attempts) if (!forkIds.has(of(attempt))) drop(of(attempt))
     },
     stop() {
       for (const { subscription } of workers.values()) subscription.unsubscribe()

@@ -15,8 +15,6 @@ export interface LogSettings {
   workerBytesPerSecond: number | null
   /** how often marks are written and caps are looked at */
   markMs: number
-  /** how long logs are kept after their end */
-  keptMs: number
 }
 
 export const LOG_DEFAULTS: LogSettings = {
@@ -28,5 +26,4 @@ export const LOG_DEFAULTS: LogSettings = {
   spoolBytesMax: 4 * 1024 ** 3,
   workerBytesPerSecond: null,
   markMs: 1000,
-  keptMs: 7 * 24 * 3600 * 1000,
 }

@@ -55,7 +55,7 @@ export interface AgentHandle {
 }
 
 const VERBS = ['prepare', 'start', 'kill', 'cancel', 'signal', 'release', 'inventory', 'adopt'] as const
-const SWEEP_MS = 3600_000
+const KEPT_MS = 600_000
 const FLUSH_MS = 1000
 /** The fields of a STATE entry that an agent looks at; all others are the coordinator's business. */
 const Tail = z.object({ epoch: Epoch })
@@ -232,20 +232,19 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
     actor.post({ type: 'tick', at: now, loopLagMs: Math.max(0, now - expectedTick) })
     expectedTick = now + settings.beatMs
   })
-  const sweep = (): void => {
-    logs.sweep(logSettings.keptMs).then(
-      (swept) => {
-        for (const forkId of swept) logServer.drop(forkId)
-      },
-      (error: unknown) => log({ msg: 'old logs cannot be swept', error: String(error) }),
+  /** The host deletes old logs by its own rules; what is gone is not served any more. */
+  const lookForKept = (): void => {
+    logs.retained().then(
+      (kept) => logServer.keepOnly(new Set([...kept, ...[...health.values()].flatMap(({ forks }) => [...forks])])),
+      (error: unknown) => log({ msg: 'the kept logs cannot be listed', error: String(error) }),
     )
   }
-  const stopSweeping = clock.every(SWEEP_MS, sweep)
+  const stopLooking = clock.every(KEPT_MS, lookForKept)
 
   const end = (why: 'stopped' | 'superseded'): void => {
     actor.halt()
     stopTicking()
-    stopSweeping()
+    stopLooking()
     for (const subscription of [...subscriptions, ...[...health.values()].map((served) => served.subscription)]) subscription.unsubscribe()
     emitter.stop()
     logServer.stop()
@@ -273,7 +272,6 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
     recovered = true
     actor.post({ type: 'recovered', forks, capacity, epoch, at: clock.now() })
     for (const event of early.splice(0)) actor.post({ type: 'host', event, at: clock.now() })
-    sweep()
   } catch (error) {
     end('superseded')
     throw error

@@ -1,8 +1,8 @@
 /**
  * The log store over a spool's log directories: `<logs>/<forkId>/<source>`, with the marks beside the sources in `.marks`.
- * Owns marks, floors, punching and the sweep; reading is log-tail.ts's.
+ * Owns marks, floors and punching; reading is log-tail.ts's, and how long logs are kept is retention.ts's.
  */
-import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Fault, toFault } from '../protocol/faults.ts'
 import { LogSource } from '../protocol/table.ts'
@@ -33,7 +33,7 @@ export const fileLogStore = (dirOf: (forkId: string) => string): LogStore => {
   const floorOf = async (forkId: string, source: string): Promise<number> => (await marks(forkId))[source]?.floor ?? 0
 
   return {
-    retained: async () => (await readdir(dirname(dirOf('any'))).catch(ifMissing<string[]>([]))),
+    retained: () => readdir(dirname(dirOf('any'))).catch(ifMissing<string[]>([])),
     sizes,
     marks,
     async mark(forkId, all) {
@@ -66,17 +66,6 @@ export const fileLogStore = (dirOf: (forkId: string) => string): LogStore => {
       all[source] = { ...(all[source] ?? NO_MARKS), floor }
       await atomicWrite(join(dirOf(forkId), MARKS), JSON.stringify(all))
       await punch(fileOf(forkId, source), floor)
-    },
-    async sweep(keptMs) {
-      const swept: string[] = []
-      for (const forkId of await readdir(dirname(dirOf('any'))).catch(ifMissing<string[]>([]))) {
-        const kept = await marks(forkId)
-        const at = await stat(join(dirOf(forkId), MARKS)).then((s) => s.mtimeMs, ifMissing(Date.now()))
-        if (!Object.values(kept).every((one) => one.final) || Date.now() - at < keptMs) continue
-        await rm(dirOf(forkId), { recursive: true, force: true })
-        swept.push(forkId)
-      }
-      return swept
     },
     close: async () => undefined,
   }

@@ -39,7 +39,7 @@ export interface LogTail {
 }
 
 export interface LogStore {
-  /** fork ids whose logs are kept, released or not */
+  /** fork ids whose logs are kept, released or not; how long is the host's to decide */
   retained(): Promise<string[]>
   /** sources of a fork with their sizes now; empty when the fork is not known here */
   sizes(forkId: string): Promise<Record<string, number>>
@@ -53,7 +53,5 @@ export interface LogStore {
   /** where the last `lines` lines begin, not below the floor */
   offsetOfTail(forkId: string, source: string, lines: number): Promise<number>
   giveUp(forkId: string, source: string, floor: number): Promise<void>
-  /** delete logs that are final and older than that; @returns whose */
-  sweep(keptMs: number): Promise<string[]>
   close(): Promise<void>
 }
