@@ -7,6 +7,8 @@
  * `outliveStdout` first: it goes on without output.
  */
 import { styleText } from 'node:util'
+import type { ConnectOptions } from '../client/context.ts'
+import type { Troupe } from '../client/troupe.ts'
 
 export type Colour = 'red' | 'yellow' | 'green' | 'cyan' | 'dim' | 'bold'
 
@@ -43,6 +45,8 @@ export interface Io {
   stdin(): Promise<string>
   setExit(code: number): void
   readonly exitCode: number
+  /** the library's connect; loaded when it is called */
+  connect(options: ConnectOptions): Promise<Troupe>
 }
 
 export interface Streams {
@@ -53,6 +57,7 @@ export interface Streams {
   cwd: string
   /** called when the reader of stdout has gone and the command need not finish */
   leave(code: number): void
+  connect(options: ConnectOptions): Promise<Troupe>
   now?: () => number
 }
 
@@ -147,6 +152,7 @@ export const ioOn = (streams: Streams): Io => {
     get exitCode() {
       return exitCode
     },
+    connect: streams.connect,
   }
   return io
 }

@@ -1,0 +1,86 @@
+/**
+ * From words to a command and an exit code. Owns the root command, unknown words (nearest, exit 2) and how a failure is
+ * said: message and hint on stderr, with `--json` the fault's body as one JSON line there; stdout stays empty, and no stack is shown.
+ */
+import { Command, CommanderError } from 'commander'
+import { CATALOGUE, Fault, toFault } from '../protocol/faults.ts'
+import { nearest } from '../protocol/names.ts'
+import { COMMANDS } from './commands.ts'
+import type { Io } from './io.ts'
+import { renderFault } from './render/fault.ts'
+import { version } from './version.ts'
+
+/** @returns the exit code */
+export const runCli = async (argv: readonly string[], io: Io): Promise<number> => {
+  try {
+    const name = argv.find((word) => !word.startsWith('-'))
+    const first = argv[0]
+    if (first === '--version' || first === '-V') {
+      io.stdout(`${version}\n`)
+      return 0
+    }
+    if (first === '--help' || first === '-h' || (name === 'help' && argv.length === 1)) {
+      io.stdout(rootHelp())
+      return 0
+    }
+    if (name === undefined) throw first === undefined ? new Fault('USAGE', 'which command?', { hint: 'troupe --help lists them' }) : new Fault('USAGE', `unknown option '${first}'`, { hint: 'troupe --help' })
+    const verb = name === 'help' ? argv[argv.indexOf('help') + 1]! : name
+    if (!Object.hasOwn(COMMANDS, verb)) {
+      const near = nearest(verb, Object.keys(COMMANDS).filter((word) => !word.startsWith('_')))
+      throw new Fault('USAGE', `'${verb}' is no command${near === null ? '' : `; did you mean '${near}'?`}`, { hint: 'troupe --help lists them' })
+    }
+    const program = rootCommand(io)
+    const { command } = await COMMANDS[verb]!.load()
+    command.register(program, io)
+    await program.parseAsync(name === 'help' ? [verb, '--help'] : [...argv], { from: 'user' })
+    return io.exitCode
+  } catch (error) {
+    io.status(null)
+    if (error instanceof CommanderError && error.exitCode === 0) return 0
+    const fault = error instanceof CommanderError ? usageFault(error) : toFault(error)
+    await renderFault(io, fault)
+    if (!(error instanceof CommanderError) && !(error instanceof Fault) && io.env['TROUPE_DEBUG'] && error instanceof Error) io.stderr(error.stack ?? '', { always: true })
+    return CATALOGUE[fault.code].exit
+  }
+}
+
+/** The root without commands: each registers itself on it. */
+export const rootCommand = (io: Io): Command =>
+  new Command('troupe')
+    .exitOverride()
+    .enablePositionalOptions()
+    .showSuggestionAfterError(true)
+    .configureOutput({
+      writeOut: (text) => io.stdout(text),
+      // said by renderFault, once and in our form
+      writeErr: () => {},
+      getOutHelpWidth: () => Math.min(io.columns, 100),
+      getOutHasColors: () => false,
+    })
+    .hook('preAction', (_, action) => {
+      const options = action.optsWithGlobals<{ json?: boolean; quiet?: boolean; context?: string }>()
+      io.json = options.json === true
+      io.quiet = options.quiet === true
+      io.context = options.context
+    })
+
+const usageFault = (error: CommanderError): Fault => {
+  const [first, suggestion] = error.message.replace(/^error: /, '').split('\n')
+  const near = suggestion?.match(/\(Did you mean (?:one of )?(.+)\?\)/)?.[1]
+  return new Fault('USAGE', `${first}${near === undefined ? '' : `; did you mean '${near}'?`}`, { hint: 'add --help for what there is' })
+}
+
+export const rootHelp = (): string => {
+  const shown = Object.entries(COMMANDS).filter(([name]) => !name.startsWith('_'))
+  const width = Math.max(...shown.map(([name]) => name.length))
+  return `Usage: troupe COMMAND [options]
+
+Launch, watch and truthfully stop the process trees of distributed work.
+
+Commands:
+${shown.map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`).join('\n')}
+
+A run, role, worker or rank is written RUN, RUN/role, RUN/role/3, RUN/role/1-3,5 or RUN/role:11; RUN may be a unique prefix, last or all.
+stdout is data, stderr is talk; every command takes --json and -q. \`troupe COMMAND --help\` says more.
+`
+}

@@ -1,0 +1,23 @@
+/**
+ * The command line's entry: the process's own streams, and the end of the process. What a command line means is cli.ts'.
+ */
+import { runCli } from './cli.ts'
+import { ioOn } from './io.ts'
+
+const io = ioOn({
+  stdout: process.stdout,
+  stderr: process.stderr,
+  stdin: process.stdin,
+  env: process.env,
+  cwd: process.cwd(),
+  // what is still in hand (connections, timers) has nobody left to tell
+  leave: (code) => process.exit(code),
+  connect: async (options) => (await import('../connect.ts')).connect(options),
+})
+
+const code = await runCli(process.argv.slice(2), io)
+process.exitCode = code
+// a pipe takes what it can: exit only when it has taken all
+const flushed = (stream: NodeJS.WriteStream): Promise<void> => new Promise((resolve) => (stream.writableLength === 0 ? resolve() : stream.write('', () => resolve())))
+await Promise.all([flushed(process.stdout), flushed(process.stderr)])
+process.exit(code)

@@ -1,0 +1,14 @@
+/** What a wait says while it waits: one line that is rewritten, and why nothing is seen. */
+import { whyNot, type Point } from '../client/points.ts'
+import type { Waiting } from '../client/wait.ts'
+import { durationText } from './render/text.ts'
+import type { Io } from './io.ts'
+
+export const watcher = (io: Io, point: Point): Pick<Waiting, 'onStatus' | 'onTrouble'> => {
+  const began = Date.now()
+  const waited = (): string => durationText(Date.now() - began)
+  return {
+    onStatus: (status) => io.status(`${whyNot(status, point)} (${waited()})`),
+    onTrouble: (fault) => io.status(`${fault.message} (${waited()})`),
+  }
+}
