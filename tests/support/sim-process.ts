@@ -22,18 +22,19 @@ export interface SimProcess {
   kill(): void
   freeze(): void
   thaw(): void
-  onEnd(run: () => void): void
+  /** told once; `before` is the effect that a crash fell before */
+  onEnd(run: (before: string | null) => void): void
 }
 
-export const simProcess = (options: { name: string; clock: Clock; nowOffset: number; wallOffset: number; onEffect?: (label: string) => void }): SimProcess => {
+export const simProcess = (options: { name: string; clock: Clock; nowOffset: number; wallOffset: number; onEffect?: (label: string) => void; onThrow?: (error: unknown) => void }): SimProcess => {
   const { name, clock } = options
   let state: 'running' | 'frozen' | 'thawing' | 'dead' = 'running'
   let crash: ((label: string) => boolean) | null = null
   let buffer: (() => void)[] = []
-  const endings: (() => void)[] = []
+  const endings: ((before: string | null) => void)[] = []
 
   const enter = (run: () => void): void => {
-    if (state === 'running') run()
+    if (state === 'running') guarded(run)
     else if (state !== 'dead') buffer.push(run)
   }
   const pump = (): void => {
@@ -41,18 +42,28 @@ export const simProcess = (options: { name: string; clock: Clock; nowOffset: num
     const run = buffer.shift()
     if (run === undefined) return void (state = 'running')
     clock.after(0, pump)
-    run()
+    guarded(run)
   }
-  const kill = (): void => {
+  /** a program that throws dies of it */
+  const guarded = (run: () => void): void => {
+    try {
+      run()
+    } catch (error) {
+      if (options.onThrow === undefined) throw error
+      options.onThrow(error)
+      kill()
+    }
+  }
+  const kill = (before: string | null = null): void => {
     if (state === 'dead') return
     state = 'dead'
     buffer = []
-    for (const run of endings) run()
+    for (const run of endings) run(before)
   }
   const effect = (label: string): boolean => {
     if (state === 'dead') return false
     if (crash?.(label)) {
-      kill()
+      kill(label)
       return false
     }
     options.onEffect?.(label)
@@ -90,7 +101,7 @@ export const simProcess = (options: { name: string; clock: Clock; nowOffset: num
     enter,
     effect,
     crashBefore: (when) => void (crash = when),
-    kill,
+    kill: () => kill(),
     freeze: () => void (state === 'running' && (state = 'frozen')),
     thaw() {
       if (state !== 'frozen') return

@@ -1,0 +1,75 @@
+/**
+ * Where the real actors are put over simulated parts: one function per kind of process, and the times that a simulation uses.
+ */
+import { startCoordinator as startRealCoordinator } from '../../src/actors/coordinator.ts'
+import { startNodeAgent } from '../../src/actors/node-agent.ts'
+import type { AgentMemory } from '../../src/process/agent-store.ts'
+import type { MemoryConnection } from '../../src/transport/memory-bus.ts'
+import { openStateLog } from '../../src/transport/bus-state-log.ts'
+import type { Random } from '../support/random.ts'
+import type { SimMachine } from '../support/sim-host.ts'
+import { simLogStore, type LogMarks } from '../support/sim-log-store.ts'
+import type { SimProcess } from '../support/sim-process.ts'
+
+/** shorter than in life, so that a seed of 30 s sees lapses, losses and snapshots */
+export const PREPARE_LAPSE_MS = 4000
+export const LOST_AFTER_MS = 8000
+export const SNAPSHOT_ENTRIES = 60
+/** entries of two snapshots, and what renews between a snapshot and its purge */
+export const STATE_ENTRIES_MAX = 4 * SNAPSHOT_ENTRIES
+
+interface Common {
+  fleet: string
+  incarnation: string
+  process: SimProcess
+  bus: MemoryConnection
+  random: Random
+  /** it ended by itself */
+  ended(): void
+  trace?: ((line: string) => void) | undefined
+}
+
+const logger = ({ process, trace }: Common) => (fields: Record<string, unknown>): void => trace?.(`         ${process.name} says ${JSON.stringify(fields)}`)
+
+export const startCoordinator = async (options: Common): Promise<void> => {
+  const { fleet, incarnation, process, bus, ended } = options
+  const handle = await startRealCoordinator({
+    bus,
+    stateLog: openStateLog(bus, fleet, { clock: process.clock }),
+    fleet,
+    incarnation,
+    clock: process.clock,
+    settings: { prepareLapseMs: PREPARE_LAPSE_MS, lostAfterMs: LOST_AFTER_MS, snapshotEntries: SNAPSHOT_ENTRIES },
+    log: logger(options),
+  })
+  void handle.ended.then(ended)
+}
+
+export const startAgent = async (options: Common & { node: string; logBus: MemoryConnection; machine: SimMachine; marks: LogMarks; store: { memory: AgentMemory } }): Promise<void> => {
+  const { fleet, incarnation, process, bus, logBus, node, machine, marks, store, random, ended } = options
+  const handle = await startNodeAgent({
+    bus,
+    logBus,
+    fleet,
+    node,
+    incarnation,
+    host: machine.host(process),
+    logs: simLogStore(machine, process, marks, random),
+    store: {
+      read: () => Promise.resolve(structuredClone(store.memory)),
+      write: (memory) =>
+        new Promise((resolve) =>
+          process.clock.after(1, () => {
+            if (!process.effect('store.write')) return
+            store.memory = structuredClone(memory)
+            resolve()
+          }),
+        ),
+    },
+    clock: process.clock,
+    settings: { prepareLapseMs: PREPARE_LAPSE_MS },
+    pid: 1,
+    log: logger(options),
+  })
+  void handle.ended.then(ended)
+}

@@ -1,0 +1,161 @@
+/**
+ * What happens in one seed: how large the fleet is, which runs are launched and how their programs behave, what people ask, and
+ * which faults strike when. Data alone; world.ts plays it. The generator is biased so that each named situation is common.
+ */
+import { randomOf, type Random } from '../support/random.ts'
+
+export interface LaunchPlan {
+  at: number
+  door: 'request' | 'durable'
+  /** null: the durable door makes one */
+  key: string | null
+  document: Record<string, unknown>
+}
+
+export interface AskPlan {
+  at: number
+  /** index of the launch */
+  launch: number
+  verb: 'stop' | 'kill' | 'signal'
+  role?: string
+  index?: number
+}
+
+/** Which effects a kill -9 falls before; `any`: the next one, whatever it is. */
+export type CrashPoint =
+  | 'any' | 'prepare' | 'start' | 'kill' | 'release' | 'respond' | 'state' | 'queue-ack'
+  | 'host.prepare' | 'host.start' | 'host.note' | 'host.kill' | 'event' | 'log'
+
+export type FaultPlan = { at: number } & (
+  | { kind: 'crash-coordinator'; slot: number | 'leader'; before: CrashPoint; skip: number; forMs: number }
+  | { kind: 'crash-agent'; node: number; before: CrashPoint; skip: number; forMs: number }
+  | { kind: 'freeze-coordinator'; slot: number | 'leader'; forMs: number }
+  | { kind: 'freeze-agent'; node: number; forMs: number }
+  | { kind: 'cut-coordinator'; slot: number | 'leader'; forMs: number }
+  | { kind: 'cut-agent'; node: number; logs: boolean; forMs: number }
+  | { kind: 'twin'; node: number }
+  | { kind: 'reset-store' }
+)
+
+export interface Scenario {
+  seed: number
+  nodes: number
+  coordinators: number
+  launches: LaunchPlan[]
+  asks: AskPlan[]
+  /** probabilities per hop or call, until `calmAt` */
+  noise: { loss: number; copy: number; late: number; ackLost: number; callLost: number }
+  faults: FaultPlan[]
+  /** a coordinator that does not know that it was deposed sends on: its last orders, with a good time */
+  ghosts: boolean
+  /** faults end, everything that is down comes back */
+  calmAt: number
+}
+
+const seconds = (ms: number): string => `${ms}ms`
+
+const program = (random: Random, kind: 'task' | 'service' | 'torchrun', restarts: boolean): string[] => {
+  const parts = ['sim', `log=${random.pick([0, 0, 300, 4000])}`, `ready=${random.int(20, 900)}`, `slow=${random.chance(0.15) ? random.int(100, 2500) : 0}`]
+  const life = random.int(300, 9000)
+  if (kind === 'service') {
+    if (random.chance(0.12)) parts.push(`life=${life}`, `code=${random.pick([0, 1])}`)
+  } else if (!random.chance(0.1)) {
+    parts.push(`life=${life}`)
+    if (random.chance(restarts ? 0.6 : 0.2)) parts.push(random.chance(0.7) ? `code=${random.pick([1, 2, 7, 137])}` : `signal=${random.pick(['SIGSEGV', 'SIGKILL'])}`)
+    if (restarts) parts.push(`okFrom=${random.int(2, 4)}`)
+  }
+  parts.push(`term=${random.pick(['die', 'die', '0', '143', 'ignore'])}`, `termMs=${random.pick([10, 200, 700])}`)
+  if (random.chance(0.35)) parts.push(`kids=${random.int(1, 2)}`, `kidsStay=${random.int(0, 1)}`, `kidsTerm=${random.pick(['die', 'ignore'])}`)
+  if (random.chance(0.04)) parts.push(`exec=${random.pick([126, 127])}`)
+  return parts
+}
+
+const roleOf = (random: Random, kind: 'task' | 'service' | 'torchrun', nodes: number): Record<string, unknown> => {
+  const restarts = kind !== 'service' && random.chance(0.45)
+  const size = random.int(1, kind === 'torchrun' ? nodes : 3)
+  const resources: Record<string, unknown> = { ...(random.chance(0.4) && { cpus: random.int(1, 3) }), ...(random.chance(0.3) && { gpus: 1 }), ...(random.chance(0.4) && { ports: 1 }) }
+  return {
+    kind,
+    ...(kind === 'torchrun' ? { shape: `${size}x2` } : { replicas: size }),
+    ...(Object.keys(resources).length > 0 && { resources }),
+    command: program(random, kind, restarts),
+    stop: { signal: 'TERM', grace: seconds(random.pick([0, 300, 1500])), order: random.pick(['reverse', 'parallel']) },
+    ...(kind === 'service' && random.chance(0.6) && { ready: { exec: ['true'], timeout: '10s' } }),
+    ...(restarts && { restart: { policy: 'on-failure', max: random.int(1, 3), backoff: [seconds(random.int(50, 400)), seconds(2000)], scope: random.pick(['worker', 'role', 'run']) } }),
+    ...(random.chance(0.15) && { failFast: false }),
+  }
+}
+
+const documentOf = (random: Random, number: number, nodes: number): Record<string, unknown> => {
+  const roles: Record<string, unknown> = {}
+  const main = random.chance(0.25) ? 'torchrun' : 'task'
+  const served = random.chance(0.4)
+  if (served) roles['server'] = roleOf(random, 'service', nodes)
+  roles['main'] = { ...roleOf(random, main, nodes), ...(served && random.chance(0.7) && { dependsOn: { server: random.pick(['started', 'ready']) } }) }
+  if (random.chance(0.2)) roles['extra'] = roleOf(random, random.pick(['task', 'service']), nodes)
+  return {
+    apiVersion: 'troupe/v1',
+    name: `r${number}`,
+    roles,
+    ...(served && { stopWhen: 'main.done' }),
+    deadlines: { start: '40s', ...(random.chance(0.15) && { run: seconds(random.int(2000, 12_000)) }) },
+  }
+}
+
+const COORDINATOR_POINTS: readonly CrashPoint[] = ['prepare', 'prepare', 'prepare', 'start', 'start', 'kill', 'release', 'respond', 'state', 'state', 'queue-ack', 'event', 'any']
+const AGENT_POINTS: readonly CrashPoint[] = ['host.prepare', 'host.start', 'respond', 'respond', 'host.note', 'host.kill', 'event', 'event', 'log', 'any']
+
+const faultOf = (random: Random, at: number, nodes: number, coordinators: number): FaultPlan => {
+  const slot = random.chance(0.75) ? 'leader' : random.int(0, coordinators - 1)
+  const node = random.int(0, nodes - 1)
+  const roll = random.next()
+  if (roll < 0.27) return { at, kind: 'crash-coordinator', slot, before: random.pick(COORDINATOR_POINTS), skip: random.chance(0.6) ? 0 : random.int(1, 6), forMs: random.int(50, 6000) }
+  if (roll < 0.55) return { at, kind: 'crash-agent', node, before: random.pick(AGENT_POINTS), skip: random.chance(0.6) ? 0 : random.int(1, 6), forMs: random.int(50, 8000) }
+  if (roll < 0.64) return { at, kind: 'freeze-coordinator', slot, forMs: random.int(200, 7000) }
+  if (roll < 0.75) return { at, kind: 'freeze-agent', node, forMs: random.int(200, 9000) }
+  if (roll < 0.81) return { at, kind: 'cut-coordinator', slot, forMs: random.int(100, 6000) }
+  if (roll < 0.92) return { at, kind: 'cut-agent', node, logs: random.chance(0.4), forMs: random.int(100, 9000) }
+  return { at, kind: 'twin', node }
+}
+
+export const scenarioOf = (seed: number): Scenario => {
+  const random = randomOf(seed).fork('scenario')
+  const nodes = random.pick([2, 2, 2, 3, 3, 4, 5])
+  const coordinators = random.pick([1, 2, 2, 3])
+  const calmAt = random.int(12_000, 22_000)
+  const launches: LaunchPlan[] = []
+  const count = random.pick([1, 1, 2, 2, 3])
+  for (let i = 0; i < count; i++) {
+    const door = random.chance(0.6) ? 'request' : 'durable'
+    const key = door === 'durable' && random.chance(0.5) ? null : `key-${i}`
+    const first: LaunchPlan = { at: random.int(200, 9000), door, key, document: documentOf(random, i, nodes) }
+    launches.push(first)
+    if (key !== null && random.chance(0.35)) {
+      // the same key again, now and then with another spec, perhaps by the other door
+      const other = random.chance(0.35)
+      launches.push({ at: first.at + random.int(0, 5000), door: random.pick(['request', 'durable']), key, document: other ? { ...first.document, name: `other${i}` } : first.document })
+    }
+  }
+  const asks: AskPlan[] = []
+  while (random.chance(0.5) && asks.length < 4) {
+    const launch = random.int(0, launches.length - 1)
+    const one = random.chance(0.25)
+    asks.push({ at: launches[launch]!.at + random.int(0, 9000), launch, verb: random.pick(['stop', 'stop', 'kill', 'signal']), ...(one && { role: 'main', index: 0 }) })
+  }
+  const faults = Array.from({ length: random.int(2, 5) }, () => faultOf(random, random.int(300, calmAt - 1500), nodes, coordinators))
+  if (random.chance(0.03)) faults.push({ at: random.int(4000, calmAt - 1000), kind: 'reset-store' })
+  const noisy = random.chance(0.6)
+  return {
+    seed,
+    nodes,
+    coordinators,
+    launches,
+    asks,
+    noise: noisy
+      ? { loss: random.next() * 0.03, copy: random.next() * 0.04, late: random.next() * 0.04, ackLost: random.next() * 0.03, callLost: random.next() * 0.02 }
+      : { loss: 0, copy: 0, late: 0, ackLost: 0, callLost: 0 },
+    faults: faults.sort((a, b) => a.at - b.at),
+    ghosts: random.chance(0.7),
+    calmAt,
+  }
+}
