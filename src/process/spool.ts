@@ -4,7 +4,7 @@
  *   lock/<n>               owners, the highest number is the present one (lock.ts)
  *   tombstones/<forkId>    this id is refused for ever
  *   forks/<forkId>/        fork.json (spec and leases) · exec (what the shim runs) · record (what the shim saw) · started/ (the barrier)
- *                          ranks/<localRank>.<restart> · notes.json (the agent's) · verdict.json (what no shim could tell) · error.json (torch's)
+ *                          ranks/<localRank>.<restart> · bindings.json (for probes) · notes.json (the agent's) · verdict.json (what no shim could tell) · error.json (torch's)
  *   logs/<forkId>/         the log sources: here from the start, so that nothing moves when the fork is released
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -21,6 +21,7 @@ export const fileOf = {
   record: (forkDir: string) => join(forkDir, 'record'),
   started: (forkDir: string) => join(forkDir, 'started'),
   ranks: (forkDir: string) => join(forkDir, 'ranks'),
+  bindings: (forkDir: string) => join(forkDir, 'bindings.json'),
   notes: (forkDir: string) => join(forkDir, 'notes.json'),
   verdict: (forkDir: string) => join(forkDir, 'verdict.json'),
   error: (forkDir: string) => join(forkDir, 'error.json'),

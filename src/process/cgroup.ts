@@ -1,0 +1,93 @@
+/**
+ * A cgroup (v2) for each fork, where this user may make one below the agent's own: the one thing that nothing escapes, with an atomic
+ * kill. Nothing rests on it: without it the shim, groups and descendants do the work. No controller is asked for.
+ * @see cgroups(7); cgroup.kill needs Linux 5.14
+ */
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+export interface Cgroups {
+  /** @returns the new cgroup's directory, or null when it cannot be made just now */
+  make(forkId: string): string | null
+}
+
+/**
+ * @param label  keeps apart the agents of one machine
+ * @returns null where cgroups cannot be used: v1 alone, not writable, an old kernel
+ */
+export const findCgroups = (label: string): Cgroups | null => {
+  const own = ownCgroup()
+  if (own === null) return null
+  const make = (forkId: string): string | null => {
+    const directory = join(own, `troupe.${label}.${forkId}`)
+    try {
+      mkdirSync(directory)
+      return directory
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'EEXIST' ? directory : null
+    }
+  }
+  try {
+    // moving a process needs the right to write here too, not only below
+    accessSync(join(own, 'cgroup.procs'), constants.W_OK)
+  } catch {
+    return null
+  }
+  const trial = make(`probe-${process.pid}`)
+  if (trial === null) return null
+  const usable = existsSync(join(trial, 'cgroup.kill'))
+  removeCgroup(trial)
+  return usable ? { make } : null
+}
+
+/** The agent's own v2 cgroup, also on machines that mount v1 beside it. */
+const ownCgroup = (): string | null => {
+  try {
+    const path = /^0::(\/.*)$/m.exec(readFileSync('/proc/self/cgroup', 'latin1'))?.[1]
+    // fields: id parent dev ROOT MOUNTPOINT options … - TYPE
+    const mount = /^\d+ \d+ \S+ (\S+) (\S+) .* - cgroup2 /m.exec(readFileSync('/proc/self/mountinfo', 'latin1'))
+    if (path === undefined || mount === null) return null
+    const [, root, mountPoint] = mount
+    if (root !== '/' && !path.startsWith(root!)) return null
+    return join(mountPoint!, root === '/' ? path : path.slice(root!.length))
+  } catch {
+    return null
+  }
+}
+
+/** SIGKILL to all in it, atomically. Quiet when the cgroup is gone. */
+export const killCgroup = (cgroup: string): void => {
+  try {
+    writeFileSync(join(cgroup, 'cgroup.kill'), '1')
+  } catch {
+    // gone, or being emptied by somebody else
+  }
+}
+
+/** Pids in it, zombies too; null when it is not there. */
+export const pidsOfCgroup = (cgroup: string): number[] | null => {
+  try {
+    return readFileSync(join(cgroup, 'cgroup.procs'), 'latin1').split('\n').filter((line) => line !== '').map(Number)
+  } catch {
+    return null
+  }
+}
+
+/** OOM kills in it; null where the memory controller is not on. */
+export const oomKillsOfCgroup = (cgroup: string): number | null => {
+  try {
+    const match = /^oom_kill (\d+)$/m.exec(readFileSync(join(cgroup, 'memory.events'), 'latin1'))
+    return match ? Number(match[1]) : null
+  } catch {
+    return null
+  }
+}
+
+/** Quiet: a cgroup that is not empty stays, and is removed with the next try. */
+export const removeCgroup = (cgroup: string): void => {
+  try {
+    rmdirSync(cgroup)
+  } catch {
+    // see above
+  }
+}

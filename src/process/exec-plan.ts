@@ -1,0 +1,55 @@
+/**
+ * Everything that a fork's program is started with: environment, argv, directory, cgroup. Puts environment.ts and command.ts together;
+ * writes nothing.
+ */
+import { statSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { Fault } from '../protocol/faults.ts'
+import type { Bindings, ForkSpec, PreStop, Probe } from '../protocol/resolved.ts'
+import { fillTemplate } from '../protocol/templates.ts'
+import { buildCommand, findTorchPython } from './command.ts'
+import { buildEnvironment } from './environment.ts'
+import type { Prepared } from './process-host.ts'
+import { fileOf } from './spool.ts'
+
+export interface ExecPlan {
+  argv: string[]
+  env: Record<string, string>
+  cwd: string
+}
+
+export interface ExecPlanInput {
+  spec: ForkSpec
+  prepared: Prepared
+  bindings: Bindings
+  forkDir: string
+  node: string
+  agentEnv: Readonly<Record<string, string>>
+  cacheDir: string
+  nodeCores: number
+  workersOnNode: number
+  shim: readonly string[]
+  /** interpreter that has torch; null: look for one */
+  python: string | null
+}
+
+/** @throws {Fault} WORKER_CONFIG for a directory that is none, an unknown template, a value that no program can be given */
+export const planExec = (input: ExecPlanInput): ExecPlan => {
+  const { spec, forkDir } = input
+  const env = buildEnvironment({ ...input, errorFile: fileOf.error(forkDir) })
+  const cwd = spec.cwd ?? input.agentEnv['HOME'] ?? homedir()
+  if (statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true) throw new Fault('WORKER_CONFIG', `the working directory '${cwd}' is not there on this node`, { data: { cwd } })
+  return { cwd, env, argv: buildCommand({ ...input, rankShim: [...input.shim, '--rank', forkDir], torchLogDir: join(forkDir, 'torch'), python: pythonFor(input, env['PATH']) }) }
+}
+
+/** Set-up, prefix and a PATH of the user's decide before we do. */
+const pythonFor = ({ spec, python }: ExecPlanInput, path: string | undefined): string | null =>
+  python === null || spec.setup !== null || spec.prefix.length > 0 || spec.env['PATH'] !== undefined ? findTorchPython(spec, path) : python
+
+/** Templates of a probe or a pre-stop call, filled in. */
+export const fillCall = <C extends Probe | PreStop>(call: C, { spec, prepared, bindings, node }: Pick<ExecPlanInput, 'spec' | 'prepared' | 'bindings' | 'node'>): C => {
+  const context = { ports: prepared.ports, host: prepared.host, index: spec.index, attempt: spec.attempt, node, run: spec.run, roles: bindings.roles }
+  if (call.kind === 'exec') return { ...call, command: call.command.map((word) => fillTemplate(word, context)) }
+  return 'path' in call ? { ...call, path: fillTemplate(call.path, context) } : call
+}

@@ -1,0 +1,50 @@
+/**
+ * What `prepare` puts on disk for a fork, and reading it back. Owns fork.json and the blank records; the exec file is exec-file.ts.
+ */
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { Fault } from '../protocol/faults.ts'
+import { Bindings, ForkSpec } from '../protocol/resolved.ts'
+import { readJsonSync } from '../system/files.ts'
+import type { Prepared } from './process-host.ts'
+import { prepareRanks } from './ranks.ts'
+import { BLANK_RECORD } from './records.ts'
+import { fileOf, forkDirOf, logDirOf } from './spool.ts'
+
+export interface ForkOnDisk {
+  spec: ForkSpec
+  prepared: Prepared
+}
+
+/** @throws {Fault} SPOOL when the disk is full or may not be written; then nothing of the fork is left */
+export const makeForkFiles = (spool: string, fork: ForkOnDisk): void => {
+  const { forkId, torchrun } = fork.spec
+  const directory = forkDirOf(spool, forkId)
+  try {
+    mkdirSync(directory, { mode: 0o700 })
+    mkdirSync(logDirOf(spool, forkId), { mode: 0o700 })
+    writeFileSync(fileOf.record(directory), BLANK_RECORD, { mode: 0o600 })
+    if (torchrun !== null) prepareRanks(fileOf.ranks(directory), torchrun.nproc)
+    // last: a fork without it was never prepared
+    writeFileSync(fileOf.fork(directory), JSON.stringify(fork), { mode: 0o600 })
+  } catch (error) {
+    removeForkFiles(spool, forkId, { logs: true })
+    throw new Fault('SPOOL', `the spool cannot be written: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+export const removeForkFiles = (spool: string, forkId: string, { logs }: { logs: boolean }): void => {
+  rmSync(forkDirOf(spool, forkId), { recursive: true, force: true })
+  if (logs) rmSync(logDirOf(spool, forkId), { recursive: true, force: true })
+}
+
+/** @returns null for a prepare that did not get to its end */
+export const readForkFiles = (spool: string, forkId: string): ForkOnDisk | null => {
+  const fork = readJsonSync(fileOf.fork(forkDirOf(spool, forkId))) as ForkOnDisk | null
+  const spec = ForkSpec.safeParse(fork?.spec)
+  return fork !== null && spec.success ? { spec: spec.data, prepared: fork.prepared } : null
+}
+
+/** Kept where a probe or a pre-stop call will need them again after the agent died. */
+export const writeBindings = (forkDir: string, bindings: Bindings): void => writeFileSync(fileOf.bindings(forkDir), JSON.stringify(bindings), { mode: 0o600 })
+
+export const readBindings = (forkDir: string): Bindings => Bindings.safeParse(readJsonSync(fileOf.bindings(forkDir))).data ?? { roles: {}, rendezvous: null }

@@ -1,0 +1,208 @@
+/**
+ * One started fork, watched until nothing of it is left: turns records into facts. Owns exit, ranks and receipt of the fork, also when
+ * its shim was killed; leases, probes and the spool around it are the host's.
+ *
+ * While the shim lives its record is the truth. When it was killed the exit is unknown (unless it is recorded), the tree is what can
+ * still be found, and the receipt says `unverified` where something could be out of sight. What no shim could record is written to
+ * verdict.json before it is told, so that the next agent says the same.
+ */
+import { readJsonSync, replaceFileSync } from '../system/files.ts'
+import { describe, isAlive, type ProcIdentity } from '../system/proc.ts'
+import type { Exit, RankReport, Receipt } from '../protocol/shapes.ts'
+import { removeCgroup } from './cgroup.ts'
+import { killMembers, signalMembers } from './kill.ts'
+import { errorFileText, stderrTail } from './last-words.ts'
+import { wasOomKilled } from './oom.ts'
+import type { HostEvent } from './process-host.ts'
+import { firstFailed, readRanks } from './ranks.ts'
+import { exitOf, readRecord, unknownExit, type ForkRecord } from './records.ts'
+import { fileOf } from './spool.ts'
+import { isComplete, membersOf, type Tree } from './tree.ts'
+import { watchPaths } from './watch.ts'
+
+type PlainExit = Omit<Exit, 'killedBy'>
+
+export interface ForkFacts {
+  record: ForkRecord
+  exit: (PlainExit & { exitedAt: number }) | null
+  stderrTail: string[]
+  errorFile: string | null
+  ranks: RankReport[]
+  receipt: Omit<Receipt, 'ms'> | null
+  /** wall time of the receipt */
+  goneAt: number | null
+}
+
+export interface Observer {
+  readonly facts: Readonly<ForkFacts>
+  readonly tree: Tree
+  /** look at the records; `thoroughly` also at whether the shim lives */
+  check(thoroughly: boolean): void
+  signal(signal: string): void
+  /** the program of one rank, while it runs */
+  rankProcess(rank: number): ProcIdentity | null
+  kill(): Promise<void>
+  close(): void
+}
+
+export interface ObserveOptions {
+  forkId: string
+  forkDir: string
+  logDir: string
+  hasRanks: boolean
+  cgroup: string | null
+  oomKills: number | null
+  wall: () => number
+  killBudgetMs?: number
+  emit(event: HostEvent): void
+  /** called after each look at the record */
+  onLook?(record: ForkRecord): void
+  /** nothing of the tree is left: leases may end. Comes later than the receipt when that named survivors */
+  onEnd(): void
+}
+
+interface Verdict {
+  exit?: PlainExit & { exitedAt: number }
+  receipt?: Omit<Receipt, 'ms'> & { at: number }
+}
+
+const GONE: Omit<Receipt, 'ms'> = { outcome: 'gone', survivors: [], reason: null }
+const OUT_OF_SIGHT = 'the shim was killed, and there is no cgroup: what left the session and carries no marker cannot be found'
+
+export const observeFork = (options: ObserveOptions): Observer => {
+  const { forkId, forkDir, logDir, hasRanks, wall, emit, onEnd } = options
+  const facts: ForkFacts = { record: readRecord(fileOf.record(forkDir)), exit: null, stderrTail: [], errorFile: null, ranks: [], receipt: null, goneAt: null }
+  const verdict = (readJsonSync(fileOf.verdict(forkDir)) ?? {}) as Verdict
+  let rankShims: ReadonlySet<number> = new Set()
+  let rankProcesses: ReadonlyMap<number, ProcIdentity> = new Map()
+  let toldRanks = '[]'
+  let quietLooks = 0
+  let killing: Promise<void> | null = null
+  let ended = false
+  let closed = false
+
+  const tree = (): Tree => ({ forkId, shim: facts.record.shim, child: facts.record.child, cgroup: facts.record.child?.inCgroup ? options.cgroup : null })
+  const oom = (): boolean | null => wasOomKilled(tree().cgroup, options.oomKills)
+  const judge = (addition: Verdict): void => {
+    Object.assign(verdict, addition)
+    try {
+      replaceFileSync(fileOf.verdict(forkDir), JSON.stringify(verdict))
+    } catch {
+      // the disk is full: the next agent finds out for itself
+    }
+  }
+
+  const lookAtRanks = (over: boolean): string | null => {
+    if (!hasRanks) return null
+    const { reports, shims, processes, prefixOf } = readRanks(fileOf.ranks(forkDir), oom, over)
+    rankShims = shims
+    rankProcesses = processes
+    const text = JSON.stringify(reports)
+    if (text !== toldRanks) {
+      toldRanks = text
+      facts.ranks = reports
+      emit({ what: 'ranks', forkId, ranks: reports })
+    }
+    const failed = firstFailed(reports)
+    return failed === null ? null : prefixOf(failed)
+  }
+
+  const tellExit = (exit: PlainExit, exitedAt: number): void => {
+    const failedRank = lookAtRanks(false)
+    facts.exit = { ...exit, exitedAt }
+    facts.stderrTail = stderrTail(logDir, exit.code === 0 ? null : failedRank)
+    facts.errorFile = errorFileText(fileOf.error(forkDir))
+    emit({ what: 'exited', forkId, exit, exitedAt, stderrTail: facts.stderrTail, errorFile: facts.errorFile })
+  }
+  const tellReceipt = (receipt: Omit<Receipt, 'ms'>, at: number): void => {
+    lookAtRanks(true)
+    facts.receipt = receipt
+    facts.goneAt = at
+    emit({ what: 'empty', forkId, receipt })
+    if (receipt.outcome !== 'survivors') end()
+  }
+  const end = (): void => {
+    if (ended) return
+    ended = true
+    stopWatching()
+    if (options.cgroup !== null) removeCgroup(options.cgroup)
+    onEnd()
+  }
+
+  const shimIsDead = (): boolean => {
+    if (facts.record.shim === null || isAlive(facts.record.shim)) return false
+    // its last words may have come after we read
+    facts.record = readRecord(fileOf.record(forkDir))
+    return facts.record.emptyAt === null
+  }
+
+  const look = (thoroughly: boolean): void => {
+    facts.record = readRecord(fileOf.record(forkDir))
+    const orphaned = thoroughly && shimIsDead()
+    const { exit, emptyAt } = facts.record
+    if (facts.exit === null) {
+      if (exit !== null) tellExit(exitOf(exit, oom), exit.at)
+      else if (verdict.exit !== undefined) tellExit(exitWithout(verdict.exit), verdict.exit.exitedAt)
+      else if (orphaned) {
+        const unknown = unknownExit('the shim was killed, and with it the knowledge of how its child ends')
+        judge({ exit: { ...unknown, exitedAt: wall() } })
+        tellExit(unknown, verdict.exit!.exitedAt)
+      } else return void lookAtRanks(false)
+    }
+    if (emptyAt !== null) return facts.receipt === null ? tellReceipt(GONE, emptyAt) : end()
+    if (verdict.receipt !== undefined && facts.receipt === null) {
+      const { at, ...receipt } = verdict.receipt
+      return tellReceipt(receipt, at)
+    }
+    if (orphaned) lookForStrays()
+  }
+
+  /** Without a shim: twice nobody is as much as can be known, and with a cgroup it is proof. */
+  const lookForStrays = (): void => {
+    quietLooks = membersOf(tree()).length === 0 ? quietLooks + 1 : 0
+    if (quietLooks < 2) return
+    if (facts.receipt !== null) return end()
+    const receipt: Omit<Receipt, 'ms'> = isComplete(tree()) ? GONE : { outcome: 'unverified', survivors: [], reason: OUT_OF_SIGHT }
+    judge({ receipt: { ...receipt, at: wall() } })
+    tellReceipt(receipt, verdict.receipt!.at)
+  }
+
+  const check = (thoroughly: boolean): void => {
+    if (closed || ended) return
+    look(thoroughly)
+    options.onLook?.(facts.record)
+  }
+
+  const kill = async (): Promise<void> => {
+    const survivors = await killMembers(tree(), {
+      spareFirst: rankShims,
+      ...(options.killBudgetMs !== undefined && { budgetMs: options.killBudgetMs }),
+      isEmpty: () => {
+        check(true)
+        return closed || ended
+      },
+    })
+    if (facts.receipt !== null || closed || survivors.length === 0) return
+    const receipt: Omit<Receipt, 'ms'> = { outcome: 'survivors', survivors: survivors.map((stat) => ({ pid: stat.pid, command: describe(stat) })), reason: null }
+    judge({ receipt: { ...receipt, at: wall() } })
+    tellReceipt(receipt, verdict.receipt!.at)
+  }
+
+  const stopWatching = watchPaths([fileOf.record(forkDir), ...(hasRanks ? [fileOf.ranks(forkDir)] : [])], () => check(false))
+  return {
+    facts,
+    get tree() {
+      return tree()
+    },
+    check,
+    signal: (signal) => void signalMembers(tree(), signal),
+    rankProcess: (rank) => rankProcesses.get(rank) ?? null,
+    kill: () => (killing ??= kill().finally(() => (killing = null))),
+    close() {
+      closed = true
+      stopWatching()
+    },
+  }
+}
+
+const exitWithout = ({ code, signal, oom, unknown }: PlainExit & { exitedAt: number }): PlainExit => ({ code, signal, oom, unknown })

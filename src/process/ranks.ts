@@ -1,0 +1,80 @@
+/**
+ * Ranks of a torchrun worker, as their own shims recorded them: `ranks/<localRank>.<restart>`. Owns reading them into reports.
+ */
+import { readdirSync, writeFileSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { RankReport } from '../protocol/shapes.ts'
+import { isAlive, type ProcIdentity } from '../system/proc.ts'
+import { BLANK_RECORD, exitOf, readRecord, unknownExit, type ForkRecord } from './records.ts'
+
+/** Full-size records for the first start of each rank; torch's own restarts would make theirs. */
+export const prepareRanks = (directory: string, nproc: number): void => {
+  mkdirSync(directory, { mode: 0o700 })
+  for (let localRank = 0; localRank < nproc; localRank++) writeFileSync(join(directory, `${localRank}.0`), BLANK_RECORD, { mode: 0o600 })
+}
+
+export interface Ranks {
+  /** the latest start of each local rank that has begun, by rank */
+  reports: RankReport[]
+  /** pids of the ranks' shims that have not told an exit */
+  shims: Set<number>
+  /** the program of each rank that has not told an exit */
+  processes: Map<number, ProcIdentity>
+  /** log prefix of each report: `r3`, `r3.1` */
+  prefixOf(report: RankReport): string
+}
+
+/**
+ * @param oom   asked for a rank that ended by SIGKILL
+ * @param over  nothing of the tree is left: a rank without an exit will not get one
+ */
+export const readRanks = (directory: string, oom: () => boolean | null, over: boolean): Ranks => {
+  const latest = new Map<number, RankReport>()
+  const shims = new Set<number>()
+  const processes = new Map<number, ProcIdentity>()
+  for (const name of namesIn(directory)) {
+    const [localRank, restart] = name.split('.').map(Number)
+    let record = readRecord(join(directory, name))
+    // it may have told its exit and ended just after we read
+    if (record.shim !== null && record.exit === null && !isAlive(record.shim)) record = { ...readRecord(join(directory, name)), shim: record.shim }
+    if (record.shim === null || (latest.get(localRank!)?.restart ?? -1) > restart!) continue
+    if (record.exit === null) shims.add(record.shim.pid)
+    if (record.exit === null && record.child !== null) processes.set(record.rank ?? localRank!, record.child)
+    latest.set(localRank!, reportOf(record, localRank!, restart!, oom, over))
+  }
+  return {
+    reports: [...latest.values()].toSorted((a, b) => a.rank - b.rank),
+    shims,
+    processes,
+    prefixOf: ({ rank, restart }) => (restart === 0 ? `r${rank}` : `r${rank}.${restart}`),
+  }
+}
+
+const reportOf = (record: ForkRecord, localRank: number, restart: number, oom: () => boolean | null, over: boolean): RankReport => {
+  const lost = record.exit === null && (over || !isAlive(record.shim!))
+  const exit = record.exit !== null ? exitOf(record.exit, oom) : lost ? unknownExit('the shim of the rank was killed') : null
+  return {
+    rank: record.rank ?? localRank,
+    localRank,
+    restart,
+    pid: record.child?.pid ?? null,
+    state: exit === null ? 'running' : 'exited',
+    exit: exit === null ? null : { ...exit, killedBy: null },
+    startedAt: record.child?.at ?? null,
+    exitedAt: record.exit?.at ?? null,
+  }
+}
+
+const namesIn = (directory: string): string[] => {
+  try {
+    return readdirSync(directory).filter((name) => /^\d+\.\d+$/.test(name))
+  } catch {
+    return []
+  }
+}
+
+/** The rank that failed first, by its shim's clock on this node; null when none did. */
+export const firstFailed = (reports: readonly RankReport[]): RankReport | null =>
+  reports
+    .filter((report) => report.exit !== null && (report.exit.signal !== null || (report.exit.code ?? 0) !== 0))
+    .toSorted((a, b) => (a.exitedAt ?? Infinity) - (b.exitedAt ?? Infinity))[0] ?? null

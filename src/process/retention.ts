@@ -1,0 +1,34 @@
+/**
+ * How long logs of released forks stay: by age, and by bytes for all of them together, the oldest going first.
+ */
+import { readdirSync, rmSync, statSync, type Dirent } from 'node:fs'
+import { join } from 'node:path'
+
+export interface Retention {
+  ageMsMax: number
+  bytesMax: number
+}
+
+/** @param inUse  forks that are not released: their logs are not looked at */
+export const sweepLogs = (logsDir: string, inUse: (forkId: string) => boolean, { ageMsMax, bytesMax }: Retention, now: number): void => {
+  const kept = readdirSync(logsDir).filter((forkId) => !inUse(forkId)).map((forkId) => ({ directory: join(logsDir, forkId), ...sizeOf(join(logsDir, forkId)) }))
+  let total = kept.reduce((sum, { bytes }) => sum + bytes, 0)
+  for (const { directory, bytes, changedAt } of kept.toSorted((a, b) => a.changedAt - b.changedAt)) {
+    if (now - changedAt <= ageMsMax && total <= bytesMax) continue
+    rmSync(directory, { recursive: true, force: true })
+    total -= bytes
+  }
+}
+
+/** Bytes on disk (a shipped prefix may be punched out) and the last change. */
+const sizeOf = (directory: string): { bytes: number; changedAt: number } => {
+  let bytes = 0
+  let changedAt = statSync(directory).mtimeMs
+  for (const entry of readdirSync(directory, { withFileTypes: true, recursive: true }) as (Dirent & { parentPath?: string })[]) {
+    const info = statSync(join(entry.parentPath ?? entry.path, entry.name), { throwIfNoEntry: false })
+    if (info === undefined) continue
+    bytes += info.blocks * 512
+    changedAt = Math.max(changedAt, info.mtimeMs)
+  }
+  return { bytes, changedAt }
+}

@@ -1,0 +1,73 @@
+/**
+ * A LinuxHost on a spool of its own for tests, with what it told, and the fixture programs. `dispose` ends whatever is left, so that a failed
+ * test leaves nothing behind either.
+ */
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { createLinuxHost, type LinuxHostOptions } from '../../src/process/linux-host.ts'
+import type { HostEvent, ProcessHost } from '../../src/process/process-host.ts'
+import { buildShim, pythonShim } from '../../src/process/shim/build.ts'
+
+/** The interpreter itself: what is called python3 may be a script that needs an environment. */
+export const PYTHON = execFileSync(process.env['TROUPE_PYTHON'] ?? 'python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).trim()
+
+const program = fileURLToPath(new URL('programs/misbehave.py', import.meta.url))
+/** argv of a fixture program, see misbehave.py */
+export const misbehave = (...args: string[]): string[] => [PYTHON, '-ISs', program, ...args]
+
+export const temporaryDirectory = (): string => mkdtempSync(join(tmpdir(), 'troupe-test-'))
+
+/** Both shims, built into `cacheDir`. */
+export const shims = async (cacheDir: string): Promise<Record<'c' | 'python', string[]>> => {
+  const built = await buildShim(cacheDir)
+  return { c: built.argv, python: await pythonShim(cacheDir, PYTHON) }
+}
+
+export type EventOf<W extends HostEvent['what']> = Extract<HostEvent, { what: W }>
+
+/** Listens to a host and lets a test await what it tells. */
+export const listenTo = (host: ProcessHost) => {
+  const told: HostEvent[] = []
+  const waiting = new Set<() => void>()
+  host.onEvent((event) => {
+    told.push(event)
+    for (const look of [...waiting]) look()
+  })
+  return {
+    told,
+    of: (forkId: string): HostEvent[] => told.filter((event) => event.forkId === forkId),
+    next<W extends HostEvent['what']>(what: W, forkId: string, fits: (event: EventOf<W>) => boolean = () => true, boundMs = 15_000): Promise<EventOf<W>> {
+      return new Promise((resolve, reject) => {
+        const timer = setTimeout(() => {
+          waiting.delete(look)
+          reject(new Error(`no ${what} of ${forkId} within ${boundMs} ms; told: ${JSON.stringify(told)}`))
+        }, boundMs)
+        const look = (): void => {
+          const event = told.find((one): one is EventOf<W> => one.what === what && one.forkId === forkId && fits(one as EventOf<W>))
+          if (event === undefined) return
+          waiting.delete(look)
+          clearTimeout(timer)
+          resolve(event)
+        }
+        waiting.add(look)
+        look()
+      })
+    },
+  }
+}
+
+export const linuxHost = (spoolDir: string, shim: string[], more: Partial<LinuxHostOptions> = {}): ProcessHost =>
+  createLinuxHost({
+    spoolDir,
+    node: 'n0',
+    agentEnv: { PATH: process.env['PATH'] ?? '', HOME: tmpdir() },
+    shim,
+    cacheDir: join(spoolDir, 'cache'),
+    portRange: [20_000, 29_999],
+    ...more,
+  })
+
+export const removeDirectory = (directory: string): void => rmSync(directory, { recursive: true, force: true })
