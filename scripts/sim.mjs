@@ -6,7 +6,7 @@
  *   npm run sim                       2,000 seeds
  *   npm run sim -- --seeds N --from K
  *   npm run sim -- --seed N           one seed again, with everything that happened
- * *   --first                           stop at the first failure
+ *   --first                           stop at the first failure
  *   --workers N                       threads; default one for each core
  *
  * Exit 0: all good. 1: an invariant broke or a situation is rare. 2: it could not run.

@@ -1,21 +1,75 @@
-import { memoryServer, type MemoryConnection } from '../../src/transport/memory-bus.ts'
-import { systemClock } from '../../src/system/clock.ts'
+/** The bus and state log contracts on the bus in memory, and its faults, which no real one has on demand. */
+import { describe, expect, test } from 'vitest'
+import { memoryServer, type MemoryFaults } from '../../src/transport/memory-bus.ts'
+import { manualClock } from '../support/manual-clock.ts'
+import { memoryFleet } from '../support/memory-fleet.ts'
 import { busContract } from './bus.contract.ts'
+import { stateLogContract } from './state-log.contract.ts'
 
-busContract('memory', async () => {
-  const server = memoryServer(systemClock)
-  const connections: MemoryConnection[] = []
-  const setLinks = async (up: boolean): Promise<void> => connections.forEach((connection) => connection.setLink(up))
-  return {
-    async connect(name) {
-      const connection = server.connect({ name })
-      connections.push(connection)
-      return connection
-    },
-    cut: () => setLinks(false),
-    restore: () => setLinks(true),
-    async close() {
-      await Promise.all(connections.map((connection) => connection.close()))
-    },
-  }
+busContract('memory', memoryFleet)
+stateLogContract('memory', memoryFleet)
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+const NONE: MemoryFaults = { hopMs: () => 1, copies: () => [0], call: () => 'done' }
+const STREAM = { name: 's', subjects: ['s.>'], kind: 'limits', storage: 'file', maxBytes: -1, maxAgeMs: 0, duplicateWindowMs: 1000, allowDirect: true, asyncPersist: false } as const
+
+const world = (faults: Partial<MemoryFaults>) => {
+  const clock = manualClock()
+  const server = memoryServer(clock, { ...NONE, ...faults })
+  return { clock, server, a: server.connect({ name: 'a' }), b: server.connect({ name: 'b' }) }
+}
+
+describe('faults of the memory bus', () => {
+  test('a lost copy never comes, a second copy comes late, and the clock alone moves them', async () => {
+    const fates = [[], [0, 500], [0]]
+    const { clock, a, b } = world({ copies: () => fates.shift() ?? [0] })
+    const heard: string[] = []
+    b.subscribe('x', (message) => void heard.push(`${new TextDecoder().decode(message.body)}@${clock.now()}`))
+    for (const text of ['1', '2', '3']) a.publish('x', bytes(text))
+    await clock.advance(100)
+    expect(heard).toEqual(['2@2', '3@2'])
+    await clock.advance(1000)
+    expect(heard).toEqual(['2@2', '3@2', '2@502'])
+  })
+
+  test('an append whose answer is lost has landed, one that is lost has not', async () => {
+    const fates = ['done', 'answer-lost', 'lost'] as const
+    let calls = 0
+    const { clock, server, a } = world({ call: () => fates[calls++]! })
+    const made = a.ensureStream({ ...STREAM, subjects: [...STREAM.subjects] })
+    await clock.advance(10)
+    await made
+    const results = Promise.allSettled(['1', '2'].map((text) => a.append('s.x', bytes(text), { timeoutMs: 100 })))
+    await clock.advance(200)
+    expect((await results).map((result) => (result.status === 'rejected' ? (result.reason as { code: string }).code : 'ok'))).toEqual(['TIMEOUT', 'TIMEOUT'])
+    expect(server.streams.get('s')!.messages.map((message) => new TextDecoder().decode(message.body))).toEqual(['1'])
+  })
+
+  test('when the link falls, what is under way is lost on both sides', async () => {
+    const { clock, a, b } = world({})
+    const heard: string[] = []
+    b.subscribe('x', () => void heard.push('one'))
+    a.publish('x', bytes(''))
+    a.setLink(false)
+    a.setLink(true)
+    a.publish('x', bytes(''))
+    await clock.advance(10)
+    expect(heard).toEqual(['one'])
+  })
+
+  test('a process that is dead sends nothing, and what it had sent arrives', async () => {
+    const clock = manualClock()
+    const server = memoryServer(clock, NONE)
+    let alive = true
+    const a = server.connect({ name: 'a', hooks: { enter: (run) => alive && run(), leave: () => alive } })
+    const b = server.connect({ name: 'b' })
+    const heard: string[] = []
+    b.subscribe('x', (message) => void heard.push(new TextDecoder().decode(message.body)))
+    a.publish('x', bytes('before'))
+    alive = false
+    a.sever()
+    a.publish('x', bytes('after'))
+    await clock.advance(10)
+    expect(heard).toEqual(['before'])
+  })
 })

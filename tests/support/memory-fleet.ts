@@ -1,0 +1,22 @@
+/** The memory bus as the contract suites want a fleet: on the real clock, without faults but for the link. */
+import { memoryServer, type MemoryConnection } from '../../src/transport/memory-bus.ts'
+import { systemClock } from '../../src/system/clock.ts'
+import type { BusFleet } from '../contracts/bus.contract.ts'
+
+export const memoryFleet = async (): Promise<BusFleet> => {
+  const server = memoryServer(systemClock)
+  const connections: MemoryConnection[] = []
+  const setLinks = async (up: boolean): Promise<void> => connections.forEach((connection) => connection.setLink(up))
+  return {
+    async connect(name) {
+      const connection = server.connect({ name })
+      connections.push(connection)
+      return connection
+    },
+    cut: () => setLinks(false),
+    restore: () => setLinks(true),
+    async close() {
+      await Promise.all(connections.map((connection) => connection.close()))
+    },
+  }
+}
