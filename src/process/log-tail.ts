@@ -14,7 +14,10 @@ const FINGERPRINT_BYTES = 64
 const BLOCK_BYTES = 64 * 1024
 /** A flood of writes is told once in this time. */
 const COALESCE_MS = 10
-/** Where the system has no watches left, sizes are looked at. */
+/** So many events in that time are a flood. */
+const FLOOD_EVENTS = 200
+const FLOOD_POLL_MS = 50
+/** Where nothing can be watched. */
 const POLL_MS = 200
 
 export interface TailOptions {
@@ -26,6 +29,7 @@ export interface TailOptions {
 /**
  * Follow one file. A file that shrank, was replaced, or no longer ends at our offset with the bytes that we read there (it shrank
  * and grew again between two reads) starts a new generation at offset 0. A file that is not there yet has no bytes yet.
+ * One read at a time; after `close`, and for one that it overtakes, there is nothing more.
  */
 export const createTail = (file: string, options: TailOptions): LogTail => {
   const chunkBytesMax = options.chunkBytesMax ?? CHUNK_BYTES_DEFAULT
@@ -33,6 +37,7 @@ export const createTail = (file: string, options: TailOptions): LogTail => {
   let fingerprint = Buffer.alloc(0)
   let handle: FileHandle | null = null
   let inode: number | null = null
+  let closed = false
 
   const restart = (): void => {
     generation++
@@ -42,8 +47,10 @@ export const createTail = (file: string, options: TailOptions): LogTail => {
 
   const openFile = async (): Promise<{ handle: FileHandle; size: number } | null> => {
     for (;;) {
+      if (closed) return close().then(() => null)
       handle ??= await openIfThere(file)
       if (handle === null) return null
+      if (closed) continue
       const { size, ino, nlink } = await handle.stat()
       if (nlink === 0) {
         // replaced or removed: what was not read of it is gone
@@ -55,6 +62,13 @@ export const createTail = (file: string, options: TailOptions): LogTail => {
       inode = ino
       return { handle, size }
     }
+  }
+
+  const close = async (): Promise<void> => {
+    closed = true
+    const opened = handle
+    handle = null
+    await opened?.close()
   }
 
   const read: LogTail['read'] = async () => {
@@ -81,10 +95,7 @@ export const createTail = (file: string, options: TailOptions): LogTail => {
       offset = to
       fingerprint = Buffer.alloc(0)
     },
-    async close() {
-      await handle?.close()
-      handle = null
-    },
+    close,
   }
 }
 
@@ -137,11 +148,13 @@ const NEWLINE = 0x0a
 
 /**
  * Tell, for each file of a directory, that it is there and whenever it may have more; never from inside the call. One watch for
- * all sources of a fork; where the system has no watches left, sizes are polled.
+ * all sources of a fork. Under a flood of writes sizes are looked at instead, since each event costs us and the writer; so they are
+ * where the system has no watches left or the directory is not there yet.
  */
 export const watchSources = (dir: string, onSource: (source: string) => void): { close(): void } => {
   const dirty = new Set<string>()
   const sizes = new Map<string, number>()
+  let events = 0
   let flushing: NodeJS.Timeout | null = null
   let polling: NodeJS.Timeout | null = null
   let watcher: FSWatcher | null = null
@@ -149,45 +162,61 @@ export const watchSources = (dir: string, onSource: (source: string) => void): {
 
   const touch = (source: string): void => {
     dirty.add(source)
-    flushing ??= setTimeout(() => {
-      flushing = null
-      const sources = [...dirty]
-      dirty.clear()
-      for (const one of sources) if (!closed) onSource(one)
-    }, COALESCE_MS)
+    flushing ??= setTimeout(flush, COALESCE_MS)
+  }
+  const flush = (): void => {
+    flushing = null
+    events = 0
+    const sources = [...dirty]
+    dirty.clear()
+    for (const source of sources) if (!closed) onSource(source)
   }
 
-  const lookAround = async (): Promise<void> => {
+  /** @returns whether any size is another one than at the last look */
+  const look = async (): Promise<boolean> => {
+    let changed = false
     for (const source of await readdir(dir).catch(() => [])) {
       const size = await stat(join(dir, source)).then((s) => s.size, () => null)
       if (closed || size === null || sizes.get(source) === size) continue
       sizes.set(source, size)
       touch(source)
+      changed = true
     }
+    return changed
   }
 
-  const poll = (): void => {
+  const startPolling = (ms: number): void => {
     watcher?.close()
     watcher = null
-    if (!closed) polling ??= setInterval(() => void lookAround(), POLL_MS)
+    if (polling !== null) clearTimeout(polling)
+    if (closed) return
+    polling = setTimeout(async () => {
+      if (await look()) startPolling(FLOOD_POLL_MS)
+      else startWatching()
+    }, ms)
   }
-
-  try {
-    watcher = watch(dir, (_, source) => {
-      if (source !== null) touch(source)
-    })
-    watcher.on('error', poll)
-  } catch {
-    poll()
+  const startWatching = (): void => {
+    if (closed) return
+    try {
+      watcher = watch(dir, (_, source) => {
+        if (source !== null) touch(source)
+        if (++events > FLOOD_EVENTS) startPolling(FLOOD_POLL_MS)
+      })
+      watcher.on('error', () => startPolling(POLL_MS))
+      // what came before the watch
+      void look()
+    } catch {
+      startPolling(POLL_MS)
+    }
   }
-  void lookAround()
+  startWatching()
 
   return {
     close() {
       closed = true
       watcher?.close()
       if (flushing !== null) clearTimeout(flushing)
-      if (polling !== null) clearInterval(polling)
+      if (polling !== null) clearTimeout(polling)
     },
   }
 }

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { appendFile, mkdir, mkdtemp, open, rename, rm, truncate, unlink, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, open, readdir, readlink, rename, rm, truncate, unlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
@@ -108,6 +108,18 @@ test('a prefix that was freed after shipping reads as NULs and is no new generat
   await handle.close()
   await appendFile(file, 'new')
   expect(await tail.read()).toMatchObject({ generation: 0, offset: 16, bytes: Buffer.from('new') })
+})
+
+test('a tail that is closed while it opens its file gives nothing and leaves no descriptor open [A-33]', async () => {
+  const file = newFile()
+  await writeFile(file, 'bytes')
+  const tail = tailOf(file)
+  const reading = tail.read()
+  await tail.close()
+  expect(await reading).toBeNull()
+  expect(await tail.read()).toBeNull()
+  const links = await Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
+  expect(links).not.toContain(file)
 })
 
 test('a range is what the file has there, and nothing beyond its end or without a file [A-33]', async () => {
