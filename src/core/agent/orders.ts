@@ -24,7 +24,7 @@ export const stepOrder = (state: AgentState, event: OrderEvent, out: Out): void 
     case 'prepare':
       return prepare(state, order, request.body, at, out)
     case 'start':
-      return start(state, order, request.body, out)
+      return start(state, order, request.body, at, out)
     case 'kill':
       return kill(state, order, request.body, at, out)
     case 'cancel':
@@ -130,12 +130,12 @@ export const newFork = (spec: Fork['spec']): Fork => ({
   released: false, held: [],
 })
 
-const start = (state: AgentState, order: number, { token, forks }: BodyOfVerb<'start'>, out: Out): void => {
+const start = (state: AgentState, order: number, { token, forks }: BodyOfVerb<'start'>, at: number, out: Out): void => {
   const ids = forks.map((fork) => fork.forkId)
   const known = ids.map((id) => state.forks.get(id))
   const cancelled = known.find((fork) => fork !== undefined && (fork.phase === 'cancelled' || fork.cancelling))
   if (cancelled !== undefined) return refuse(order, new Fault('CANCELLED', `${cancelled.spec.forkId} was cancelled`, { data: { forkId: cancelled.spec.forkId } }).toBody(), out)
-  const missing = known.findIndex((fork) => fork === undefined || fork.phase === 'preparing' || (fork.phase === 'prepared' && fork.token !== token))
+  const missing = known.findIndex((fork) => fork === undefined || fork.phase === 'preparing' || (fork.phase === 'prepared' && !mayStart(fork, token, at)))
   if (missing >= 0) return refuse(order, new Fault('EXPIRED', `${ids[missing]} is not prepared (or not any more) under this token`, { data: { forkId: ids[missing] } }).toBody(), out)
   for (const [i, { forkId, bindings }] of forks.entries()) {
     const fork = known[i]!
@@ -145,6 +145,9 @@ const start = (state: AgentState, order: number, { token, forks }: BodyOfVerb<'s
   }
   wait(state, order, ids.filter((id) => state.forks.get(id)!.phase === 'starting').map((id): Awaited => `start ${id}`), ids, null, out)
 }
+
+/** By this clock, not by whether the timer has come: a busy agent's timers are late. A fork without a token waits for a new prepare. */
+const mayStart = (fork: Fork, token: string, at: number): boolean => token !== '' && fork.token === token && at <= fork.lapseAt
 
 const kill = (state: AgentState, order: number, { forks }: BodyOfVerb<'kill'>, at: number, out: Out): void => {
   const left: Awaited[] = []
