@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createLinuxHost, type LinuxHostOptions } from '../../src/process/linux-host.ts'
 import type { HostEvent, ProcessHost } from '../../src/process/process-host.ts'
+import { descendantsOf, isDead, readAll, readCommand, readEnvironment } from '../../src/system/proc.ts'
 import { buildShim, pythonShim } from '../../src/process/shim/build.ts'
 
 /** The interpreter itself: what is called python3 may be a script that needs an environment. */
@@ -71,3 +72,28 @@ export const linuxHost = (spoolDir: string, shim: string[], more: Partial<LinuxH
   })
 
 export const removeDirectory = (directory: string): void => rmSync(directory, { recursive: true, force: true })
+
+/** Live processes that carry the fork's marker or are the given ones: the view of a test, which trusts no host. */
+export const markedProcesses = (forkId: string): number[] =>
+  readAll()
+    .filter((stat) => !isDead(stat) && readEnvironment(stat.pid)?.includes(`TROUPE_FORK_ID=${forkId}`) === true)
+    .map((stat) => stat.pid)
+
+/** Kill everything whose shim runs below `spoolDir`, and the shims: the last resort of a test that failed. */
+export const sweepProcesses = (spoolDir: string): void => {
+  for (let round = 0; round < 20; round++) {
+    const shims = readAll().filter((stat) => !isDead(stat) && readCommand(stat.pid).at(-1)?.startsWith(spoolDir) === true)
+    if (shims.length === 0) return
+    for (const shim of shims) for (const { pid } of descendantsOf(shim.pid)) endQuietly(pid)
+    if (round > 15) for (const { pid } of shims) endQuietly(pid)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20)
+  }
+}
+
+const endQuietly = (pid: number): void => {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // gone
+  }
+}

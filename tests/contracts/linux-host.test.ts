@@ -1,0 +1,50 @@
+/**
+ * The contract suite over the Linux host: with the C shim, with its Python twin, with and without cgroups.
+ */
+import { afterAll, beforeAll } from 'vitest'
+import { join } from 'node:path'
+import { findCgroups } from '../../src/process/cgroup.ts'
+import { linuxHost, markedProcesses, misbehave, removeDirectory, shims, sweepProcesses, temporaryDirectory } from '../support/linux-host.ts'
+import { processHostContract, type HostUnderTest, type Programs } from './process-host.contract.ts'
+
+const directory = temporaryDirectory()
+let built: Record<'c' | 'python', string[]>
+beforeAll(async () => {
+  built = await shims(directory)
+})
+afterAll(() => removeDirectory(directory))
+
+const programs: Programs = {
+  exits: (code) => ['sh', '-c', `exit ${code}`],
+  stays: ['sleep', '3600'],
+  stubborn: ['sh', '-c', 'trap "" TERM; exec sleep 3600'],
+  leavesOne: (code) => misbehave('leave-daemon', String(code)),
+  killsItself: ['sh', '-c', 'kill -KILL $$'],
+  missing: ['no-such-program-anywhere'],
+}
+
+const make = (shim: 'c' | 'python', cgroups: boolean) => async (): Promise<HostUnderTest> => {
+  const spoolDir = join(directory, `spool-${process.hrtime.bigint()}`)
+  const hosts = [linuxHost(spoolDir, built[shim], { cgroups })]
+  await hosts[0]!.recover()
+  return {
+    host: hosts[0]!,
+    programs,
+    // within one process the lock is given up; an agent that is really killed is tests/integration/host-killed.test.ts
+    async restart() {
+      await hosts.at(-1)!.close()
+      hosts.push(linuxHost(spoolDir, built[shim], { cgroups }))
+      return hosts.at(-1)!
+    },
+    alive: (forkId) => markedProcesses(forkId).length,
+    async dispose() {
+      await hosts.at(-1)!.close()
+      sweepProcesses(spoolDir)
+      removeDirectory(spoolDir)
+    },
+  }
+}
+
+processHostContract('the Linux host with the C shim', make('c', false))
+processHostContract('the Linux host with the Python shim', make('python', false))
+if (findCgroups('test') !== null) processHostContract('the Linux host with cgroups', make('c', true))
