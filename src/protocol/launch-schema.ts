@@ -124,7 +124,7 @@ const RoleForm = strict({
   preStop: strict({ exec: ExecForm.optional(), http: Http.optional(), timeout: Duration.prefault('10s') }).optional().describe('called before the stop signal: exec or http'),
   restart: z.union([z.enum(POLICIES), RestartForm]).prefault('never').describe('never, on-failure, always, or the long form'),
   stop: StopForm.prefault({}).describe('the stop ladder'),
-  fenceAfter: Duration.optional().describe('the worker ends itself after so long without the coordinator, so that it may be restarted elsewhere'),
+  fenceAfter: Duration.optional().describe('its agent ends a worker after so long without the coordinator, so that it may be restarted elsewhere'),
 })
 
 export const LaunchForm = strict({
