@@ -71,7 +71,7 @@ export const createTail = (file: string, options: TailOptions): LogTail => {
     await opened?.close()
   }
 
-  const read: LogTail['read'] = async () => {
+  const readOn: LogTail['read'] = async () => {
     const opened = await openFile()
     if (opened === null || opened.size <= offset) return null
     const known = fingerprint.length
@@ -79,7 +79,7 @@ export const createTail = (file: string, options: TailOptions): LogTail => {
     const { bytesRead } = await opened.handle.read(buffer, 0, buffer.length, offset - known)
     if (!continues(fingerprint, buffer.subarray(0, Math.min(known, bytesRead)))) {
       restart()
-      return read()
+      return readOn()
     }
     if (bytesRead <= known) return null
     const bytes = buffer.subarray(known, bytesRead)
@@ -90,7 +90,15 @@ export const createTail = (file: string, options: TailOptions): LogTail => {
   }
 
   return {
-    read,
+    async read() {
+      try {
+        return await readOn()
+      } catch (error) {
+        // closed under our hands
+        if (closed) return null
+        throw error
+      }
+    },
     seek(to) {
       offset = to
       fingerprint = Buffer.alloc(0)
