@@ -45,7 +45,7 @@ export const startCoordinator = async (options: Common): Promise<void> => {
   void handle.ended.then(ended)
 }
 
-export const startAgent = async (options: Common & { node: string; logBus: MemoryConnection; machine: SimMachine; marks: LogMarks; store: { memory: AgentMemory } }): Promise<void> => {
+export const startAgent = async (options: Common & { node: string; logBus: MemoryConnection; machine: SimMachine; marks: LogMarks; store: { memory: AgentMemory }; orphanAfterMs: number | null }): Promise<void> => {
   const { fleet, incarnation, process, bus, logBus, node, machine, marks, store, random, ended } = options
   const handle = await startNodeAgent({
     bus,
@@ -67,7 +67,7 @@ export const startAgent = async (options: Common & { node: string; logBus: Memor
         ),
     },
     clock: process.clock,
-    settings: { prepareLapseMs: PREPARE_LAPSE_MS },
+    settings: { prepareLapseMs: PREPARE_LAPSE_MS, ...(options.orphanAfterMs !== null && { orphanAfterMs: options.orphanAfterMs, tailReadMs: 1000 }) },
     pid: 1,
     log: logger(options),
   })

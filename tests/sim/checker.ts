@@ -201,6 +201,10 @@ const deposedHasNoEffect: Check = ({ facts }, found) => {
   }
 }
 
+const orphansEnd: Check = ({ facts }, found) => {
+  for (const fact of facts) if (fact.kind === 'orphans' && fact.trees.length > 0) found(fact.at, `${fact.node} still runs ${fact.trees.join(', ')}, and nobody has answered for them for longer than the bound`)
+}
+
 const CHECKS: readonly (readonly [string, Check])[] = [
   ['I1', acceptedLaunches],
   ['I2', oneTree],
@@ -210,6 +214,7 @@ const CHECKS: readonly (readonly [string, Check])[] = [
   ['I7', bounded],
   ['I8', converges],
   ['I9', deposedHasNoEffect],
+  ['I10', orphansEnd],
 ]
 
 export const check = (ending: Ending): Violation[] => {

@@ -46,6 +46,8 @@ export type Fact = { at: number } & (
   | { kind: 'link'; name: string; up: boolean }
   | { kind: 'store-reset' }
   | { kind: 'calm' }
+  /** no coordinator gave a sign of life for longer than orphans may live; an agent that was there all the time has these trees */
+  | { kind: 'orphans'; node: string; trees: string[] }
   /** an append that landed, and whether its ack was lost */
   | { kind: 'ack-lost'; from: string; subject: string }
   | { kind: 'dropped-unconnected'; from: string; subject: string }

@@ -35,6 +35,8 @@ export type FaultPlan = { at: number } & (
   | { kind: 'cut-agent'; node: number; logs: boolean; forMs: number }
   | { kind: 'twin'; node: number }
   | { kind: 'reset-store' }
+  /** no coordinator at all, for longer than orphans may live */
+  | { kind: 'no-coordinator'; forMs: number }
 )
 
 export interface Scenario {
@@ -48,6 +50,8 @@ export interface Scenario {
   faults: FaultPlan[]
   /** a coordinator that does not know that it was deposed sends on: its last orders, with a good time */
   ghosts: boolean
+  /** workers end when no coordinator gave a sign of life for so long; null: the default of a day */
+  orphanAfterMs: number | null
   /** faults end, everything that is down comes back */
   calmAt: number
 }
@@ -70,7 +74,7 @@ const program = (random: Random, kind: 'task' | 'service' | 'torchrun', restarts
   return parts
 }
 
-const roleOf = (random: Random, kind: 'task' | 'service' | 'torchrun', nodes: number): Record<string, unknown> => {
+const roleOf = (random: Random, kind: 'task' | 'service' | 'torchrun', nodes: number, fenced: boolean): Record<string, unknown> => {
   const restarts = kind !== 'service' && random.chance(0.45)
   const size = random.int(1, kind === 'torchrun' ? nodes : 3)
   const resources: Record<string, unknown> = { ...(random.chance(0.4) && { cpus: random.int(1, 3) }), ...(random.chance(0.3) && { gpus: 1 }), ...(random.chance(0.4) && { ports: 1 }) }
@@ -83,16 +87,17 @@ const roleOf = (random: Random, kind: 'task' | 'service' | 'torchrun', nodes: nu
     ...(kind === 'service' && random.chance(0.6) && { ready: { exec: ['true'], timeout: '10s' } }),
     ...(restarts && { restart: { policy: 'on-failure', max: random.int(1, 3), backoff: [seconds(random.int(50, 400)), seconds(2000)], scope: random.pick(['worker', 'role', 'run']) } }),
     ...(random.chance(0.15) && { failFast: false }),
+    ...(fenced && { fenceAfter: '3s' }),
   }
 }
 
-const documentOf = (random: Random, number: number, nodes: number): Record<string, unknown> => {
+const documentOf = (random: Random, number: number, nodes: number, fenced: boolean): Record<string, unknown> => {
   const roles: Record<string, unknown> = {}
   const main = random.chance(0.25) ? 'torchrun' : 'task'
   const served = random.chance(0.4)
-  if (served) roles['server'] = roleOf(random, 'service', nodes)
-  roles['main'] = { ...roleOf(random, main, nodes), ...(served && random.chance(0.7) && { dependsOn: { server: random.pick(['started', 'ready']) } }) }
-  if (random.chance(0.2)) roles['extra'] = roleOf(random, random.pick(['task', 'service']), nodes)
+  if (served) roles['server'] = roleOf(random, 'service', nodes, fenced)
+  roles['main'] = { ...roleOf(random, main, nodes, fenced), ...(served && random.chance(0.7) && { dependsOn: { server: random.pick(['started', 'ready']) } }) }
+  if (random.chance(0.2)) roles['extra'] = roleOf(random, random.pick(['task', 'service']), nodes, fenced)
   return {
     apiVersion: 'troupe/v1',
     name: `r${number}`,
@@ -118,17 +123,27 @@ const faultOf = (random: Random, at: number, nodes: number, coordinators: number
   return { at, kind: 'twin', node }
 }
 
+/** An agent that cannot end its workers in time (dead, frozen) defeats a fence: it is for links. */
+const fenceFaultOf = (random: Random, at: number, nodes: number, coordinators: number): FaultPlan =>
+  random.chance(0.6)
+    ? { at, kind: 'cut-agent', node: random.int(0, nodes - 1), logs: false, forMs: random.int(5000, 20_000) }
+    : { at, kind: 'crash-coordinator', slot: random.chance(0.75) ? 'leader' : random.int(0, coordinators - 1), before: random.pick(COORDINATOR_POINTS), skip: random.int(0, 3), forMs: random.int(50, 3000) }
+
+/** longer than the orphans' bound, the reading of the tail and any grace */
+export const ABSENCE = { orphanAfterMs: 5000, forMs: 14_000 } as const
+
 export const scenarioOf = (seed: number): Scenario => {
   const random = randomOf(seed).fork('scenario')
+  const flavour = random.pick(['faults', 'faults', 'faults', 'faults', 'faults', 'faults', 'faults', 'faults', 'fence', random.pick(['orphans', 'faults'])] as const)
   const nodes = random.pick([2, 2, 2, 3, 3, 4, 5])
   const coordinators = random.pick([1, 2, 2, 3])
-  const calmAt = random.int(12_000, 22_000)
+  const calmAt = flavour === 'faults' ? random.int(12_000, 22_000) : 27_000
   const launches: LaunchPlan[] = []
   const count = random.pick([1, 1, 2, 2, 3])
   for (let i = 0; i < count; i++) {
     const door = random.chance(0.6) ? 'request' : 'durable'
     const key = door === 'durable' && random.chance(0.5) ? null : `key-${i}`
-    const first: LaunchPlan = { at: random.int(200, 9000), door, key, document: documentOf(random, i, nodes) }
+    const first: LaunchPlan = { at: random.int(200, 9000), door, key, document: documentOf(random, i, nodes, flavour === 'fence') }
     launches.push(first)
     if (key !== null && random.chance(0.35)) {
       // the same key again, now and then with another spec, perhaps by the other door
@@ -142,8 +157,10 @@ export const scenarioOf = (seed: number): Scenario => {
     const one = random.chance(0.25)
     asks.push({ at: launches[launch]!.at + random.int(0, 9000), launch, verb: random.pick(['stop', 'stop', 'kill', 'signal']), ...(one && { role: 'main', index: 0 }) })
   }
-  const faults = Array.from({ length: random.int(2, 5) }, () => faultOf(random, random.int(300, calmAt - 1500), nodes, coordinators))
-  if (random.chance(0.03)) faults.push({ at: random.int(4000, calmAt - 1000), kind: 'reset-store' })
+  const make = flavour === 'fence' ? fenceFaultOf : faultOf
+  const faults = Array.from({ length: flavour === 'orphans' ? 1 : random.int(2, 5) }, () => make(random, random.int(300, flavour === 'fence' ? 10_000 : flavour === 'orphans' ? 8000 : calmAt - 1500), nodes, coordinators))
+  if (flavour === 'orphans') faults.push({ at: random.int(9000, 11_000), kind: 'no-coordinator', forMs: ABSENCE.forMs })
+  if (flavour === 'faults' && random.chance(0.03)) faults.push({ at: random.int(4000, calmAt - 1000), kind: 'reset-store' })
   const noisy = random.chance(0.6)
   return {
     seed,
@@ -156,6 +173,7 @@ export const scenarioOf = (seed: number): Scenario => {
       : { loss: 0, copy: 0, late: 0, ackLost: 0, callLost: 0 },
     faults: faults.sort((a, b) => a.at - b.at),
     ghosts: random.chance(0.7),
+    orphanAfterMs: flavour === 'orphans' ? ABSENCE.orphanAfterMs : null,
     calmAt,
   }
 }

@@ -126,7 +126,10 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
   const stores = machines.map(() => ({ memory: { epoch: null } }))
   const skews = Array.from({ length: scenario.nodes + scenario.coordinators }, () => ({ now: random.int(1000, 5_000_000), wall: random.chance(0.2) ? random.int(-3_600_000, 3_600_000) : random.int(-40, 40) }))
 
+  let coordinatorsBackAt = 0
   const up = (slot: Slot): void => {
+    const wait = slot.role === 'coordinator' ? coordinatorsBackAt - now() : 0
+    if (wait > 0) return clock.after(wait, () => void (slot.process === null && up(slot)))
     const incarnation = ulid(clock.wall(), Uint8Array.from({ length: 10 }, () => random.int(0, 255)))
     const name = `${slot.role === 'agent' ? 'n' : 'c'}${slot.index}#${++slot.count}`
     const skew = skews[slot.role === 'agent' ? slot.index : scenario.nodes + slot.index]!
@@ -155,7 +158,7 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
     const starting =
       slot.role === 'coordinator'
         ? startCoordinator(common)
-        : startAgent({ ...common, node: `n${slot.index}`, logBus: logBus!, machine: machines[slot.index]!, marks: marks[slot.index]!, store: stores[slot.index]! })
+        : startAgent({ ...common, node: `n${slot.index}`, logBus: logBus!, machine: machines[slot.index]!, marks: marks[slot.index]!, store: stores[slot.index]!, orphanAfterMs: scenario.orphanAfterMs })
     starting.then(
       () => {},
       (error: unknown) => {
@@ -299,6 +302,16 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
         const slot = slotAt('agent', fault.node)
         if (slot?.process != null) up(slot)
         return
+      }
+      case 'no-coordinator': {
+        const agents = slots.filter((slot) => slot.role === 'agent').map((slot) => [slot, slot.process] as const)
+        coordinatorsBackAt = now() + fault.forMs
+        for (const slot of slots) if (slot.role === 'coordinator') slot.process?.kill()
+        return clock.after(fault.forMs - 500, () => {
+          for (const [slot, process] of agents)
+            if (process !== null && process === slot.process && !process.frozen && machines[slot.index]!.owner === process)
+              history.add({ kind: 'orphans', node: `n${slot.index}`, trees: [...machines[slot.index]!.spools.keys()].filter((forkId) => machines[slot.index]!.alive(forkId) > 0) })
+        })
       }
       case 'reset-store':
         // its server starts again without its disk: every link falls

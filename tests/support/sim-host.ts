@@ -208,8 +208,7 @@ export const simMachine = (options: MachineOptions): SimMachine => {
           process.clock.after(random.int(1, 20), () => {
             if (!process.effect('host.recover')) return
             const before = owner?.process
-            const toldTo = listener
-            owner = { process, fact: (event) => mine() && toldTo(event) }
+            owner = { process, fact: (event) => mine() && listener(event) }
             if (before !== process) before?.kill()
             // a shim that was spawned and is not at its mkdir yet is aborted by the same mkdir; one that passed it is waited for
             const kept = [...spools.values()].filter((spool) => !spool.released)
