@@ -5,15 +5,16 @@
 import { Command, CommanderError } from 'commander'
 import { CATALOGUE, Fault, toFault } from '../protocol/faults.ts'
 import { nearest } from '../protocol/names.ts'
-import { COMMANDS } from './commands.ts'
+import { ALIASES, COMMANDS } from './commands.ts'
 import type { Io } from './io.ts'
 import { renderFault } from './render/fault.ts'
 import { version } from './version.ts'
 
 /** @returns the exit code */
 export const runCli = async (argv: readonly string[], io: Io): Promise<number> => {
+  const typed = argv.find((word) => !word.startsWith('-'))
+  const name = typed === undefined ? undefined : (ALIASES[typed] ?? typed)
   try {
-    const name = argv.find((word) => !word.startsWith('-'))
     const first = argv[0]
     if (first === '--version' || first === '-V') {
       io.stdout(`${version}\n`)
@@ -32,7 +33,7 @@ export const runCli = async (argv: readonly string[], io: Io): Promise<number> =
     const program = rootCommand(io)
     const { command } = await COMMANDS[verb]!.load()
     command.register(program, io)
-    await program.parseAsync(name === 'help' ? [verb, '--help'] : [...argv], { from: 'user' })
+    await program.parseAsync(name === 'help' ? [verb, '--help'] : argv.toSpliced(argv.indexOf(typed!), 1, verb), { from: 'user' })
     return io.exitCode
   } catch (error) {
     io.status(null)
@@ -40,7 +41,9 @@ export const runCli = async (argv: readonly string[], io: Io): Promise<number> =
     const fault = error instanceof CommanderError ? usageFault(error) : toFault(error)
     await renderFault(io, fault)
     if (!(error instanceof CommanderError) && !(error instanceof Fault) && io.env['TROUPE_DEBUG'] && error instanceof Error) io.stderr(error.stack ?? '', { always: true })
-    return CATALOGUE[fault.code].exit
+    const code = CATALOGUE[fault.code].exit
+    // of these two a 1 would be read as the child's own
+    return code === 1 && (name === 'run' || name === 'wait') ? 125 : code
   }
 }
 

@@ -9,4 +9,24 @@ export interface CommandEntry {
   load(): Promise<{ command: CliCommand }>
 }
 
-export const COMMANDS: Readonly<Record<string, CommandEntry>> = {}
+export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  launch: { summary: 'launch a document and return when it is accepted', load: () => import('./launch.ts') },
+  run: { summary: 'launch, follow, and exit with the run’s code; Ctrl-C stops it', load: () => import('./run.ts') },
+  ps: { summary: 'list runs', load: () => import('./ps.ts') },
+  status: { summary: 'show a run: its state, first failure, clocks, workers and ranks', load: () => import('./status.ts') },
+  logs: { summary: 'show logs of a run, role, worker or rank', load: () => import('./logs.ts') },
+  events: { summary: 'show what happened to a run, or to everything', load: () => import('./events.ts') },
+  explain: { summary: 'say why a run, role or worker is where it is, and what to look at next', load: () => import('./explain.ts') },
+  wait: { summary: 'wait for a run, role or worker, and exit with its code', load: () => import('./wait.ts') },
+  stop: { summary: 'stop a run, role or worker by its ladder, and prove that nothing is left', load: () => import('./stop.ts') },
+  kill: { summary: 'kill a run, role or worker at once, and prove that nothing is left', load: () => import('./kill.ts') },
+  signal: { summary: 'send one signal to the processes of a run, role or worker, or to a rank', load: () => import('./signal.ts') },
+  nodes: { summary: 'list nodes; let one accept a new store, or take it out of service', load: () => import('./nodes.ts') },
+  validate: { summary: 'check a launch document, without a fleet', load: () => import('./validate.ts') },
+  context: { summary: 'list, show and choose contexts: which fleet the commands speak to', load: () => import('./context.ts') },
+  completion: { summary: 'print a completion script for bash, zsh or fish', load: () => import('./completion.ts') },
+  __complete: { summary: 'complete a command line', load: () => import('./complete.ts') },
+}
+
+/** Words of `ray job`, for fingers that know them. */
+export const ALIASES: Readonly<Record<string, string>> = { submit: 'launch', list: 'ps' }

@@ -19,6 +19,8 @@ export interface Io {
   drained(): Promise<void>
   /** talk: one line, newline added; silent with `-q` unless `always` */
   stderr(line: string, options?: { always?: boolean }): void
+  /** a line of somebody else's program on stderr, bytes as they are; not talk: `-q` does not silence it */
+  line(parts: readonly (string | Uint8Array)[]): void
   /** one JSON document on stdout */
   printJson(value: unknown): void
   /** the one rewritten line on stderr while something is awaited (null clears it). Not a terminal: a line when it first says so and each 30 s */
@@ -113,6 +115,11 @@ export const ioOn = (streams: Streams): Io => {
       clearStatus()
       saidAt = now()
       stderr.write(`${line}\n`)
+    },
+    line(parts) {
+      clearStatus()
+      saidAt = now()
+      stderr.write(Buffer.concat([...parts.map((part) => Buffer.from(part as Uint8Array)), Buffer.from('\n')]))
     },
     printJson: (value) => io.stdout(`${JSON.stringify(value, null, isTty ? 2 : undefined)}\n`),
     status(text) {

@@ -15,6 +15,12 @@ const io = ioOn({
   connect: async (options) => (await import('../connect.ts')).connect(options),
 })
 
+// no stack traces: what is thrown past everything is our own mistake, and its words are all that helps
+process.on('uncaughtException', (error) => {
+  process.stderr.write(`troupe: ${process.env['TROUPE_DEBUG'] ? error.stack : error.message} (a mistake in troupe itself)\n`)
+  process.exit(125)
+})
+
 const code = await runCli(process.argv.slice(2), io)
 process.exitCode = code
 // a pipe takes what it can: exit only when it has taken all

@@ -10,7 +10,6 @@ export const command: CliCommand = {
   summary: 'list runs',
   register(program, io) {
     verb(program, 'ps', this.summary)
-      .alias('list')
       .option('-a, --all', 'ended runs too')
       .action((flags: { all?: boolean }) =>
         withTroupe(io, async (troupe) => {

@@ -46,8 +46,10 @@ export type LogItem = LogLine | LogChunk | LogGap
 export interface LogOptions {
   /** go on until the log is complete; waits for a run that has not started */
   follow?: boolean
-  /** chunks of the file's bytes instead of lines; exactly one source */
+  /** chunks of the file's bytes instead of lines; exactly one source: a worker's own, or with a rank that rank's */
   raw?: boolean
+  /** chunks like `raw`, of all sources */
+  chunks?: boolean
   stream?: 'stdout' | 'stderr'
   /** of a torchrun role, global */
   rank?: number
@@ -85,7 +87,8 @@ export const sourceFits = (source: string, ref: Ref, options: LogOptions): boole
   if (name === null || (options.source !== undefined && options.source !== source)) return false
   if (options.stream !== undefined && options.stream !== name.stream) return false
   const ranks = options.rank === undefined ? ref.ranks : [options.rank]
-  return ranks === undefined || (name.rank !== null && ranks.includes(name.rank))
+  if (ranks !== undefined) return name.rank !== null && ranks.includes(name.rank)
+  return options.raw !== true || options.source !== undefined || name.rank === null
 }
 
 export const prefixOf = (role: string, index: number, rank: number | null): string => (rank === null ? `[${role}/${index}]` : `[${role}:${rank}]`)

@@ -31,7 +31,7 @@ type News = { what: 'log'; message: LogMessage } | { what: 'look' } | { what: 'l
 /** @throws {Fault} WORKER_NOT_FOUND; USAGE when `raw` fits several sources; SPEC_INVALID for a pattern that is none; CONN */
 export async function* readLogs(messenger: Messenger, user: string, ref: Ref, options: LogOptions = {}): AsyncGenerator<LogItem, void, undefined> {
   const { follow = false, raw = false, signal, onTrouble } = options
-  const accepts = options.grep === undefined || raw ? () => true : matcherOf(options.grep)
+  const accepts = options.grep === undefined || raw || options.chunks === true ? () => true : matcherOf(options.grep)
   const spool = spoolOf(messenger, signal)
   const readers = new Map<string, SourceReader>()
   const finished = new Set<string>()
@@ -146,8 +146,7 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
       const names = sizes === null ? await relayedSources(fork) : Object.keys(sizes.sources)
       for (const source of names) if (sourceFits(source, ref, options)) found.push({ forkId: idOf(fork), source })
     }
-    const manyRanks = ref.ranks === undefined && options.rank === undefined && options.source === undefined && now.roles.some((role) => role.kind === 'torchrun' && (ref.role === undefined || ref.role === role.role))
-    if (found.length > 1 || (found.length === 1 && manyRanks)) throw manySources(found)
+    if (found.length > 1) throw manySources(found)
     return found[0] ?? null
   }
   async function relayedSources(fork: ForkParts): Promise<string[]> {

@@ -34,7 +34,7 @@ export const sourceReader = (messenger: Messenger, spool: Spool, fork: ForkParts
   const name = parseSource(source)!
   const origin = { forkId: forkIdOf(run, role, index, attempt), worker: workerIdOf(run, role, index), role, index, attempt, rank: name.rank, source, stream: name.stream }
   const prefix = prefixOf(role, index, name.rank)
-  const lines = options.raw === true ? null : lineSplitter()
+  const lines = options.raw === true || options.chunks === true ? null : lineSplitter()
   let next = start
   let generation = 0
 

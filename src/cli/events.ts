@@ -1,0 +1,48 @@
+/** `troupe events [REF]`: what happened, one line each; without a ref (or `all`) of everything. */
+import type { TroupeEvent } from '../client/events.ts'
+import { verb, type CliCommand } from './command.ts'
+import { clockText, exitText, receiptText } from './render/text.ts'
+import { withTroupe } from './with-troupe.ts'
+
+export const command: CliCommand = {
+  name: 'events',
+  summary: 'show what happened to a run, or to everything',
+  register(program, io) {
+    verb(program, 'events [ref]', this.summary)
+      .option('-f, --follow', 'go on until the run has ended')
+      .action((ref: string | undefined, flags: { follow?: boolean }) =>
+        withTroupe(io, async (troupe) => {
+          const one = ref === undefined || ref === 'all' ? undefined : ref
+          for await (const event of troupe.watch(one, { live: flags.follow === true, signal: io.closed })) {
+            io.stdout(io.json ? `${JSON.stringify(event)}\n` : `${eventText(event)}\n`)
+            await io.drained()
+            if (one !== undefined && event.what === 'ended') break
+          }
+        }),
+      )
+  },
+}
+
+export const eventText = (event: TroupeEvent): string => {
+  const subject = 'role' in event ? `${event.run}/${event.role}/${event.index}` : 'run' in event ? event.run : event.node
+  return `${clockText(event.at)}  ${subject}  ${event.what}${detail(event)}`
+}
+
+const detail = (event: TroupeEvent): string => {
+  if ('state' in event) {
+    const key = event.what === 'rejected' && event.fault !== null ? `: ${String(event.fault['message'])}` : ''
+    return `${event.what === event.state ? '' : `  ${event.state}`}${event.reason === null ? key : `: ${event.reason}`}${event.code === null ? '' : `, code ${event.code}`}`
+  }
+  if (!('phase' in event)) return event.reason === null ? '' : `: ${event.reason}`
+  const facts: Partial<Record<string, string | null>> = {
+    prepared: `on ${event.node}`,
+    started: `on ${event.node}, pid ${event.pid}${event.addr === null ? '' : `, ${event.addr}`}`,
+    ready: event.addr,
+    unready: event.readyReason,
+    exited: exitText(event.exit),
+    gone: receiptText(event.receipt),
+    ranks: `${event.ranks.filter((rank) => rank.state === 'running').length} of ${event.ranks.length} run`,
+  }
+  const fact = facts[event.what]
+  return fact ? `  ${fact}` : ''
+}

@@ -1,0 +1,31 @@
+/** Log items to where they belong: the worker's stdout to ours, its stderr to ours; gaps are talk. */
+import type { LogItem } from '../../client/logs/items.ts'
+import type { Io } from '../io.ts'
+
+export interface LogForm {
+  /** `[trainer/3]` in front of each line */
+  prefix: boolean
+  /** all on stderr: stdout is kept for one JSON document */
+  stderrOnly?: boolean
+}
+
+const NEWLINE = Buffer.from('\n')
+
+export const writeLog = (io: Io, item: LogItem, { prefix, stderrOnly = false }: LogForm): void => {
+  if (item.kind === 'chunk') return io.stdout(item.bytes)
+  if (item.kind === 'gap') {
+    const range = item.to === null ? `from byte ${item.offset} on` : `bytes ${item.offset} to ${item.to}`
+    return io.stderr(io.paint('yellow', `${item.prefix} gap in ${item.source}, ${range}: ${item.why}`, 'stderr'), { always: true })
+  }
+  const toStderr = stderrOnly || item.stream === 'stderr'
+  const stream = toStderr ? 'stderr' : 'stdout'
+  const head = prefix ? `${io.paint('cyan', item.prefix, stream)} ` : ''
+  if (toStderr) io.line(item.stream === 'stderr' ? [head, io.errTty ? io.paint('red', item.text, 'stderr') : item.bytes] : [head, item.bytes])
+  else io.stdout(Buffer.concat([Buffer.from(head), item.bytes, NEWLINE]))
+}
+
+/** One item as a line of JSON. */
+export const logJson = (item: LogItem): string => {
+  const { bytes, ...rest } = item as LogItem & { bytes?: Uint8Array }
+  return `${JSON.stringify(item.kind === 'chunk' ? { ...rest, bytes: Buffer.from(bytes!).toString('base64') } : rest)}\n`
+}
