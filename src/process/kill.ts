@@ -16,7 +16,7 @@ export const KILL_BUDGET_MS = 10_000
 /** Rounds without a pause, while each finds somebody new. */
 const BURST = 50
 /** Looks at a tree without a shim that have to find nobody. */
-const QUIET_LOOKS = 2
+export const QUIET_LOOKS = 2
 
 export type Send = (pid: number, signal: number) => void
 

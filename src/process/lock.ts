@@ -1,9 +1,10 @@
 /**
- * A spool has one owner. Owners are numbered files, made whole by link(2); the highest number owns, so nobody ever has to remove a
- * stale lock that could just have become somebody's. A newcomer ends the owner before it touches anything.
+ * A spool has one owner. Owners are numbered; the highest number owns, so nobody ever has to remove a stale lock that could just have
+ * become somebody's. A newcomer ends the owner before it touches anything.
+ *
+ * An owner is a symbolic link that points nowhere: made at once or not at all, whole from the start, and also on a full disk.
  */
-import { linkSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { existsSync } from 'node:fs'
+import { lstatSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Fault } from '../protocol/faults.ts'
@@ -12,7 +13,9 @@ import { isAlive, readBootId, readPidNamespace, readStat } from '../system/proc.
 export interface Owner {
   pid: number
   startTime: string
+  /** the first digits of the boot id: enough to tell two boots of a machine apart */
   bootId: string
+  /** inode of the namespace */
   pidNamespace: string
   /** given up in order */
   released: boolean
@@ -27,7 +30,7 @@ export interface Lock {
 const TERM_MS = 2000
 const KILL_MS = 3000
 
-export const selfAsOwner = (): Owner => ({ pid: process.pid, startTime: readStat(process.pid)!.startTime, bootId: readBootId(), pidNamespace: readPidNamespace(), released: false })
+export const selfAsOwner = (): Owner => ({ pid: process.pid, startTime: readStat(process.pid)!.startTime, bootId: readBootId().slice(0, 8), pidNamespace: readPidNamespace().replace(/\D/g, ''), released: false })
 
 /**
  * @param directory  of the lock's files; it exists
@@ -46,7 +49,7 @@ export const takeLock = async (directory: string, self: Owner = selfAsOwner(), w
     }
     for (const number of numbersOf(directory)) if (number < mine) rmSync(join(directory, String(number)), { force: true })
     return {
-      held: () => !existsSync(join(directory, String(mine + 1))) && existsSync(join(directory, String(mine))),
+      held: () => !isThere(join(directory, String(mine + 1))) && isThere(join(directory, String(mine))),
       release: () => void put(directory, mine + 1, { ...self, released: true }),
     }
   }
@@ -55,30 +58,31 @@ export const takeLock = async (directory: string, self: Owner = selfAsOwner(), w
 const numbersOf = (directory: string): number[] => readdirSync(directory).map(Number).filter((n) => Number.isInteger(n))
 const highestOf = (directory: string): number => Math.max(0, ...numbersOf(directory))
 
-/** Never half written: the file gets its name when it is complete. @returns false when the number is taken */
+/** @returns false when the number is taken */
 const put = (directory: string, number: number, owner: Owner): boolean => {
-  const temporary = join(directory, `new-${owner.pid}-${process.hrtime.bigint()}`)
   try {
-    writeFileSync(temporary, JSON.stringify(owner), { mode: 0o600 })
-    linkSync(temporary, join(directory, String(number)))
+    symlinkSync(encode(owner), join(directory, String(number)))
     return true
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
     throw new Fault('SPOOL', `the lock of the spool cannot be written: ${(error as Error).message}`, { cause: error })
-  } finally {
-    rmSync(temporary, { force: true })
   }
 }
 
+/** Below 60 bytes, which file systems keep in the inode. */
+const encode = ({ pid, startTime, bootId, pidNamespace, released }: Owner): string => [pid, startTime, bootId, pidNamespace, released ? 'released' : ''].join(':')
+
 /** @returns null for what is no owner: damaged, or removed meanwhile */
-const readOwner = (file: string): Owner | null => {
+const readOwner = (link: string): Owner | null => {
   try {
-    const owner = JSON.parse(readFileSync(file, 'utf8')) as Owner
-    return Number.isInteger(owner.pid) ? owner : null
+    const [pid, startTime, bootId, pidNamespace, released] = readlinkSync(link).split(':')
+    return released === undefined ? null : { pid: Number(pid), startTime: startTime!, bootId: bootId!, pidNamespace: pidNamespace!, released: released !== '' }
   } catch {
     return null
   }
 }
+
+const isThere = (link: string): boolean => lstatSync(link, { throwIfNoEntry: false }) !== undefined
 
 const endOwner = async (owner: Owner | null, self: Owner, wait: { termMs: number; killMs: number }): Promise<void> => {
   if (owner === null || owner.released || owner.bootId !== self.bootId) return

@@ -10,7 +10,7 @@ import { readJsonSync, replaceFileSync } from '../system/files.ts'
 import { describe, isAlive, type ProcIdentity } from '../system/proc.ts'
 import type { Exit, RankReport, Receipt } from '../protocol/shapes.ts'
 import { removeCgroup } from './cgroup.ts'
-import { killMembers, signalMembers } from './kill.ts'
+import { killMembers, QUIET_LOOKS, signalMembers } from './kill.ts'
 import { errorFileText, stderrTail } from './last-words.ts'
 import { wasOomKilled } from './oom.ts'
 import type { HostEvent } from './process-host.ts'
@@ -160,7 +160,7 @@ export const observeFork = (options: ObserveOptions): Observer => {
   /** Without a shim: twice nobody is as much as can be known, and with a cgroup it is proof. */
   const lookForStrays = (): void => {
     quietLooks = membersOf(tree()).length === 0 ? quietLooks + 1 : 0
-    if (quietLooks < 2) return
+    if (quietLooks < QUIET_LOOKS) return
     if (facts.receipt !== null) return end()
     const receipt: Omit<Receipt, 'ms'> = isComplete(tree()) ? GONE : { outcome: 'unverified', survivors: [], reason: OUT_OF_SIGHT }
     judge({ receipt: { ...receipt, at: wall() } })
@@ -182,6 +182,8 @@ export const observeFork = (options: ObserveOptions): Observer => {
         return closed || ended
       },
     })
+    // without a shim the proof is ours to give: look until it is enough, not only at the next poll
+    for (let i = 0; i < QUIET_LOOKS && survivors.length === 0; i++) check(true)
     if (facts.receipt !== null || closed || survivors.length === 0) return
     const receipt: Omit<Receipt, 'ms'> = { outcome: 'survivors', survivors: survivors.map((stat) => ({ pid: stat.pid, command: describe(stat) })), reason: null }
     judge({ receipt: { ...receipt, at: wall() } })

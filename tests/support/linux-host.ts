@@ -3,7 +3,7 @@
  * test leaves nothing behind either.
  */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -18,6 +18,13 @@ export const PYTHON = execFileSync(process.env['TROUPE_PYTHON'] ?? 'python3', ['
 const program = fileURLToPath(new URL('programs/misbehave.py', import.meta.url))
 /** argv of a fixture program, see misbehave.py */
 export const misbehave = (...args: string[]): string[] => [PYTHON, '-ISs', program, ...args]
+
+/** A copy of the fixture programs whose processes are known by their path. */
+export const installMisbehave = (directory: string): ((...args: string[]) => string[]) => {
+  const copy = join(directory, 'misbehave.py')
+  copyFileSync(program, copy)
+  return (...args) => [PYTHON, '-ISs', copy, ...args]
+}
 
 export const temporaryDirectory = (): string => mkdtempSync(join(tmpdir(), 'troupe-test-'))
 

@@ -5,6 +5,7 @@ misbehave.py NAME [ARG…]
 import ctypes
 import os
 import signal
+import socket
 import sys
 import time
 
@@ -119,9 +120,13 @@ def main(name, *args):
         say(f"ignored {status['SigIgn'].strip()} blocked {status['SigBlk'].strip()}")
         say(f"session {os.getsid(0) == os.getpid()} group {os.getpgrp() == os.getpid()}")
         say(f"cwd {os.getcwd()}")
-    elif name == "environment":
-        for variable in args:
-            say(f"{variable}={os.environ.get(variable)!r}")
+    elif name == "listen":
+        # binds the port that it was given, says so, and serves nothing
+        listener = socket.socket()
+        listener.bind(("0.0.0.0", int(os.environ["TROUPE_PORT_0"])))
+        listener.listen()
+        say("listening")
+        time.sleep(FOREVER)
     elif name == "fill-disk":
         block = b"x" * 65536
         try:

@@ -1,0 +1,266 @@
+/**
+ * One suite over both shims, shim.c and shim.py: what they start, what they record, what they leave alone. No host is involved.
+ */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { writeExecFile } from '../../src/process/exec-file.ts'
+import { BLANK_RECORD, exitOf, readRecord, type ForkRecord } from '../../src/process/records.ts'
+import { descendantsOf, isAlive, readCommand, readEnvironment, readStat } from '../../src/system/proc.ts'
+import { misbehave, removeDirectory, shims, sweepProcesses, temporaryDirectory } from '../support/linux-host.ts'
+
+const directory = temporaryDirectory()
+let built: Record<'c' | 'python', string[]>
+let count = 0
+beforeAll(async () => {
+  built = await shims(directory)
+})
+afterEach(() => sweepProcesses(directory))
+afterAll(() => removeDirectory(directory))
+
+const OOM = (): null => null
+
+describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
+  const prepare = (argv: string[], more: { env?: Record<string, string>; cwd?: string } = {}) => {
+    const forkDir = join(directory, `fork-${count++}`)
+    const logDir = join(directory, `logs-${count}`)
+    mkdirSync(forkDir)
+    mkdirSync(logDir)
+    writeFileSync(join(forkDir, 'record'), BLANK_RECORD)
+    writeExecFile(join(forkDir, 'exec'), { cwd: more.cwd ?? '/', logDir, cgroup: null, bootId: 'boot', oomKills: null, argv, env: { PATH: process.env['PATH']!, ...more.env } })
+    return {
+      forkDir,
+      record: (): ForkRecord => readRecord(join(forkDir, 'record')),
+      log: (source: string): string => readFileSync(join(logDir, source), 'utf8'),
+      logDir,
+    }
+  }
+  type Fork = ReturnType<typeof prepare>
+  const launch = (fork: Fork, args: string[] = [fork.forkDir]): { shim: ChildProcess; code: Promise<number | null> } => {
+    // one descriptor too many, which no worker may get
+    const leaked = openSync(join(fork.logDir, '..'), 'r')
+    const shim = spawn(built[kind][0]!, [...built[kind].slice(1), ...args], { detached: true, stdio: ['ignore', 'ignore', 'ignore', leaked], env: { PATH: process.env['PATH'] }, cwd: '/' })
+    closeSync(leaked)
+    return { shim, code: new Promise((resolve) => shim.once('exit', resolve)) }
+  }
+  const until = async <T>(get: () => T | null | undefined | false, what: string): Promise<T> => {
+    for (const end = Date.now() + 10_000; Date.now() < end; await sleep(5)) {
+      const value = get()
+      if (value !== null && value !== undefined && value !== false) return value
+    }
+    throw new Error(`not within 10 s: ${what}`)
+  }
+  const runToEnd = async (argv: string[], more: Parameters<typeof prepare>[1] = {}) => {
+    const fork = prepare(argv, more)
+    await launch(fork).code
+    const record = fork.record()
+    return { ...fork, final: record, exit: record.exit === null ? null : exitOf(record.exit, OOM) }
+  }
+
+  test.each([0, 1, 7, 126, 127, 137, 143, 255])('a program that exits with %i: that code, and no signal [A-32 +A2]', async (code) => {
+    expect((await runToEnd(['sh', '-c', `exit ${code}`])).exit).toEqual({ code, signal: null, oom: false, unknown: null })
+  })
+
+  test.each(['SIGKILL', 'SIGSEGV', 'SIGTERM', 'SIGABRT', 'SIGINT'])('a program that ends by %s: that signal, and no code [FC-1 +R3]', async (signal) => {
+    const { exit } = await runToEnd(misbehave('signal-self', signal))
+    expect(exit).toMatchObject({ code: null, signal })
+  })
+
+  test('a program that reads where there is nothing: SIGSEGV [FC-1]', async () => {
+    expect((await runToEnd(misbehave('segv'))).exit).toMatchObject({ code: null, signal: 'SIGSEGV' })
+  })
+
+  test('the record tells shim, child, exit and empty, with start times that are theirs', async () => {
+    const fork = prepare(['sleep', '30'])
+    const { shim, code } = launch(fork)
+    const child = await until(() => fork.record().child, 'the child is recorded')
+    const record = fork.record()
+    expect(record.shim).toEqual({ pid: shim.pid, startTime: readStat(shim.pid!)!.startTime })
+    expect(isAlive(child)).toBe(true)
+    expect(readCommand(child.pid)).toEqual(['sleep', '30'])
+    expect(record).toMatchObject({ exit: null, emptyAt: null })
+    process.kill(child.pid, 'SIGTERM')
+    expect(await code).toBe(0)
+    const last = fork.record()
+    expect(last.exit).toMatchObject({ kind: 'status', status: 15 })
+    expect(last.emptyAt! - last.child!.at).toBeGreaterThanOrEqual(0)
+    expect(statSync(join(fork.forkDir, 'record')).size).toBe(BLANK_RECORD.length)
+  })
+
+  test('the argv of the shim is its path and the directory; neither it nor its environment names the worker', async () => {
+    const fork = prepare(['sleep', '30'], { env: { TROUPE_FORK_ID: 'a.b.0.1' } })
+    const { shim, code } = launch(fork)
+    const child = await until(() => fork.record().child, 'the child is recorded')
+    expect(readCommand(shim.pid!)).toEqual([...built[kind], fork.forkDir])
+    expect(readEnvironment(shim.pid!)).not.toContain('TROUPE_FORK_ID=a.b.0.1')
+    expect(readEnvironment(child.pid)).toContain('TROUPE_FORK_ID=a.b.0.1')
+    process.kill(child.pid, 'SIGKILL')
+    await code
+  })
+
+  test('two shims for one fork: one of them starts the program, the other ends and changes nothing', async () => {
+    for (let round = 0; round < 5; round++) {
+      const fork = prepare(['sh', '-c', 'echo once; sleep 0.05'])
+      const codes = await Promise.all(Array.from({ length: 4 }, () => launch(fork).code))
+      expect(codes.toSorted()).toEqual([0, 3, 3, 3])
+      expect(fork.log('stdout')).toBe('once\n')
+    }
+  })
+
+  test('the barrier is there already: the shim ends at once and starts nothing', async () => {
+    const fork = prepare(['touch', join(directory, 'never')])
+    mkdirSync(join(fork.forkDir, 'started'))
+    expect(await launch(fork).code).toBe(3)
+    expect(fork.record()).toMatchObject({ shim: null, child: null, exit: null, emptyAt: null })
+    expect(readdirSync(directory)).not.toContain('never')
+    expect(readdirSync(fork.logDir)).toEqual([])
+  })
+
+  test('the fork is gone before the shim comes: nothing happens', async () => {
+    const fork = prepare(['true'])
+    removeDirectory(fork.forkDir)
+    expect(await launch(fork).code).toBe(3)
+    expect(readdirSync(directory)).not.toContain(fork.forkDir.split('/').at(-1))
+  })
+
+  test.each([
+    ['a program that is not there', ['no-such-program'], 127, 'troupe: no-such-program: No such file or directory\n'],
+    ['a path that is not there', ['/no/such/program'], 127, 'troupe: /no/such/program: No such file or directory\n'],
+    ['a file that may not be run', ['/etc/passwd'], 126, 'troupe: /etc/passwd: Permission denied\n'],
+    ['a directory', ['/'], 126, 'troupe: /: Permission denied\n'],
+  ])('%s: an exit of 126 or 127, its name in stderr, never a running child [FC-24]', async (_, argv, code, text) => {
+    const { final, exit, log } = await runToEnd(argv)
+    expect(exit).toEqual({ code, signal: null, oom: false, unknown: null })
+    expect(final.child).toBeNull()
+    expect(final.emptyAt).not.toBeNull()
+    expect(log('stderr')).toBe(text)
+  })
+
+  test('a working directory that is not there: 126, with its name', async () => {
+    const { exit, log } = await runToEnd(['true'], { cwd: '/no/such/place' })
+    expect(exit?.code).toBe(126)
+    expect(log('stderr')).toContain('/no/such/place')
+  })
+
+  test('an executable text without a first line for an interpreter is run by sh', async () => {
+    const script = join(directory, `script-${count++}`)
+    writeFileSync(script, 'echo from sh\n', { mode: 0o755 })
+    expect((await runToEnd([script])).log('stdout')).toBe('from sh\n')
+  })
+
+  test('the program begins clean: own session and group, no descriptors, default signals, empty stdin [A-32]', async () => {
+    const cwd = temporaryDirectory()
+    const { log } = await runToEnd(misbehave('state'), { cwd })
+    expect(log('stdout')).toContain('stdin /dev/null\n')
+    expect(log('stdout')).toMatch(/^fds $/m)
+    // Python itself ignores SIGPIPE and SIGXFSZ
+    expect(log('stdout')).toContain('ignored 0000000001001000 blocked 0000000000000000\n')
+    expect(log('stdout')).toContain('session True group True\n')
+    expect(log('stdout')).toContain(`cwd ${cwd}\n`)
+    removeDirectory(cwd)
+  })
+
+  test('values with equals signs, quotes, newlines and UTF-8, and arguments with spaces, arrive as they are [FC-14]', async () => {
+    const values = { A: 'a=b=c', B: `"double" 'single' \`back\` $(no) \\`, C: 'one\ntwo\n', D: 'schön 漢字 🚂', E: '' }
+    const { log } = await runToEnd(['sh', '-c', 'for v in A B C D E; do eval "printf %s \\"\\$$v\\""; printf "|"; done; printf "%s|" "$@"', 'sh', 'an argument', '', '*', 'new\nline', 'é'], { env: values })
+    expect(log('stdout')).toBe([...Object.values(values), 'an argument', '', '*', 'new\nline', 'é', ''].join('|'))
+  })
+
+  test('`> /dev/stderr` in the middle of a log: what is written after it is at the end, not over the hole [A-33]', async () => {
+    const { log } = await runToEnd(misbehave('truncate-stderr'))
+    expect(log('stderr')).toBe('x\nlast\n')
+  })
+
+  test('TERM, INT and HUP to the shim itself: it goes on, and records the true exit', async () => {
+    const fork = prepare(['sh', '-c', 'sleep 0.3; exit 9'])
+    const { shim, code } = launch(fork)
+    await until(() => fork.record().child, 'the child is recorded')
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.kill(shim.pid!, signal)
+    expect(await code).toBe(0)
+    expect(exitOf(fork.record().exit!, OOM).code).toBe(9)
+  })
+
+  test.each(['double-fork', 'setsid', 'family', 'no-environment'])('%s: whatever leaves its parent stays below the shim, and empty waits for it [A-32 FC-2 +A17]', async (name) => {
+    const fork = prepare(misbehave(name))
+    const { shim, code } = launch(fork)
+    const expected = { 'double-fork': 2, setsid: 2, family: 5, 'no-environment': 2 }[name]!
+    await until(() => descendantsOf(shim.pid!).filter((stat) => stat.state !== 'Z').length === expected, `${expected} processes`)
+    const root = fork.record().child!
+    process.kill(root.pid, 'SIGKILL')
+    await until(() => fork.record().exit, 'the root is recorded')
+    const left = descendantsOf(shim.pid!).filter((stat) => stat.state !== 'Z')
+    expect(left).toHaveLength(expected - 1)
+    expect(fork.record().emptyAt).toBeNull()
+    for (const { pid } of left) process.kill(pid, 'SIGKILL')
+    expect(await code).toBe(0)
+    expect(fork.record().emptyAt).not.toBeNull()
+  })
+
+  describe('as the shim of a rank', () => {
+    const rank = (argv: string[], env: Record<string, string> = {}) => {
+      const fork = prepare(['true'])
+      mkdirSync(join(fork.forkDir, 'ranks'))
+      const shim = spawn(built[kind][0]!, [...built[kind].slice(1), '--rank', fork.forkDir, ...argv], {
+        detached: true,
+        stdio: 'ignore',
+        env: { PATH: process.env['PATH'], RANK: '5', LOCAL_RANK: '1', TORCHELASTIC_RESTART_COUNT: '0', ...env },
+      })
+      const end = new Promise<{ code: number | null; signal: string | null }>((resolve) => shim.once('exit', (code, signal) => resolve({ code, signal })))
+      return { ...fork, shim, end, rankRecord: (name = '1.0') => readRecord(join(fork.forkDir, 'ranks', name)) }
+    }
+
+    test.each([0, 7, 137])('a rank that exits with %i: recorded, with its global rank, and the shim ends with the same code', async (code) => {
+      const { end, rankRecord } = rank(['sh', '-c', `exit ${code}`])
+      expect(await end).toEqual({ code, signal: null })
+      expect(rankRecord().rank).toBe(5)
+      expect(exitOf(rankRecord().exit!, OOM).code).toBe(code)
+    })
+
+    test.each(['SIGKILL', 'SIGSEGV', 'SIGTERM'])('a rank that ends by %s: recorded, and the shim ends by the same signal [FC-1]', async (signal) => {
+      const { end, rankRecord } = rank(misbehave('signal-self', signal))
+      expect(await end).toEqual({ code: null, signal })
+      expect(exitOf(rankRecord().exit!, OOM).signal).toBe(signal)
+    })
+
+    test('its output goes to files of its own, by rank and restart', async () => {
+      const first = rank(['sh', '-c', 'echo out; echo err >&2'])
+      await first.end
+      expect([first.log('r5-stdout'), first.log('r5-stderr')]).toEqual(['out\n', 'err\n'])
+      const second = rank(['echo', 'again'], { TORCHELASTIC_RESTART_COUNT: '2' })
+      await second.end
+      expect(second.log('r5.2-stdout')).toBe('again\n')
+      expect(second.rankRecord('1.2').exit).not.toBeNull()
+    })
+
+    test('it stays in the group that torch kills, and outlives a TERM to the group until its rank has ended', async () => {
+      const { shim, end, rankRecord, log } = rank(misbehave('on-term-exit', '9'))
+      const child = await until(() => rankRecord().child, 'the rank is recorded')
+      expect(readStat(child.pid)!.pgrp).toBe(shim.pid)
+      await until(() => log('r5-stdout') === 'ready\n', 'the rank has its handler')
+      process.kill(-shim.pid!, 'SIGTERM')
+      expect(await end).toEqual({ code: 9, signal: null })
+    })
+
+    test('it is killed: its rank dies with it', async () => {
+      const { shim, end, rankRecord } = rank(['sleep', '3600'])
+      const child = await until(() => rankRecord().child, 'the rank is recorded')
+      shim.kill('SIGKILL')
+      await end
+      await until(() => !isAlive(child), 'the rank is gone')
+    })
+
+    test('a command that is not there: 127, with its name in the stderr of the rank', async () => {
+      const { end, log, rankRecord } = rank(['no-such-program'])
+      expect(await end).toEqual({ code: 127, signal: null })
+      expect(log('r5-stderr')).toContain('no-such-program')
+      expect(exitOf(rankRecord().exit!, OOM).code).toBe(127)
+    })
+  })
+
+  test('called without arguments it says how it is used', async () => {
+    const { code } = launch(prepare(['true']), [])
+    expect(await code).toBe(2)
+  })
+})
