@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest'
+import type { Order } from '../../../../src/core/agent/state.ts'
 import { agentScript, EPOCH, FORK, only, specOf, typesOf } from '../../../support/agent-steps.ts'
 import { preparedFork } from '../../../support/fork-spec.ts'
 
 const OTHER = 'run-1.trainer.1.1'
-const killOrder = { verb: 'kill', body: { forks: [{ forkId: FORK, signal: 'SIGTERM', graceMs: 10, killedBy: 'user:me' }] } } as const
+const killOrder: Order = { verb: 'kill', body: { forks: [{ forkId: FORK, signal: 'SIGTERM', graceMs: 10, killedBy: 'user:me' }] } }
 
 describe('which orders are obeyed', () => {
   test('an order of a deposed coordinator is refused and does nothing', () => {
@@ -72,7 +73,7 @@ describe('prepare and start', () => {
 
   test('a prepare whose answer was lost, asked again: the same token, also while the host is still at it', () => {
     const agent = agentScript()
-    const order = { verb: 'prepare', body: { forks: [specOf(FORK)], lapseMs: 30_000 } } as const
+    const order: Order = { verb: 'prepare', body: { forks: [specOf(FORK)], lapseMs: 30_000 } }
     const token = only(agent.order(order), 'prepare')[0]!.token
     expect(agent.order(order)).toEqual([])
     const done = agent.step({ type: 'prepared', token, forkIds: [FORK], leases: [preparedFork()], fault: null, at: 1001 })

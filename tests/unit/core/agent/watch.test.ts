@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { AgentEvent } from '../../../../src/core/agent/state.ts'
 import { agentScript, EPOCH, FORK, only, specOf, typesOf } from '../../../support/agent-steps.ts'
 
 const PROBE = { kind: 'tcp', port: 0, timeoutMs: 5000, intervalMs: 100, attemptTimeoutMs: 100, failures: 3 } as const
@@ -35,7 +36,7 @@ describe('readiness', () => {
   test('ranks are told at once, also those that end after the root', () => {
     const agent = agentScript()
     agent.running()
-    const ranks = (pid: number) => ({ type: 'host', at: 1, event: { what: 'ranks', forkId: FORK, ranks: [{ rank: 0, localRank: 0, restart: 0, pid, state: 'running', exit: null, startedAt: 1, exitedAt: null }] } }) as const
+    const ranks = (pid: number): AgentEvent => ({ type: 'host', at: 1, event: { what: 'ranks', forkId: FORK, ranks: [{ rank: 0, localRank: 0, restart: 0, pid, state: 'running', exit: null, startedAt: 1, exitedAt: null }] } })
     const first = only(agent.step(ranks(11)), 'fact')[0]!
     agent.exited(FORK, { code: 1 })
     const second = only(agent.step(ranks(12)), 'fact')[0]!
