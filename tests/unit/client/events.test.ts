@@ -1,0 +1,74 @@
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { RUN, fakeFleet, collect, runStatus, sleepMs, type FakeFleet } from '../../support/fake-fleet.ts'
+
+let fleet: FakeFleet
+beforeEach(async () => {
+  fleet = await fakeFleet()
+  fleet.statuses.set(RUN, runStatus())
+})
+afterEach(() => fleet.close())
+
+/** Watch until an event `ended`; what was seen, in order. */
+const watchToEnd = async (): Promise<string[]> => {
+  const seen: string[] = []
+  for await (const event of fleet.troupe.watch(RUN)) {
+    seen.push(`${event.what}${'role' in event ? ` ${event.role}/${event.index}` : ''}`)
+    if (event.what === 'ended') break
+  }
+  return seen
+}
+
+test('a watcher gets what was told before it came, then what comes, each once', async () => {
+  await fleet.runEvent('accepted', { state: 'pending' })
+  await fleet.workerEvent('started', `${RUN}.main.0.1`)
+  const watching = watchToEnd()
+  await sleepMs(30)
+  await fleet.workerEvent('exited', `${RUN}.main.0.1`)
+  await fleet.runEvent('ended', { state: 'succeeded' })
+  expect(await watching).toEqual(['accepted', 'started main/0', 'exited main/0', 'ended'])
+})
+
+test('events that were told while the link was down are there after it is back, none twice', async () => {
+  await fleet.runEvent('accepted', { state: 'pending' })
+  const watching = watchToEnd()
+  await sleepMs(30)
+  fleet.client.setLink(false)
+  await fleet.runEvent('running')
+  await fleet.workerEvent('started', `${RUN}.main.0.1`)
+  fleet.client.setLink(true)
+  await sleepMs(30)
+  await fleet.runEvent('ended', { state: 'succeeded' })
+  expect(await watching).toEqual(['accepted', 'running', 'started main/0', 'ended'])
+})
+
+test('an event that comes twice with one id is given once', async () => {
+  const watching = watchToEnd()
+  await sleepMs(20)
+  await fleet.runEvent('running', { id: 'same' })
+  await fleet.runEvent('running', { id: 'same' })
+  await fleet.runEvent('ended', { id: 'other' })
+  expect(await watching).toEqual(['running', 'ended'])
+})
+
+test('the past alone ends at its end; events of other runs are not in it', async () => {
+  await fleet.runEvent('accepted')
+  await fleet.runEvent('accepted', { run: 'other-0123456789ab' })
+  expect((await collect(fleet.troupe.watch(RUN, { live: false }))).length).toBe(1)
+  expect((await collect(fleet.troupe.watch(undefined, { live: false }))).length).toBe(2)
+})
+
+test('a watcher that gives up leaves nothing subscribed', async () => {
+  const controller = new AbortController()
+  const watching = collect(fleet.troupe.watch(RUN, { signal: controller.signal }))
+  await sleepMs(20)
+  controller.abort()
+  expect(await watching).toEqual([])
+})
+
+test('a worker’s events are those of its handle, and the run’s', async () => {
+  await fleet.runEvent('running')
+  await fleet.workerEvent('started', `${RUN}.main.0.1`)
+  await fleet.workerEvent('started', `${RUN}.main.1.1`)
+  const events = await collect(fleet.troupe.watch(`${RUN}/main/1`, { live: false }))
+  expect(events.map((event) => ('index' in event ? event.index : event.what))).toEqual(['running', 1])
+})

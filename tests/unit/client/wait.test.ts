@@ -1,0 +1,110 @@
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { RunStatus } from '../../../src/protocol/shapes.ts'
+import { exited, fakeFleet, pending, RUN, runStatus, sleepMs, worker, type FakeFleet } from '../../support/fake-fleet.ts'
+
+let fleet: FakeFleet
+beforeEach(async () => {
+  fleet = await fakeFleet()
+})
+afterEach(() => fleet.close())
+
+const set = (over: Partial<RunStatus>): void => void fleet.statuses.set(RUN, runStatus(over))
+const ended = (code: number, over: Partial<RunStatus> = {}): Partial<RunStatus> => ({ state: code === 0 ? 'succeeded' : 'failed', code, endedAt: 1_700_000_006_000, workers: [worker('main', 0, exited(code))], ...over })
+
+test('a run that has ended is not waited for, and gives its code [R-10]', async () => {
+  set(ended(7))
+  expect(await fleet.troupe.wait(RUN)).toMatchObject({ passed: true, code: 7, status: { state: 'failed' } })
+})
+
+test('the end is seen by its event, long before anybody looks again', async () => {
+  set({})
+  const began = performance.now()
+  const waiting = fleet.troupe.wait(RUN)
+  await sleepMs(30)
+  set(ended(0))
+  await fleet.runEvent('ended', { state: 'succeeded' })
+  expect((await waiting).code).toBe(0)
+  expect(performance.now() - began).toBeLessThan(2000)
+})
+
+test('an event that says "ended" is not believed when the status says otherwise', async () => {
+  set({})
+  const waiting = fleet.troupe.wait(RUN, { timeoutMs: 300 })
+  await sleepMs(20)
+  await fleet.runEvent('ended', { state: 'succeeded', code: 0 })
+  await expect(waiting).rejects.toMatchObject({ code: 'WORKER_TIMEOUT', exitCode: 124 })
+})
+
+test('an end that was told while the link was down is seen when it is back', async () => {
+  set({})
+  const waiting = fleet.troupe.wait(RUN)
+  await sleepMs(30)
+  fleet.client.setLink(false)
+  set(ended(0))
+  await fleet.runEvent('ended')
+  fleet.client.setLink(true)
+  expect((await waiting).code).toBe(0)
+})
+
+test('a coordinator that fails over meanwhile is asked again', async () => {
+  set({})
+  const trouble: string[] = []
+  const waiting = fleet.troupe.wait(RUN, { onTrouble: (fault) => trouble.push(fault.code) })
+  await sleepMs(20)
+  fleet.coordinator(false)
+  await fleet.runEvent('running')
+  await sleepMs(150)
+  set(ended(3))
+  fleet.coordinator(true)
+  expect((await waiting).code).toBe(3)
+  expect(trouble).toContain('CONN')
+})
+
+test('wait --for ready: 0 once all are ready, while the run goes on [A-05 +A9]', async () => {
+  set({ workers: [worker('main', 0), worker('main', 1, { ready: false })] })
+  const waiting = fleet.troupe.wait(RUN, { for: 'ready' })
+  await sleepMs(30)
+  set({ workers: [worker('main', 0), worker('main', 1)] })
+  await fleet.workerEvent('ready', `${RUN}.main.1.1`)
+  expect(await waiting).toMatchObject({ passed: true, code: 0, status: { state: 'running' } })
+})
+
+test('wait --for ready: a run that ended without is its code, and never 0 [FC-24]', async () => {
+  set(ended(7))
+  expect(await fleet.troupe.wait(RUN, { for: 'ready' })).toMatchObject({ passed: false, code: 7 })
+  set({ state: 'cancelled', code: 0, endedAt: 1, workers: [worker('main', 0, { ...pending })] })
+  expect(await fleet.troupe.wait(RUN, { for: 'ready' })).toMatchObject({ passed: false, code: 1 })
+})
+
+test('wait --for ready: what was ready once and has failed since was ready, as the events say', async () => {
+  await fleet.workerEvent('ready', `${RUN}.main.0.1`)
+  set(ended(7))
+  expect(await fleet.troupe.wait(RUN, { for: 'ready' })).toMatchObject({ passed: true, code: 0 })
+})
+
+test('wait --for running: passed when it was running once, as the events say', async () => {
+  await fleet.runEvent('running')
+  set(ended(7))
+  expect(await fleet.troupe.wait(RUN, { for: 'running' })).toMatchObject({ passed: true, code: 0 })
+})
+
+test('waiting for one worker: its own exit counts; one that we stopped is no failure', async () => {
+  set({ workers: [worker('main', 0, exited(9)), worker('main', 1, exited(143, 'user:ann')), worker('main', 2)] })
+  expect((await fleet.troupe.wait(`${RUN}/main/0`)).code).toBe(9)
+  expect((await fleet.troupe.wait(`${RUN}/main/1`)).code).toBe(0)
+})
+
+test('a role that the run has not: not found, with those it has', async () => {
+  set({})
+  await expect(fleet.troupe.wait(`${RUN}/trainer`)).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', hint: 'it has main' })
+})
+
+test('a timeout is 124 and says why it waits', async () => {
+  set({ state: 'pending', reason: 'waiting for nodes: 2 more', workers: [worker('main', 0, pending)] })
+  await expect(fleet.troupe.wait(RUN, { timeoutMs: 100 })).rejects.toMatchObject({ code: 'WORKER_TIMEOUT', message: expect.stringContaining('waiting for nodes: 2 more') })
+})
+
+test('an unknown run: not found, with the nearest', async () => {
+  set({})
+  await expect(fleet.troupe.wait('job-ffffffffffff')).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND' })
+})
