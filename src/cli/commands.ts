@@ -10,6 +10,8 @@ export interface CommandEntry {
 }
 
 export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  up: { summary: 'start a fleet here: bus, coordinator, agents; again: what is missing', load: () => import('./up.ts') },
+  down: { summary: 'end the fleet here: runs, agents, coordinator, bus', load: () => import('./down.ts') },
   launch: { summary: 'launch a document and return when it is accepted', load: () => import('./launch.ts') },
   run: { summary: 'launch, follow, and exit with the run’s code; Ctrl-C stops it', load: () => import('./run.ts') },
   ps: { summary: 'list runs', load: () => import('./ps.ts') },
@@ -24,6 +26,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   nodes: { summary: 'list nodes; let one accept a new store, or take it out of service', load: () => import('./nodes.ts') },
   validate: { summary: 'check a launch document, without a fleet', load: () => import('./validate.ts') },
   context: { summary: 'list, show and choose contexts: which fleet the commands speak to', load: () => import('./context.ts') },
+  agent: { summary: 'run one node agent here, in the foreground; SIGTERM leaves its workers', load: () => import('./agent.ts') },
   completion: { summary: 'print a completion script for bash, zsh or fish', load: () => import('./completion.ts') },
   __complete: { summary: 'complete a command line', load: () => import('./complete.ts') },
 }

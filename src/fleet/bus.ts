@@ -1,0 +1,126 @@
+/**
+ * The bus of a fleet at home: its address (kept, so that it comes back where it was), its configuration from the keys that are
+ * there, starting, reloading, ending. Which processes are ours is told by the pid file and checked against the command line.
+ */
+import { mkdir, readFile } from 'node:fs/promises'
+import { Fault, isFault } from '../protocol/faults.ts'
+import { atomicWrite } from '../system/atomic-write.ts'
+import { cacheOf } from '../system/paths.ts'
+import { readCommand, type ProcIdentity } from '../system/proc.ts'
+import { connectNats } from '../transport/nats-bus.ts'
+import { answersAs, findNatsServer, pickPort, startNatsServer } from '../transport/nats-server.ts'
+import { serverConfigText } from '../transport/server-config.ts'
+import { readKey, serverUsers, type KeyOwner } from './keys.ts'
+import type { Places } from './places.ts'
+import { endProcess, identify } from './presence.ts'
+
+export interface BusAddress {
+  host: '127.0.0.1'
+  port: number
+}
+
+/** A server that is alive but does not answer for so long is ended and started anew. */
+const ANSWER_MS = 5000
+const RELOAD_MS = 10_000
+
+export const urlOf = ({ host, port }: BusAddress): string => `nats://${host}:${port}`
+
+/** @returns null when this fleet never had a bus here */
+export const readAddress = (places: Places): Promise<BusAddress | null> => readFile(places.bus.address, 'utf8').then((text) => JSON.parse(text) as BusAddress, () => null)
+
+/** The server process of this fleet, or null. */
+export const findBus = async (places: Places): Promise<ProcIdentity | null> => {
+  const pid = Number(await readFile(places.bus.pidFile, 'utf8').catch(() => ''))
+  const found = pid > 1 ? identify(pid) : null
+  // the pid may be somebody else's by now
+  return found !== null && readCommand(pid).includes(places.bus.config) ? found : null
+}
+
+/**
+ * Start it when it is not there (or does not answer), and let it know every key that is there.
+ *
+ * @throws {Fault} SETUP when there is no usable nats-server or it does not start
+ */
+export const ensureBus = async (places: Places, user: string, env: Readonly<Record<string, string | undefined>>, say: (line: string) => void): Promise<{ pid: number; url: string; started: boolean }> => {
+  await mkdir(places.bus.store, { recursive: true, mode: 0o700 })
+  const running = await findBus(places)
+  const known = await readAddress(places)
+  if (running !== null && known !== null && (await answersAs(known.host, known.port, places.bus.name, ANSWER_MS))) {
+    await reloadBus(places, user, known)
+    return { pid: running.pid, url: urlOf(known), started: false }
+  }
+  if (running !== null) {
+    say(`the bus (pid ${running.pid}) does not answer: it is ended and started again`)
+    await endProcess(running, 'SIGKILL', 0)
+  }
+  const { path: binary, warning } = await findNatsServer({ env, cache: cacheOf(env) })
+  if (warning !== null) say(`warning: ${warning}`)
+  for (let tries = 0; ; tries++) {
+    const address = known ?? { host: '127.0.0.1', port: await pickPort('127.0.0.1') }
+    await writeConfig(places, user, address)
+    try {
+      const server = await startNatsServer({ binary, configFile: places.bus.config, ...address, serverName: places.bus.name, logFile: places.bus.log, detached: true })
+      if (known === null) await atomicWrite(places.bus.address, JSON.stringify(address))
+      return { pid: server.pid, url: server.url, started: true }
+    } catch (error) {
+      // with a known address it must be that one: agents and contexts have it
+      if (known !== null || tries === 4 || !isFault(error) || !error.message.includes('address already in use')) throw error
+    }
+  }
+}
+
+const configText = async (places: Places, user: string, address: BusAddress): Promise<string> =>
+  serverConfigText({ ...address, serverName: places.bus.name, storeDir: places.bus.store, pidFile: places.bus.pidFile, users: await serverUsers(places, user) })
+
+/** @returns false when it was so already */
+const writeConfig = async (places: Places, user: string, address: BusAddress): Promise<boolean> => {
+  const text = await configText(places, user, address)
+  if ((await readFile(places.bus.config, 'utf8').catch(() => null)) === text) return false
+  await atomicWrite(places.bus.config, text)
+  return true
+}
+
+/** Tell the running server of keys that are new. Nobody who is connected is cut off. */
+const reloadBus = async (places: Places, user: string, address: BusAddress): Promise<void> => {
+  const running = await findBus(places)
+  if (running !== null && (await writeConfig(places, user, address))) process.kill(running.pid, 'SIGHUP')
+}
+
+/**
+ * Make sure that the server lets this key in: after a reload it takes a moment.
+ *
+ * @throws {Fault} PERMISSION when it does not
+ */
+export const awaitKey = async (places: Places, owner: KeyOwner, url: string): Promise<void> => {
+  const credentials = await readKey(places, owner)
+  for (const giveUpAt = performance.now() + RELOAD_MS; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
+    try {
+      await (await connectNats({ servers: url, credentials, name: 'troupe: a new key' })).close()
+      return
+    } catch (error) {
+      if (!isFault(error, 'PERMISSION') || performance.now() > giveUpAt) throw error
+    }
+  }
+}
+
+/**
+ * Add a key to the running server: for a new node. Only where the server is ours: same machine, same user.
+ *
+ * @throws {Fault} NODE_NOT_FOUND when it is not, CONN when it is not up
+ */
+export const addToBus = async (places: Places, owner: KeyOwner, user: string): Promise<void> => {
+  const [running, address] = [await findBus(places), await readAddress(places)]
+  if (running === null && address !== null) throw new Fault('CONN', `the bus of fleet '${places.fleet}' is not up here`, { hint: 'troupe up' })
+  if (running === null || address === null)
+    throw new Fault('NODE_NOT_FOUND', `there is no key for '${owner.node ?? owner.role}', and the bus of fleet '${places.fleet}' is not one of ours here: it cannot be told a new one`, { hint: 'on the machine of the bus: troupe up' })
+  await reloadBus(places, user, address)
+  await awaitKey(places, owner, urlOf(address))
+}
+
+/** @returns the pid that was ended, or null when none was there. @throws {Fault} FAILED when it does not end */
+export const endBus = async (places: Places): Promise<number | null> => {
+  const running = await findBus(places)
+  if (running === null) return null
+  if (!(await endProcess(running, 'SIGINT', 5000))) throw new Fault('FAILED', `the bus (pid ${running.pid}) does not end`)
+  return running.pid
+}

@@ -1,0 +1,72 @@
+/**
+ * Where the things of a fleet at home are: keys under TROUPE_HOME, everything else under TROUPE_LOCAL, which
+ * must be on a local disk and ours alone.
+ */
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import { Fault } from '../protocol/faults.ts'
+import { busDir, ensurePrivateDir, fleetDir, localProblem, nodeDir } from '../system/paths.ts'
+
+export interface Places {
+  home: string
+  local: string
+  fleet: string
+  /** 0700, on a local disk: all below but `keys` */
+  dir: string
+  keys: string
+  /** who is alive: one file a process */
+  presence: string
+  /** the turn of `up` and `down` */
+  turn: string
+  /** what `up` was asked for; its absence tells a watching `up` that `down` came */
+  wanted: string
+  bus: { dir: string; config: string; store: string; log: string; pidFile: string; address: string; name: string }
+  coordinatorLog: string
+  nodes: string
+  node(node: string): { dir: string; log: string; spool: string; memory: string; caches: string }
+}
+
+export const placesOf = (home: string, local: string, fleet: string): Places => {
+  const dir = fleetDir(local, fleet)
+  const bus = busDir(local, fleet)
+  return {
+    home,
+    local,
+    fleet,
+    dir,
+    keys: join(home, 'keys', fleet),
+    presence: join(dir, 'presence'),
+    turn: join(dir, 'turn'),
+    wanted: join(dir, 'wanted.json'),
+    bus: {
+      dir: bus,
+      config: join(bus, 'nats.conf'),
+      store: join(bus, 'store'),
+      log: join(bus, 'nats.log'),
+      pidFile: join(bus, 'nats.pid'),
+      address: join(bus, 'address.json'),
+      // two TROUPE_LOCALs on one machine do not meet, though their fleets have one name
+      name: `troupe-${fleet}-${createHash('sha256').update(bus).digest('hex').slice(0, 8)}`,
+    },
+    coordinatorLog: join(dir, 'coordinator.log'),
+    nodes: join(dir, 'nodes'),
+    node(node) {
+      const of = nodeDir(local, fleet, node)
+      return { dir: of, log: join(of, 'agent.log'), spool: join(of, 'spool'), memory: join(of, 'agent.json'), caches: join(of, 'caches') }
+    },
+  }
+}
+
+/**
+ * Make the directories that everything else is made in.
+ *
+ * @throws {Fault} SETUP when TROUPE_LOCAL is on a network file system, or somebody else's
+ */
+export const preparePlaces = async ({ local, dir }: Places): Promise<void> => {
+  const problem = localProblem(local)
+  if (problem !== null) throw new Fault('SETUP', problem, { retryable: false })
+  for (const path of [local, dir])
+    await ensurePrivateDir(path).catch((error: unknown) => {
+      throw new Fault('SETUP', `'${path}' cannot hold a fleet: ${(error as Error).message}`, { hint: 'set TROUPE_LOCAL', cause: error })
+    })
+}

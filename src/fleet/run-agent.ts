@@ -1,0 +1,101 @@
+/**
+ * One node agent in the foreground: an assembly point. Hands the real bus, clock, spool and shim to the agent's actor, and turns
+ * signals into its leaving. Workers run on whatever ends it.
+ */
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { startNodeAgent } from '../actors/node-agent.ts'
+import { fileAgentStore } from '../process/agent-store.ts'
+import { fileLogStore } from '../process/file-log-store.ts'
+import { createLinuxHost } from '../process/linux-host.ts'
+import { buildShim } from '../process/shim/build.ts'
+import { Fault } from '../protocol/faults.ts'
+import { agentConnectionName, isName } from '../protocol/names.ts'
+import type { Credentials } from '../system/contexts.ts'
+import { systemClock } from '../system/clock.ts'
+import { cacheOf } from '../system/paths.ts'
+import { ulid } from '../system/ulid.ts'
+import type { Bus } from '../transport/bus.ts'
+import { connectNats } from '../transport/nats-bus.ts'
+import { announceService } from '../transport/service-discovery.ts'
+import { addToBus } from './bus.ts'
+import { ensureKey, keyFile, readKey } from './keys.ts'
+import { partLog } from './part-log.ts'
+import { preparePlaces, type Places } from './places.ts'
+import { announcePresence } from './presence.ts'
+import { semantic, unlessAborted } from './run-part.ts'
+import { takeTurn } from './turn.ts'
+
+const TURN_MS = 60_000
+
+export interface AgentOptions {
+  places: Places
+  node: string
+  url: string
+  /** owner of the fleet */
+  user: string
+  env: NodeJS.ProcessEnv
+  version: string
+  signal: AbortSignal
+}
+
+/**
+ * Returns when it was told to leave.
+ *
+ * @throws {Fault} NODE_NOT_FOUND when there is no key for this node and none can be made here; LOCKED when another one has taken its spool; SETUP
+ */
+export const runAgent = async ({ places, node, url, user, env, version, signal }: AgentOptions): Promise<void> => {
+  if (!isName(node)) throw new Fault('USAGE', `'${node}' is no name of a node`, { hint: 'letters, digits, - and _; at most 40' })
+  await preparePlaces(places)
+  const { dir, spool, memory, caches } = places.node(node)
+  for (const needed of [dir, spool, caches]) await mkdir(needed, { recursive: true, mode: 0o700 })
+  const key = await agentKey(places, node, user)
+  const shim = await buildShim(join(cacheOf(env), 'shim'), env)
+
+  const incarnation = ulid()
+  const log = partLog({ part: 'agent', node, incarnation })
+  const leave = await announcePresence(places.presence, 'agent', node)
+  // logs have a connection of their own: control never waits behind them
+  const names = [agentConnectionName(node, incarnation), `troupe-logs/${node}/${incarnation}`]
+  try {
+    const buses = await unlessAborted(signal, Promise.all(names.map((name) => connectNats({ servers: url, credentials: key, name, waitOnFirstConnect: true }))))
+    if (buses === null) return
+    const [bus, logBus] = buses as [Bus, Bus]
+    const host = createLinuxHost({ spoolDir: spool, node, agentEnv: definedOf(env), shim: shim.argv, cacheDir: caches, version })
+    const agent = await startNodeAgent({ bus, logBus, fleet: places.fleet, node, incarnation, host, logs: fileLogStore((forkId) => host.logDir(forkId)), store: fileAgentStore(memory), clock: systemClock, log })
+    const announced = announceService(bus, { name: 'troupe-agent', version: semantic(version), id: incarnation, description: `node ${node} of fleet ${places.fleet}`, metadata: { fleet: places.fleet, node } })
+    bus.onLink((up) => log({ msg: up ? 'the bus is back' : 'the bus is gone; workers run on' }))
+    bus.onPermissionViolation((violation) => log({ level: 'error', msg: 'refused by the server', ...violation }))
+    log({ msg: 'started', pid: process.pid, shim: shim.kind, url })
+    const onAbort = (): void => void agent.stop()
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+    const { why } = await agent.ended
+    log({ msg: 'ended', why })
+    announced.unsubscribe()
+    await Promise.all([bus.close(), logBus.close()])
+    if (why === 'superseded') throw new Fault('LOCKED', `another agent has taken node '${node}'`)
+  } finally {
+    await leave()
+  }
+}
+
+/** A new node's key is made here and told to the server, in a turn of its own: `up` writes the same configuration. */
+const agentKey = async (places: Places, node: string, user: string): Promise<Credentials> => {
+  const owner = { role: 'agent', node } as const
+  const there = await readKey(places, owner)
+  if (there !== null) return there
+  const give = await takeTurn(places.turn, `agent --node ${node}`, TURN_MS)
+  try {
+    const key = await ensureKey(places, owner, user)
+    await addToBus(places, owner, user).catch(async (error: unknown) => {
+      await rm(keyFile(places, owner), { force: true })
+      throw error
+    })
+    return key
+  } finally {
+    give()
+  }
+}
+
+const definedOf = (env: NodeJS.ProcessEnv): Record<string, string> => Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined))

@@ -1,0 +1,74 @@
+/**
+ * One coordinator in the foreground: an assembly point. Hands the real bus, clock and state log to the coordinator's actor, and
+ * turns signals into its leaving. When nothing ran for long, a detached fleet ends: this is who takes it down.
+ */
+import { startCoordinator } from '../actors/coordinator.ts'
+import { Fault } from '../protocol/faults.ts'
+import { systemClock } from '../system/clock.ts'
+import { ulid } from '../system/ulid.ts'
+import { openStateLog } from '../transport/bus-state-log.ts'
+import { connectNats } from '../transport/nats-bus.ts'
+import { announceService } from '../transport/service-discovery.ts'
+import { takeDown } from './down.ts'
+import { keyFile, readKey } from './keys.ts'
+import { partLog } from './part-log.ts'
+import { preparePlaces, type Places } from './places.ts'
+import { announcePresence } from './presence.ts'
+import { semantic, unlessAborted } from './run-part.ts'
+import { takeTurn } from './turn.ts'
+
+export interface CoordinatorOptions {
+  places: Places
+  url: string
+  /** owner of the fleet */
+  user: string
+  /** take the fleet down after so long without runs, ms; null: never */
+  idleEndMs: number | null
+  version: string
+  signal: AbortSignal
+}
+
+const TURN_MS = 180_000
+
+/**
+ * Returns when it was told to leave, or has taken the fleet down.
+ *
+ * @throws {Fault} PERMISSION when its key is not here
+ */
+export const runCoordinator = async ({ places, url, user, idleEndMs, version, signal }: CoordinatorOptions): Promise<void> => {
+  const key = await readKey(places, { role: 'coordinator' })
+  if (key === null) throw new Fault('PERMISSION', `the coordinator's key '${keyFile(places, { role: 'coordinator' })}' is not here: only the owner of a fleet can run one`, { hint: 'troupe up makes it' })
+  await preparePlaces(places)
+  const incarnation = ulid()
+  const log = partLog({ part: 'coordinator', incarnation })
+  const leave = await announcePresence(places.presence, 'coordinator')
+  try {
+    const bus = await unlessAborted(signal, connectNats({ servers: url, credentials: key, name: `troupe-coordinator/${incarnation}`, waitOnFirstConnect: true }))
+    if (bus === null) return
+    const coordinator = await startCoordinator({ bus, stateLog: openStateLog(bus, places.fleet), fleet: places.fleet, incarnation, clock: systemClock, log, settings: { idleEndMs } })
+    const announced = announceService(bus, { name: 'troupe-coordinator', version: semantic(version), id: incarnation, description: `a coordinator of fleet ${places.fleet}`, metadata: { fleet: places.fleet } })
+    bus.onLink((up) => log({ msg: up ? 'the bus is back' : 'the bus is gone' }))
+    bus.onPermissionViolation((violation) => log({ level: 'error', msg: 'refused by the server', ...violation }))
+    log({ msg: 'started', pid: process.pid, url })
+    const onAbort = (): void => void coordinator.stop()
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+    const { why } = await coordinator.ended
+    log({ msg: 'ended', why })
+    announced.unsubscribe()
+    await bus.close()
+    if (why === 'idle') await endIdleFleet(places, user, log)
+  } finally {
+    await leave()
+  }
+}
+
+const endIdleFleet = async (places: Places, user: string, log: (fields: Record<string, unknown>) => void): Promise<void> => {
+  const give = await takeTurn(places.turn, 'coordinator --idle-end', TURN_MS)
+  try {
+    const { ended } = await takeDown({ places, user, keepWorkers: false, say: (line) => log({ msg: line }) })
+    log({ msg: 'the fleet was idle and is taken down', ended })
+  } finally {
+    give()
+  }
+}

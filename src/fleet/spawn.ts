@@ -1,0 +1,53 @@
+/**
+ * Starting a part of the fleet as a process of its own: in its own session, with its log as stdout and stderr and nothing
+ * else of the caller's. The pid is the program's own: nothing is wrapped around it.
+ */
+import { spawn } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { Fault } from '../protocol/faults.ts'
+import { readEndSync } from '../system/files.ts'
+
+export interface SpawnedPart {
+  pid: number
+  logFile: string
+  /** how it ended, when it did */
+  ended(): string | null
+}
+
+/** @throws {Fault} SETUP when the program cannot be run */
+export const spawnPart = (argv: readonly string[], env: NodeJS.ProcessEnv, logFile: string): SpawnedPart => {
+  mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 })
+  const log = openSync(logFile, 'a', 0o600)
+  let ended: string | null = null
+  try {
+    const child = spawn(argv[0]!, argv.slice(1), { cwd: '/', env, detached: true, stdio: ['ignore', log, log] })
+    child.once('error', (error) => (ended = error.message))
+    child.once('exit', (code, signal) => (ended = signal ?? `exit ${code}`))
+    if (child.pid === undefined) throw new Fault('SETUP', `'${argv.join(' ')}' cannot be started`)
+    child.unref()
+    return { pid: child.pid, logFile, ended: () => ended }
+  } finally {
+    closeSync(log)
+  }
+}
+
+/** What a part that ended said last, for people. */
+export const lastWordsOf = (logFile: string): string => readEndSync(logFile, 4096).trim().split('\n').slice(-3).join(' | ') || 'it said nothing'
+
+/**
+ * Close what our caller left open to us above stderr (a lock's descriptor, the pipe of a process substitution): a part that
+ * inherited it would hold it for days. Node marks its own close-on-exec; what is not so marked was inherited.
+ */
+export const closeInherited = (): void => {
+  const O_CLOEXEC = 0o2000000
+  for (const fd of readdirSync('/proc/self/fd').map(Number)) {
+    if (fd <= 2) continue
+    try {
+      const flags = /^flags:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1]
+      if (flags !== undefined && (Number.parseInt(flags, 8) & O_CLOEXEC) === 0) closeSync(fd)
+    } catch {
+      // the descriptor that listed them is closed by now
+    }
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * End what is still running in the spools of nodes whose agents are gone, by opening each spool as its agent would. The next agent
+ * finds true exits and receipts there. Reached when a coordinator could not, and after it, so that nothing is overlooked.
+ */
+import { readdir } from 'node:fs/promises'
+import { isFault } from '../protocol/faults.ts'
+import { isName, workerIdOf } from '../protocol/names.ts'
+import { createLinuxHost } from '../process/linux-host.ts'
+import type { HostEvent, ProcessHost, Recovered } from '../process/process-host.ts'
+import type { Receipt } from '../protocol/shapes.ts'
+import type { Places } from './places.ts'
+import type { WorkerReceipt } from './receipts.ts'
+
+/** SIGKILL works at once or not at all; the shim needs a moment to say that nothing is left. */
+const EMPTY_MS = 10_000
+
+/** Nodes that ever had a spool here. */
+export const listNodes = async (places: Places): Promise<string[]> => (await readdir(places.nodes).catch(() => [])).filter(isName).toSorted()
+
+/** @param killedBy  `user:NAME`, the cause that stays in the records */
+export const sweepNode = async (places: Places, node: string, killedBy: string, say: (line: string) => void): Promise<WorkerReceipt[]> => {
+  const { spool, caches } = places.node(node)
+  // it only ends: no shim is ever started from here
+  const host = createLinuxHost({ spoolDir: spool, node, agentEnv: {}, shim: [], cacheDir: caches })
+  const listeners = new Set<(event: HostEvent) => void>()
+  host.onEvent((event) => {
+    for (const listener of listeners) listener(event)
+  })
+  try {
+    const forks = await host.recover()
+    for (const fork of forks) if (fork.phase === 'prepared') await host.cancel(fork.spec.forkId)
+    const live = forks.filter((fork) => fork.phase === 'running' || fork.phase === 'exited')
+    if (live.length > 0) say(`ending ${live.length} ${live.length === 1 ? 'worker' : 'workers'} on ${node}, whose agent is gone`)
+    return await Promise.all(live.map((fork) => endFork(host, fork, killedBy, listeners)))
+  } catch (error) {
+    // somebody has started an agent for it meanwhile: the spool is that one's
+    if (isFault(error, 'LOCKED')) return []
+    throw error
+  } finally {
+    await host.close()
+  }
+}
+
+const endFork = async (host: ProcessHost, { spec, phase, notes }: Recovered, killedBy: string, listeners: Set<(event: HostEvent) => void>): Promise<WorkerReceipt> => {
+  const { forkId, run, role, index } = spec
+  const started = performance.now()
+  const receipt = await new Promise<Omit<Receipt, 'ms'>>((resolve) => {
+    const finish = (result: Omit<Receipt, 'ms'>): void => {
+      clearTimeout(timer)
+      listeners.delete(listener)
+      resolve(result)
+    }
+    const timer = setTimeout(() => finish({ outcome: 'unverified', survivors: [], reason: `nothing was heard within ${EMPTY_MS / 1000} s` }), EMPTY_MS)
+    const listener = (event: HostEvent): void => {
+      if (event.what === 'empty' && event.forkId === forkId) finish(event.receipt)
+    }
+    listeners.add(listener)
+    void (async () => {
+      if (phase === 'running') await host.note(forkId, { ...notes, stop: { killedBy, signal: null, graceMs: 0 } }).catch(() => undefined)
+      await host.killTree(forkId)
+    })()
+  })
+  return { worker: workerIdOf(run, role, index), forkId, ...receipt, ms: Math.round(performance.now() - started) }
+}

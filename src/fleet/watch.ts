@@ -1,0 +1,79 @@
+/**
+ * What an attached `up` does after everything serves: look whether the parts live, start again what died (later each time it dies
+ * young), until it is interrupted or `down` came.
+ */
+import { findBus } from './bus.ts'
+import { announcePresence, listPresent } from './presence.ts'
+import { takeTurn } from './turn.ts'
+import { bringUp, nodeNames, readWanted, type UpOptions } from './up.ts'
+
+const LOOK_MS = 250
+const BACKOFF_MS = [500, 30_000] as const
+/** A part that lived so long begins anew with the shortest pause. */
+const STEADY_MS = 60_000
+
+/** @returns why it ended: `interrupted` (the caller takes the fleet down), or `down` (somebody else did) */
+export const watchFleet = async (options: UpOptions): Promise<'interrupted' | 'down'> => {
+  const { places, signal, say } = options
+  const leave = await announcePresence(places.presence, 'up')
+  let pauseMs: number = BACKOFF_MS[0]
+  let repairedAt = -Infinity
+  /** null: nothing is known to be dead */
+  let repairAt: number | null = null
+  try {
+    for (;;) {
+      await pause(LOOK_MS, signal)
+      if (signal.aborted) return 'interrupted'
+      if ((await readWanted(places)) === null) return 'down'
+      const now = performance.now()
+      if (repairAt === null) {
+        const dead = await deadParts(options)
+        if (dead.length === 0) continue
+        pauseMs = now - repairedAt > STEADY_MS ? BACKOFF_MS[0] : Math.min(pauseMs * 2, BACKOFF_MS[1])
+        repairAt = now + pauseMs
+        say(`died: ${dead.join(', ')}; started again in ${pauseMs / 1000} s`)
+      } else if (now >= repairAt) {
+        await repair(options).catch((error: unknown) => say(`not started: ${(error as Error).message}`))
+        repairedAt = performance.now()
+        repairAt = null
+      }
+    }
+  } finally {
+    await leave()
+  }
+}
+
+const repair = async (options: UpOptions): Promise<void> => {
+  const { places, say } = options
+  const give = await takeTurn(places.turn, 'up', 60_000)
+  try {
+    const wanted = await readWanted(places)
+    if (wanted === null) return
+    const { pids } = await bringUp({ ...options, wanted })
+    say(`up: bus ${pids.bus}, coordinator ${pids.coordinator}, ${Object.entries(pids.agents).map(([node, pid]) => `${node} ${pid}`).join(', ')}`)
+  } finally {
+    give()
+  }
+}
+
+const deadParts = async ({ places, wanted }: UpOptions): Promise<string[]> => {
+  const present = await listPresent(places.presence)
+  const agents = nodeNames((await readWanted(places))?.agents ?? wanted.agents).filter((node) => !present.some((part) => part.kind === 'agent' && part.node === node))
+  return [
+    ...((await findBus(places)) === null ? ['bus'] : []),
+    ...(present.some((part) => part.kind === 'coordinator') ? [] : ['coordinator']),
+    ...agents.map((node) => `agent ${node}`),
+  ]
+}
+
+const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const timer = setTimeout(done, ms)
+    function done(): void {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    if (signal.aborted) done()
+    else signal.addEventListener('abort', done)
+  })
