@@ -1,5 +1,5 @@
 /** What `stop` and `kill` share: several refs, receipts, and what to say while the ladder runs. */
-import type { WorkerReceipt } from '../client/end.ts'
+import type { Receipt } from '../protocol/shapes.ts'
 import type { CliCommand } from './command.ts'
 import { verb } from './command.ts'
 import { durationOption } from './options.ts'
@@ -31,4 +31,4 @@ export const endCommand = (name: 'stop' | 'kill', summary: string): CliCommand =
   },
 })
 
-export const receiptsTable = (receipts: readonly WorkerReceipt[]): string => table(['WORKER', 'RECEIPT', 'MS'], receipts.map((receipt) => [receipt.worker, receiptText(receipt), Math.round(receipt.ms)]))
+export const receiptsTable = (receipts: readonly (Receipt & { worker: string })[]): string => table(['WORKER', 'RECEIPT', 'MS'], receipts.map((receipt) => [receipt.worker, receiptText(receipt), Math.round(receipt.ms)]))
