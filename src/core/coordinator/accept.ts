@@ -1,0 +1,103 @@
+/**
+ * Launches: by request and by the durable door, once for each key. What is answered is in STATE before the answer leaves; a refused document leaves no run.
+ */
+import { Fault, toFault, type FaultBody } from '../../protocol/faults.ts'
+import { resolveLaunch, runIdOf, specHash } from '../../protocol/launch.ts'
+import type { Launch } from '../../protocol/resolved.ts'
+import { rejectedEvent, runEvent } from './events.ts'
+import type { QueuedLaunch, RequestOf } from './messages.ts'
+import { placesOf } from './ledger.ts'
+import { checkPlan } from './placement.ts'
+import { newRun, touchRun, type Ctx, type Run } from './state.ts'
+
+type Answer = { run: string; existing: boolean; fault: null } | { run: null; fault: FaultBody }
+
+export const keyIdOf = (user: string, key: string): string => `${user}/${key}`
+
+/** @throws {Fault} SPEC_INVALID, PLAN_INVALID */
+export const resolveAndCheck = (ctx: Ctx, document: unknown): Launch => {
+  const launch = resolveLaunch(document)
+  checkPlan(launch, placesOf(ctx))
+  return launch
+}
+
+const answer = (ctx: Ctx, options: { user: string; key: string | null; given: string; document: Record<string, unknown>; since: number; remember: boolean }): Answer => {
+  const { user, given, document, since, remember } = options
+  const { s } = ctx
+  const id = keyIdOf(user, given)
+  const hash = remember ? specHash(document) : ''
+  const before = remember ? s.keys.get(id) : undefined
+  if (before !== undefined) {
+    if (before.hash !== hash)
+      return { run: null, fault: new Fault('KEY_CONFLICT', `key '${given}' was used with another document${before.run === null ? '' : ` (run ${before.run})`}`, { data: { key: given, run: before.run } }).toBody() }
+    return before.run === null ? { run: null, fault: before.fault as unknown as FaultBody } : { run: before.run, existing: true, fault: null }
+  }
+  const note = (run: string | null, fault: FaultBody | null): void => {
+    if (!remember) return
+    const record = { key: id, hash, run, fault: fault === null ? null : { ...fault }, at: ctx.wall }
+    s.keys.set(id, record)
+    ctx.lateOps.push({ op: 'key', key: record })
+  }
+  try {
+    const launch = resolveAndCheck(ctx, document)
+    const run = runIdOf(launch.name, id)
+    // its key's record did not land or is older than keys are kept: it is the same launch all the same
+    const existing = s.runs.has(run)
+    if (!existing) accept(ctx, { run, launch, user, key: given, since })
+    note(run, null)
+    return { run, existing, fault: null }
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error
+    const fault = toFault(error).toBody()
+    note(null, fault)
+    const name = typeof document['name'] === 'string' ? document['name'] : 'unnamed'
+    rejectedEvent(ctx, { name, user, key: options.key, fault, id: `${s.incarnation}.rejected.${++s.counter}` })
+    return { run: null, fault }
+  }
+}
+
+const accept = (ctx: Ctx, { run: id, launch, user, key, since }: { run: string; launch: Launch; user: string; key: string; since: number }): void => {
+  const { s } = ctx
+  const at = Math.min(Math.round(since), ctx.wall)
+  const run: Run = newRun(
+    {
+      run: id, name: launch.name, user, key, acceptedAt: at, endedAt: null, state: 'pending', reason: null, code: null, stopping: null, firstFailure: null,
+      clocks: { queuedMs: 0, startMs: 0, runMs: 0, since: at }, restarts: {}, roleReadyAt: {}, startSkewMs: {},
+    },
+    launch,
+    () => undefined,
+  )
+  s.runs.set(id, run)
+  s.lastLiveAt = ctx.now
+  ctx.ops.push({ op: 'spec', run: id, spec: launch })
+  touchRun(ctx, run)
+  runEvent(ctx, run, 'accepted', `${id}.accepted`)
+}
+
+export const onLaunch = (ctx: Ctx, request: RequestOf<'launch'>): void => {
+  const given = request.key ?? `${ctx.s.incarnation}.${++ctx.s.counter}`
+  const result = answer(ctx, { user: request.user, key: request.key, given, document: request.body, since: ctx.wall, remember: request.key !== null })
+  ctx.out.push(result.fault === null ? { kind: 'reply', request: request.id, body: { run: result.run, existing: result.existing } } : { kind: 'refuse', request: request.id, fault: result.fault })
+}
+
+/** The queue keeps it until the record of its answer is in STATE. */
+export const onQueuedLaunch = (ctx: Ctx, queued: QueuedLaunch): void => {
+  const given = queued.key ?? String(queued.seq)
+  if (queued.body === null) {
+    rejectedEvent(ctx, { name: 'unnamed', user: queued.user, key: given, fault: queued.fault!, id: `queued.${queued.seq}.${queued.storedAt}.rejected` })
+    ctx.s.keys.set(keyIdOf(queued.user, given), { key: keyIdOf(queued.user, given), hash: '', run: null, fault: { ...queued.fault! }, at: ctx.wall })
+    ctx.lateOps.push({ op: 'key', key: ctx.s.keys.get(keyIdOf(queued.user, given))! })
+    return void ctx.out.push({ kind: 'answer-queued', seq: queued.seq, run: null, fault: queued.fault })
+  }
+  const result = answer(ctx, { user: queued.user, key: given, given, document: queued.body, since: queued.storedAt, remember: true })
+  ctx.out.push({ kind: 'answer-queued', seq: queued.seq, run: result.run, fault: result.fault })
+}
+
+/** Keys are forgotten after 48 h; once a minute is often enough. */
+export const forgetKeys = (ctx: Ctx): void => {
+  for (const [id, record] of ctx.s.keys) {
+    if (ctx.wall - record.at < ctx.s.settings.keyKeptMs) continue
+    ctx.s.keys.delete(id)
+    ctx.ops.push({ op: 'drop-key', key: id })
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * Why something is as it is, and what to look at next: one line for a run or a worker, and the lines of `explain`.
+ */
+import type { ReplyOf } from '../../protocol/table.ts'
+import { isTerminal } from '../../protocol/shapes.ts'
+import { exitText } from './exit-code.ts'
+import { exitOf, isLeftOut, isMet } from './outcome.ts'
+import { clockOf, clocksAt } from './run-state.ts'
+import { live, stageOf, type Ctx, type RoleLive, type Run, type Worker } from './state.ts'
+
+const seconds = (ms: number): string => `${Math.round(ms / 100) / 10} s`
+
+/** What holds a role back; null when nothing does. */
+const roleWaits = (ctx: Ctx, role: RoleLive): string | null => {
+  const { spec, run, counts } = role
+  if (role.restart !== null) return `role ${spec.name} is started again when ${role.restart.workers.filter(live).length} of its workers are gone (${role.restart.text})`
+  if (counts.waiting === 0 || role.workers.every((worker) => worker.record.phase !== 'waiting' || isLeftOut(worker))) return null
+  const until = run.record.restarts[spec.name]?.backoffUntil ?? 0
+  if (until > ctx.wall) return `waiting for a retry of role ${spec.name} in ${seconds(until - ctx.wall)}`
+  const unmet = spec.dependsOn.find(({ role: on, condition }) => !isMet(run.byRole.get(on)!, condition))
+  if (unmet === undefined || role.workers.some((worker) => worker.record.phase === 'waiting' && worker.record.node === null && !isLeftOut(worker))) return run.placeReason ?? 'waiting for nodes'
+  return `role ${spec.name} waits for ${unmet.role} to be ${unmet.condition}${notReady(run.byRole.get(unmet.role)!)}`
+}
+
+const notReady = (role: RoleLive): string => {
+  const worker = role.workers.find((one) => one.report?.readyReason != null && !one.report.ready)
+  return worker === undefined ? '' : ` (${worker.id}: ${worker.report!.readyReason})`
+}
+
+const lostWorkers = (ctx: Ctx, run: Run): Worker[] => run.workers.filter((worker) => live(worker) && worker.record.node !== null && ctx.s.nodes.get(worker.record.node)?.state === 'lost')
+
+export const reasonOf = (ctx: Ctx, run: Run): string | null => {
+  const { record } = run
+  if (isTerminal(record.state)) return record.reason
+  const lost = lostWorkers(ctx, run)
+  const lostText = lost.length === 0 ? null : `${lost[0]!.id}${lost.length > 1 ? ` and ${lost.length - 1} more` : ''} ${lost.length > 1 ? 'are' : 'is'} lost: node ${lost[0]!.record.node} is silent; its processes may be running`
+  if (record.stopping !== null) {
+    const { why, text } = record.stopping
+    const because = why === 'cancelled' ? `stopped by ${text.replace(/^user:/, '')}` : text
+    return lostText === null ? because : `${because}; ${lostText} (troupe stop --force ends it without proof)`
+  }
+  if (lostText !== null) return lostText
+  for (const role of run.roles) {
+    const waits = roleWaits(ctx, role)
+    if (waits !== null) return waits
+  }
+  for (const role of run.roles) {
+    const { placed, prepared } = role.counts
+    if (placed + prepared > 0) return `starting role ${role.spec.name}: ${placed + prepared} of ${role.workers.length} to go`
+  }
+  return null
+}
+
+export const workerReason = (ctx: Ctx, worker: Worker): string | null => {
+  const { record, report } = worker
+  const node = record.node === null ? undefined : ctx.s.nodes.get(record.node)
+  switch (stageOf(worker)) {
+    case 'waiting':
+      return isLeftOut(worker) ? 'left out: its elastic role started with fewer nodes' : roleWaits(ctx, worker.role)
+    case 'ended': {
+      const exit = exitOf(worker)
+      const receipt = record.receipt
+      const left = receipt !== null && receipt.outcome !== 'gone' ? `; its tree is ${receipt.outcome}${receipt.reason === null ? '' : ` (${receipt.reason})`}` : ''
+      return exit === null ? `it was never started${left}` : `${exitText(exit)}${exit.killedBy === null ? '' : `, ended by ${exit.killedBy}`}${left}`
+    }
+    default:
+      if (node?.state === 'lost') return `node ${node.name} is lost (${node.reason}); its processes may be running`
+      if (node !== undefined && node.state === 'suspect') return `node ${node.name} is suspect: ${node.reason}`
+      if (worker.spoolLost) return `node ${record.node} has lost its spool`
+      if (record.ending !== null) return `it is being ended (${record.ending})`
+      if (report === null) return `it is being prepared on ${record.node}`
+      if (report.phase === 'prepared') return 'it is prepared; its gang is not yet'
+      return report.ready ? null : (report.readyReason ?? (report.phase === 'running' ? 'its probe has not said yes yet' : null))
+  }
+}
+
+type Line = ReplyOf<'coordinator.explain'>['lines'][number]
+
+export const explainRun = (ctx: Ctx, run: Run, only: (worker: Worker) => boolean): Line[] => {
+  const { record } = run
+  const id = record.run
+  const clocks = clocksAt(run, ctx.wall)
+  const ticking = clockOf(record.state)
+  const clock = ticking === null ? `queue ${seconds(clocks.queuedMs)}, start ${seconds(clocks.startMs)}, run ${seconds(clocks.runMs)}` : `the ${{ queuedMs: 'queue', startMs: 'start', runMs: 'run' }[ticking]} clock ticks: ${seconds(clocks[ticking])}${limitText(run, ticking)}`
+  const reason = reasonOf(ctx, run)
+  const lines: Line[] = [{ subject: id, text: `${record.state}${reason === null ? '' : `: ${reason}`}; ${clock}`, next: nextFor(ctx, run) }]
+  const failure = record.firstFailure
+  if (failure !== null) {
+    const name = failure.rank === undefined ? failure.worker : `${failure.worker.split('/').slice(0, 2).join('/')}:${failure.rank}`
+    lines.push({
+      subject: name,
+      text: `failed first${failure.uncertain ? ' (uncertain: clocks cannot decide)' : ''}: ${exitText(failure.exit)} on ${failure.node}${failure.stderrTail.length > 0 ? `; last line: ${failure.stderrTail.at(-1)}` : ''}`,
+      next: `troupe logs ${failure.worker} --stream stderr --tail 50`,
+    })
+  }
+  for (const worker of run.workers) {
+    if (!only(worker)) continue
+    const text = workerReason(ctx, worker)
+    if (text !== null) lines.push({ subject: worker.id, text, next: nextForWorker(ctx, worker) })
+  }
+  return lines
+}
+
+const limitText = (run: Run, clock: 'queuedMs' | 'startMs' | 'runMs'): string => {
+  const { queueMs, startMs, runMs } = run.spec.deadlines
+  const limit = { queuedMs: queueMs, startMs, runMs }[clock]
+  return limit === null ? ', without a deadline' : ` of ${seconds(limit)}`
+}
+
+const nextFor = (ctx: Ctx, run: Run): string | null => {
+  const { state } = run.record
+  if (state === 'pending') return ctx.s.nodes.size === 0 ? 'troupe agent --node NAME starts a node' : 'troupe nodes'
+  if (lostWorkers(ctx, run).length > 0) return `start the agent again, or: troupe stop ${run.record.run} --force`
+  return state === 'starting' ? `troupe events ${run.record.run}` : null
+}
+
+const nextForWorker = (ctx: Ctx, worker: Worker): string | null => {
+  const node = worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
+  if (live(worker) && node !== undefined && node.state !== 'ready') return `troupe nodes; then start the agent of ${node.name} again`
+  return worker.record.attempt > 0 ? `troupe logs ${worker.id}` : null
+}

@@ -1,0 +1,81 @@
+/**
+ * The durable part of a coordinator: what the STATE log says. Folding an entry is putting and dropping; a snapshot is the same
+ * puts again. Ops are never changed once made, so a mirror may keep the very objects.
+ */
+import type { KeyRecord, RunRecord, StateEntry, StateOp, WorkerRecord } from '../../protocol/records.ts'
+import type { Launch } from '../../protocol/resolved.ts'
+
+export interface DurableRun {
+  head: Omit<RunRecord, 'workers'>
+  /** by `role/index`; a worker that is not here waits, as the spec says */
+  workers: Map<string, WorkerRecord>
+}
+
+export interface Durable {
+  runs: Map<string, DurableRun>
+  specs: Map<string, Launch>
+  keys: Map<string, KeyRecord>
+  /** fork id → node */
+  fenced: Map<string, string>
+  drains: Set<string>
+}
+
+export const emptyDurable = (): Durable => ({ runs: new Map(), specs: new Map(), keys: new Map(), fenced: new Map(), drains: new Set() })
+
+export const workerKey = (role: string, index: number): string => `${role}/${index}`
+
+/** Workers in one `run` op: 64 with 4 KiB of last lines each stay below the bound of an entry. */
+export const WORKERS_PER_OP = 64
+
+export const foldOp = (durable: Durable, op: StateOp): void => {
+  switch (op.op) {
+    case 'run': {
+      const { workers, ...head } = op.run
+      const run = durable.runs.get(head.run) ?? { head, workers: new Map<string, WorkerRecord>() }
+      run.head = head
+      for (const worker of workers) run.workers.set(workerKey(worker.role, worker.index), worker)
+      durable.runs.set(head.run, run)
+      return
+    }
+    case 'spec':
+      return void durable.specs.set(op.run, op.spec)
+    case 'drop-run':
+      durable.specs.delete(op.run)
+      return void durable.runs.delete(op.run)
+    case 'key':
+      return void durable.keys.set(op.key.key, op.key)
+    case 'drop-key':
+      return void durable.keys.delete(op.key)
+    case 'fenced':
+      return void durable.fenced.set(op.forkId, op.node)
+    case 'unfenced':
+      return void durable.fenced.delete(op.forkId)
+    case 'drain':
+      return void (op.on ? durable.drains.add(op.node) : durable.drains.delete(op.node))
+    default:
+      return op satisfies never
+  }
+}
+
+export const foldEntries = (entries: readonly StateEntry[]): Durable => {
+  const durable = emptyDurable()
+  for (const entry of entries) for (const op of entry.ops) foldOp(durable, op)
+  return durable
+}
+
+/** One run as ops: its head, and the given workers in pieces. Keys come after runs, so that a key never names a run that did not land. */
+export const runOps = (head: DurableRun['head'], workers: readonly WorkerRecord[]): StateOp[] => {
+  const ops: StateOp[] = []
+  for (let from = 0; from === 0 || from < workers.length; from += WORKERS_PER_OP)
+    ops.push({ op: 'run', run: { ...head, workers: workers.slice(from, from + WORKERS_PER_OP) } })
+  return ops
+}
+
+/** Everything that a snapshot has to say. */
+export const opsOf = (durable: Durable): StateOp[] => [
+  ...[...durable.specs].map(([run, spec]): StateOp => ({ op: 'spec', run, spec })),
+  ...[...durable.runs.values()].flatMap((run) => runOps(run.head, [...run.workers.values()])),
+  ...[...durable.keys.values()].map((key): StateOp => ({ op: 'key', key })),
+  ...[...durable.fenced].map(([forkId, node]): StateOp => ({ op: 'fenced', forkId, node })),
+  ...[...durable.drains].map((node): StateOp => ({ op: 'drain', node, on: true })),
+]

@@ -1,0 +1,177 @@
+/**
+ * Gangs: the workers of a role that are placed, prepared and started together, or not at all. A gang goes on by what its agents say; nothing runs
+ * before all are prepared. Any fault voids the attempt: all of it is cancelled, and the next has new ids and ports.
+ */
+import { formatHostPort } from '../../protocol/hostport.ts'
+import { forkIdOf } from '../../protocol/names.ts'
+import type { Bindings, ForkSpec } from '../../protocol/resolved.ts'
+import { onOurClock } from './first-failure.ts'
+import { neverStarted } from './reports.ts'
+import { change, live, phaseOrder, touchRun, touchWorker, workOn, type Abort, type Ctx, type Gang, type NodeLive, type RoleLive, type Worker } from './state.ts'
+
+export const currentFork = (worker: Worker): string => forkIdOf(worker.run.record.run, worker.record.role, worker.record.index, worker.record.attempt)
+
+/** Decide on a new attempt of these workers, each on the node that is reserved for it. The intent is in STATE before any order leaves. */
+export const launchGang = (ctx: Ctx, role: RoleLive, workers: Worker[]): void => {
+  const attempt = workers.reduce((most, worker) => Math.max(most, worker.record.attempt), 0) + 1
+  const gang: Gang = { role, workers, unprepared: new Set(workers), unstarted: new Set(workers), bindings: null, abort: null }
+  role.gangs.add(gang)
+  role.firstDoneAt = null
+  for (const worker of workers) {
+    const node = ctx.s.nodes.get(worker.record.node!)
+    change(worker, () => {
+      Object.assign(worker.record, { attempt, incarnation: node?.incarnation ?? null, phase: 'placed', ending: null, exit: null, receipt: null, stderrTail: [], startedAt: null, exitedAt: null, seen: null })
+      Object.assign(worker, { report: null, rev: -1, gang, token: null, startSent: false, order: null, retryAt: 0, tries: 0, killAcked: null, graceMs: null, spoolLost: false, startedAt: null, judged: false, everReady: false, releasable: false, lostTold: false })
+    })
+    touchWorker(ctx, worker, true)
+    workOn(ctx, worker)
+  }
+  touchRun(ctx, role.run)
+}
+
+/** After a failover: what is placed and was not seen started goes on as one gang, as its agents' inventories will say. */
+export const recoverGang = (role: RoleLive): void => {
+  const workers = role.workers.filter((worker) => live(worker) && worker.record.ending === null && worker.record.startedAt === null)
+  if (workers.length === 0) return
+  const gang: Gang = { role, workers, unprepared: new Set(workers), unstarted: new Set(workers), bindings: null, abort: null }
+  for (const worker of workers) worker.gang = gang
+  role.gangs.add(gang)
+}
+
+export const dissolve = (gang: Gang): void => {
+  gang.role.gangs.delete(gang)
+  for (const worker of gang.workers) if (worker.gang === gang) worker.gang = null
+}
+
+const nodeFor = (ctx: Ctx, worker: Worker): NodeLive | undefined => (worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node))
+
+/** May orders be sent there now, and is it known what it has? */
+export const isReachable = (node: NodeLive | undefined): node is NodeLive & { incarnation: string } =>
+  node !== undefined && node.incarnation !== null && node.inventoried && !node.evidence && node.state !== 'lost'
+
+export const abortGang = (ctx: Ctx, gang: Gang, abort: Omit<Abort, 'at'>): void => {
+  if (gang.abort !== null) return
+  gang.abort = { ...abort, at: ctx.wall }
+  if (abort.blame !== null) {
+    const node = nodeFor(ctx, abort.blame)
+    if (node !== undefined) node.avoidUntil = ctx.now + 30_000
+  }
+  for (const worker of gang.workers) {
+    if (!live(worker)) continue
+    worker.record.ending ??= 'attempt'
+    touchWorker(ctx, worker, true)
+    workOn(ctx, worker)
+  }
+}
+
+/** What the news of some of its workers mean for a gang; whom it concerns is looked at again. */
+export const advanceGang = (ctx: Ctx, gang: Gang, news: readonly Worker[]): void => {
+  const { role } = gang
+  for (const worker of news) {
+    const { report } = worker
+    if (report === null || !gang.unstarted.has(worker)) continue
+    if (report.startFault !== null && gang.abort === null) {
+      const execFailed = report.exit?.code === 126 || report.exit?.code === 127
+      return abortGang(ctx, gang, { text: `${worker.id} could not be started: ${report.startFault}`, code: execFailed ? report.exit!.code! : 125, retry: execFailed ? 'never' : 'again', blame: worker, exit: report.exit })
+    }
+    if (phaseOrder(report) >= 3 && (report.startedAt !== null || report.exit !== null)) {
+      gang.unprepared.delete(worker)
+      gang.unstarted.delete(worker)
+    }
+  }
+  if (gang.abort !== null) return
+  for (const worker of news) {
+    const node = nodeFor(ctx, worker)
+    const went = node === undefined || node.evidence || node.storeRefused || (node.state !== 'ready' && node.inventoried)
+    if (went && gang.unstarted.has(worker) && neverStarted(worker))
+      return abortGang(ctx, gang, { text: `node ${worker.record.node} went before ${worker.id} was started`, code: 125, retry: 'elsewhere', blame: worker, exit: null })
+  }
+  if (gang.unstarted.size === 0) return settle(ctx, gang)
+  if (role.spec.kind === 'torchrun' && gang.bindings === null && gang.unstarted.size < role.workers.length && role.workers.some((worker) => hasStarted(worker))) {
+    // this leader did not hand out the addresses: who lost its leases meanwhile cannot join those who have them
+    for (const worker of gang.unprepared)
+      if (worker.report === null && nodeFor(ctx, worker)?.inventoried === true)
+        return abortGang(ctx, gang, { text: `${worker.id} was not prepared when its peers had started`, code: 125, retry: 'again', blame: null, exit: null })
+  }
+  if (gang.unprepared.size > 0) return
+  const text = JSON.stringify(addressesOf(role))
+  if (gang.bindings !== null && gang.bindings !== text)
+    return abortGang(ctx, gang, { text: `addresses of ${role.spec.name} changed while it was started`, code: 125, retry: 'again', blame: null, exit: null })
+  if (role.spec.kind === 'torchrun' && role.workers[0]!.report?.rendezvousPort == null)
+    return abortGang(ctx, gang, { text: `no rendezvous port was leased for ${role.workers[0]!.id}`, code: 125, retry: 'again', blame: role.workers[0]!, exit: null })
+  if (gang.bindings === null) for (const worker of gang.unstarted) workOn(ctx, worker)
+  gang.bindings = text
+}
+
+export const hasStarted = (worker: Worker): boolean => live(worker) && worker.record.startedAt !== null
+
+export const isAborted = (gang: Gang): boolean => gang.abort !== null && gang.workers.every((worker) => !live(worker))
+
+const settle = (ctx: Ctx, gang: Gang): void => {
+  const { role } = gang
+  role.launchTries = 0
+  const times = gang.workers.map((worker) => {
+    const startedAt = worker.report?.startedAt ?? worker.record.startedAt
+    if (startedAt === null) return null
+    const { lo, hi } = onOurClock(nodeFor(ctx, worker), startedAt, ctx.wall)
+    return Number.isFinite(lo) ? (lo + hi) / 2 : startedAt
+  }).filter((at) => at !== null)
+  if (times.length === gang.workers.length && times.length > 0 && gang.workers.length === role.workers.length)
+    role.run.record.startSkewMs[role.spec.name] = Math.max(0, Math.round(Math.max(...times) - Math.min(...times)))
+  dissolve(gang)
+  touchRun(ctx, role.run)
+}
+
+interface Addresses {
+  addr: string | null
+  addrs: string[]
+}
+
+const addressesOf = (role: RoleLive): { own: Addresses; rendezvous: Bindings['rendezvous'] } => {
+  const first = role.workers[0]!.report
+  return {
+    own: rolesAddresses(role),
+    rendezvous: role.spec.kind === 'torchrun' && first?.host != null && first.rendezvousPort !== null ? { host: first.host, port: first.rendezvousPort } : null,
+  }
+}
+
+const addressOf = (worker: Worker): string | null => {
+  const { report } = worker
+  if (report === null || !live(worker)) return worker.record.seen?.addr ?? null
+  return report.addr ?? (report.host !== null && report.ports[0] !== undefined ? formatHostPort(report.host, report.ports[0]) : null)
+}
+
+const rolesAddresses = (role: RoleLive): Addresses => {
+  const addrs = role.workers.map(addressOf)
+  return { addr: addrs[0] ?? null, addrs: addrs.filter((addr) => addr !== null) }
+}
+
+/** What only the whole gang knows; the same object for each of its workers. */
+export const bindingsOf = (role: RoleLive): Bindings => {
+  const { own, rendezvous } = addressesOf(role)
+  const roles: Bindings['roles'] = { [role.spec.name]: own }
+  for (const { role: on } of role.spec.dependsOn) {
+    const other = role.run.byRole.get(on)
+    if (other !== undefined) roles[on] = rolesAddresses(other)
+  }
+  return { roles, rendezvous }
+}
+
+export const forkSpecOf = (worker: Worker): ForkSpec => {
+  const { role, record, run } = worker
+  const { name, replicas, minReplicas, resources, dependsOn: _d, restart: _r, nodelist: _n, exclude: _e, failFast: _f, ...shared } = role.spec
+  return {
+    ...shared,
+    forkId: currentFork(worker),
+    run: run.record.run,
+    role: name,
+    index: record.index,
+    attempt: record.attempt,
+    user: run.record.user,
+    resources: resources[record.index]!,
+    torchrun:
+      role.spec.kind === 'torchrun'
+        ? { nnodes: minReplicas < replicas ? `${minReplicas}:${replicas}` : String(replicas), nodeRank: record.index, nproc: role.spec.nproc, hostsRendezvous: record.index === 0 }
+        : null,
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * What the coordinator hears and what it orders: events are past facts, commands are orders to its performer. Every event carries
+ * the two times; nothing in core asks a clock.
+ */
+import type { FaultBody } from '../../protocol/faults.ts'
+import type { StateOp } from '../../protocol/records.ts'
+import type { ForkReport, RunStatus } from '../../protocol/shapes.ts'
+import type { BodyOf, ParamsOf, ReplyOf } from '../../protocol/table.ts'
+
+export interface Times {
+  /** monotonic, ms: what durations and deadlines are measured with */
+  now: number
+  /** Unix ms, derived from the same monotonic clock while one leads: for records and people */
+  wall: number
+}
+
+export const REQUEST_VERBS = ['launch', 'plan', 'stop', 'kill', 'signal', 'status', 'list', 'explain', 'nodes', 'answer', 'adopt', 'drain'] as const
+export type RequestVerb = (typeof REQUEST_VERBS)[number]
+export type RequestOf<V extends RequestVerb = RequestVerb> = {
+  [K in V]: { kind: 'request'; id: number; verb: K; user: string; key: string | null; body: BodyOf<`coordinator.${K}`> }
+}[V]
+
+export type OrderVerb = 'prepare' | 'start' | 'kill' | 'cancel' | 'signal' | 'release' | 'inventory' | 'adopt'
+export type OrderOf<V extends OrderVerb = OrderVerb> = {
+  [K in V]: { id: number; node: string; incarnation: string; verb: K; body: BodyOf<`node.${K}`>; /** what it waits for, ms: large gangs take longer */ timeoutMs: number }
+}[V]
+export type OrderReply = { [K in OrderVerb]: ReplyOf<`node.${K}`> }[OrderVerb]
+
+export type Timer = { of: 'run'; run: string } | { of: 'lazy' } | { of: 'node'; node: string }
+
+export interface QueuedLaunch {
+  kind: 'queued-launch'
+  /** sequence in the work queue: its key, when it has none */
+  seq: number
+  user: string
+  key: string | null
+  storedAt: number
+  /** null: it does not fit its row, `fault` says how */
+  body: Record<string, unknown> | null
+  fault: FaultBody | null
+}
+
+export type Fact =
+  /** the first event of a leader: its durable state is folded, it hears the bus */
+  | { kind: 'led' }
+  | RequestOf
+  | QueuedLaunch
+  | { kind: 'beat'; node: string; incarnation: string; tick: number; rev: number; loopLagMs: number; storeRefused: boolean; leaving: boolean; draining: boolean }
+  /** one fact of an agent; its order replies and inventories say the same in the same shape */
+  | { kind: 'report'; node: string; incarnation: string; rev: number; report: ForkReport }
+  /** wall times of the coordinator around the exchange bound the node's clock */
+  | { kind: 'order-result'; id: number; sentWall: number; gotWall: number; reply: OrderReply | null; fault: FaultBody | null }
+  | { kind: 'node-disconnected'; node: string; incarnation: string }
+  | { kind: 'link'; up: boolean }
+  | { kind: 'nodes-tick' }
+  | { kind: 'archived'; run: string }
+  | { kind: 'timer'; timer: Timer }
+export type CoordinatorEvent = Fact & Times
+
+export type EventRow = 'event.run' | 'event.lost' | 'event.node'
+export type Publication = { [K in EventRow]: { kind: 'publish'; row: K; params: ParamsOf<K>; body: BodyOf<K> } }[EventRow]
+
+export type ReplyBody = { [K in RequestVerb]: ReplyOf<`coordinator.${K}`> }[RequestVerb]
+
+export type CoordinatorCommand =
+  | { kind: 'persist'; ops: StateOp[] }
+  | { kind: 'order'; order: OrderOf }
+  | { kind: 'reply'; request: number; body: ReplyBody }
+  | { kind: 'refuse'; request: number; fault: FaultBody }
+  /** not in memory: the performer looks into the archive and answers */
+  | { kind: 'reply-from-archive'; request: number; verb: 'status' | 'list'; run: string | null; body: ReplyBody | null; fault: FaultBody | null }
+  /** the backend's words are the performer's to add */
+  | { kind: 'reply-plan'; request: number; body: ReplyOf<'coordinator.plan'> }
+  | { kind: 'answer-queued'; seq: number; run: string | null; fault: FaultBody | null }
+  | Publication
+  | { kind: 'archive'; status: RunStatus }
+  /** @param at  on the monotonic clock */
+  | { kind: 'timer'; at: number; timer: Timer }
+  | { kind: 'log'; level: 'info' | 'warn' | 'error'; fields: Record<string, unknown> }
+  | { kind: 'end'; why: string }

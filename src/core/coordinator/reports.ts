@@ -1,0 +1,122 @@
+/**
+ * What agents say of forks, and what follows for the worker: one way to learn a fact, however it is heard. Facts only move forward;
+ * those of another attempt, or of a node where the fork was not placed, change nothing.
+ */
+import type { Exit, ForkReport, Receipt } from '../../protocol/shapes.ts'
+import { vacate } from './ledger.ts'
+import { change, GONE, phaseOrder, touchWorker, toRelease, toStray, workOn, type Ctx, type NodeLive, type Worker } from './state.ts'
+
+/** @param rev  null for what an order's answer says: it is not numbered. @param whole  from an inventory: what is over has not been forgotten yet */
+export const applyReport = (ctx: Ctx, node: NodeLive, report: ForkReport, rev: number | null, whole = false): void => {
+  const run = ctx.s.runs.get(report.run)
+  const worker = run?.byRole.get(report.role)?.workers[report.index]
+  const over = report.phase === 'gone' || report.phase === 'cancelled'
+  if (over) node.unowned.delete(report.forkId)
+  if (ctx.s.fenced.get(report.forkId) === node.name) return applyFenced(ctx, node, report)
+  if (worker === undefined || report.attempt > worker.record.attempt) {
+    // of a run that this store does not know: what is over may be forgotten, what lives is alarmed and left alone
+    if (over) toRelease(ctx, node, report.forkId)
+    else if (report.phase !== 'prepared' && !node.unowned.has(report.forkId)) {
+      node.unowned.set(report.forkId, { gpus: report.gpus.length, cpus: report.cores.length })
+      ctx.out.push({ kind: 'log', level: 'warn', fields: { msg: 'a fork that no run knows: listed, not ended', node: node.name, forkId: report.forkId, phase: report.phase, pid: report.pid } })
+    }
+    return
+  }
+  if (report.attempt < worker.record.attempt) {
+    if (over) toRelease(ctx, node, report.forkId)
+    else toStray(ctx, node, report.forkId)
+    return
+  }
+  if (worker.record.node !== node.name || worker.record.phase === 'waiting') {
+    ctx.out.push({ kind: 'log', level: 'warn', fields: { msg: 'a report about a fork that was not placed there is dropped', node: node.name, forkId: report.forkId } })
+    return
+  }
+  if (worker.record.phase === 'ended') {
+    if (over && whole && worker.releasable) toRelease(ctx, node, report.forkId)
+    return
+  }
+  if (merge(worker, report, rev)) accept(ctx, worker, over)
+}
+
+/** Its end was decided without its agent's word (by force): it must not run, and once that is proven the fence is down. */
+const applyFenced = (ctx: Ctx, node: NodeLive, report: ForkReport): void => {
+  if (report.phase !== 'gone' && report.phase !== 'cancelled') return void toStray(ctx, node, report.forkId)
+  ctx.s.fenced.delete(report.forkId)
+  ctx.ops.push({ op: 'unfenced', forkId: report.forkId })
+  toRelease(ctx, node, report.forkId)
+}
+
+/** @returns whether anything changed */
+const merge = (worker: Worker, report: ForkReport, rev: number | null): boolean => {
+  const old = worker.report
+  if (old !== null) {
+    const step = phaseOrder(report) - phaseOrder(old)
+    if (step < 0 || (step === 0 && (rev === null ? report.phase !== 'prepared' : rev < worker.rev))) return false
+  }
+  if (rev !== null) worker.rev = Math.max(worker.rev, rev)
+  change(worker, () => void (worker.report = report))
+  return true
+}
+
+const accept = (ctx: Ctx, worker: Worker, over: boolean): void => {
+  const report = worker.report!
+  const { record } = worker
+  if (record.startedAt === null && report.startedAt !== null) {
+    record.startedAt = report.startedAt
+    worker.startedAt ??= ctx.now
+    touchWorker(ctx, worker, false)
+  }
+  if (report.ready) worker.everReady = true
+  if (report.exit !== null && record.exitedAt === null) {
+    record.exitedAt = report.exitedAt ?? ctx.wall
+    if (!worker.judged) worker.run.exits.add(worker)
+  }
+  workOn(ctx, worker)
+  if (!over) return
+  if (report.phase === 'cancelled' && report.startedAt === null) endWorker(ctx, worker, worker.spoolLost ? lostExit('its node lost its spool') : report.exit, report.receipt ?? { ...GONE, reason: 'it was never started' })
+  else endWorker(ctx, worker, report.exit, report.receipt ?? GONE)
+}
+
+export const lostExit = (text: string): Exit => ({ code: null, signal: null, oom: null, unknown: text, killedBy: null })
+
+const TAIL_LINES = 20
+const TAIL_CHARS = 4096
+
+/** A failed worker keeps its last lines in STATE; what ended as it should keeps none. */
+const tailFor = (report: ForkReport | null, exit: Exit | null): string[] => {
+  if (report === null || exit === null || exit.code === 0 || exit.killedBy !== null) return []
+  const lines: string[] = []
+  let chars = 0
+  for (const line of report.stderrTail.slice(-TAIL_LINES).toReversed()) {
+    chars += line.length
+    if (chars > TAIL_CHARS) break
+    lines.unshift(line)
+  }
+  return lines
+}
+
+/** Nothing of this attempt runs or will: proven by its agent, or decided by force. Its resources are free. */
+export const endWorker = (ctx: Ctx, worker: Worker, exit: Exit | null, receipt: Receipt): void => {
+  const { record, report, run } = worker
+  change(worker, () => void (record.phase = 'ended'))
+  record.exit = exit === null ? null : { ...exit, killedBy: exit.killedBy ?? (worker.spoolLost ? null : record.ending !== null && report?.exit === null ? record.ending : null) }
+  record.receipt = receipt
+  record.stderrTail = tailFor(report, record.exit)
+  record.seen = seenOf(report)
+  record.exitedAt ??= report?.exitedAt ?? null
+  worker.gang?.unprepared.delete(worker)
+  worker.gang?.unstarted.delete(worker)
+  vacate(ctx, record.node === null ? undefined : ctx.s.nodes.get(record.node), worker)
+  if (record.exit !== null && !worker.judged) run.exits.add(worker)
+  // one of many ends: it shares an entry, unless a decision needs it
+  const { counts } = worker.role
+  touchWorker(ctx, worker, counts.ended + counts.waiting === worker.role.workers.length)
+  workOn(ctx, worker)
+}
+
+export const seenOf = (report: ForkReport | null): Worker['record']['seen'] =>
+  report === null ? null : { pid: report.pid, addr: report.addr, ports: report.ports, gpus: report.gpus, ranks: report.ranks }
+
+/** An attempt of which nothing was ever started, for certain: no start left for it in this leader's time. */
+export const neverStarted = (worker: Worker): boolean => !worker.startSent && worker.record.startedAt === null
+

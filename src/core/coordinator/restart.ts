@@ -1,0 +1,120 @@
+/**
+ * Restarts: whether a failure is tried again, what is replaced with it, and when. What is replaced is first proven gone (I2); what ended well is
+ * never started again.
+ */
+import { matcherOf } from '../../protocol/patterns.ts'
+import type { Role } from '../../protocol/resolved.ts'
+import { dissolve } from './gangs.ts'
+import { isOpen, occupy } from './ledger.ts'
+import { backoff } from './orders.ts'
+import { exitOf } from './outcome.ts'
+import { endingOf } from './stop.ts'
+import { change, live, touchRun, touchWorker, wakeAt, type Ctx, type RoleLive, type Run, type Worker } from './state.ts'
+
+const matchers = new Map<string, (text: string) => boolean>()
+const matches = (pattern: string, text: string): boolean => {
+  let matcher = matchers.get(pattern)
+  if (matcher === undefined) {
+    if (matchers.size > 1000) matchers.clear()
+    matchers.set(pattern, (matcher = matcherOf(pattern)))
+  }
+  return matcher(text)
+}
+
+/** The pattern of `restart.not` that a worker's last words match. */
+const excludedBy = (spec: Role, worker: Worker): string | null => {
+  const texts = [(worker.report?.stderrTail ?? worker.record.stderrTail).join('\n'), worker.report?.errorFile ?? '']
+  return spec.restart.not.find((pattern) => texts.some((text) => matches(pattern, text))) ?? null
+}
+
+export type Verdict = { again: true; backoffMs: number; text: string } | { again: false; text: string | null }
+
+/** Tries that still count, at `wall`. */
+const recent = (run: Run, key: string, windowMs: number | null, wall: number): number[] =>
+  (run.record.restarts[key]?.at ?? []).filter((at) => windowMs === null || wall - at < windowMs)
+
+/** @returns text null when the role is not restarted at all */
+export const judgeRestart = (ctx: Ctx, worker: Worker): Verdict => {
+  const { role, run } = worker
+  const { policy, max, windowMs, backoffMs } = role.spec.restart
+  if (policy === 'never') return { again: false, text: null }
+  const exit = exitOf(worker)
+  if (exit?.code === 126 || exit?.code === 127) return { again: false, text: 'what cannot be executed is not tried again' }
+  if (worker.report?.receipt != null && worker.report.receipt.outcome !== 'gone') return { again: false, text: 'its tree is not proven gone' }
+  const pattern = excludedBy(role.spec, worker)
+  if (pattern !== null) return { again: false, text: `not tried again: '${pattern}' is in its last lines` }
+  const count = recent(run, role.spec.name, windowMs, ctx.wall).length
+  if (count >= max) return { again: false, text: `restarted ${count} times, the most that is allowed${windowMs === null ? '' : ` in ${Math.round(windowMs / 1000)} s`}` }
+  return { again: true, backoffMs: backoff(backoffMs, count), text: `restart ${count + 1} of ${max}` }
+}
+
+/** Workers that a restart of this one replaces; those that a person stopped, and tasks that ended well, stay as they are. */
+export const replacedBy = (worker: Worker): Worker[] => {
+  const { role } = worker
+  if (role.spec.restart.scope === 'worker' && role.spec.kind !== 'torchrun') return [worker]
+  return role.workers.filter((other) => {
+    if (other.record.phase === 'waiting' || isUsers(other)) return false
+    return role.spec.kind !== 'task' || live(other) || other === worker || exitOf(other)?.code !== 0
+  })
+}
+
+export const isUsers = (worker: Worker): boolean => worker.record.ending?.startsWith('user:') === true
+
+export const beginRestart = (ctx: Ctx, role: RoleLive, restart: NonNullable<RoleLive['restart']>): void => {
+  const merged = role.restart === null ? restart : { ...restart, workers: [...new Set([...role.restart.workers, ...restart.workers])] }
+  role.restart = merged
+  for (const gang of role.gangs) if (gang.workers.some((worker) => merged.workers.includes(worker))) dissolve(gang)
+  for (const worker of merged.workers) {
+    // one whose root has exited is cleaned up by its agent; the others are told
+    if (live(worker) && exitOf(worker) === null) endingOf(ctx, worker, 'peer-failure', null)
+  }
+  ctx.s.dirty.add(role.run)
+}
+
+/** When all that a restart replaces is proven gone, it waits for its time. @returns a worker whose tree is not proven gone */
+export const advanceRestart = (ctx: Ctx, role: RoleLive): Worker | null => {
+  const { restart, run } = role
+  if (restart === null || restart.workers.some(live)) return null
+  const left = restart.workers.find((worker) => worker.record.receipt !== null && worker.record.receipt.outcome !== 'gone')
+  if (left !== undefined) return left
+  role.restart = null
+  const key = restart.kind === 'restart' ? role.spec.name : `${role.spec.name}:${restart.kind}`
+  noteRestart(ctx, run, key, role.spec.name, restart.backoffMs)
+  for (const worker of restart.workers) toWaiting(ctx, worker)
+  return null
+}
+
+/** The count of this kind of try, and the pause of the role: both survive a failover. */
+export const noteRestart = (ctx: Ctx, run: Run, key: string, role: string, backoffMs: number): void => {
+  const { restarts } = run.record
+  const count = restarts[key] ?? { at: [], backoffUntil: null }
+  restarts[key] = { at: [...count.at, ctx.wall].slice(-100), backoffUntil: count.backoffUntil }
+  restarts[role] = { at: restarts[role]?.at ?? [], backoffUntil: ctx.wall + Math.max(1, backoffMs) }
+  touchRun(ctx, run)
+  wakeAt(ctx, run, ctx.now + Math.max(1, backoffMs))
+}
+
+/** Its place is kept if it is a good one still. */
+export const toWaiting = (ctx: Ctx, worker: Worker): void => {
+  const node = worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
+  change(worker, () => {
+    worker.record.phase = 'waiting'
+    worker.record.ending = null
+    worker.gang = null
+    worker.report = null
+    worker.judged = false
+  })
+  worker.record.node = null
+  if (node !== undefined && isOpen(ctx, node) && node.avoidUntil <= ctx.now) keep(ctx, worker, node.name)
+  touchWorker(ctx, worker, true)
+}
+
+const keep = (ctx: Ctx, worker: Worker, name: string): void => {
+  const node = ctx.s.nodes.get(name)!
+  const { capacity, used } = node
+  const asked = worker.role.spec.resources[worker.record.index]!
+  // it was freed when its tree was gone; somebody else may have it by now
+  if (capacity === null || used.cpus + asked.cpus > capacity.cpus || used.memoryBytes + asked.memoryBytes > capacity.memoryBytes || (!asked.share && used.gpus + asked.gpus > capacity.gpus.length)) return
+  worker.record.node = name
+  occupy(node, worker)
+}

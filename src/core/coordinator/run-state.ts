@@ -1,0 +1,58 @@
+/**
+ * A run's state and its three clocks: queue while pending, start while starting, run while running and stopping.
+ */
+import { isTerminal, type RunState } from '../../protocol/shapes.ts'
+import { isLeftOut } from './outcome.ts'
+import { touchRun, type Ctx, type RoleLive, type Run } from './state.ts'
+
+const CLOCK = { pending: 'queuedMs', starting: 'startMs', running: 'runMs', stopping: 'runMs' } as const
+export type ClockName = (typeof CLOCK)[keyof typeof CLOCK]
+
+export const clockOf = (state: RunState): ClockName | null => (isTerminal(state) ? null : CLOCK[state as keyof typeof CLOCK])
+
+/** The clocks as they stand at `wall`. */
+export const clocksAt = (run: Run, wall: number): { queuedMs: number; startMs: number; runMs: number } => {
+  const { state, clocks } = run.record
+  const { queuedMs, startMs, runMs, since } = clocks
+  const now = { queuedMs, startMs, runMs }
+  const ticking = clockOf(state)
+  if (ticking !== null) now[ticking] += Math.max(0, wall - since)
+  return now
+}
+
+export const setState = (ctx: Ctx, run: Run, state: RunState): void => {
+  const { record } = run
+  if (record.state === state) return
+  record.clocks = { ...clocksAt(run, ctx.wall), since: ctx.wall }
+  record.state = state
+  touchRun(ctx, run)
+}
+
+/** Waits, directly or not, for another role to be done: that is no start. */
+export const waitsForDone = (role: RoleLive): boolean =>
+  role.spec.dependsOn.some(({ role: name, condition }) => {
+    const on = role.run.byRole.get(name)
+    if (on === undefined) return false
+    return condition === 'done' ? on.counts.exited + on.counts.ended < on.workers.length : waitsForDone(on)
+  })
+
+const isStarted = (role: RoleLive): boolean => {
+  const { waiting, placed, prepared } = role.counts
+  if (waiting + placed + prepared === 0) return true
+  return placed + prepared === 0 && (waitsForDone(role) || role.workers.every((worker) => worker.record.phase !== 'waiting' || isLeftOut(worker)))
+}
+
+/** What a run that is neither stopping nor over is doing. */
+export const liveState = (run: Run): RunState => {
+  let alive = 0
+  let started = 0
+  let waiting = 0
+  for (const { counts } of run.roles) {
+    started += counts.started + counts.ready + counts.exited
+    alive += counts.placed + counts.prepared
+    waiting += counts.waiting
+  }
+  if (alive + started === 0) return waiting > 0 ? 'pending' : run.record.state
+  if (run.record.state === 'running' && started > 0) return 'running'
+  return run.roles.every(isStarted) ? 'running' : 'starting'
+}

@@ -1,0 +1,63 @@
+/**
+ * Every time and bound of the coordinator, with what stands when nobody says otherwise. Milliseconds unless the name says so.
+ */
+export interface CoordinatorSettings {
+  /** how long a leader may act after it sent its last acknowledged entry */
+  leaseMs: number
+  renewMs: number
+  /** what a standby waits beyond the lease */
+  takeoverMarginMs: number
+  /** STATE entries between two snapshots */
+  snapshotEntries: number
+  suspectAfterMs: number
+  lostAfterMs: number
+  /** how often silence is looked for */
+  nodesTickMs: number
+  /** an order read later than this is refused by the agent */
+  orderAllowanceMs: number
+  /** first and longest pause before an order is sent again */
+  orderRetryMs: readonly [number, number]
+  prepareLapseMs: number
+  /** attempts of a gang that cannot be started for want of ports, GPUs or a spool */
+  launchTries: number
+  launchRetryMs: readonly [number, number]
+  /** a child that says "address in use" so soon after its start, before it is ready, lost the last moment to a stranger */
+  portConflictMs: number
+  portConflictTries: number
+  /** one torchrun agent exits 0: its peers have so long */
+  peerExitMs: number
+  /** facts that decide nothing (one of many workers ended) wait so long for an entry to share */
+  lazyPersistMs: number
+  keyKeptMs: number
+  /** ended runs in memory; older ones are in the archive */
+  endedKept: number
+  fenceMarginMs: number
+  /** slower than the first of its gang by so much: shown as a straggler */
+  stragglerMs: number
+  /** ends itself after so long without a live run; null: never */
+  idleEndMs: number | null
+}
+
+export const COORDINATOR_DEFAULTS: CoordinatorSettings = {
+  leaseMs: 2000,
+  renewMs: 500,
+  takeoverMarginMs: 500,
+  snapshotEntries: 2000,
+  suspectAfterMs: 3000,
+  lostAfterMs: 30_000,
+  nodesTickMs: 250,
+  orderAllowanceMs: 2000,
+  orderRetryMs: [100, 2000],
+  prepareLapseMs: 30_000,
+  launchTries: 3,
+  launchRetryMs: [500, 5000],
+  portConflictMs: 60_000,
+  portConflictTries: 3,
+  peerExitMs: 300_000,
+  lazyPersistMs: 1000,
+  keyKeptMs: 48 * 3600 * 1000,
+  endedKept: 200,
+  fenceMarginMs: 5000,
+  stragglerMs: 2000,
+  idleEndMs: null,
+}

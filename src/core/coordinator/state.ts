@@ -1,0 +1,365 @@
+/**
+ * The coordinator's state: durable records with what is known besides of them. The durable part is rebuilt by the fold, the rest by
+ * inventories; a step owns all of it and changes it in place. Rules stand in the files beside, each for one subject.
+ */
+import type { KeyRecord, RunRecord, WorkerRecord } from '../../protocol/records.ts'
+import type { Launch, Role } from '../../protocol/resolved.ts'
+import type { Exit, FirstFailure, ForkReport, NodeCapacity, Receipt, RunState } from '../../protocol/shapes.ts'
+import type { Durable } from './fold.ts'
+import { workerKey } from './fold.ts'
+import type { CoordinatorCommand, OrderVerb, Times } from './messages.ts'
+import type { CoordinatorSettings } from './settings.ts'
+
+/**
+ * Where a worker's latest attempt is; each worker counts in exactly one.
+ * `ready` is running and ready; `exited` has its root gone and its tree perhaps not; `ended`: nothing of it runs or will.
+ */
+export const STAGES = ['waiting', 'placed', 'prepared', 'started', 'ready', 'exited', 'ended'] as const
+export type Stage = (typeof STAGES)[number]
+
+export interface Worker {
+  readonly run: Run
+  readonly role: RoleLive
+  readonly record: WorkerRecord
+  readonly id: string
+  /** all of one attempt that its agent said last; null before */
+  report: ForkReport | null
+  /** `rev` of the report, for facts that do not only move forward */
+  rev: number
+  gang: Gang | null
+  token: string | null
+  /** a start may have left for its agent; unknown (true) after a failover */
+  startSent: boolean
+  /** order that is out, and when the last one left (monotonic) */
+  order: { id: number; verb: OrderVerb } | null
+  orderedAt: number
+  retryAt: number
+  tries: number
+  /** the stop that its agent has acknowledged: grace and incarnation */
+  killAcked: { graceMs: number; incarnation: string } | null
+  /** grace of a stop aimed at it alone; null: the role's */
+  graceMs: number | null
+  /** its node's spool does not know a fork that had started */
+  spoolLost: boolean
+  /** since when it is running and not ready, monotonic; for the probe's timeout */
+  startedAt: number | null
+  /** the record has changed and is not yet in an entry */
+  dirty: boolean
+  /** its end is in an entry: its agent may forget it once its logs are shipped */
+  releasable: boolean
+  /** its exit has been judged */
+  judged: boolean
+  everReady: boolean
+  /** told as lost, for its node's silence */
+  lostTold: boolean
+}
+
+/** Workers of one role that are prepared and started together: all or none. */
+export interface Gang {
+  readonly role: RoleLive
+  readonly workers: Worker[]
+  /** not yet prepared, not yet started */
+  unprepared: Set<Worker>
+  unstarted: Set<Worker>
+  /** text of the addresses that were handed out with the first start; prepared again with others, the attempt is void */
+  bindings: string | null
+  abort: Abort | null
+}
+
+export interface Abort {
+  text: string
+  /** exit code of the run when it is not tried again */
+  code: number
+  /** again: with new ids, counted. elsewhere: its node went before anything started, not counted. never: cannot work */
+  retry: 'again' | 'elsewhere' | 'port' | 'never'
+  blame: Worker | null
+  exit: Exit | null
+  at: number
+}
+
+export interface RoleLive {
+  readonly run: Run
+  readonly spec: Role
+  readonly workers: Worker[]
+  readonly counts: Record<Stage, number>
+  /** roles that depend on this one */
+  readonly dependents: RoleLive[]
+  gangs: Set<Gang>
+  /** a restart that has been decided and waits until what it replaces is gone */
+  restart: { workers: Worker[]; backoffMs: number; text: string; kind: 'restart' | 'port' | 'launch' } | null
+  launchTries: number
+  /** monotonic time at which it could start but for one dependency, by that dependency's name */
+  waitsSince: Map<string, number>
+  /** its order to stop has been given, with grace 0 or not */
+  stopTold: 'no' | 'stop' | 'kill'
+  /** when the first torchrun agent of the attempt exited 0, monotonic */
+  firstDoneAt: number | null
+}
+
+export interface Run {
+  readonly record: RunRecord
+  readonly spec: Launch
+  readonly roles: RoleLive[]
+  readonly byRole: Map<string, RoleLive>
+  readonly workers: Worker[]
+  /** workers about whom something has to be ordered or decided */
+  readonly work: Set<Worker>
+  /** root exits that nobody has judged yet */
+  readonly exits: Set<Worker>
+  readonly dirtyWorkers: Set<Worker>
+  headDirty: boolean
+  /** an entry has to be written in this step */
+  urgent: boolean
+  /** earliest timer that is set, monotonic */
+  wakeAt: number
+  toldState: RunState | null
+  toldReason: string | null
+  /** numbers pending events of one state */
+  told: number
+  /** role that asked for the restart of the whole run, and the pause before it */
+  restartRole: { role: RoleLive; backoffMs: number } | null
+  /** the first failure with its bounds in time, to compare later ones with */
+  failure: import('./first-failure.ts').Failure | null
+  /** why it waits for a place */
+  placeReason: string | null
+  /** when a probe's patience ends next, monotonic */
+  readyCheckAt: number
+  archiving: boolean
+}
+
+export interface NodeLive {
+  readonly name: string
+  incarnation: string | null
+  pid: number
+  capacity: NodeCapacity | null
+  state: 'ready' | 'suspect' | 'lost'
+  /** why it is not ready */
+  reason: string | null
+  /** the server or a failed order said that its connection is gone */
+  evidence: boolean
+  leaving: boolean
+  drainingItself: boolean
+  storeRefused: boolean
+  /** highest fact number heard without a gap before it */
+  rev: number
+  /** facts heard beyond a gap */
+  ahead: Set<number>
+  /** revision that its last beat named */
+  beatRev: number
+  /** this incarnation has told everything since this coordinator leads */
+  inventoried: boolean
+  inventory: { id: number; sentAt: number } | null
+  inventoryAt: number
+  beatAt: number
+  loopLagMs: number
+  /** its wall clock less the coordinator's is within [lo, hi], ms; null: not measured */
+  offset: { lo: number; hi: number } | null
+  /** workers that are placed or have a place reserved here */
+  readonly workers: Set<Worker>
+  readonly used: { cpus: number; gpus: number; memoryBytes: number }
+  /** forks that nobody here knows: alarmed and listed, not reaped */
+  readonly unowned: Map<string, { gpus: number; cpus: number }>
+  /** forks to forget, and forks that must not run */
+  readonly release: Set<string>
+  readonly strays: Set<string>
+  releaseOrder: number | null
+  strayOrder: number | null
+  retryAt: number
+  tries: number
+  /** something could not be started here: others first until then, monotonic */
+  avoidUntil: number
+}
+
+export type OrderContext =
+  | { verb: 'prepare' | 'start' | 'kill' | 'cancel'; node: NodeLive; incarnation: string; workers: Worker[]; attempts: number[]; graces?: number[]; sentAt: number }
+  | { verb: 'release' | 'strays'; node: NodeLive; incarnation: string; forks: string[] }
+  | { verb: 'inventory'; node: NodeLive; incarnation: string; sentAt: number }
+  | { verb: 'signal' }
+  | { verb: 'adopt'; request: number; node: NodeLive }
+
+export interface CoordinatorState {
+  readonly settings: CoordinatorSettings
+  readonly incarnation: string
+  readonly storeId: string
+  readonly runs: Map<string, Run>
+  readonly keys: Map<string, KeyRecord>
+  readonly fenced: Map<string, string>
+  readonly drains: Set<string>
+  readonly nodes: Map<string, NodeLive>
+  readonly orders: Map<number, OrderContext>
+  readonly dirty: Set<Run>
+  /** runs with facts that wait for an entry to share */
+  readonly lazy: Set<Run>
+  /** nodes that have something to forget or to end */
+  readonly nodeWork: Set<NodeLive>
+  /** runs that wait for a place, in order of acceptance */
+  readonly queue: Set<Run>
+  placeDue: boolean
+  /** a run's facts wait for an entry to share */
+  lazyTimer: boolean
+  ended: Run[]
+  counter: number
+  ledAt: number
+  /** since when the own link is up, monotonic; null: it is down */
+  linkUpAt: number | null
+  /** many fell silent at once: the bus is suspected, nobody is lost */
+  frozen: boolean
+  lastLiveAt: number
+  ending: boolean
+}
+
+/** One step's surroundings: the times, and where its commands go. Ops leave first, as one persist. */
+export interface Ctx extends Times {
+  readonly s: CoordinatorState
+  readonly ops: import('../../protocol/records.ts').StateOp[]
+  /** ops that must come after all runs: keys */
+  readonly lateOps: import('../../protocol/records.ts').StateOp[]
+  readonly out: CoordinatorCommand[]
+}
+
+export const newState = (options: { settings: CoordinatorSettings; incarnation: string; storeId: string; durable: Durable }): CoordinatorState => {
+  const { durable, settings, incarnation, storeId } = options
+  const s: CoordinatorState = {
+    settings, incarnation, storeId,
+    runs: new Map(), keys: new Map(durable.keys), fenced: new Map(durable.fenced), drains: new Set(durable.drains),
+    nodes: new Map(), orders: new Map(), dirty: new Set(), lazy: new Set(), nodeWork: new Set(), queue: new Set(), placeDue: false, lazyTimer: false, ended: [],
+    counter: 0, ledAt: 0, linkUpAt: 0, frozen: false, lastLiveAt: 0, ending: false,
+  }
+  const folded = [...durable.runs.values()].toSorted((a, b) => a.head.acceptedAt - b.head.acceptedAt)
+  for (const { head, workers } of folded) {
+    const spec = durable.specs.get(head.run)
+    if (spec === undefined) continue
+    s.runs.set(head.run, newRun(structuredClone(head), spec, (role, index) => structuredClone(workers.get(workerKey(role, index)))))
+  }
+  return s
+}
+
+export const waitingRecord = (role: string, index: number): WorkerRecord => ({
+  role, index, attempt: 0, node: null, incarnation: null, phase: 'waiting', ending: null, exit: null, receipt: null, stderrTail: [], startedAt: null, exitedAt: null,
+})
+
+export const newRun = (head: Omit<RunRecord, 'workers'>, spec: Launch, recordOf: (role: string, index: number) => WorkerRecord | undefined): Run => {
+  const run: Run = {
+    record: { ...head, workers: [] }, spec, roles: [], byRole: new Map(), workers: [], work: new Set(), exits: new Set(), dirtyWorkers: new Set(),
+    headDirty: false, urgent: false, wakeAt: Infinity, toldState: null, toldReason: null, told: 0, restartRole: null, failure: null, placeReason: null, readyCheckAt: Infinity, archiving: false,
+  }
+  for (const roleSpec of spec.roles) {
+    const role: RoleLive = {
+      run, spec: roleSpec, workers: [], counts: { waiting: 0, placed: 0, prepared: 0, started: 0, ready: 0, exited: 0, ended: 0 }, dependents: [], gangs: new Set(),
+      restart: null, launchTries: 0, waitsSince: new Map(), stopTold: 'no', firstDoneAt: null,
+    }
+    for (let index = 0; index < roleSpec.replicas; index++) {
+      const worker = newWorker(run, role, recordOf(roleSpec.name, index) ?? waitingRecord(roleSpec.name, index))
+      role.workers.push(worker)
+      run.workers.push(worker)
+      run.record.workers.push(worker.record)
+      role.counts[stageOf(worker)]++
+    }
+    run.roles.push(role)
+    run.byRole.set(roleSpec.name, role)
+  }
+  for (const role of run.roles) for (const { role: on } of role.spec.dependsOn) run.byRole.get(on)?.dependents.push(role)
+  return run
+}
+
+const newWorker = (run: Run, role: RoleLive, record: WorkerRecord): Worker => ({
+  run, role, record, id: `${run.record.run}/${record.role}/${record.index}`, report: null, rev: -1, gang: null, token: null, startSent: true, order: null, orderedAt: 0, retryAt: 0,
+  tries: 0, killAcked: null, graceMs: null, spoolLost: false, startedAt: null, dirty: false, releasable: record.phase === 'ended', judged: false, everReady: false, lostTold: false,
+})
+
+export const newNode = (name: string, now: number): NodeLive => ({
+  name, incarnation: null, pid: 0, capacity: null, state: 'suspect', reason: 'not heard since this coordinator leads', evidence: false, leaving: false, drainingItself: false,
+  storeRefused: false, rev: 0, ahead: new Set(), beatRev: 0, inventoried: false, inventory: null, inventoryAt: -Infinity, beatAt: now, loopLagMs: 0, offset: null,
+  workers: new Set(), used: { cpus: 0, gpus: 0, memoryBytes: 0 }, unowned: new Map(), release: new Set(), strays: new Set(), releaseOrder: null, strayOrder: null,
+  retryAt: 0, tries: 0, avoidUntil: 0,
+})
+
+/** How far a fork has come; facts only move forward. */
+const PHASE_ORDER = { prepared: 1, starting: 2, running: 3, stopping: 4, exited: 5, gone: 6, cancelled: 6 } as const
+export const phaseOrder = (report: ForkReport): number => PHASE_ORDER[report.phase]
+
+export const stageOf = (worker: Worker): Stage => {
+  const { record, report } = worker
+  if (record.phase === 'waiting') return 'waiting'
+  if (record.phase === 'ended') return 'ended'
+  if (report === null) return 'placed'
+  switch (report.phase) {
+    case 'prepared':
+      return 'prepared'
+    case 'starting':
+      return report.startedAt === null ? 'prepared' : 'started'
+    case 'running':
+      return report.ready && record.ending === null ? 'ready' : 'started'
+    case 'stopping':
+      return 'started'
+    case 'exited':
+    case 'gone':
+    case 'cancelled':
+      return 'exited'
+    default:
+      return report.phase satisfies never
+  }
+}
+
+/** Change a worker; its role's counts follow. */
+export const change = (worker: Worker, by: () => void): void => {
+  const before = stageOf(worker)
+  by()
+  const after = stageOf(worker)
+  if (before !== after) {
+    worker.role.counts[before]--
+    worker.role.counts[after]++
+  }
+}
+
+export const NO_EXIT: Exit = { code: null, signal: null, oom: null, unknown: null, killedBy: null }
+export const GONE: Receipt = { outcome: 'gone', survivors: [], reason: null, ms: 0 }
+export type { FirstFailure }
+
+/** The run's record or one of its workers changed: it goes into the next entry. */
+export const touchRun = (ctx: Ctx, run: Run): void => {
+  run.headDirty = true
+  run.urgent = true
+  ctx.s.dirty.add(run)
+}
+
+export const touchWorker = (ctx: Ctx, worker: Worker, urgent: boolean): void => {
+  worker.dirty = true
+  worker.run.dirtyWorkers.add(worker)
+  if (urgent) worker.run.urgent = true
+  ctx.s.dirty.add(worker.run)
+}
+
+/** Look at this worker again in this step. */
+export const workOn = (ctx: Ctx, worker: Worker): void => {
+  worker.run.work.add(worker)
+  ctx.s.dirty.add(worker.run)
+}
+
+export const nodeOf = (ctx: Ctx, name: string): NodeLive => {
+  const known = ctx.s.nodes.get(name)
+  if (known !== undefined) return known
+  const node = newNode(name, ctx.now)
+  ctx.s.nodes.set(name, node)
+  return node
+}
+
+/** Set a timer for a run, unless an earlier one is set: what is due is looked at again then. */
+export const wakeAt = (ctx: Ctx, run: Run, at: number): void => {
+  if (at >= run.wakeAt) return
+  run.wakeAt = at
+  ctx.out.push({ kind: 'timer', at, timer: { of: 'run', run: run.record.run } })
+}
+
+export const live = (worker: Worker): boolean => worker.record.phase === 'placed'
+
+/** Its agent may forget this fork; it must not run this one. */
+export const toRelease = (ctx: Ctx, node: NodeLive, forkId: string): void => {
+  node.release.add(forkId)
+  ctx.s.nodeWork.add(node)
+}
+
+export const toStray = (ctx: Ctx, node: NodeLive, forkId: string): void => {
+  node.strays.add(forkId)
+  ctx.s.nodeWork.add(node)
+}

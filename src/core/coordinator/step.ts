@@ -1,0 +1,201 @@
+/**
+ * The coordinator's step: one event in, commands out. Total over every event. What it decides leaves behind one persist, so nothing that anybody sees
+ * rests on a fact that could be lost.
+ */
+import { isTerminal } from '../../protocol/shapes.ts'
+import { forgetKeys, onQueuedLaunch } from './accept.ts'
+import { decide } from './decide.ts'
+import { tellState } from './events.ts'
+import { checkFences } from './fence.ts'
+import { runOps } from './fold.ts'
+import { currentFork, recoverGang } from './gangs.ts'
+import { occupy } from './ledger.ts'
+import { onBeat, onEvidence, onLink, onNodesTick, onReport } from './membership.ts'
+import type { CoordinatorCommand, CoordinatorEvent } from './messages.ts'
+import { giveNodeOrders, onOrderResult } from './orders.ts'
+import { placeQueue } from './queue.ts'
+import { onRequest } from './requests.ts'
+import { beginRestart } from './restart.ts'
+import { statusOf } from './status.ts'
+import { nodeOf, toRelease, workOn, type CoordinatorState, type Ctx, type Run } from './state.ts'
+
+export const stepCoordinator = (s: CoordinatorState, event: CoordinatorEvent): readonly [CoordinatorState, readonly CoordinatorCommand[]] => {
+  const ctx: Ctx = { s, now: event.now, wall: event.wall, ops: [], lateOps: [], out: [] }
+  hear(ctx, event)
+  settle(ctx)
+  const ops = [...ctx.ops, ...ctx.lateOps]
+  return [s, ops.length > 0 ? [{ kind: 'persist', ops }, ...ctx.out] : ctx.out]
+}
+
+const hear = (ctx: Ctx, event: CoordinatorEvent): void => {
+  const { s } = ctx
+  switch (event.kind) {
+    case 'led':
+      return onLed(ctx)
+    case 'request':
+      return onRequest(ctx, event)
+    case 'queued-launch':
+      return onQueuedLaunch(ctx, event)
+    case 'beat':
+      return onBeat(ctx, event)
+    case 'report':
+      return onReport(ctx, event)
+    case 'order-result':
+      return onOrderResult(ctx, event)
+    case 'node-disconnected': {
+      const node = s.nodes.get(event.node)
+      return node === undefined ? undefined : onEvidence(ctx, node, event.incarnation, 'the server says that its connection ended')
+    }
+    case 'link':
+      return onLink(ctx, event.up)
+    case 'nodes-tick':
+      return onTick(ctx)
+    case 'archived': {
+      const run = s.runs.get(event.run)
+      if (run === undefined || !isTerminal(run.record.state)) return
+      s.runs.delete(event.run)
+      ctx.ops.push({ op: 'drop-run', run: event.run })
+      return
+    }
+    case 'timer':
+      return onTimer(ctx, event)
+    default:
+      return event satisfies never
+  }
+}
+
+const onTimer = (ctx: Ctx, { timer }: Extract<CoordinatorEvent, { kind: 'timer' }>): void => {
+  const { s } = ctx
+  switch (timer.of) {
+    case 'run': {
+      const run = s.runs.get(timer.run)
+      if (run === undefined) return
+      run.wakeAt = Infinity
+      return void s.dirty.add(run)
+    }
+    case 'lazy':
+      s.lazyTimer = false
+      for (const run of s.lazy) {
+        run.urgent = true
+        s.dirty.add(run)
+      }
+      return
+    case 'node': {
+      const node = s.nodes.get(timer.node)
+      if (node !== undefined) s.nodeWork.add(node)
+      return
+    }
+    default:
+      return timer satisfies never
+  }
+}
+
+/** A new leader: what is recorded stands; about forks nothing is decided before their nodes have told everything. */
+const onLed = (ctx: Ctx): void => {
+  const { s } = ctx
+  s.ledAt = ctx.now
+  s.linkUpAt = ctx.now
+  s.lastLiveAt = ctx.now
+  for (const run of s.runs.values()) {
+    if (isTerminal(run.record.state)) {
+      s.ended.push(run)
+      // told again under the same id, in case the one who ended it died before it told
+      if (ctx.wall - (run.record.endedAt ?? 0) < RETELL_MS) tellState(ctx, run)
+      else run.toldState = run.record.state
+      continue
+    }
+    for (const worker of run.workers) {
+      const { record } = worker
+      if (record.phase !== 'ended' && record.node !== null) occupy(nodeOf(ctx, record.node), worker)
+      if (record.phase === 'ended' && record.exit !== null) run.exits.add(worker)
+      workOn(ctx, worker)
+    }
+    if (run.record.stopping === null) for (const role of run.roles) recoverRole(ctx, role)
+    s.dirty.add(run)
+  }
+  s.ended.sort((a, b) => (a.record.endedAt ?? 0) - (b.record.endedAt ?? 0))
+}
+
+const RETELL_MS = 60_000
+
+/** Workers that were told to end for their peers' sake, in a run that goes on: they are to be started again. */
+const recoverRole = (ctx: Ctx, role: Run['roles'][number]): void => {
+  const replaced = role.workers.filter(({ record }) => record.phase !== 'waiting' && (record.ending === 'attempt' || record.ending === 'peer-failure'))
+  if (replaced.length > 0) {
+    const kind = replaced.some(({ record }) => record.ending === 'attempt') ? 'launch' : 'restart'
+    beginRestart(ctx, role, { workers: replaced, backoffMs: ctx.s.settings.launchRetryMs[0], text: 'as an earlier coordinator decided', kind })
+  }
+  recoverGang(role)
+}
+
+const KEYS_EVERY_MS = 60_000
+
+const onTick = (ctx: Ctx): void => {
+  const { s } = ctx
+  onNodesTick(ctx)
+  for (const node of s.nodes.values()) if (node.state === 'lost') checkFences(ctx, node)
+  if (Math.floor(ctx.now / KEYS_EVERY_MS) !== Math.floor((ctx.now - s.settings.nodesTickMs) / KEYS_EVERY_MS)) forgetKeys(ctx)
+  if (s.runs.size > s.ended.length) s.lastLiveAt = ctx.now
+  if (s.settings.idleEndMs !== null && !s.ending && ctx.now - s.lastLiveAt >= s.settings.idleEndMs) {
+    s.ending = true
+    ctx.out.push({ kind: 'end', why: `no run for ${Math.round(s.settings.idleEndMs / 1000)} s` })
+  }
+}
+
+/** Until nothing is left to look at: runs, places, runs that got one. */
+const settle = (ctx: Ctx): void => {
+  const { s } = ctx
+  const touched = new Set<Run>()
+  for (let round = 0; s.dirty.size > 0 || s.placeDue; round++) {
+    if (round > 1000) throw new Error(`decisions do not settle: ${[...s.dirty].map((run) => run.record.run).slice(0, 3).join(', ')}`)
+    for (const run of s.dirty) {
+      s.dirty.delete(run)
+      decide(ctx, run)
+      touched.add(run)
+    }
+    if (s.placeDue) placeQueue(ctx)
+  }
+  for (const run of touched) record(ctx, run)
+  for (const node of s.nodeWork) giveNodeOrders(ctx, node)
+  s.nodeWork.clear()
+  archiveOld(ctx)
+}
+
+/** Put what changed of a run into this step's entry; facts that decide nothing wait for one to share. */
+const record = (ctx: Ctx, run: Run): void => {
+  const { s } = ctx
+  if (!run.urgent) {
+    if (run.dirtyWorkers.size === 0) return
+    s.lazy.add(run)
+    if (s.lazyTimer) return
+    s.lazyTimer = true
+    ctx.out.push({ kind: 'timer', at: ctx.now + s.settings.lazyPersistMs, timer: { of: 'lazy' } })
+    return
+  }
+  const { workers: _all, ...head } = run.record
+  const changed = [...run.dirtyWorkers]
+  ctx.ops.push(...runOps(structuredClone(head), changed.map((worker) => ({ ...worker.record }))))
+  for (const worker of changed) {
+    worker.dirty = false
+    if (worker.record.phase !== 'ended' || worker.releasable) continue
+    worker.releasable = true
+    // it leaves behind the persist of this step
+    if (worker.record.node !== null && worker.report !== null) toRelease(ctx, nodeOf(ctx, worker.record.node), currentFork(worker))
+  }
+  run.dirtyWorkers.clear()
+  run.headDirty = false
+  run.urgent = false
+  s.lazy.delete(run)
+}
+
+/** Ended runs beyond the bound go to the archive, and are dropped when they are there. */
+const archiveOld = (ctx: Ctx): void => {
+  const { s } = ctx
+  while (s.ended.length > s.settings.endedKept) {
+    const run = s.ended.shift()!
+    if (run.archiving) continue
+    run.archiving = true
+    ctx.out.push({ kind: 'archive', status: statusOf(ctx, run) })
+  }
+}
+
