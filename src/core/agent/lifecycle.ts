@@ -49,7 +49,7 @@ export const onCancelled = (state: AgentState, forkId: string, proven: boolean, 
     }
     return settleFault(state, `cancel ${forkId}`, fault ?? new Fault('FAILED', `${forkId} was started by somebody else`).toBody(), out)
   }
-  if (fork !== undefined) {
+  if (fork?.phase === 'prepared') {
     fork.cancelling = false
     if (proven) onNeverRun(state, fork, out)
     else onForeignStart(fork, at, out)

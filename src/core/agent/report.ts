@@ -1,12 +1,11 @@
 /**
  * What the agent says of a fork: its report, its facts (numbered by `rev`), its notes in the spool, and the answers that wait for it.
  */
+import { formatHostPort } from '../../protocol/hostport.ts'
 import { forkIdOf, parseForkId } from '../../protocol/names.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
 import type { ForkReport } from '../../protocol/shapes.ts'
 import type { AgentState, Fork, Out, WorkerWhat } from './state.ts'
-
-const addrOf = (host: string, port: number): string => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`)
 
 const phaseOf = (fork: Fork): ForkReport['phase'] => {
   if (fork.phase === 'preparing') return 'prepared'
@@ -25,7 +24,7 @@ export const reportOf = (fork: Fork): ForkReport => {
     phase: phaseOf(fork),
     pid: fork.start?.pid ?? null,
     host: leases?.host ?? null,
-    addr: leases !== null && leases.ports.length > 0 ? addrOf(leases.host, leases.ports[0]!) : null,
+    addr: leases !== null && leases.ports.length > 0 ? formatHostPort(leases.host, leases.ports[0]!) : null,
     ports: leases?.ports ?? [],
     rendezvousPort: leases?.rendezvousPort ?? null,
     gpus: leases?.gpus ?? [],
