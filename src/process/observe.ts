@@ -3,8 +3,8 @@
  * its shim was killed; leases, probes and the spool around it are the host's.
  *
  * While the shim lives its record is the truth. When it was killed the exit is unknown (unless it is recorded), the tree is what can
- * still be found, and the receipt says `unverified` where something could be out of sight. What no shim could record is written to
- * verdict.json before it is told, so that the next agent says the same.
+ * still be found, and the receipt says `unverified` where something could be out of sight. What the record does not hold (such an end,
+ * survivors, whether a SIGKILL was for want of memory) is written to verdict.json before it is told, so that the next agent says the same.
  */
 import { readJsonSync, replaceFileSync } from '../system/files.ts'
 import { describe, isAlive, type ProcIdentity } from '../system/proc.ts'
@@ -14,7 +14,7 @@ import { killMembers, QUIET_LOOKS, signalMembers } from './kill.ts'
 import { errorFileText, stderrTail } from './last-words.ts'
 import { wasOomKilled } from './oom.ts'
 import type { HostEvent } from './process-host.ts'
-import { firstFailed, readRanks } from './ranks.ts'
+import { readRanks } from './ranks.ts'
 import { exitOf, readRecord, unknownExit, type ForkRecord } from './records.ts'
 import { fileOf } from './spool.ts'
 import { isComplete, membersOf, type Tree } from './tree.ts'
@@ -83,6 +83,12 @@ export const observeFork = (options: ObserveOptions): Observer => {
 
   const tree = (): Tree => ({ forkId, shim: facts.record.shim, child: facts.record.child, cgroup: facts.record.child?.inCgroup ? options.cgroup : null })
   const oom = (): boolean | null => wasOomKilled(tree().cgroup, options.oomKills)
+  // asked once: the machine's count goes on, and what was told must not change
+  const rankOoms = new Map<string, boolean | null>()
+  const oomOfRank = (name: string): boolean | null => {
+    if (!rankOoms.has(name)) rankOoms.set(name, oom())
+    return rankOoms.get(name)!
+  }
   const judge = (addition: Verdict): void => {
     Object.assign(verdict, addition)
     try {
@@ -92,9 +98,10 @@ export const observeFork = (options: ObserveOptions): Observer => {
     }
   }
 
+  /** @returns log prefix of the rank that failed first */
   const lookAtRanks = (over: boolean): string | null => {
     if (!hasRanks) return null
-    const { reports, shims, processes, prefixOf } = readRanks(fileOf.ranks(forkDir), oom, over)
+    const { reports, shims, processes, firstFailed } = readRanks(fileOf.ranks(forkDir), oomOfRank, over)
     rankShims = shims
     rankProcesses = processes
     const text = JSON.stringify(reports)
@@ -103,8 +110,7 @@ export const observeFork = (options: ObserveOptions): Observer => {
       facts.ranks = reports
       emit({ what: 'ranks', forkId, ranks: reports })
     }
-    const failed = firstFailed(reports)
-    return failed === null ? null : prefixOf(failed)
+    return firstFailed
   }
 
   const tellExit = (exit: PlainExit, exitedAt: number): void => {
@@ -141,9 +147,12 @@ export const observeFork = (options: ObserveOptions): Observer => {
     const orphaned = thoroughly && shimIsDead()
     const { exit, emptyAt } = facts.record
     if (facts.exit === null) {
-      if (exit !== null) tellExit(exitOf(exit, oom), exit.at)
-      else if (verdict.exit !== undefined) tellExit(exitWithout(verdict.exit), verdict.exit.exitedAt)
-      else if (orphaned) {
+      if (verdict.exit !== undefined) tellExit(plain(verdict.exit), verdict.exit.exitedAt)
+      else if (exit !== null) {
+        const known = exitOf(exit, oom)
+        if (known.signal === 'SIGKILL') judge({ exit: { ...known, exitedAt: exit.at } })
+        tellExit(known, exit.at)
+      } else if (orphaned) {
         const unknown = unknownExit('the shim was killed, and with it the knowledge of how its child ends')
         judge({ exit: { ...unknown, exitedAt: wall() } })
         tellExit(unknown, verdict.exit!.exitedAt)
@@ -207,4 +216,4 @@ export const observeFork = (options: ObserveOptions): Observer => {
   }
 }
 
-const exitWithout = ({ code, signal, oom, unknown }: PlainExit & { exitedAt: number }): PlainExit => ({ code, signal, oom, unknown })
+const plain = ({ code, signal, oom, unknown }: PlainExit & { exitedAt: number }): PlainExit => ({ code, signal, oom, unknown })

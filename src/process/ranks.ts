@@ -20,18 +20,19 @@ export interface Ranks {
   shims: Set<number>
   /** the program of each rank that has not told an exit */
   processes: Map<number, ProcIdentity>
-  /** log prefix of each report: `r3`, `r3.1` */
-  prefixOf(report: RankReport): string
+  /** log prefix (`r3`, `r3.1`) of the rank that failed first, by its shim's clock on this node; null when none did */
+  firstFailed: string | null
 }
 
 /**
- * @param oom   asked for a rank that ended by SIGKILL
+ * @param oom   asked for a rank that ended by SIGKILL, by the name of its record
  * @param over  nothing of the tree is left: a rank without an exit will not get one
  */
-export const readRanks = (directory: string, oom: () => boolean | null, over: boolean): Ranks => {
+export const readRanks = (directory: string, oom: (name: string) => boolean | null, over: boolean): Ranks => {
   const latest = new Map<number, RankReport>()
   const shims = new Set<number>()
   const processes = new Map<number, ProcIdentity>()
+  let first: { prefix: string; atMicros: number } | null = null
   for (const name of namesIn(directory)) {
     const [localRank, restart] = name.split('.').map(Number)
     let record = readRecord(join(directory, name))
@@ -40,13 +41,16 @@ export const readRanks = (directory: string, oom: () => boolean | null, over: bo
     if (record.shim === null || (latest.get(localRank!)?.restart ?? -1) > restart!) continue
     if (record.exit === null) shims.add(record.shim.pid)
     if (record.exit === null && record.child !== null) processes.set(record.rank ?? localRank!, record.child)
-    latest.set(localRank!, reportOf(record, localRank!, restart!, oom, over))
+    const report = reportOf(record, localRank!, restart!, () => oom(name), over)
+    latest.set(localRank!, report)
+    const atMicros = record.exit?.atMicros ?? Infinity
+    if (hasFailed(report) && (first === null || atMicros < first.atMicros)) first = { prefix: restart === 0 ? `r${report.rank}` : `r${report.rank}.${restart}`, atMicros }
   }
   return {
     reports: [...latest.values()].toSorted((a, b) => a.rank - b.rank),
     shims,
     processes,
-    prefixOf: ({ rank, restart }) => (restart === 0 ? `r${rank}` : `r${rank}.${restart}`),
+    firstFailed: first?.prefix ?? null,
   }
 }
 
@@ -73,8 +77,4 @@ const namesIn = (directory: string): string[] => {
   }
 }
 
-/** The rank that failed first, by its shim's clock on this node; null when none did. */
-export const firstFailed = (reports: readonly RankReport[]): RankReport | null =>
-  reports
-    .filter((report) => report.exit !== null && (report.exit.signal !== null || (report.exit.code ?? 0) !== 0))
-    .toSorted((a, b) => (a.exitedAt ?? Infinity) - (b.exitedAt ?? Infinity))[0] ?? null
+const hasFailed = ({ exit }: RankReport): boolean => exit !== null && (exit.signal !== null || (exit.code ?? 0) !== 0)

@@ -14,7 +14,12 @@ const SLOTS = 4
 export const BLANK_RECORD = `${' '.repeat(SLOT_BYTES - 1)}\n`.repeat(SLOTS)
 
 /** How the root ended, before anybody asked why. */
-export type RawExit = { kind: 'status'; status: number; at: number } | { kind: 'failed'; errno: number; stage: string; at: number }
+export type RawExit = ({ kind: 'status'; status: number } | { kind: 'failed'; errno: number; stage: string }) & {
+  /** wall time, ms */
+  at: number
+  /** the same in microseconds: decides which of two came first */
+  atMicros: number
+}
 
 export interface ForkRecord {
   shim: ProcIdentity | null
@@ -35,16 +40,18 @@ export const parseRecord = (text: string): ForkRecord => {
   return {
     shim: shim[0] === 'shim' ? { pid: Number(shim[1]), startTime: shim[2]! } : null,
     rank: shim[0] === 'shim' && shim[3] !== undefined ? Number(shim[3]) : null,
-    child: child[0] === 'child' ? { pid: Number(child[1]), startTime: child[2]!, at: Number(child[3]), inCgroup: child[4] === 'c' } : null,
+    child: child[0] === 'child' ? { pid: Number(child[1]), startTime: child[2]!, at: millis(child[3]), inCgroup: child[4] === 'c' } : null,
     exit:
       exit[0] === 'exit'
-        ? { kind: 'status', status: Number(exit[1]), at: Number(exit[2]) }
+        ? { kind: 'status', status: Number(exit[1]), at: millis(exit[2]), atMicros: Number(exit[2]) }
         : exit[0] === 'failed'
-          ? { kind: 'failed', errno: Number(exit[1]), stage: exit[2]!, at: Number(exit[3]) }
+          ? { kind: 'failed', errno: Number(exit[1]), stage: exit[2]!, at: millis(exit[3]), atMicros: Number(exit[3]) }
           : null,
-    emptyAt: empty[0] === 'empty' ? Number(empty[1]) : null,
+    emptyAt: empty[0] === 'empty' ? millis(empty[1]) : null,
   }
 }
+
+const millis = (micros: string | undefined): number => Math.floor(Number(micros) / 1000)
 
 /** @returns all blank when the file is not there */
 export const readRecord = (file: string): ForkRecord => {

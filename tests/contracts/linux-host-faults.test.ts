@@ -2,7 +2,7 @@
  * What real process trees do to a Linux host: trees that are hard to end, shims that are killed, disks that are full, ranks that die.
  */
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -345,6 +345,45 @@ test('the pre-stop call runs beside the worker, with its environment and templat
   expect(performance.now() - began).toBeLessThan(2000)
   expect(readFileSync(out, 'utf8')).toBe(`bye ${spec.forkId} 0\n`)
   expect(markedProcesses(spec.forkId)).toHaveLength(1)
+})
+
+describe('a process that SIGKILL does not end', () => {
+  /** the v1 freezer holds a process where no signal gets to it, like a driver or a dead NFS server */
+  const FREEZER = '/sys/fs/cgroup/freezer'
+  const canFreeze = ((): boolean => {
+    try {
+      accessSync(FREEZER, constants.W_OK)
+      return existsSync(join(FREEZER, 'cgroup.procs'))
+    } catch {
+      return false
+    }
+  })()
+
+  test.runIf(canFreeze)('is told as a survivor by name, keeps its leases while it is there, and loses them when it ends [A-32]', async () => {
+    await open({ cgroups: false, killBudgetMs: 300 })
+    const { cpus } = await host.capacity()
+    const resources = { cpus, gpus: 0, memoryBytes: 0, ports: 0, share: false }
+    const [spec, next] = [forkSpec(['sleep', '3600'], { n: 0, resources }), forkSpec(['true'], { n: 1, resources })]
+    const { pid } = await start(spec)
+    const freezer = join(FREEZER, `troupe-test-${process.pid}`)
+    mkdirSync(freezer)
+    try {
+      writeFileSync(join(freezer, 'cgroup.procs'), String(pid))
+      writeFileSync(join(freezer, 'freezer.state'), 'FROZEN')
+      await host.killTree(spec.forkId)
+      expect((await events.next('empty', spec.forkId)).receipt).toEqual({ outcome: 'survivors', survivors: [{ pid, command: 'sleep 3600' }], reason: null })
+      await expect(host.prepare([next])).rejects.toMatchObject({ code: 'GPU_ALLOC' })
+      writeFileSync(join(freezer, 'freezer.state'), 'THAWED')
+      await until(() => recordOf(spec.forkId).emptyAt !== null, 'the survivor is gone')
+      expect((await events.next('exited', spec.forkId)).exit.signal).toBe('SIGKILL')
+      await host.prepare([next])
+      expect(events.told.filter((event) => event.what === 'empty')).toHaveLength(1)
+    } finally {
+      writeFileSync(join(freezer, 'freezer.state'), 'THAWED')
+      await until(() => readFileSync(join(freezer, 'cgroup.procs'), 'utf8') === '', 'the freezer is empty')
+      rmdirSync(freezer)
+    }
+  })
 })
 
 describe('the disk under the spool is full', () => {

@@ -26,7 +26,7 @@ def put(slot, text):
 
 
 def wall():
-    return time.time_ns() // 1_000_000
+    return time.time_ns() // 1_000
 
 
 def start_time(pid):
