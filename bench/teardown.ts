@@ -1,0 +1,34 @@
+/** Everything that was started is ended, in reverse order, whatever happens in between. */
+export interface Teardown {
+  /**
+   * Say how something is ended, before it is started.
+   *
+   * @returns ends it now, once
+   * @throws {Error} when all is being ended already: nothing may start any more
+   */
+  add(end: () => Promise<unknown>): () => Promise<void>
+  /** end all that is left; what fails is told and does not stop the rest */
+  end(onError: (error: unknown) => void): Promise<void>
+}
+
+export const teardown = (): Teardown => {
+  const ends: (() => Promise<void>)[] = []
+  let ending = false
+  return {
+    add(end) {
+      if (ending) throw new Error('interrupted')
+      let done: Promise<void> | null = null
+      const once = (): Promise<void> => {
+        done ??= end().then(() => undefined)
+        return done
+      }
+      ends.push(once)
+      return once
+    },
+    async end(onError) {
+      ending = true
+      for (const end of ends.toReversed()) await end().catch(onError)
+      ends.length = 0
+    },
+  }
+}
