@@ -21,6 +21,7 @@ export const command: CliCommand = {
 }
 
 const down = async (io: Io, keepWorkers: boolean): Promise<void> => {
+  io.outliveStdout()
   const places = homePlaces(io.env as NodeJS.ProcessEnv)
   const nothing = (): void => (io.json ? io.printJson({ receipts: [], ended: [] }) : io.stderr('nothing is up here'))
   if (!existsSync(places.dir)) return nothing()

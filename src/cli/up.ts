@@ -38,8 +38,9 @@ export const command: CliCommand = {
 const up = async (io: Io, flags: Flags): Promise<void> => {
   const detached = flags.detach === true
   const signal = untilInterrupted(() => io.stderr('already ending: waiting until nothing is left', { always: true }))
-  // whoever is started would keep what our caller left open to us
-  if (detached) closeInherited()
+  // `up | head` must not leave what it has started without its watcher
+  io.outliveStdout()
+  closeInherited()
   const env = io.env as NodeJS.ProcessEnv
   const [places, user] = [homePlaces(env), ownName()]
   const say = (line: string): void => io.stderr(line)

@@ -13,6 +13,7 @@ import { serverConfigText } from '../transport/server-config.ts'
 import { readKey, serverUsers, type KeyOwner } from './keys.ts'
 import type { Places } from './places.ts'
 import { endProcess, identify } from './presence.ts'
+import { rotateLog } from './spawn.ts'
 
 export interface BusAddress {
   host: '127.0.0.1'
@@ -58,6 +59,7 @@ export const ensureBus = async (places: Places, user: string, env: Readonly<Reco
   for (let tries = 0; ; tries++) {
     const address = known ?? { host: '127.0.0.1', port: await pickPort('127.0.0.1') }
     await writeConfig(places, user, address)
+    rotateLog(places.bus.log)
     try {
       const server = await startNatsServer({ binary, configFile: places.bus.config, ...address, serverName: places.bus.name, logFile: places.bus.log, detached: true })
       if (known === null) await atomicWrite(places.bus.address, JSON.stringify(address))

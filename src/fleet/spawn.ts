@@ -3,7 +3,7 @@
  * else of the caller's. The pid is the program's own: nothing is wrapped around it.
  */
 import { spawn } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import { readEndSync } from '../system/files.ts'
@@ -18,6 +18,7 @@ export interface SpawnedPart {
 /** @throws {Fault} SETUP when the program cannot be run */
 export const spawnPart = (argv: readonly string[], env: NodeJS.ProcessEnv, logFile: string): SpawnedPart => {
   mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 })
+  rotateLog(logFile)
   const log = openSync(logFile, 'a', 0o600)
   let ended: string | null = null
   try {
@@ -30,6 +31,14 @@ export const spawnPart = (argv: readonly string[], env: NodeJS.ProcessEnv, logFi
   } finally {
     closeSync(log)
   }
+}
+
+const LOG_BYTES_MAX = 8 * 1024 * 1024
+
+/** A log is kept over many starts, but not for ever: what is above its bound becomes `.1`, and the `.1` before is gone. */
+export const rotateLog = (logFile: string): void => {
+  const size = statSync(logFile, { throwIfNoEntry: false })?.size ?? 0
+  if (size > LOG_BYTES_MAX) renameSync(logFile, `${logFile}.1`)
 }
 
 /** What a part that ended said last, for people. */
