@@ -95,7 +95,9 @@ export const fakeFleet = async (): Promise<FakeFleet> => {
     },
     async write(forkId, source, bytes, ship = true) {
       const files = fleet.files.get(forkId) ?? new Map<string, Buffer>()
+      const isNew = !fleet.files.has(forkId)
       fleet.files.set(forkId, files)
+      if (isNew && serving.length > 0) fleet.agent(true)
       const before = files.get(source) ?? Buffer.alloc(0)
       files.set(source, Buffer.concat([before, Buffer.from(bytes as string)]))
       if (ship) await host.append(logSubjectOf(forkId, source), Buffer.from(bytes as string), { headers: logHeaders({ forkId, generation: fleet.generations.get(`${forkId} ${source}`) ?? 0, offset: before.length }) })
@@ -163,13 +165,19 @@ export const fakeFleet = async (): Promise<FakeFleet> => {
       }),
     ),
   ]
+  // as the agent does: a worker that nobody holds is known at once, an attempt that it does not hold is met with silence
   const serveLogs = () => [
-    boss.serve('worker.log', {}, (request, { reply }) => {
+    boss.serve('worker.health', {}, () => {}),
+    ...[...new Set([...fleet.files.keys()].map((forkId) => forkId.slice(0, forkId.lastIndexOf('.'))))].map((place) => serveWorker(place)),
+  ]
+  const serveWorker = (place: string) => {
+    const [ofRun, ofRole, ofIndex] = place.split('.') as [string, string, string]
+    return boss.serve('worker.log', { run: ofRun, role: ofRole, index: ofIndex }, (request, { reply }) => {
       const { run, role, index } = request.params
       const { attempt = 1, source, bytesMax = 262_144, tailLines } = request.body
       const forkId = forkIdOf(run, role, Number(index), attempt)
       const files = fleet.files.get(forkId)
-      if (files === undefined) throw new Fault('WORKER_NOT_FOUND', 'no such fork')
+      if (files === undefined) return
       const sources = Object.fromEntries([...files].map(([name, bytes]) => [name, { size: bytes.length, floor: fleet.floors.get(`${forkId} ${name}`) ?? 0, generation: fleet.generations.get(`${forkId} ${name}`) ?? 0 }]))
       const common = { node: 'n0', forkId, attempt, sources, final: fleet.final.has(forkId) }
       const file = source === undefined ? undefined : files.get(source)
@@ -182,8 +190,8 @@ export const fakeFleet = async (): Promise<FakeFleet> => {
       const floor = fleet.floors.get(`${forkId} ${source}`) ?? 0
       if (offset < floor) throw new Fault('GONE', 'no longer kept', { data: { floor } })
       reply({ ...common, source, offset, bytes: new Uint8Array(file.subarray(offset, offset + bytesMax)) })
-    }),
-  ]
+    })
+  }
   fleet.coordinator(true)
   fleet.agent(true)
   return Object.assign(fleet, { client, messenger, troupe: troupeOn({ messenger, user: USER }) })

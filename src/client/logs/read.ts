@@ -41,6 +41,7 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
   let pinned: { forkId: string; source: string } | null = null
   /** sources that are new to us begin at byte 0, but with `since` at their first chunk */
   let fromStart = options.since === undefined
+  let now: RunStatus | null = null
 
   const status = (): Promise<RunStatus> => patiently(() => messenger.ask('coordinator.status', { user }, { run: ref.run }), { boundMs: FAILOVER_MS, signal })
   const forksOf = (now: RunStatus): ForkParts[] =>
@@ -68,7 +69,8 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
       yield* reader.fill(size, generation)
       if (sizes.final) yield* reader.rest()
     }
-    if (sizes.final) finished.add(idOf(fork))
+    // just prepared: a spool without files has no source that is not final
+    if (sizes.final && (Object.keys(sizes.sources).length > 0 || hasExited(now!, fork))) finished.add(idOf(fork))
     return true
   }
 
@@ -86,18 +88,18 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
   const offLink = follow ? messenger.bus.onLink((up) => void (up && news.push({ what: 'linked' }))) : null
 
   try {
-    let now = await status()
-    checkRef(ref, now)
-    for (let waited = false; raw && pinned === null; waited = true) {
-      if (waited) now = await status()
-      pinned = await pinSource(now)
+    let seen = (now = await status())
+    checkRef(ref, seen)
+    while (raw && pinned === null) {
+      pinned = await pinSource(seen)
       if (pinned !== null) break
-      if (!follow || hasEnded(now, ref)) return
-      onTrouble?.(whyNot(now, 'running'))
+      if (!follow || hasEnded(seen, ref)) return
+      onTrouble?.(whyNot(seen, 'running'))
       await news.take(signal, LOOK_AGAIN_MS)
       if (signal?.aborted) return
+      seen = now = await status()
     }
-    yield* past(forksOf(now))
+    yield* past(forksOf(seen))
     if (!follow) return
 
     let endedAt: number | null = null
@@ -111,26 +113,27 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
           yield* readerOf(item.message.fork, item.message.source).feed(item.message)
           continue
         }
-        if (item?.what === 'linked') for (const fork of forksOf(now)) if (!finished.has(idOf(fork))) yield* complete(fork)
+        if (item?.what === 'linked') for (const fork of forksOf(seen)) if (!finished.has(idOf(fork))) yield* complete(fork)
         look = true
         continue
       }
       look = false
       lookedAt = performance.now()
-      now = await status().catch((error: unknown) => {
+      seen = now = await status().catch((error: unknown) => {
         const fault = toFault(error)
         if (!fault.retryable) throw fault
         onTrouble?.(fault.message)
-        return now
+        return seen
       })
-      const over = isOver(now)
-      if (!over && !forksOf(now).some((fork) => hasStarted(now, fork))) onTrouble?.(whyNot(now, 'running'))
-      for (const fork of forksOf(now)) if (!finished.has(idOf(fork)) && (over || hasExited(now, fork))) yield* complete(fork)
+      const over = isOver(seen)
+      const forks = forksOf(seen)
+      if (!over && forks.length === 0) onTrouble?.(whyNot(seen, 'running'))
+      for (const fork of forks) if (!finished.has(idOf(fork)) && (over || hasExited(seen, fork))) yield* complete(fork)
       if (!over) continue
-      if (forksOf(now).every((fork) => finished.has(idOf(fork)) || isRead(fork))) break
+      if (forks.every((fork) => finished.has(idOf(fork)) || isRead(fork))) break
       endedAt ??= performance.now()
       if (performance.now() - endedAt < SILENT_END_MS) continue
-      yield* nameSilent(forksOf(now))
+      yield* nameSilent(forks)
       break
     }
     for (const reader of readers.values()) yield* reader.rest()
@@ -224,11 +227,9 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
 }
 
 const idOf = ({ run, role, index, attempt }: ForkParts): string => forkIdOf(run, role, index, attempt)
-const hasRun = (worker: WorkerStatus, attempt: number | undefined): boolean => worker.attempt > 0 && (attempt === undefined || attempt <= worker.attempt) && (attempt !== undefined || worker.startedAt !== null || worker.exit !== null || worker.state === 'running')
-const workerOf = (now: RunStatus, fork: ForkParts): WorkerStatus | undefined => now.workers.find((w) => w.role === fork.role && w.index === fork.index)
-const hasStarted = (now: RunStatus, fork: ForkParts): boolean => workerOf(now, fork)?.startedAt != null
+const hasRun = (worker: WorkerStatus, attempt: number | undefined): boolean => (attempt === undefined ? worker.startedAt !== null || worker.state === 'running' : attempt > 0 && attempt <= worker.attempt)
 const hasExited = (now: RunStatus, fork: ForkParts): boolean => {
-  const worker = workerOf(now, fork)
+  const worker = now.workers.find((w) => w.role === fork.role && w.index === fork.index)
   return worker === undefined || worker.attempt > fork.attempt || worker.state === 'exited'
 }
 

@@ -28,41 +28,36 @@ export interface Spool {
 }
 
 const READ_BYTES_MAX = 256 * 1024
-/** A node that did not answer is not asked again for this long: a reader of sixty-four workers must not wait a second for each. */
-const SILENT_MS = 1500
+/** A node that did not answer in time is not asked again for this long: a reader of sixty-four workers must not wait a second for each. */
+const MUTED_MS = 1500
 const ASK_MS = 2500
 
 export const spoolOf = (messenger: Messenger, signal?: AbortSignal): Spool => {
-  const silentUntil = new Map<string, number>()
+  const silent = new Set<string>()
+  const mutedUntil = new Map<string, number>()
   const workerOf = ({ run, role, index }: ForkParts): string => `${run}/${role}/${index}`
   const ask = async (fork: ForkParts, body: { source?: string; offset?: number; bytesMax?: number; tailLines?: number }) => {
     const { run, role, index, attempt } = fork
     const worker = workerOf(fork)
-    if (performance.now() < (silentUntil.get(worker) ?? 0)) return null
+    if (performance.now() < (mutedUntil.get(worker) ?? 0)) return null
     try {
       // asked for the attempt by name: the agent of a later one must not answer for this
       const answer = await patiently(() => messenger.ask('worker.log', { run, role, index }, { attempt, ...body }), { boundMs: ASK_MS, retry: ['TIMEOUT', 'OVERLOADED'], signal })
-      silentUntil.delete(worker)
+      silent.delete(worker)
       return answer
     } catch (error) {
       if (!isFault(error) || !['CONN', 'TIMEOUT'].includes(error.code)) throw error
-      silentUntil.set(worker, performance.now() + SILENT_MS)
+      silent.add(worker)
+      // "nobody serves it" costs nothing; an answer that does not come costs a second
+      if (error.code === 'TIMEOUT') mutedUntil.set(worker, performance.now() + MUTED_MS)
       return null
     }
   }
   return {
-    isSilent: (fork) => silentUntil.has(workerOf(fork)),
+    isSilent: (fork) => silent.has(workerOf(fork)),
     async sizes(fork) {
-      try {
-        const answer = await ask(fork, {})
-        return answer && { sources: answer.sources, final: answer.final }
-      } catch (error) {
-        if (isFault(error, 'WORKER_NOT_FOUND')) {
-          silentUntil.set(workerOf(fork), performance.now() + SILENT_MS)
-          return null
-        }
-        throw error
-      }
+      const answer = await ask(fork, {})
+      return answer && { sources: answer.sources, final: answer.final }
     },
     async read(fork, source, from) {
       try {

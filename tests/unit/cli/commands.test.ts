@@ -1,0 +1,211 @@
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { runDocument } from '../../../src/cli/run-document.ts'
+import { cliReference } from '../../../src/cli/reference.ts'
+import { COMMANDS } from '../../../src/cli/commands.ts'
+import { resolveLaunch } from '../../../src/protocol/launch.ts'
+import { saveContext, writeCredentials } from '../../../src/system/contexts.ts'
+import { cli } from '../../support/cli.ts'
+import { exited, fakeFleet, RUN, runStatus, sleepMs, worker, type FakeFleet } from '../../support/fake-fleet.ts'
+
+let fleet: FakeFleet
+let dir: string
+beforeEach(async () => {
+  fleet = await fakeFleet()
+  dir = await mkdtemp(join(tmpdir(), 'troupe-cli-'))
+})
+afterEach(async () => {
+  await fleet.close()
+  await rm(dir, { recursive: true, force: true })
+})
+
+const FORK = `${RUN}.main.0.1`
+const on = (argv: string[], more: object = {}) => cli(argv, { troupe: fleet.troupe, cwd: dir, ...more })
+const finish = (code: number): void => {
+  fleet.final.add(FORK)
+  fleet.statuses.set(RUN, runStatus({ state: code === 0 ? 'succeeded' : 'failed', code, endedAt: 1, workers: [worker('main', 0, exited(code))] }))
+}
+
+test.each(['ps', 'nodes', `status ${RUN}`, `explain ${RUN}`, `wait ${RUN}`, `stop ${RUN}`, `kill ${RUN}`, `signal ${RUN} TERM`, `logs ${RUN}`, `events ${RUN}`, 'completion bash'])('%s --json: stdout is JSON and nothing else [FC-23 K-25 +K1]', async (line) => {
+  await fleet.write(FORK, 'stdout', 'a line\n')
+  await fleet.runEvent('ended')
+  finish(0)
+  const ran = await on([...line.split(' '), '--json'])
+  expect(ran).toMatchObject({ code: 0, stderr: '' })
+  expect(ran.stdout).not.toBe('')
+  for (const text of ran.stdout.trim().split('\n')) JSON.parse(text)
+})
+
+test('the verbs of ray job are here too: list, submit, status, logs, stop [R-15]', async () => {
+  finish(0)
+  expect((await on(['list', '--all', '-q'])).stdout).toBe(`${RUN}\n`)
+  expect((await on(['submit', '-q', '-f', '-'], { stdin: '{"apiVersion":"troupe/v1","name":"job","roles":{"main":{"kind":"task","command":["true"]}}}' })).stdout).toBe(`${RUN}\n`)
+  for (const verb of ['status', 'logs', 'stop']) expect(Object.keys(COMMANDS)).toContain(verb)
+})
+
+test('relative directories of a launch are made absolute where it was typed', async () => {
+  await on(['launch', '-f', '-'], { stdin: 'apiVersion: troupe/v1\nname: job\ncwd: here\nroles: { main: { kind: task, command: ["true"] } }\n' })
+  expect(fleet.asked[0]!.body).toMatchObject({ cwd: join(dir, 'here') })
+})
+
+test('launch --set, --backend and --key change what is sent', async () => {
+  await on(['launch', '-f', '-', '--set', 'roles.main.env.LR=1e-3', '--backend', 'local', '--key', 'k1'], { stdin: 'apiVersion: troupe/v1\nname: job\nroles: { main: { kind: task, command: ["true"] } }\n' })
+  expect(fleet.asked[0]).toMatchObject({ key: 'k1', body: { backend: 'local', roles: { main: { env: { LR: '1e-3' } } } } })
+})
+
+test('the document of run -- CMD: named after the program, here, one task; --shape makes it torchrun [U-08]', () => {
+  expect(runDocument(['/usr/bin/python3', '-c', 'x'], {})).toEqual({ apiVersion: 'troupe/v1', name: 'python3', cwd: '.', roles: { main: { kind: 'task', command: ['/usr/bin/python3', '-c', 'x'] } } })
+  const torch = runDocument(['train.py'], { shape: '2x2', env: ['A=b=c', 'EMPTY='], gpus: 2, cpus: 4, memory: '8GB', name: 'ddp' })
+  expect(resolveLaunch({ ...torch, cwd: '/' }).roles[0]).toMatchObject({ kind: 'torchrun', replicas: 2, nproc: 2, env: { A: 'b=c', EMPTY: '' } })
+  expect(resolveLaunch({ ...runDocument(['x'], { nodes: 3 }), cwd: '/' }).roles[0]).toMatchObject({ kind: 'task', replicas: 3 })
+})
+
+/** `run` against the fake: the run ends with `code` soon after it was launched. */
+const runs = async (argv: string[], code: number, play: () => Promise<void> = async () => {}) => {
+  fleet.onLaunch = () => {
+    fleet.statuses.set(RUN, runStatus())
+    void (async () => {
+      await sleepMs(30)
+      await play()
+      finish(code)
+      await fleet.workerEvent('logs-final', FORK, { logsFinal: {} })
+      await fleet.runEvent('ended')
+    })()
+    return RUN
+  }
+  return on(argv)
+}
+
+test('run passes the child’s streams and code on, and ends with what to type next [R-10 U-08 K-08 +R3]', async () => {
+  const ran = await runs(['run', '--', 'prog'], 7, async () => {
+    await fleet.write(FORK, 'stdout', 'out\n')
+    await fleet.write(FORK, 'stderr', 'err\n')
+  })
+  expect(ran).toMatchObject({ code: 7, stdout: 'out\n' })
+  expect(ran.stderr).toContain('err\n')
+  expect(ran.stderr).toMatch(/next:\n {2}troupe status +job-0123456789ab\n {2}troupe explain/)
+})
+
+test('run --json: one document on stdout, the program’s output on stderr [FC-23]', async () => {
+  const ran = await runs(['run', '--json', '--', 'prog'], 0, () => fleet.write(FORK, 'stdout', 'out\n'))
+  expect(JSON.parse(ran.stdout)).toEqual({ run: RUN, state: 'succeeded', code: 0, reason: null })
+  expect(ran.stderr).toContain('out\n')
+})
+
+test('run --out keeps a copy of each source, byte for byte, and lists the files [R-18]', async () => {
+  const ran = await runs(['run', '--out', 'copy', '--', 'prog'], 0, async () => {
+    await fleet.write(FORK, 'stdout', Buffer.from([1, 0, 255, 10, 7]))
+    await fleet.write(FORK, 'stderr', 'e')
+  })
+  expect((await readdir(join(dir, 'copy', RUN))).toSorted()).toEqual(['main-0-stderr.log', 'main-0-stdout.log'])
+  expect([...(await readFile(join(dir, 'copy', RUN, 'main-0-stdout.log')))]).toEqual([1, 0, 255, 10, 7])
+  expect(ran.stderr).toContain(`files written:\n  copy/${RUN}/main-0-stderr.log\n  copy/${RUN}/main-0-stdout.log`)
+})
+
+test('Ctrl-C in run stops the run and waits for its end; again, it is killed', async () => {
+  const orders: string[] = []
+  fleet.onEnd = (how) => {
+    orders.push(how)
+    if (how === 'stop') return void process.emit('SIGINT')
+    fleet.final.add(FORK)
+    fleet.statuses.set(RUN, runStatus({ state: 'cancelled', code: 130, endedAt: 1, workers: [worker('main', 0, exited(137, 'user:ann'))] }))
+    void fleet.runEvent('ended')
+  }
+  fleet.onLaunch = () => {
+    fleet.statuses.set(RUN, runStatus())
+    void fleet.write(FORK, 'stdout', 'up\n').then(() => setTimeout(() => process.emit('SIGINT'), 50))
+    return RUN
+  }
+  const ran = await on(['run', '--', 'prog'])
+  expect(orders).toEqual(['stop', 'kill'])
+  expect(ran.code).toBe(130)
+  expect(process.listenerCount('SIGINT')).toBe(0)
+})
+
+test('logs: stderr of a worker goes to stderr, in colour on a terminal alone [U-05]', async () => {
+  await fleet.write(FORK, 'stdout', 'out\n')
+  await fleet.write(FORK, 'stderr', 'err\n')
+  finish(0)
+  expect(await on(['logs', RUN])).toEqual({ code: 0, stdout: '[main/0] out\n', stderr: '[main/0] err\n' })
+  expect((await on(['logs', RUN], { tty: true })).stderr).toContain('\x1b[31merr\x1b[39m')
+})
+
+test('logs --raw of several: exit 2 and their names; of one: its bytes', async () => {
+  await fleet.write(FORK, 'stdout', 'out')
+  await fleet.write(FORK, 'stderr', 'err')
+  finish(0)
+  expect(await on(['logs', RUN, '--raw'])).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('main/0 stderr') })
+  expect(await on(['logs', RUN, '--raw', '--stream', 'stdout'])).toEqual({ code: 0, stdout: 'out', stderr: '' })
+})
+
+test('kill all: every run that has not ended', async () => {
+  fleet.onEnd = (_, { run }) => fleet.statuses.set(run, runStatus({ run, state: 'cancelled', endedAt: 1, workers: [worker('main', 0, exited(137), run)] }))
+  for (const run of ['a-000000000001', 'b-000000000002']) fleet.statuses.set(run, runStatus({ run, workers: [worker('main', 0, {}, run)] }))
+  finish(0)
+  expect(JSON.parse((await on(['kill', 'all', '--json'])).stdout).receipts.map((receipt: { worker: string }) => receipt.worker).toSorted()).toEqual(['a-000000000001/main/0', 'b-000000000002/main/0'])
+})
+
+test('signal reaches a rank', async () => {
+  finish(0)
+  await on(['signal', `${RUN}/main:3`, 'usr1'])
+  expect(fleet.asked.at(-1)).toMatchObject({ verb: 'signal', body: { run: RUN, role: 'main', rank: 3, signal: 'SIGUSR1' } })
+})
+
+const withContext = async (): Promise<{ TROUPE_HOME: string; XDG_CONFIG_HOME: string }> => {
+  const home = join(dir, 'home')
+  await writeCredentials(join(home, 'client.json'), { nkeySeed: 'SUABC', inboxPrefix: '_INBOX_ann' })
+  await saveContext(home, { name: 'local', url: 'nats://127.0.0.1:4222', fleet: 'main', user: 'ann', credentials: join(home, 'client.json') })
+  return { TROUPE_HOME: home, XDG_CONFIG_HOME: join(dir, 'config') }
+}
+
+test('contexts are listed, shown and chosen; one that is not there names the others', async () => {
+  const env = await withContext()
+  expect(JSON.parse((await cli(['context', 'show', '--json'], { env })).stdout)).toMatchObject({ name: 'local', fleet: 'main', user: 'ann', url: 'nats://127.0.0.1:4222', credentials: join(env.TROUPE_HOME, 'client.json') })
+  expect((await cli(['context', 'list', '-q'], { env })).stdout).toBe('local\n')
+  expect(await cli(['context', 'use', 'locl'], { env })).toMatchObject({ code: 4, stdout: '', stderr: expect.stringContaining("did you mean 'local'") })
+})
+
+test('context export --nats writes one for the nats command line, the seed in a file of its own that only we read', async () => {
+  const env = await withContext()
+  const ran = await cli(['context', 'export', '--nats'], { env })
+  const written = JSON.parse(await readFile(join(env.XDG_CONFIG_HOME, 'nats/context', `${ran.stdout.trim()}.json`), 'utf8'))
+  expect(written).toMatchObject({ url: 'nats://127.0.0.1:4222', inbox_prefix: '_INBOX_ann' })
+  expect(await readFile(written.nkey, 'utf8')).toBe('SUABC\n')
+  expect((await stat(written.nkey)).mode & 0o777).toBe(0o600)
+})
+
+test('reading contexts where there is no home makes nothing [+U5]', async () => {
+  const env = { TROUPE_HOME: join(dir, 'nowhere') }
+  for (const argv of [['context', 'show'], ['context', 'list']]) expect(await cli(argv, { env })).toMatchObject({ code: 4, stdout: '', stderr: expect.stringContaining('troupe up') })
+  expect(await readdir(dir)).toEqual([])
+})
+
+const complete = async (...words: string[]): Promise<string[]> => (await on(['__complete', '--', ...words], { env: await withContext() })).stdout.split('\n').filter((line) => line !== '')
+
+test('completion knows verbs, flags, values, runs, workers, signals and contexts', async () => {
+  fleet.statuses.set(RUN, runStatus())
+  expect(await complete('st')).toEqual(['status', 'stop'])
+  expect(await complete('logs', '--st')).toEqual(['--stream'])
+  expect(await complete('wait', 'x', '--for', 'r')).toEqual(['running', 'ready'])
+  expect(await complete('status', 'jo')).toEqual([RUN])
+  expect(await complete('kill', `${RUN}/`)).toEqual([`${RUN}/main`, `${RUN}/main/0`])
+  expect(await complete('signal', RUN, 'US')).toEqual(['USR1', 'USR2'])
+  expect(await complete('nodes', '')).toEqual(['adopt', 'drain'])
+  expect(await complete('context', 'use', '')).toEqual(['local'])
+  expect(await complete('nosuch', '')).toEqual([])
+})
+
+test('completion without a fleet says nothing and does not fail', async () => {
+  expect(await cli(['__complete', '--', 'status', ''], { env: { TROUPE_HOME: join(dir, 'nowhere') } })).toEqual({ code: 0, stdout: '', stderr: '' })
+})
+
+test('the reference has every command and its flags', async () => {
+  const { path, text } = await cliReference()
+  expect(path).toBe('docs/reference/cli.md')
+  for (const name of Object.keys(COMMANDS).filter((word) => !word.startsWith('_'))) expect(text).toContain(`## troupe ${name}\n`)
+  expect(text).toContain('`--shape <shape>`')
+  expect(text).toContain('### troupe nodes drain')
+  expect(text).not.toContain('__complete')
+})
