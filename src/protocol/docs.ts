@@ -8,7 +8,7 @@ import { exampleOf, jsonSchemaOf } from './examples.ts'
 import { CATALOGUE } from './faults.ts'
 import { LaunchForm } from './launch-schema.ts'
 import { launchPage } from './launch-docs.ts'
-import { inboxPrefixOf, permissionsOf } from './permissions.ts'
+import { ACCOUNT_NAMES, crossings, inboxPrefixOf, permissionsOf } from './permissions.ts'
 import { StateEntry } from './records.ts'
 import { HEADERS, NODE_WHATS, ROLES, RUN_WHATS, STREAMS, streamOf, TABLE, WORKER_WHATS, type BusRole, type Row, type RowName, type StreamName } from './table.ts'
 
@@ -95,11 +95,16 @@ const permissionsPage = (): string =>
   `${NOTE}# Permissions
 
 Allow-lists for the fleet \`main\`, the user \`USER\`, the node \`NODE\`. Nothing else is allowed, so the server vouches for who asks and for the node that reports.
-${ROLES.map(rolePermissions).join('')}`
+A reply subject is the asker's to choose and reaches everything in the account of who answers; so coordinator, agents and people are in three accounts, and only the subjects at the end cross.
+${ROLES.map(rolePermissions).join('')}
+## What crosses between the accounts
+
+${table(['from', 'to', 'as', 'subject'], crossings().map(({ from, to, kind, subject }) => [code(ACCOUNT_NAMES[from]), codes(to.map((account) => ACCOUNT_NAMES[account])), kind, code(subject)]))}`
+
+const listed = (subjects: string[]): string => subjects.map((subject) => `- ${code(subject)}\n`).join('')
 
 const rolePermissions = (role: BusRole): string => {
-  const { publish, subscribe, allowResponses } = permissionsOf(role, { fleet: 'main', user: 'USER', node: 'NODE', inboxPrefix: inboxPrefixOf(role, role === 'agent' ? 'NODE' : role === 'coordinator' ? 'main' : 'USER') })
-  const list = (subjects: string[]): string => subjects.map((subject) => `- ${code(subject)}\n`).join('')
+  const { account, publish, subscribe, allowResponses } = permissionsOf(role, { fleet: 'main', user: 'USER', node: 'NODE', inboxPrefix: inboxPrefixOf(role, role === 'agent' ? 'NODE' : role === 'coordinator' ? 'main' : 'USER') })
   const answers = allowResponses === null ? 'Answers no requests.' : `Answers each request it hears ${allowResponses.max === 1 ? 'once' : `at most ${allowResponses.max} times`}, within ${allowResponses.ttlMs / 1000} s.`
-  return `\n## ${role}\n\n${answers}\n\nMay publish:\n\n${list(publish)}\nMay subscribe:\n\n${list(subscribe)}`
+  return `\n## ${role}\n\nAccount ${code(ACCOUNT_NAMES[account])}. ${answers}\n\nMay publish:\n\n${listed(publish)}\nMay subscribe:\n\n${listed(subscribe)}`
 }

@@ -13,7 +13,7 @@ export const jsonSchemaOf = (schema: z.ZodType, io: 'input' | 'output' = 'output
     target: 'draft-7',
     unrepresentable: 'any',
     override: ({ zodSchema, jsonSchema }) => {
-      if (zodSchema._zod.def.type === 'custom') Object.assign(jsonSchema, { type: 'string', contentEncoding: 'base64' })
+      if (zodSchema instanceof z.ZodCustom) Object.assign(jsonSchema, { type: 'string', contentEncoding: 'base64' })
     },
   }) as JsonSchema
 

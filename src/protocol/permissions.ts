@@ -5,7 +5,10 @@
  * 1. Who publishes with `{user}` or `{node}` publishes with its own: so the server vouches for both.
  * 2. Only the coordinator makes streams, purges, and has a consumer, on LAUNCH alone: a consumer's deliver subject is a way to publish anywhere.
  * 3. Others read the past by Direct Get, which makes nothing. An agent can read STATE's last entry and no other.
- * 4. Who serves may answer each request once, within a minute, wherever its asker listens; nobody else may publish into an inbox.
+ * 4. Coordinator, agents and people are in three accounts, and only what the table lists crosses: a reply subject is the asker's to choose,
+ *    and reaches everything in the account of who answers. Measured: in one account an observer's Direct Get with the reply
+ *    `$JS.API.STREAM.DELETE…` deleted the state (docs/adr/0006).
+ * 5. Who serves may answer each request once, within a minute, wherever its asker listens; nobody else may publish into an inbox.
  */
 import { Fault } from './faults.ts'
 import { isName } from './names.ts'
@@ -21,7 +24,14 @@ export interface Holder {
   inboxPrefix: string
 }
 
+/** core: the coordinator and the streams. agents. people: clients and observers. */
+export type Account = 'core' | 'agents' | 'people'
+export const ACCOUNT_OF = { coordinator: 'core', agent: 'agents', client: 'people', observer: 'people' } as const satisfies Record<BusRole, Account>
+/** Accounts of a fleet at home, as the server names them. */
+export const ACCOUNT_NAMES = { core: 'TROUPE', agents: 'TROUPE_AGENTS', people: 'TROUPE_PEOPLE' } as const satisfies Record<Account, string>
+
 export interface Permissions {
+  account: Account
   publish: string[]
   subscribe: string[]
   /** answers per request, and how long after it; null: serves nothing */
@@ -47,6 +57,7 @@ export const permissionsOf = (role: BusRole, who: Holder): Permissions => {
   const subscribe = rows.filter(([, row]) => row.to.includes(role) && row.kind !== 'durable').map(([name, row]) => (row.kind === 'event' || row.kind === 'log' ? `${rootOf(fleet)}.${row.kind}.>` : wildcardOf(fleet, name, fixed)))
   const serves = role === 'agent' || role === 'coordinator'
   return {
+    account: ACCOUNT_OF[role],
     publish: [...new Set([...publish, ...jetStreamOf(role, fleet), ...(role === 'coordinator' ? ['_INBOX.>'] : []), ...(serves ? [] : DISCOVERY)])],
     subscribe: [...new Set([...subscribe, `${inboxPrefix}.>`, ...(serves ? DISCOVERY : []), ...(role === 'coordinator' ? [DISCONNECT_ADVISORY] : [])])],
     allowResponses: serves ? RESPONSES : null,
@@ -60,10 +71,8 @@ const fixedOf = (role: BusRole, { user, node }: Holder): { user?: string; node?:
   return role === 'agent' ? { node: name } : { user: name }
 }
 
-/** The account of a fleet at home: the server names it in its advisories. */
-export const ACCOUNT = 'TROUPE'
-/** Told when a connection of the account ends: an agent killed by SIGKILL is seen in milliseconds. */
-export const DISCONNECT_ADVISORY = `$SYS.ACCOUNT.${ACCOUNT}.DISCONNECT`
+/** Told when a connection of the agents' account ends: one killed by SIGKILL is seen in milliseconds. */
+export const DISCONNECT_ADVISORY = `$SYS.ACCOUNT.${ACCOUNT_NAMES.agents}.DISCONNECT`
 
 /** For `nats micro ls`: who serves listens here, everybody else asks. */
 const DISCOVERY = ['PING', 'INFO', 'STATS'].flatMap((verb) => [`$SRV.${verb}`, `$SRV.${verb}.>`])
@@ -91,6 +100,51 @@ const jetStreamOf = (role: BusRole, fleet: string): string[] => {
       ]
     }
   }
+}
+
+/** One subject that crosses from the account that serves or says it into those that ask or hear it. */
+export interface Crossing {
+  from: Account
+  to: Account[]
+  /** service: a request into `from`, with answers; stream: what is published in `from` */
+  kind: 'service' | 'stream'
+  subject: string
+  /** a service with several answers to one request */
+  many: boolean
+}
+
+/** What crosses between the accounts, of any fleet; each user's own lists say how much of it is his. */
+export const crossings = (): Crossing[] => {
+  const rows = Object.entries(TABLE) as [RowName, Row][]
+  const service = (from: Account, to: Account[], subject: string, many: boolean): Crossing => ({ from, to, kind: 'service', subject, many })
+  const stream = (from: Account, to: Account[], subject: string): Crossing => ({ from, to, kind: 'stream', subject, many: false })
+  const all = rows.flatMap(([name, row]): Crossing[] => {
+    const subject = wildcardOf('*', name)
+    const outside = (roles: readonly BusRole[], inside: Account): Account[] => [...new Set(roles.map((role) => ACCOUNT_OF[role]))].filter((account) => account !== inside)
+    switch (row.kind) {
+      case 'request':
+      case 'gather':
+      case 'durable': {
+        const from = ACCOUNT_OF[row.to[0]!]
+        // the core may ask whatever people may
+        return [service(from, outside([...row.from, 'coordinator'], from), subject, row.kind === 'gather')]
+      }
+      case 'beat':
+        return row.from.map((role) => stream(ACCOUNT_OF[role], outside(row.to, ACCOUNT_OF[role]), subject))
+      default:
+        // an append goes to the core, where the streams are; the server does not pass it on to a third account, so people hear it where it was said
+        return [service('core', outside(row.from, 'core'), subject, false), ...row.from.map((role) => stream(ACCOUNT_OF[role], outside(row.to, ACCOUNT_OF[role]).filter((account) => account !== 'core'), `${rootOf('*')}.${row.kind}.>`))]
+    }
+  })
+  const others = [
+    ...['$JS.API.DIRECT.GET.*', '$JS.API.DIRECT.GET.*.>'].map((subject) => service('core', ['agents', 'people'], subject, true)),
+    // asked of the core, which asks the agents too
+    ...DISCOVERY.flatMap((subject) => [service('core', ['people'], subject, true), service('agents', ['core'], subject, true)]),
+    // an answer to a durable launch is a plain publication
+    stream('core', ['people'], '_INBOX.>'),
+  ]
+  const unique = new Map([...all, ...others].filter(({ to }) => to.length > 0).map((crossing) => [`${crossing.from} ${crossing.kind} ${crossing.subject} ${crossing.to.join()}`, crossing]))
+  return [...unique.values()]
 }
 
 /** Who may read a stream's past: who may hear all of it live. */

@@ -239,7 +239,7 @@ const busOn = (connection: NatsConnection, inboxPrefix: string, servers: string[
 
     subscribe(subject, onMessage): Subscription {
       if (closed) throw down()
-      const subscription = connection.subscribe(subject, { callback: guarded((error, message) => void (error || onMessage(messageOf(message)))) })
+      const subscription = connection.subscribe(subject, { callback: guarded((error, message) => void (error || isStoredAnswer(message) || onMessage(messageOf(message)))) })
       return { unsubscribe: () => subscription.unsubscribe() }
     },
 
@@ -267,6 +267,9 @@ const busOn = (connection: NatsConnection, inboxPrefix: string, servers: string[
   }
 }
 
+/** An answer of Direct Get: whoever asked chose its subject, so on a subject of ours it is nobody's word. */
+const isStoredAnswer = (message: Msg): boolean => message.headers?.has('Nats-Stream') === true
+
 const listen = <T>(set: Set<T>, listener: T): (() => void) => {
   set.add(listener)
   return () => void set.delete(listener)
@@ -293,7 +296,8 @@ const toNats = (headers: Headers): MsgHdrs => {
 const fromNats = (headers: MsgHdrs | undefined): Headers => {
   if (headers === undefined) return NO_HEADERS
   const result: Record<string, string> = {}
-  for (const [key, values] of headers) result[key] = values[0] ?? ''
+  // the server puts its own last: a stored message may carry headers of the same name
+  for (const [key, values] of headers) result[key] = values.at(-1) ?? ''
   return result
 }
 const NO_HEADERS: Headers = Object.freeze({})

@@ -1,10 +1,8 @@
 /**
- * The text of a nats-server configuration for a fleet at home: one account TROUPE with JetStream, NKey users with
- * allow-lists, the system account without users. Pure; nats/standalone.conf is this text for an example.
+ * The text of a nats-server configuration for a fleet at home: accounts for the coordinator with JetStream, for agents and for people,
+ * what crosses between them, NKey users with allow-lists, the system account without users. Pure; nats/standalone.conf is this text for an example.
  */
-import { ACCOUNT, DISCONNECT_ADVISORY, type Permissions } from '../protocol/permissions.ts'
-
-export { ACCOUNT, DISCONNECT_ADVISORY }
+import { ACCOUNT_NAMES, crossings, DISCONNECT_ADVISORY, type Account, type Crossing, type Permissions } from '../protocol/permissions.ts'
 
 export interface ServerUser extends Permissions {
   /** `U…` */
@@ -55,17 +53,31 @@ system_account: SYS
 accounts {
   # No users: nobody administers the server over the bus.
   SYS {
-    exports: [ { stream: ${quoted(DISCONNECT_ADVISORY)}, accounts: [ ${ACCOUNT} ] } ]
+    exports: [ { stream: ${quoted(DISCONNECT_ADVISORY)}, accounts: [ ${ACCOUNT_NAMES.core} ] } ]
   }
-  ${ACCOUNT} {
-    jetstream: enabled
-    imports: [ { stream: { account: SYS, subject: ${quoted(DISCONNECT_ADVISORY)} } } ]
-    # NKeys, never passwords; allow-lists, never deny-lists; no user for who comes without a key.
-    users: [
-${users.map(userText).join('')}    ]
-  }
-}
+  # Three accounts: a reply subject is the asker's to choose, and reaches everything in the account of who answers.
+  # NKeys, never passwords; allow-lists, never deny-lists; no user for who comes without a key.
+${ACCOUNTS.map((account) => accountText(account, users)).join('')}}
 `
+
+const ACCOUNTS: readonly Account[] = ['core', 'agents', 'people']
+
+const accountText = (account: Account, users: readonly ServerUser[]): string => {
+  const exported = crossings().filter(({ from }) => from === account)
+  const imported = crossings().filter(({ to }) => to.includes(account))
+  return `  ${ACCOUNT_NAMES[account]} {
+${account === 'core' ? '    jetstream: enabled\n' : ''}    exports: [
+${exported.map(exportText).join('')}    ]
+    imports: [
+${account === 'core' ? `      { stream: { account: SYS, subject: ${quoted(DISCONNECT_ADVISORY)} } }\n` : ''}${imported.map(({ from, kind, subject }) => `      { ${kind}: { account: ${ACCOUNT_NAMES[from]}, subject: ${quoted(subject)} } }\n`).join('')}    ]
+    users: [
+${users.filter((user) => user.account === account).map(userText).join('')}    ]
+  }
+`
+}
+
+const exportText = ({ kind, subject, many, to }: Crossing): string =>
+  `      { ${kind}: ${quoted(subject)}, ${kind === 'service' ? `response_type: ${many ? 'stream' : 'singleton'}, ` : ''}accounts: [ ${to.map((account) => ACCOUNT_NAMES[account]).join(', ')} ] }\n`
 
 const userText = ({ publicKey, comment, publish, subscribe, allowResponses }: ServerUser): string => `      # ${comment.replace(/[\r\n]+/g, ' ')}
       { nkey: ${publicKey}, permissions: {

@@ -95,18 +95,18 @@ describe('a server of ours', () => {
     }
   })
 
-  test('the end of a connection is told to the account within 200 ms, with its name and key', async () => {
-    const server = await startTestServer({ coordinator: { publish: ['x'], subscribe: [DISCONNECT_ADVISORY] } })
+  test('the end of a connection is told to the coordinator within 200 ms, with its name and key', async () => {
+    const server = await startTestServer({ coordinator: { publish: ['x'], subscribe: [DISCONNECT_ADVISORY] }, agent: { publish: [], subscribe: [], account: 'agents' } })
     try {
       const coordinator = await server.connect('coordinator', 'coordinator')
-      const agent = await server.connect('agent n0')
+      const agent = await server.connect('agent n0', 'agent')
       const told = new Promise<Record<string, any>>((resolve) => coordinator.subscribe(DISCONNECT_ADVISORY, (m) => resolve(JSON.parse(new TextDecoder().decode(m.body)))))
       await coordinator.flush()
       const closed = performance.now()
       await agent.close()
       const advisory = await told
       expect(performance.now() - closed).toBeLessThan(200)
-      expect(advisory['client']).toMatchObject({ name: 'agent n0', acc: 'TROUPE' })
+      expect(advisory['client']).toMatchObject({ name: 'agent n0', acc: 'TROUPE_AGENTS' })
     } finally {
       await server.close()
     }

@@ -174,9 +174,9 @@ describe('a client', () => {
     await refusesPublish('ada', `$JS.API.DIRECT.GET.troupe_main_STATE.${F}.state`)
     await refusesPublish('ada', '$SYS.REQ.SERVER.PING')
     await refusesPublish('ada', '$SYS.REQ.CLAIMS.UPDATE')
-    await refusesHearing('ada', '$SYS.ACCOUNT.TROUPE.DISCONNECT')
+    await refusesHearing('ada', '$SYS.ACCOUNT.TROUPE_AGENTS.DISCONNECT')
     await refusesHearing('ada', '$SYS.>')
-    await hears('coordinator', '$SYS.ACCOUNT.TROUPE.DISCONNECT', async () => (await roles.server.connect('short')).close())
+    await hears('coordinator', '$SYS.ACCOUNT.TROUPE_AGENTS.DISCONNECT', async () => (await roles.server.connect('short', 'n1')).close())
   })
   test('of another fleet reaches nothing of this one', async () => {
     await refusesPublish('ada', 'troupe.v1.other.coordinator.launch.ada')

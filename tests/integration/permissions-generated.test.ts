@@ -26,15 +26,16 @@ let roles: RoleServer
 beforeAll(async () => void (roles = await startRoleServer()))
 afterAll(() => roles.close())
 
-/** Subjects that really arrived in the fleet while `act` ran. */
+/** Subjects that really arrived in the fleet while `act` ran, in the coordinator's account or the agents'. */
 const arrived = async (act: () => Promise<unknown>): Promise<string[]> => {
-  const seen: string[] = []
-  const subscription = roles.admin.subscribe(`${rootOf('main')}.>`, ({ subject }) => seen.push(subject))
-  await roles.admin.flush()
+  const seen = new Set<string>()
+  const admins = [roles.admin, roles.agentsAdmin]
+  const subscriptions = admins.map((admin) => admin.subscribe(`${rootOf('main')}.>`, ({ subject }) => seen.add(subject)))
+  for (const admin of admins) await admin.flush()
   await act()
-  await roles.admin.flush()
-  subscription.unsubscribe()
-  return seen
+  for (const admin of admins) await admin.flush()
+  for (const subscription of subscriptions) subscription.unsubscribe()
+  return [...seen]
 }
 
 describe.each(rows)('%s', (name, row) => {
@@ -54,8 +55,9 @@ describe.each(rows)('%s', (name, row) => {
     const got: Message[] = []
     let subscription: { unsubscribe(): void } | undefined
     const refused = await roles.refusalsOf(holder, (bus) => void (subscription = bus.subscribe(subject, (message) => got.push(message))))
-    roles.admin.publish(sample(name, ownUser(holder), ownNode(holder)), nothing)
-    await roles.admin.flush()
+    const sayer = (row.from as readonly string[]).includes('agent') ? roles.agentsAdmin : roles.admin
+    sayer.publish(sample(name, ownUser(holder), ownNode(holder)), nothing)
+    await sayer.flush()
     const allowed = (row.to as readonly string[]).includes(role) && row.kind !== 'durable'
     if (allowed) await until(`${holder} hears ${name}`, () => got.length > 0)
     else await roles.bus[holder].flush()

@@ -22,6 +22,8 @@ export type HolderName = keyof typeof HOLDERS
 export interface RoleServer {
   server: TestServer
   admin: Bus
+  /** the same in the account of the agents */
+  agentsAdmin: Bus
   bus: Record<HolderName, Bus>
   /** what the server refuses while `act` runs and is flushed, such as `publish troupe.v1.main.beat.n1` */
   refusalsOf(name: HolderName, act: (bus: Bus) => void): Promise<string[]>
@@ -34,8 +36,9 @@ export const startRoleServer = async (): Promise<RoleServer> => {
     const { role, name: who } = HOLDERS[name]
     return permissionsOf(role, { fleet: 'main', user: who, node: who, inboxPrefix: inboxPrefixOf(role, who) })
   }
-  const server = await startTestServer(Object.fromEntries(names.map((name) => [name, granted(name)])))
+  const server = await startTestServer({ ...Object.fromEntries(names.map((name) => [name, granted(name)])), anyAgent: { publish: ['>'], subscribe: ['>'], account: 'agents' } })
   const admin = await server.connect('admin')
+  const agentsAdmin = await server.connect('agents-admin', 'anyAgent')
   await ensureStreams(admin, 'main')
   const buses = await Promise.all(
     names.map((name) => connectNats({ servers: server.url, credentials: { nkeySeed: server.credentials(name).nkeySeed, inboxPrefix: inboxPrefixOf(HOLDERS[name].role, HOLDERS[name].name) }, name })),
@@ -44,6 +47,7 @@ export const startRoleServer = async (): Promise<RoleServer> => {
   return {
     server,
     admin,
+    agentsAdmin,
     bus,
     async refusalsOf(name, act) {
       const refused: string[] = []

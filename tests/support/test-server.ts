@@ -15,6 +15,8 @@ export interface TestUser {
   publish: readonly string[]
   subscribe: readonly string[]
   allowResponses?: { max: number; ttlMs: number } | null
+  /** where the streams are, unless another is asked for */
+  account?: 'core' | 'agents' | 'people'
 }
 
 /** May do anything in its account: for tests that are not about permissions. */
@@ -38,10 +40,10 @@ export const startTestServer = async (users: Record<string, TestUser> = {}): Pro
   const dir = await mkdtemp(join(tmpdir(), 'troupe-test-bus-'))
   const { path: binary } = await findNatsServer({ env: process.env, cache: cacheOf() })
   const keys = new Map<string, { seed: string; inboxPrefix: string }>()
-  const serverUsers: ServerUser[] = Object.entries({ any: ANY, ...users }).map(([name, { publish, subscribe, allowResponses }]) => {
+  const serverUsers: ServerUser[] = Object.entries({ any: ANY, ...users }).map(([name, { publish, subscribe, allowResponses = null, account = 'core' }]) => {
     const { seed, publicKey } = createUserKey()
     keys.set(name, { seed, inboxPrefix: `_INBOX_${name}` })
-    return { publicKey, comment: name, publish: [...publish], subscribe: [...subscribe, `_INBOX_${name}.>`], allowResponses: allowResponses ?? null }
+    return { publicKey, comment: name, publish: [...publish], subscribe: [...subscribe, `_INBOX_${name}.>`], allowResponses, account }
   })
   const host = '127.0.0.1'
   const port = await pickPort(host)
