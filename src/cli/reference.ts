@@ -12,7 +12,7 @@ export const cliReference = async (): Promise<{ path: string; text: string }> =>
   const { PassThrough } = await import('node:stream')
   const io = ioOn({ stdout: new PassThrough(), stderr: new PassThrough(), stdin: new PassThrough(), env: {}, cwd: '/', leave: () => {}, connect: () => Promise.reject(new Error('the reference asks nobody')) })
   const program = await wholeProgram(io)
-  const verbs = program.commands.filter((command) => !(command as Command & { _hidden?: boolean })._hidden)
+  const verbs = program.commands
   const text = `# Command line
 
 Generated from the commands (\`npm run gen\`); do not edit.

@@ -65,9 +65,12 @@ export interface Troupe {
   close(): Promise<void>
 }
 
+const ask = <T>(attempt: () => Promise<T>): Promise<T> => patiently(attempt, { boundMs: FAILOVER_MS })
+// YAML and the pattern engine are loaded when they are needed: `troupe ps` must not pay for them
+const documentOf = async (input: LaunchInput): Promise<Record<string, unknown>> => (typeof input === 'string' ? (await import('../protocol/launch.ts')).parseLaunchText(input).document : input)
+
 /** Put a Troupe together over a messenger: index.ts does it over NATS, tests over a bus in memory. */
 export const troupeOn = ({ messenger, user }: { messenger: Messenger; user: string }): Troupe => {
-  const ask = <T>(attempt: () => Promise<T>): Promise<T> => patiently(attempt, { boundMs: FAILOVER_MS })
   const list: Troupe['list'] = async ({ all = false } = {}) => (await ask(() => messenger.ask('coordinator.list', { user }, { all }))).runs
 
   const resolve = async (text: string): Promise<Ref[]> => {
@@ -93,8 +96,6 @@ export const troupeOn = ({ messenger, user }: { messenger: Messenger; user: stri
     const ref = await one(text)
     return knowing(ref, () => endRef(messenger, user, how, ref, options))
   }
-  // YAML and the pattern engine are loaded when they are needed: `troupe ps` must not pay for them
-  const documentOf = async (input: LaunchInput): Promise<Record<string, unknown>> => (typeof input === 'string' ? (await import('../protocol/launch.ts')).parseLaunchText(input).document : input)
 
   const troupe: Troupe = {
     fleet: messenger.fleet,

@@ -1,13 +1,14 @@
 /** Small texts: durations, exits, receipts, as all commands say them. */
 import type { Exit, Receipt } from '../../protocol/shapes.ts'
 
+const two = (n: number): string => String(n).padStart(2, '0')
+
 /** `0.8 s`, `12 s`, `3m05s`, `2h10m`, `4d03h` */
 export const durationText = (ms: number): string => {
   const seconds = ms / 1000
   if (seconds < 10) return `${seconds.toFixed(1)} s`
   if (seconds < 60) return `${Math.round(seconds)} s`
   const whole = Math.round(seconds)
-  const two = (n: number): string => String(n).padStart(2, '0')
   if (whole < 3600) return `${Math.floor(whole / 60)}m${two(whole % 60)}s`
   if (whole < 86_400) return `${Math.floor(whole / 3600)}h${two(Math.floor((whole % 3600) / 60))}m`
   return `${Math.floor(whole / 86_400)}d${two(Math.floor((whole % 86_400) / 3600))}h`

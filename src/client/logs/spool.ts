@@ -32,10 +32,11 @@ const READ_BYTES_MAX = 256 * 1024
 const MUTED_MS = 1500
 const ASK_MS = 2500
 
+const workerOf = ({ run, role, index }: ForkParts): string => `${run}/${role}/${index}`
+
 export const spoolOf = (messenger: Messenger, signal?: AbortSignal): Spool => {
   const silent = new Set<string>()
   const mutedUntil = new Map<string, number>()
-  const workerOf = ({ run, role, index }: ForkParts): string => `${run}/${role}/${index}`
   const ask = async (fork: ForkParts, body: { source?: string; offset?: number; bytesMax?: number; tailLines?: number }) => {
     const { run, role, index, attempt } = fork
     const worker = workerOf(fork)

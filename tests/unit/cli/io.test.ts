@@ -71,7 +71,7 @@ test('a command that must finish goes on without its output', async () => {
 })
 
 test('a closed stdin reads as empty', async () => {
-  const closed = { async *[Symbol.asyncIterator]() { throw Object.assign(new Error('closed'), { code: 'EBADF' }) } }
+  const closed = { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(Object.assign(new Error('closed'), { code: 'EBADF' })) }) }
   const io = ioOn({ stdout: brokenPipe() as never, stderr: brokenPipe() as never, stdin: closed, env: {}, cwd: '/', leave: () => {}, connect: () => Promise.reject(new Error('nobody')) })
   expect(await io.stdin()).toBe('')
 })
