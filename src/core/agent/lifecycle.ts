@@ -114,6 +114,7 @@ const couldNotStart = (state: AgentState, fork: Fork, fault: FaultBody, out: Out
   fork.phase = 'exited'
   fork.startFault = fault.message
   fork.exit = { code: null, signal: null, oom: null, unknown: `could not start: ${fault.message}`, killedBy: fork.stop?.killedBy ?? null }
+  note(fork, out)
   stateFact(state, fork, 'exited', out)
   out.push({ type: 'cancel', forkId: fork.spec.forkId })
 }

@@ -2,25 +2,15 @@
  * After the agent died: the spool's forks become state again. What was ordered goes on, and facts that the event stream had not
  * acknowledged are told again under the same ids. `ranks`, `ready` and `prepared` are not: the inventory of a new incarnation has them.
  */
-import { z } from 'zod'
-import { Exit, LogOffsets, Receipt, Wall } from '../../protocol/shapes.ts'
-import { WORKER_WHATS } from '../../protocol/table.ts'
+import { ForkNotes } from '../../protocol/fork-notes.ts'
+import type { Exit } from '../../protocol/shapes.ts'
 import { stopFork } from './ladder.ts'
 import { note, stateFact } from './report.ts'
 import { newFork } from './orders.ts'
 import type { AgentState, Fork, Out, RecoveredFork, WorkerWhat } from './state.ts'
 
-const Notes = z.object({
-  stop: z.object({ killedBy: z.string(), signal: z.string().nullable(), graceMs: z.number() }).optional().catch(undefined),
-  receipt: Receipt.optional().catch(undefined),
-  failed: z.object({ startFault: z.string(), exit: Exit, exitedAt: Wall.nullable() }).optional().catch(undefined),
-  logsFinal: LogOffsets.optional().catch(undefined),
-  everReady: z.boolean().catch(false),
-  acked: z.array(z.enum(WORKER_WHATS)).catch([]),
-})
-
 export const recoverFork = (state: AgentState, recovered: RecoveredFork, at: number, out: Out): void => {
-  const notes = Notes.parse(recovered.notes)
+  const notes = ForkNotes.parse(recovered.notes)
   const { spec } = recovered
   const fork: Fork = {
     ...newFork(spec),
@@ -63,7 +53,7 @@ const tell = (state: AgentState, fork: Fork, what: WorkerWhat, out: Out): void =
 }
 
 /** A tombstone stands for a fork that was called off, and for one whose start failed: that one has an exit and a receipt. */
-const onCancelledBefore = (state: AgentState, fork: Fork, failed: z.infer<typeof Notes>['failed'], out: Out): void => {
+const onCancelledBefore = (state: AgentState, fork: Fork, failed: ForkNotes['failed'], out: Out): void => {
   if (failed === undefined) return tell(state, fork, 'cancelled', out)
   fork.phase = 'gone'
   fork.startFault = failed.startFault
@@ -73,7 +63,7 @@ const onCancelledBefore = (state: AgentState, fork: Fork, failed: z.infer<typeof
   onGoneBefore(state, fork, out)
 }
 
-const onRunningStill = (state: AgentState, fork: Fork, stop: z.infer<typeof Notes>['stop'], out: Out): void => {
+const onRunningStill = (state: AgentState, fork: Fork, stop: ForkNotes['stop'], out: Out): void => {
   const { forkId, ready } = fork.spec
   fork.ready = ready === null && fork.start?.pid != null
   if (fork.start?.pid != null) tell(state, fork, 'started', out)
@@ -85,7 +75,7 @@ const onRunningStill = (state: AgentState, fork: Fork, stop: z.infer<typeof Note
   note(fork, out, true)
 }
 
-const onExitedBefore = (state: AgentState, fork: Fork, stop: z.infer<typeof Notes>['stop'], at: number, out: Out): void => {
+const onExitedBefore = (state: AgentState, fork: Fork, stop: ForkNotes['stop'], at: number, out: Out): void => {
   tellEnd(state, fork, out)
   out.push({ type: 'ship-logs', forkId: fork.spec.forkId })
   if (stop !== undefined) stopFork(fork, stop, at, out)

@@ -4,6 +4,7 @@
 import { formatHostPort } from '../../protocol/hostport.ts'
 import { forkIdOf, parseForkId } from '../../protocol/names.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
+import type { ForkNotes } from '../../protocol/fork-notes.ts'
 import type { ForkReport } from '../../protocol/shapes.ts'
 import type { AgentState, Fork, Out, WorkerWhat } from './state.ts'
 
@@ -71,7 +72,7 @@ export const stateFact = (state: AgentState, fork: Fork, what: WorkerWhat, out: 
 }
 
 /** What must be known after the agent died and the spool's own records do not say. */
-export const notesOf = (fork: Fork): Record<string, unknown> => ({
+const notesOf = (fork: Fork): Record<string, unknown> & Partial<ForkNotes> => ({
   ...(fork.stop?.killedBy != null && { stop: { killedBy: fork.stop.killedBy, signal: fork.stop.signal, graceMs: fork.stop.graceMs } }),
   ...(fork.receipt !== null && { receipt: fork.receipt }),
   ...(fork.startFault !== null && fork.exit !== null && { failed: { startFault: fork.startFault, exit: fork.exit, exitedAt: fork.exitedAt } }),
@@ -79,6 +80,7 @@ export const notesOf = (fork: Fork): Record<string, unknown> => ({
   ...(fork.logsFinal !== null && { logsFinal: fork.logsFinal }),
   acked: fork.acked.filter(isOnce),
 })
+
 export const note = (fork: Fork, out: Out, told = false): void => void out.push({ type: 'note', forkId: fork.spec.forkId, notes: notesOf(fork), told })
 
 /** What an order's answer may wait for. */

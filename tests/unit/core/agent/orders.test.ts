@@ -134,7 +134,7 @@ describe('prepare and start', () => {
     const token = agent.prepare(specOf(FORK))
     agent.start(token, FORK)
     const failed = agent.step({ type: 'started', forkId: FORK, start: null, fault: { code: 'WORKER_CONFIG', message: 'no such directory', data: {}, retryable: false }, at: 1002 })
-    expect(typesOf(failed)).toEqual(['fact exited', 'cancel', 'reply'])
+    expect(typesOf(failed)).toEqual(['note', 'fact exited', 'cancel', 'reply'])
     expect(agent.replyIn(failed)).toMatchObject({ forks: [{ startFault: 'no such directory', exit: { unknown: 'could not start: no such directory' } }] })
     expect(typesOf(agent.step({ type: 'cancelled', forkId: FORK, proven: true, fault: null, at: 1003 }))).toEqual(['note', 'fact gone', 'finish-logs'])
   })
