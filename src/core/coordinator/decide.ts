@@ -9,7 +9,7 @@ import { earlier, failureOf, type Failure } from './first-failure.ts'
 import { advanceGang, dissolve, isAborted, launchGang } from './gangs.ts'
 import { unreserve } from './ledger.ts'
 import { backoff, giveOrders } from './orders.ts'
-import { exitOf, isDone, isLeftOut, isLost, isMet, isWork, outcomeOf } from './outcome.ts'
+import { exitOf, isDone, isLeftOut, isLost, isMet, isNotReady, isWork, outcomeOf } from './outcome.ts'
 import { isPortConflict } from './port-conflict.ts'
 import { lostExit } from './reports.ts'
 import { advanceRestart, beginRestart, isUsers, judgeRestart, noteRestart, replacedBy, toWaiting } from './restart.ts'
@@ -145,6 +145,7 @@ const onFailure = (ctx: Ctx, worker: Worker): void => {
   run.failure = run.failure === null ? failure : earlier(run.failure, failure)
   run.record.firstFailure = run.failure.failure
   if (!role.spec.failFast && !isDone(role)) return touchRun(ctx, run)
+  if (isNotReady(worker)) return timedOut(ctx, run, `${worker.id} was not ready within ${secondsText(role.spec.ready?.timeoutMs ?? 0)}${worker.report?.readyReason == null ? '' : `: ${worker.report.readyReason}`}`)
   fail(ctx, run, isLost(worker), verdict.text)
 }
 
@@ -183,7 +184,6 @@ const checkTimes = (ctx: Ctx, run: Run): void => {
     wakeAt(ctx, run, ctx.now + limit - spent)
   }
   checkPeers(ctx, run)
-  checkReady(ctx, run)
 }
 
 /** One torchrun agent exited 0 early: its peers have so long. */
@@ -200,42 +200,6 @@ const checkPeers = (ctx: Ctx, run: Run): void => {
     run.record.firstFailure = { worker: late.id, node: late.record.node ?? '', exit: lostExit(`it ran on ${secondsText(peerExitMs)} after a peer had exited 0`), stderrTail: [], at: ctx.wall, uncertain: false }
     beginStop(ctx, run, { why: 'failed', text: `${late.id} did not end within ${secondsText(peerExitMs)} of a peer that exited 0`, code: 1, kill: false })
   }
-}
-
-/** A probe has its own patience, counted from the start of the process. */
-const checkReady = (ctx: Ctx, run: Run): void => {
-  for (const worker of run.work) {
-    const probe = worker.role.spec.ready
-    if (probe !== null && worker.startedAt !== null && !worker.everReady && live(worker)) run.readyCheckAt = Math.min(run.readyCheckAt, worker.startedAt + probe.timeoutMs)
-  }
-  if (run.readyCheckAt > ctx.now) return run.readyCheckAt === Infinity ? undefined : wakeAt(ctx, run, run.readyCheckAt)
-  run.readyCheckAt = Infinity
-  for (const role of run.roles) {
-    const probe = role.spec.ready
-    if (probe === null) continue
-    for (const worker of role.workers) {
-      if (worker.startedAt === null || worker.everReady || !live(worker) || worker.record.ending !== null || exitOf(worker) !== null) continue
-      const due = worker.startedAt + probe.timeoutMs
-      if (due > ctx.now) {
-        run.readyCheckAt = Math.min(run.readyCheckAt, due)
-        continue
-      }
-      // nobody can know while its node is silent
-      if (ctx.s.nodes.get(worker.record.node!)?.state !== 'ready') {
-        run.readyCheckAt = Math.min(run.readyCheckAt, ctx.now + 1000)
-        continue
-      }
-      const text = `${worker.id} was not ready within ${secondsText(probe.timeoutMs)}${worker.report?.readyReason == null ? '' : `: ${worker.report.readyReason}`}`
-      const verdict = judgeRestart(ctx, worker)
-      if (verdict.again && role.spec.restart.scope !== 'run') {
-        beginRestart(ctx, role, { workers: replacedBy(worker), backoffMs: verdict.backoffMs, text: `${verdict.text}: ${text}`, kind: 'restart' })
-        continue
-      }
-      run.record.firstFailure = { worker: worker.id, node: worker.record.node ?? '', exit: lostExit(text), stderrTail: worker.report?.stderrTail ?? [], at: ctx.wall, uncertain: false }
-      return timedOut(ctx, run, text)
-    }
-  }
-  if (run.readyCheckAt !== Infinity) wakeAt(ctx, run, run.readyCheckAt)
 }
 
 // — the end —

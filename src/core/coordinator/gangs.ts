@@ -21,7 +21,7 @@ export const launchGang = (ctx: Ctx, role: RoleLive, workers: Worker[]): void =>
     const node = ctx.s.nodes.get(worker.record.node!)
     change(worker, () => {
       Object.assign(worker.record, { attempt, incarnation: node?.incarnation ?? null, phase: 'placed', ending: null, exit: null, receipt: null, stderrTail: [], startedAt: null, exitedAt: null, seen: null })
-      Object.assign(worker, { report: null, rev: -1, gang, token: null, startSent: false, order: null, retryAt: 0, tries: 0, killAcked: null, graceMs: null, spoolLost: false, startedAt: null, judged: false, everReady: false, releasable: false, lostTold: false })
+      Object.assign(worker, { report: null, rev: -1, gang, token: null, startSent: false, order: null, retryAt: 0, tries: 0, killAcked: null, graceMs: null, spoolLost: false, judged: false, everReady: false, releasable: false, lostTold: false })
     })
     touchWorker(ctx, worker, true)
     workOn(ctx, worker)

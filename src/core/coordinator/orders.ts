@@ -51,11 +51,12 @@ export const giveOrders = (ctx: Ctx, run: Run): void => {
   run.work.clear()
   for (const worker of later) run.work.add(worker)
   // all leave in one burst; the owner of torchrun's store is told last
-  const lowest = (workers: Worker[]): number => workers.reduce((least, worker) => Math.min(least, worker.record.index), Infinity)
   const ordered = [...groups.values()]
   if (ordered.some(({ verb }) => verb === 'kill')) ordered.sort((a, b) => lowest(b.workers) - lowest(a.workers))
   for (const { verb, node, workers } of ordered) give(ctx, node, verb, workers)
 }
+
+const lowest = (workers: readonly Worker[]): number => workers.reduce((least, worker) => Math.min(least, worker.record.index), Infinity)
 
 const give = (ctx: Ctx, node: NodeLive & { incarnation: string }, verb: WorkVerb, workers: Worker[]): void => {
   const id = ++ctx.s.counter

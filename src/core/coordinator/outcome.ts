@@ -13,13 +13,15 @@ export const exitOf = (worker: Worker): Exit | null => worker.record.exit ?? wor
 /** Its agent ended it because nobody spoke to it: for the run it is lost. */
 const BY_SILENCE: ReadonlySet<string | null> = new Set(['fence', 'orphan'])
 export const isLost = (worker: Worker): boolean => worker.spoolLost || BY_SILENCE.has(exitOf(worker)?.killedBy ?? null)
+/** Its readiness probe ran out of patience: the agent ended it, and that is a failure. */
+export const isNotReady = (worker: Worker): boolean => exitOf(worker)?.killedBy === 'not-ready'
 
 /** A worker that we stopped is never a failure, whatever it exits with. */
 export const outcomeOf = (worker: Worker): Outcome | null => {
   const exit = exitOf(worker)
-  if (worker.record.ending !== null || (exit !== null && exit.killedBy !== null && !BY_SILENCE.has(exit.killedBy))) return 'stopped'
+  if (worker.record.ending !== null || (exit !== null && exit.killedBy !== null && !isLost(worker) && !isNotReady(worker))) return 'stopped'
   if (exit === null) return worker.record.phase === 'ended' ? 'stopped' : null
-  if (!exitedCleanly(exit)) return 'failed'
+  if (!exitedCleanly(exit) || isNotReady(worker)) return 'failed'
   return worker.role.spec.kind === 'service' && isNeeded(worker.role) ? 'failed' : 'ok'
 }
 

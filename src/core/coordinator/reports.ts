@@ -63,7 +63,6 @@ const accept = (ctx: Ctx, worker: Worker, over: boolean): void => {
   const { record } = worker
   if (record.startedAt === null && report.startedAt !== null) {
     record.startedAt = report.startedAt
-    worker.startedAt ??= ctx.now
     touchWorker(ctx, worker, false)
   }
   if (report.ready) worker.everReady = true

@@ -41,8 +41,6 @@ export interface Worker {
   graceMs: number | null
   /** its node's spool does not know a fork that had started */
   spoolLost: boolean
-  /** since when it is running and not ready, monotonic; for the probe's timeout */
-  startedAt: number | null
   /** the record has changed and is not yet in an entry */
   dirty: boolean
   /** its end is in an entry: its agent may forget it once its logs are shipped */
@@ -122,8 +120,6 @@ export interface Run {
   failure: import('./first-failure.ts').Failure | null
   /** why it waits for a place */
   placeReason: string | null
-  /** when a probe's patience ends next, monotonic */
-  readyCheckAt: number
   archiving: boolean
 }
 
@@ -241,7 +237,7 @@ export const waitingRecord = (role: string, index: number): WorkerRecord => ({
 export const newRun = (head: Omit<RunRecord, 'workers'>, spec: Launch, recordOf: (role: string, index: number) => WorkerRecord | undefined): Run => {
   const run: Run = {
     record: { ...head, workers: [] }, spec, roles: [], byRole: new Map(), workers: [], work: new Set(), exits: new Set(), dirtyWorkers: new Set(),
-    headDirty: false, urgent: false, wakeAt: Infinity, toldState: null, toldReason: null, told: 0, restartRole: null, failure: null, placeReason: null, readyCheckAt: Infinity, archiving: false,
+    headDirty: false, urgent: false, wakeAt: Infinity, toldState: null, toldReason: null, told: 0, restartRole: null, failure: null, placeReason: null, archiving: false,
   }
   for (const roleSpec of spec.roles) {
     const role: RoleLive = {
@@ -264,7 +260,7 @@ export const newRun = (head: Omit<RunRecord, 'workers'>, spec: Launch, recordOf:
 
 const newWorker = (run: Run, role: RoleLive, record: WorkerRecord): Worker => ({
   run, role, record, id: `${run.record.run}/${record.role}/${record.index}`, report: null, rev: -1, gang: null, token: null, startSent: true, order: null, orderedAt: 0, retryAt: 0,
-  tries: 0, killAcked: null, graceMs: null, spoolLost: false, startedAt: null, dirty: false, releasable: record.phase === 'ended', judged: false, everReady: false, lostTold: false,
+  tries: 0, killAcked: null, graceMs: null, spoolLost: false, dirty: false, releasable: record.phase === 'ended', judged: false, everReady: false, lostTold: false,
 })
 
 export const newNode = (name: string, now: number): NodeLive => ({

@@ -1,0 +1,296 @@
+/**
+ * The coordinator's actor: performs what core/coordinator decides. Owns the bus, the clock and the state log's tenure; decides nothing. While it stands by
+ * it serves nothing: it has no subscription that a request could reach.
+ */
+import { COORDINATOR_DEFAULTS, type CoordinatorSettings } from '../core/coordinator/settings.ts'
+import { REQUEST_VERBS, type CoordinatorCommand, type CoordinatorEvent, type Fact, type RequestVerb, type Times } from '../core/coordinator/messages.ts'
+import { newState } from '../core/coordinator/state.ts'
+import { stepCoordinator } from '../core/coordinator/step.ts'
+import { Fault, isFault } from '../protocol/faults.ts'
+import { parseAgentConnectionName } from '../protocol/names.ts'
+import { orderHeaders } from '../protocol/order-headers.ts'
+import { DISCONNECT_ADVISORY } from '../protocol/permissions.ts'
+import type { StateOp } from '../protocol/records.ts'
+import { subjectOf } from '../protocol/subjects.ts'
+import { HEADERS } from '../protocol/table.ts'
+import type { Backend } from '../backends/backend.ts'
+import type { Clock } from '../system/clock.ts'
+import type { Bus, Message, Subscription } from '../transport/bus.ts'
+import { messengerOn, type Responder } from '../transport/messenger.ts'
+import type { StateLog } from '../transport/state-log.ts'
+import { ensureStreams } from '../transport/streams.ts'
+import { archiveOn } from './archive.ts'
+import { runActor, type ActorHandle } from './kernel.ts'
+import { runLeadership, type Tenure } from './leadership.ts'
+import { serveLaunchQueue, type LaunchQueue } from './launch-queue.ts'
+import { publisherOn } from './publisher.ts'
+
+export interface CoordinatorOptions {
+  bus: Bus
+  stateLog: StateLog
+  fleet: string
+  /** a ULID, new with each start */
+  incarnation: string
+  clock: Clock
+  settings?: Partial<CoordinatorSettings>
+  /** for the words of `plan`; a launch whose backend is not here gets none */
+  backends?: readonly Backend[]
+  log(fields: Record<string, unknown>): void
+  /** after each step, for tests and the simulator */
+  onStep?(event: CoordinatorEvent, commands: readonly CoordinatorCommand[]): void
+}
+
+/** idle: nothing ran for `idleEndMs`. crashed: a step threw, which is a bug. */
+export type CoordinatorEnd = { why: 'stopped' | 'idle' | 'crashed' }
+
+export interface CoordinatorHandle {
+  role(): 'standby' | 'leader' | 'stopped'
+  /** resigns, so that a standby takes over at once; runs go on */
+  stop(): Promise<void>
+  readonly ended: Promise<CoordinatorEnd>
+}
+
+type Actor = ActorHandle<CoordinatorEvent>
+/** What a leader has and a standby has not. */
+interface Office {
+  actor: Actor
+  close(): void
+}
+
+const RETRY_MS = 500
+
+export const startCoordinator = (options: CoordinatorOptions): Promise<CoordinatorHandle> => {
+  const { bus, stateLog, fleet, incarnation, clock, log } = options
+  const settings = { ...COORDINATOR_DEFAULTS, ...options.settings }
+  let office: Office | null = null
+  let stopped = false
+  let tell: (end: CoordinatorEnd) => void
+  const ended = new Promise<CoordinatorEnd>((resolve) => (tell = resolve))
+
+  const leave = (): void => {
+    office?.close()
+    office = null
+  }
+  const stop = async (why: CoordinatorEnd['why']): Promise<void> => {
+    if (stopped) return
+    stopped = true
+    leave()
+    await leadership.resign()
+    tell({ why })
+  }
+
+  const leadership = runLeadership({
+    stateLog,
+    incarnation,
+    clock,
+    settings,
+    log,
+    onLead(tenure) {
+      office = takeOffice({ ...options, settings, tenure, end: (why) => void stop(why) })
+      // its first step may have thrown
+      if (stopped) leave()
+    },
+    onLeaseBack: () => office?.actor.flush(),
+    onDeposed: leave,
+  })
+  return Promise.resolve({ role: () => (stopped ? 'stopped' : office === null ? 'standby' : 'leader'), stop: () => stop('stopped'), ended })
+}
+
+const takeOffice = (options: CoordinatorOptions & { settings: CoordinatorSettings; tenure: Tenure; end(why: 'idle' | 'crashed'): void }): Office => {
+  const { bus, fleet, incarnation, clock, settings, tenure, backends = [], log, onStep, end } = options
+  const messenger = messengerOn(bus, fleet)
+  let open = true
+  // while one leads, wall time follows the monotonic clock: somebody who sets the clock moves no deadline
+  const wallBase = clock.wall() - clock.now()
+  const times = (): Times => ({ now: clock.now(), wall: Math.round(wallBase + clock.now()) })
+  const happened = (fact: Fact): CoordinatorEvent => ({ ...fact, ...times() })
+  const post = (fact: Fact): void => {
+    if (open) actor.post(happened(fact))
+  }
+  const after = (ms: number, fn: () => void): void => clock.after(ms, () => void (open && fn()))
+
+  const responders = new Map<number, Responder<`coordinator.${RequestVerb}`>>()
+  /** each agent's monotonic clock at its last beat, and ours when that arrived */
+  const ticks = new Map<string, { incarnation: string; tick: number; at: number }>()
+  const publisher = publisherOn({ messenger, after, log })
+  const archive = archiveOn({ bus, messenger, fleet, log })
+  let queue: LaunchQueue | null = null
+
+  // — commands —
+
+  const take = (request: number): Responder<`coordinator.${RequestVerb}`> | undefined => {
+    const responder = responders.get(request)
+    responders.delete(request)
+    return responder
+  }
+
+  const perform = (command: CoordinatorCommand): void => {
+    switch (command.kind) {
+      case 'persist':
+        return
+      case 'order':
+        return void order(command.order)
+      case 'reply':
+        return take(command.request)?.reply(command.body as never)
+      case 'refuse':
+        return take(command.request)?.fault(Fault.fromBody(command.fault))
+      case 'reply-plan': {
+        const lines = backends.find((backend) => backend.name === command.body.launch.backend)?.plan(command.body.launch).lines ?? []
+        return take(command.request)?.reply({ ...command.body, plan: [...lines, ...command.body.plan] } as never)
+      }
+      case 'reply-from-archive': {
+        const responder = take(command.request)
+        const { body, fault } = command
+        const found = command.verb === 'status' ? archive.status(command.run!) : archive.list(body as { runs: never[] })
+        return void found.then((answer) => (answer === null ? responder?.fault(Fault.fromBody(fault!)) : responder?.reply(answer as never)))
+      }
+      case 'answer-queued':
+        return queue?.answer(command.seq, command)
+      case 'publish':
+        return publisher.publish(command)
+      case 'archive':
+        return archiveRun(command.status)
+      case 'timer':
+        return after(Math.max(0, command.at - clock.now()), () => post({ kind: 'timer', timer: command.timer }))
+      case 'log':
+        return log({ level: command.level, ...command.fields })
+      case 'end':
+        log({ msg: 'ends', why: command.why })
+        return end('idle')
+      default:
+        return command satisfies never
+    }
+  }
+
+  const archiveRun = (status: Parameters<typeof archive.put>[0]): void =>
+    void archive.put(status).then(
+      () => post({ kind: 'archived', run: status.run }),
+      (error: unknown) => {
+        log({ level: 'warn', msg: 'a run was not archived; trying again', run: status.run, error: String(error) })
+        after(RETRY_MS, () => archiveRun(status))
+      },
+    )
+
+  /** An agent that reads it later than this tick of its own clock does nothing. */
+  const notAfterOf = (node: string, to: string): number | null => {
+    const beat = ticks.get(node)
+    return beat === undefined || beat.incarnation !== to ? null : beat.tick + (clock.now() - beat.at) + settings.orderAllowanceMs
+  }
+
+  const order = async ({ id, node, incarnation: to, verb, body, timeoutMs }: Extract<CoordinatorCommand, { kind: 'order' }>['order']): Promise<void> => {
+    const sentWall = wallBase + clock.now()
+    const done = (result: { reply?: unknown; fault?: Fault }): void =>
+      post({ kind: 'order-result', id, sentWall, gotWall: wallBase + clock.now(), reply: (result.reply as never) ?? null, fault: result.fault?.toBody() ?? null })
+    const notAfter = notAfterOf(node, to)
+    // its clock is not known (yet): it beats within half a second
+    if (notAfter === null) return after(1, () => done({ fault: new Fault('EXPIRED', `no beat of ${node} to count from`) }))
+    try {
+      done({ reply: await messenger.ask(`node.${verb}`, { node, incarnation: to }, body as never, { headers: orderHeaders({ epoch: tenure.epoch, notAfter }), timeoutMs }) })
+    } catch (error) {
+      done({ fault: isFault(error) ? error : new Fault('FAILED', String(error), { retryable: true }) })
+    }
+  }
+
+  // — the actor —
+
+  const actor: Actor = runActor<ReturnType<typeof newState>, CoordinatorEvent, CoordinatorCommand, StateOp>({
+    state: newState({ settings, incarnation, storeId: tenure.epoch.storeId, durable: tenure.durable }),
+    step(state, event) {
+      try {
+        return stepCoordinator(state, event)
+      } catch (error) {
+        log({ level: 'error', msg: 'a step of the coordinator failed', event: event.kind, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+        end('crashed')
+        return [state, []]
+      }
+    },
+    perform,
+    persistOf: (command) => (command.kind === 'persist' ? command.ops : null),
+    persist: (ops) => tenure.persist(ops),
+    mayPerform: () => tenure.leased(),
+    ...(onStep !== undefined && { onStep }),
+  })
+
+  // — what it hears —
+
+  const subscriptions: Subscription[] = []
+  const notNow = (): Fault => new Fault('NOT_LEADER', 'this coordinator has not heard from its state log; ask again')
+  let requests = 0
+  for (const verb of REQUEST_VERBS) {
+    subscriptions.push(
+      messenger.serve(`coordinator.${verb}`, {}, (request, responder) => {
+        if (!tenure.leased()) return responder.fault(notNow())
+        const id = ++requests
+        responders.set(id, responder as never)
+        const event = { kind: 'request', id, verb, user: request.params['user' as never] as string, key: request.headers[HEADERS.key] ?? null, body: request.body } as Fact
+        if (actor.offer(happened(event))) return
+        responders.delete(id)
+        responder.fault(new Fault('OVERLOADED', 'the coordinator has too much to do'))
+      }),
+    )
+  }
+  subscriptions.push(
+    messenger.listen('beat', {}, ({ params, body }) => {
+      const known = ticks.get(params.node)
+      if (known === undefined || known.incarnation !== body.incarnation || body.tick >= known.tick) ticks.set(params.node, { incarnation: body.incarnation, tick: body.tick, at: clock.now() })
+      post({ kind: 'beat', node: params.node, ...body })
+    }),
+    messenger.listen('event.worker', {}, ({ params, body }) => {
+      const { id: _id, at: _at, what: _what, node, incarnation: from, rev, ...report } = body
+      // the server vouches for the node in the subject, for nothing in the body
+      if (node !== params.node || report.run !== params.run || report.role !== params.role || String(report.index) !== params.index) return
+      post({ kind: 'report', node, incarnation: from, rev, report })
+    }),
+    bus.subscribe(DISCONNECT_ADVISORY, (message) => {
+      const agent = agentOf(message)
+      if (agent !== null) post({ kind: 'node-disconnected', ...agent })
+    }),
+  )
+  const stopListening = bus.onLink((up) => {
+    post({ kind: 'link', up })
+    if (up) resync()
+  })
+  const stopTicking = clock.every(settings.nodesTickMs, () => post({ kind: 'nodes-tick' }))
+  const resync = (): void => bus.publish(subjectOf(fleet, 'nodes.resync', {}), new Uint8Array(), orderHeaders({ epoch: tenure.epoch, notAfter: 0 }))
+
+  const openQueue = async (): Promise<void> => {
+    try {
+      await ensureStreams(bus, fleet)
+      if (!open) return
+      const serving = await serveLaunchQueue({ bus, messenger, fleet, clock, offer: (fact) => open && tenure.leased() && actor.offer(happened(fact)), log })
+      if (open) queue = serving
+      else serving.close()
+    } catch (error) {
+      log({ level: 'warn', msg: 'the streams of the fleet cannot be made yet', error: String(error) })
+      after(RETRY_MS, () => void openQueue())
+    }
+  }
+
+  post({ kind: 'led' })
+  if (!bus.connected) post({ kind: 'link', up: false })
+  resync()
+  void openQueue()
+
+  return {
+    actor,
+    close() {
+      open = false
+      actor.halt()
+      stopTicking()
+      stopListening()
+      for (const subscription of subscriptions) subscription.unsubscribe()
+      queue?.close()
+      for (const responder of responders.values()) responder.fault(notNow())
+      responders.clear()
+    },
+  }
+}
+
+const agentOf = (message: Message): { node: string; incarnation: string } | null => {
+  try {
+    const { client } = JSON.parse(new TextDecoder().decode(message.body)) as { client?: { name?: unknown } }
+    return typeof client?.name === 'string' ? parseAgentConnectionName(client.name) : null
+  } catch {
+    return null
+  }
+}

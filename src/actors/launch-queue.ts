@@ -1,0 +1,88 @@
+/**
+ * The durable door: launches from the work queue, one in hand. It is acknowledged when its answer is in STATE, not before; an invalid one is answered and
+ * ended after one try.
+ */
+import type { Fact } from '../core/coordinator/messages.ts'
+import { encode } from '../protocol/codec.ts'
+import { Fault, type FaultBody } from '../protocol/faults.ts'
+import { isInbox } from '../protocol/permissions.ts'
+import { parseSubject } from '../protocol/subjects.ts'
+import { HEADERS, streamOf } from '../protocol/table.ts'
+import type { Clock } from '../system/clock.ts'
+import type { Bus, QueuedMessage } from '../transport/bus.ts'
+import type { Messenger } from '../transport/messenger.ts'
+
+export interface LaunchQueue {
+  answer(seq: number, answer: { run: string | null; fault: FaultBody | null }): void
+  close(): void
+}
+
+const CONSUMER = 'coordinator'
+const ACK_WAIT_MS = 2000
+const WORKING_MS = 500
+/** the coordinator has too much to do, or may not act now */
+const AGAIN_MS = 250
+
+export const serveLaunchQueue = async (options: {
+  bus: Bus
+  messenger: Messenger
+  fleet: string
+  clock: Clock
+  /** false: not now */
+  offer(fact: Fact): boolean
+  log(fields: Record<string, unknown>): void
+}): Promise<LaunchQueue> => {
+  const { bus, messenger, fleet, clock, offer, log } = options
+  let closed = false
+  let hand: { message: QueuedMessage; done(): void } | null = null
+
+  const factOf = (message: QueuedMessage): Fact => {
+    const params = parseSubject(fleet, 'launch', message.subject)
+    const read = messenger.read('launch', message)
+    return {
+      kind: 'queued-launch', seq: message.seq, user: params?.user ?? 'unknown', key: message.headers[HEADERS.key] ?? null, storedAt: message.storedAt, body: read?.body ?? null,
+      fault: read === null ? new Fault('REQUEST_INVALID', 'the body is no launch document: neither JSON nor msgpack of a mapping').toBody() : null,
+    }
+  }
+
+  const onMessage = (message: QueuedMessage): Promise<void> =>
+    new Promise((resolve) => {
+      const stopWorking = clock.every(WORKING_MS, () => message.working())
+      hand = {
+        message,
+        done() {
+          stopWorking()
+          hand = null
+          resolve()
+        },
+      }
+      const tryOffer = (): void => {
+        if (closed || hand?.message !== message) return
+        if (!offer(factOf(message))) clock.after(AGAIN_MS, tryOffer)
+      }
+      tryOffer()
+    })
+
+  const stopConsuming = await bus.consumeQueue(streamOf(fleet, 'LAUNCH'), CONSUMER, ACK_WAIT_MS, onMessage)
+
+  return {
+    answer(seq, { run, fault }) {
+      if (hand === null || hand.message.seq !== seq) return
+      const { message, done } = hand
+      const replyTo = message.headers[HEADERS.replyTo]
+      // an inbox and nothing else: what the coordinator may publish is more than the asker may
+      if (replyTo !== undefined && isInbox(replyTo)) bus.publish(replyTo, encode(fault ?? { run }, 'json'), fault === null ? {} : { [HEADERS.error]: `${fault.code}: ${fault.message}`.replace(/[\r\n]+/g, ' ').slice(0, 400) })
+      message.ack().then(done, (error: unknown) => {
+        // it comes again, and its key gives the same answer
+        log({ level: 'warn', msg: 'a queued launch was not acknowledged', seq, error: String(error) })
+        done()
+      })
+    },
+    close() {
+      closed = true
+      hand?.message.nak()
+      hand?.done()
+      void stopConsuming()
+    },
+  }
+}
