@@ -27,6 +27,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   validate: { summary: 'check a launch document, without a fleet', load: () => import('./validate.ts') },
   context: { summary: 'list, show and choose contexts: which fleet the commands speak to', load: () => import('./context.ts') },
   agent: { summary: 'run one node agent here, in the foreground; SIGTERM leaves its workers', load: () => import('./agent.ts') },
+  coordinator: { summary: 'run a coordinator here, in the foreground; a second one stands by', load: () => import('./coordinator.ts') },
   completion: { summary: 'print a completion script for bash, zsh or fish', load: () => import('./completion.ts') },
   __complete: { summary: 'complete a command line', load: () => import('./complete.ts') },
 }

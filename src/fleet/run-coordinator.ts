@@ -3,6 +3,8 @@
  * turns signals into its leaving. When nothing ran for long, a detached fleet ends: this is who takes it down.
  */
 import { startCoordinator } from '../actors/coordinator.ts'
+import { joinBackend } from '../backends/join.ts'
+import { localBackend } from '../backends/local.ts'
 import { Fault } from '../protocol/faults.ts'
 import { systemClock } from '../system/clock.ts'
 import { ulid } from '../system/ulid.ts'
@@ -33,7 +35,7 @@ const TURN_MS = 180_000
 /**
  * Returns when it was told to leave, or has taken the fleet down.
  *
- * @throws {Fault} PERMISSION when its key is not here
+ * @throws {Fault} PERMISSION when its key is not here, FAILED after a mistake of its own
  */
 export const runCoordinator = async ({ places, url, user, idleEndMs, version, signal }: CoordinatorOptions): Promise<void> => {
   const key = await readKey(places, { role: 'coordinator' })
@@ -45,7 +47,7 @@ export const runCoordinator = async ({ places, url, user, idleEndMs, version, si
   try {
     const bus = await unlessAborted(signal, connectNats({ servers: url, credentials: key, name: `troupe-coordinator/${incarnation}`, waitOnFirstConnect: true }))
     if (bus === null) return
-    const coordinator = await startCoordinator({ bus, stateLog: openStateLog(bus, places.fleet), fleet: places.fleet, incarnation, clock: systemClock, log, settings: { idleEndMs } })
+    const coordinator = await startCoordinator({ bus, stateLog: openStateLog(bus, places.fleet), fleet: places.fleet, incarnation, clock: systemClock, backends: [joinBackend(), localBackend()], log, settings: { idleEndMs } })
     const announced = announceService(bus, { name: 'troupe-coordinator', version: semantic(version), id: incarnation, description: `a coordinator of fleet ${places.fleet}`, metadata: { fleet: places.fleet } })
     bus.onLink((up) => log({ msg: up ? 'the bus is back' : 'the bus is gone' }))
     bus.onPermissionViolation((violation) => log({ level: 'error', msg: 'refused by the server', ...violation }))
@@ -57,6 +59,7 @@ export const runCoordinator = async ({ places, url, user, idleEndMs, version, si
     log({ msg: 'ended', why })
     announced.unsubscribe()
     await bus.close()
+    if (why === 'crashed') throw new Fault('FAILED', 'the coordinator met a state that it does not know', { hint: 'the error stands above; please report it' })
     if (why === 'idle') await endIdleFleet(places, user, log)
   } finally {
     await leave()

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { placesOf, type Places } from '../../src/fleet/places.ts'
 import { listNodes, sweepNode } from '../../src/fleet/sweep.ts'
-import { linuxHost, listenTo, markedProcesses, misbehave, shims, sweepProcesses } from '../support/linux-host.ts'
+import { linuxHost, listenTo, misbehave, processesOf, shims, sweepProcesses } from '../support/linux-host.ts'
 import { forkSpec, NO_BINDINGS } from '../support/spec.ts'
 import { until } from '../support/test-server.ts'
 
@@ -34,7 +34,7 @@ test('a tree with daemons, one whose root has ended and one that is only prepare
   await before.prepare([tree, orphaned, prepared])
   for (const { forkId } of [tree, orphaned]) await before.start(forkId, NO_BINDINGS)
   await heard.next('exited', orphaned.forkId)
-  await until('both trees are complete', () => markedProcesses(tree.forkId).length >= 2 && markedProcesses(orphaned.forkId).length >= 1)
+  await until('both trees are complete', () => processesOf(spool, tree.forkId).length >= 2 && processesOf(spool, orphaned.forkId).length >= 1)
   await before.close()
 
   expect(await listNodes(places)).toEqual(['n0'])
@@ -43,7 +43,7 @@ test('a tree with daemons, one whose root has ended and one that is only prepare
     { worker: 'test-run/role/0', outcome: 'gone', survivors: [] },
     { worker: 'test-run/role/1', outcome: 'gone', survivors: [] },
   ])
-  expect([...markedProcesses(tree.forkId), ...markedProcesses(orphaned.forkId)]).toEqual([])
+  expect([...processesOf(spool, tree.forkId), ...processesOf(spool, orphaned.forkId)]).toEqual([])
 
   const after = linuxHost(spool, shim)
   const found = Object.fromEntries((await after.recover()).map((fork) => [fork.spec.index, fork]))
