@@ -13,6 +13,12 @@ import { buildEnvironment } from './environment.ts'
 import type { Prepared } from './process-host.ts'
 import { fileOf } from './spool.ts'
 
+/**
+ * By this variable a process is known as the fork's when its shim is dead. A directory, because fork ids may be the same in two fleets
+ * of one machine.
+ */
+export const MARKER = 'TROUPE_FORK_DIR'
+
 export interface ExecPlan {
   argv: string[]
   env: Record<string, string>
@@ -37,7 +43,7 @@ export interface ExecPlanInput {
 /** @throws {Fault} WORKER_CONFIG for a directory that is none, an unknown template, a value that no program can be given */
 export const planExec = (input: ExecPlanInput): ExecPlan => {
   const { spec, forkDir } = input
-  const env = buildEnvironment({ ...input, errorFile: fileOf.error(forkDir) })
+  const env: Record<string, string> = { ...buildEnvironment({ ...input, errorFile: fileOf.error(forkDir) }), [MARKER]: forkDir }
   const cwd = spec.cwd ?? input.agentEnv['HOME'] ?? homedir()
   if (statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true) throw new Fault('WORKER_CONFIG', `the working directory '${cwd}' is not there on this node`, { data: { cwd } })
   return { cwd, env, argv: buildCommand({ ...input, rankShim: [...input.shim, '--rank', forkDir], torchLogDir: join(forkDir, 'torch'), python: pythonFor(input, env['PATH']) }) }

@@ -50,6 +50,8 @@ export interface ObserveOptions {
   forkDir: string
   logDir: string
   hasRanks: boolean
+  /** see tree.ts */
+  marker: string
   cgroup: string | null
   oomKills: number | null
   wall: () => number
@@ -81,7 +83,7 @@ export const observeFork = (options: ObserveOptions): Observer => {
   let ended = false
   let closed = false
 
-  const tree = (): Tree => ({ forkId, shim: facts.record.shim, child: facts.record.child, cgroup: facts.record.child?.inCgroup ? options.cgroup : null })
+  const tree = (): Tree => ({ marker: options.marker, shim: facts.record.shim, child: facts.record.child, cgroup: facts.record.child?.inCgroup ? options.cgroup : null })
   const oom = (): boolean | null => wasOomKilled(tree().cgroup, options.oomKills)
   // asked once: the machine's count goes on, and what was told must not change
   const rankOoms = new Map<string, boolean | null>()

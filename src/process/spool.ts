@@ -1,7 +1,7 @@
 /**
  * The spool: where everything of a node's forks is on disk. Owns names and layout; what stands in the files is others'.
  *
- *   lock/<n>               owners, the highest number is the present one (lock.ts)
+ *   lock/<n>               owners (lock.ts), the highest number is the present one
  *   tombstones/<forkId>    this id is refused for ever
  *   forks/<forkId>/        fork.json (spec and leases) · exec (what the shim runs) · record (what the shim saw) · started/ (the barrier)
  *                          ranks/<localRank>.<restart> · bindings.json (for probes) · notes.json (the agent's) · verdict.json (what no shim could tell) · error.json (torch's)

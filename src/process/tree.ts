@@ -7,7 +7,8 @@ import { below, descendantsOf, isAlive, isDead, readAll, readEnvironment, readSt
 import { pidsOfCgroup } from './cgroup.ts'
 
 export interface Tree {
-  forkId: string
+  /** `NAME=value` in the environment of what belongs to the fork */
+  marker: string
   shim: ProcIdentity | null
   /** root of the tree; a session of its own, so its pid is also a session's id */
   child: ProcIdentity | null
@@ -24,9 +25,8 @@ export const membersOf = (tree: Tree): ProcStat[] => {
 }
 
 /** What can be found of a tree whose shim is dead. Complete only when nothing left the session and cleared its environment. */
-const strays = ({ forkId, child }: Tree): ProcStat[] => {
+const strays = ({ marker, child }: Tree): ProcStat[] => {
   const all = readAll()
-  const marker = `TROUPE_FORK_ID=${forkId}`
   // a session's id is not given to a new process while anybody is in it, but the root's pid may be, once all are gone
   const leader = child === null ? null : (all.find((stat) => stat.pid === child.pid) ?? null)
   const sessionIsOurs = child !== null && (leader === null || leader.startTime === child.startTime)

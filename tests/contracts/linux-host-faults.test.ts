@@ -14,7 +14,7 @@ import { readRecord } from '../../src/process/records.ts'
 import { fileOf, forkDirOf } from '../../src/process/spool.ts'
 import type { ForkSpec } from '../../src/protocol/resolved.ts'
 import { descendantsOf, isAlive, isDead, readAll, readCommand, type ProcStat } from '../../src/system/proc.ts'
-import { installMisbehave, linuxHost, listenTo, markedProcesses, removeDirectory, shims, sweepProcesses, temporaryDirectory } from '../support/linux-host.ts'
+import { installMisbehave, linuxHost, listenTo, processesOf, removeDirectory, shims, sweepProcesses, temporaryDirectory } from '../support/linux-host.ts'
 import { forkSpec, NO_BINDINGS } from '../support/spec.ts'
 
 const directory = temporaryDirectory()
@@ -127,7 +127,7 @@ describe('the shim is killed', () => {
     const { exit } = await events.next('exited', spec.forkId)
     expect(exit).toMatchObject({ code: null, signal: null, oom: null })
     expect(exit.unknown).toContain('the shim was killed')
-    expect(markedProcesses(spec.forkId)).toEqual([pid])
+    expect(processesOf(spoolDir, spec.forkId)).toEqual([pid])
   })
 
   test.each(['family', 'setproctitle', 'ignore-term'] as const)('%s, without a cgroup: what can be found is ended, and the receipt is unverified, with why [A-32 FC-2 +A17]', async (name) => {
@@ -293,7 +293,7 @@ describe('ranks of a torchrun worker', () => {
     for (const rank of ranks) expect(process.kill(rank.pid!, 0)).toBe(true)
     await host.killTree(spec.forkId)
     expect((await events.next('empty', spec.forkId)).receipt.outcome).toBe('gone')
-    expect(markedProcesses(spec.forkId)).toEqual([])
+    expect(processesOf(spoolDir, spec.forkId)).toEqual([])
   })
 
   test('the whole tree is killed: every rank’s end is recorded as SIGKILL, not lost with its shim', async () => {
@@ -344,7 +344,7 @@ test('the pre-stop call runs beside the worker, with its environment and templat
   await host.preStop(spec.forkId)
   expect(performance.now() - began).toBeLessThan(2000)
   expect(readFileSync(out, 'utf8')).toBe(`bye ${spec.forkId} 0\n`)
-  expect(markedProcesses(spec.forkId)).toHaveLength(1)
+  expect(processesOf(spoolDir, spec.forkId)).toHaveLength(1)
 })
 
 describe('a process that SIGKILL does not end', () => {
@@ -438,7 +438,7 @@ describe('the disk under the spool is full', () => {
     expect(readdirSync(join(spoolDir, 'forks'))).not.toContain(forkSpec([], { n: 3 }).forkId)
     await expect(host.start(prepared.forkId, NO_BINDINGS)).rejects.toMatchObject({ code: 'SPOOL' })
     expect(await host.cancel(prepared.forkId)).toBe(true)
-    expect(markedProcesses(runs.forkId)).toHaveLength(1)
+    expect(processesOf(spoolDir, runs.forkId)).toHaveLength(1)
     await host.killTree(runs.forkId)
     expect((await events.next('exited', runs.forkId)).exit.signal).toBe('SIGKILL')
     await events.next('empty', runs.forkId)

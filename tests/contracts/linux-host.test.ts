@@ -2,9 +2,11 @@
  * The contract suite over the Linux host: with the C shim, with its Python twin, with and without cgroups.
  */
 import { afterAll, beforeAll } from 'vitest'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { findCgroups } from '../../src/process/cgroup.ts'
-import { linuxHost, markedProcesses, misbehave, removeDirectory, shims, sweepProcesses, temporaryDirectory } from '../support/linux-host.ts'
+import { linuxHost, misbehave, processesOf, removeDirectory, shims, sweepProcesses, temporaryDirectory } from '../support/linux-host.ts'
 import { processHostContract, type HostUnderTest, type Programs } from './process-host.contract.ts'
 
 const directory = temporaryDirectory()
@@ -17,7 +19,7 @@ afterAll(() => removeDirectory(directory))
 const programs: Programs = {
   exits: (code) => ['sh', '-c', `exit ${code}`],
   stays: ['sleep', '3600'],
-  stubborn: ['sh', '-c', 'trap "" TERM; exec sleep 3600'],
+  stubborn: ['sh', '-c', 'trap "" TERM; echo ready; exec sleep 3600'],
   leavesOne: (code) => misbehave('leave-daemon', String(code)),
   killsItself: ['sh', '-c', 'kill -KILL $$'],
   missing: ['no-such-program-anywhere'],
@@ -36,7 +38,11 @@ const make = (shim: 'c' | 'python', cgroups: boolean) => async (): Promise<HostU
       hosts.push(linuxHost(spoolDir, built[shim], { cgroups }))
       return hosts.at(-1)!
     },
-    alive: (forkId) => markedProcesses(forkId).length,
+    alive: (forkId) => processesOf(spoolDir, forkId).length,
+    async settled(forkId) {
+      const log = join(hosts.at(-1)!.logDir(forkId), 'stdout')
+      for (const end = Date.now() + 10_000; !existsSync(log) || readFileSync(log, 'utf8') !== 'ready\n'; await sleep(5)) if (Date.now() > end) throw new Error(`${forkId} does not say that it is ready`)
+    },
     async dispose() {
       await hosts.at(-1)!.close()
       sweepProcesses(spoolDir)

@@ -31,6 +31,8 @@ export interface HostUnderTest {
   restart(): Promise<ProcessHost>
   /** live processes of the fork, shims not counted, whoever knows of them */
   alive(forkId: string): number
+  /** resolves when a program that was just started does what its name says (has its handlers) */
+  settled(forkId: string): Promise<void>
   dispose(): Promise<void>
 }
 
@@ -202,9 +204,10 @@ export const processHostContract = (name: string, makeHost: () => Promise<HostUn
     })
 
     test('SIGTERM is ignored: killTree resolves when nothing is left', async () => {
-      const { host, programs, events, alive } = await make()
+      const { host, programs, events, alive, settled } = await make()
       const spec = forkSpec(programs.stubborn)
       await start(host, spec)
+      await settled(spec.forkId)
       host.signalTree(spec.forkId, 'SIGTERM')
       await host.killTree(spec.forkId)
       expect(alive(spec.forkId)).toBe(0)
@@ -237,11 +240,12 @@ export const processHostContract = (name: string, makeHost: () => Promise<HostUn
     })
 
     test('leases end when the tree is gone, not when it is told to stop', async () => {
-      const { host, programs, events } = await make()
+      const { host, programs, events, settled } = await make()
       const { cpus } = await host.capacity()
       const all = { cpus, gpus: 0, memoryBytes: 0, ports: 0, share: false }
       const [first, second] = [forkSpec(programs.stubborn, { n: 0, resources: all }), forkSpec(programs.stays, { n: 1, resources: all })]
       await start(host, first)
+      await settled(first.forkId)
       host.signalTree(first.forkId, 'SIGTERM')
       expect(await codeOf(host.prepare([second]))).toBe('GPU_ALLOC')
       await host.killTree(first.forkId)

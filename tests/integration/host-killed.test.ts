@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Prepared, ProcessHost, Started } from '../../src/process/process-host.ts'
 import type { ForkSpec } from '../../src/protocol/resolved.ts'
-import { linuxHost, listenTo, markedProcesses, removeDirectory, shims, sweepProcesses, temporaryDirectory } from '../support/linux-host.ts'
+import { linuxHost, listenTo, processesOf, removeDirectory, shims, sweepProcesses, temporaryDirectory } from '../support/linux-host.ts'
 import { forkSpec, NO_BINDINGS } from '../support/spec.ts'
 
 const directory = temporaryDirectory()
@@ -51,7 +51,7 @@ test('the agent is killed with -9 while workers run: they run on, and the next a
   const { agent, gone, started } = await startAgent(specs, 'started')
   agent.kill('SIGKILL')
   await gone
-  expect(specs.map(({ forkId }) => markedProcesses(forkId).includes(started[forkId === specs[0]!.forkId ? 0 : 1]!.pid!))).toEqual([true, true])
+  expect(specs.map(({ forkId }) => processesOf(spoolDir, forkId).includes(started[forkId === specs[0]!.forkId ? 0 : 1]!.pid!))).toEqual([true, true])
   const events = listenTo(host)
   const found = await host.recover()
   expect(found.map(({ started }) => started)).toEqual(started)
@@ -69,7 +69,7 @@ test('the agent is killed with -9 between prepare and start: the next one has th
   const [found] = await host.recover()
   expect(found).toMatchObject({ phase: 'prepared', prepared: prepared[0] })
   await host.start(spec.forkId, NO_BINDINGS)
-  expect(markedProcesses(spec.forkId)).toHaveLength(1)
+  expect(processesOf(spoolDir, spec.forkId)).toHaveLength(1)
 })
 
 test('a newcomer ends the owner of the spool before it touches anything, and has its workers [FC-3]', async () => {
@@ -78,7 +78,7 @@ test('a newcomer ends the owner of the spool before it touches anything, and has
   const [found] = await host.recover()
   expect(await gone).toBe('SIGTERM')
   expect(found!.started).toEqual(started[0])
-  expect(markedProcesses(spec.forkId)).toEqual([started[0]!.pid])
+  expect(processesOf(spoolDir, spec.forkId)).toEqual([started[0]!.pid])
 })
 
 test('an owner that is stopped and cannot listen is ended all the same', async () => {

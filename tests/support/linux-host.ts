@@ -7,8 +7,11 @@ import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { MARKER } from '../../src/process/exec-plan.ts'
 import { createLinuxHost, type LinuxHostOptions } from '../../src/process/linux-host.ts'
 import type { HostEvent, ProcessHost } from '../../src/process/process-host.ts'
+import { readRecord } from '../../src/process/records.ts'
+import { fileOf, forkDirOf } from '../../src/process/spool.ts'
 import { descendantsOf, isDead, readAll, readCommand, readEnvironment } from '../../src/system/proc.ts'
 import { buildShim, pythonShim } from '../../src/process/shim/build.ts'
 
@@ -80,11 +83,14 @@ export const linuxHost = (spoolDir: string, shim: string[], more: Partial<LinuxH
 
 export const removeDirectory = (directory: string): void => rmSync(directory, { recursive: true, force: true })
 
-/** Live processes that carry the fork's marker or are the given ones: the view of a test, which trusts no host. */
-export const markedProcesses = (forkId: string): number[] =>
-  readAll()
-    .filter((stat) => !isDead(stat) && readEnvironment(stat.pid)?.includes(`TROUPE_FORK_ID=${forkId}`) === true)
-    .map((stat) => stat.pid)
+/** Live processes below a fork's shim, and all that carry its marker: the view of a test, which trusts no host. */
+export const processesOf = (spoolDir: string, forkId: string): number[] => {
+  const { shim } = readRecord(fileOf.record(forkDirOf(spoolDir, forkId)))
+  // a program that has just begun has no readable environment for a moment
+  const found = shim === null ? [] : descendantsOf(shim.pid)
+  const marked = readAll().filter((stat) => readEnvironment(stat.pid)?.includes(`${MARKER}=${forkDirOf(spoolDir, forkId)}`) === true)
+  return [...new Set([...found, ...marked].filter((stat) => !isDead(stat)).map((stat) => stat.pid))]
+}
 
 /** Kill everything whose shim runs below `spoolDir`, and the shims: the last resort of a test that failed. */
 export const sweepProcesses = (spoolDir: string): void => {

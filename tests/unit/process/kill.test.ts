@@ -9,7 +9,7 @@ let shim: ChildProcess
 const grow = async (): Promise<Tree> => {
   shim = spawn('bash', ['-c', 'setsid sleep 3600 & sleep 3600 & wait'], { detached: true, stdio: 'ignore' })
   for (const end = Date.now() + 5000; descendantsOf(shim.pid!).filter(({ comm }) => comm === 'sleep').length < 2; await new Promise((resolve) => setTimeout(resolve, 5))) if (Date.now() > end) throw new Error('it does not grow')
-  return { forkId: 'none', shim: { pid: shim.pid!, startTime: readStat(shim.pid!)!.startTime }, child: null, cgroup: null }
+  return { marker: 'NONE=', shim: { pid: shim.pid!, startTime: readStat(shim.pid!)!.startTime }, child: null, cgroup: null }
 }
 afterEach(() => {
   for (const { pid } of descendantsOf(shim.pid!)) process.kill(pid, 'SIGKILL')

@@ -1,0 +1,160 @@
+/**
+ * One fork from its start to its end: the start through the shim, the observer, the probe, the abort. Owns what happens to a fork;
+ * which forks there are, and what agents ask, is linux-host.ts.
+ */
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Fault } from '../protocol/faults.ts'
+import type { Bindings } from '../protocol/resolved.ts'
+import { runBeside, type Place } from './beside.ts'
+import { removeCgroup, type Cgroups } from './cgroup.ts'
+import { readExecFile, writeExecFile } from './exec-file.ts'
+import { fillCall, MARKER, planExec } from './exec-plan.ts'
+import { writeBindings, type ForkOnDisk } from './fork-files.ts'
+import type { Leases } from './leases.ts'
+import { observeFork, type Observer } from './observe.ts'
+import { startProbe } from './probes.ts'
+import type { HostEvent, Started } from './process-host.ts'
+import type { ForkRecord } from './records.ts'
+import { shimRuns } from './recover-fork.ts'
+import { spawnShim, type StartWait } from './spawn-shim.ts'
+import { fileOf, isTombstoned, logDirOf, wasStarted, winStarted } from './spool.ts'
+
+/** What all forks of a host share. */
+export interface HostContext {
+  spoolDir: string
+  node: string
+  agentEnv: Record<string, string>
+  shim: string[]
+  cacheDir: string
+  python: string | null
+  nodeCores: number
+  bootId: string
+  cgroups: Cgroups | null
+  leases: Leases
+  killBudgetMs: number | undefined
+  wall: () => number
+  /** the machine's count of OOM kills, a moment ago */
+  oomKills: () => number | null
+  emit(event: HostEvent): void
+}
+
+/** One fork that is not released. */
+export interface Fork extends ForkOnDisk {
+  forkDir: string
+  starting: Promise<Started> | null
+  started: Started | null
+  observer: Observer | null
+  probe: { stop(): void } | null
+  /** never ran and never will */
+  aborted: boolean
+}
+
+export const endLeases = ({ leases }: HostContext, fork: Fork): void => {
+  fork.probe?.stop()
+  void leases.release(fork.spec.forkId)
+}
+
+/** @param recovering  while it says true nothing is told: `recover` returns what is found */
+export const watchFork = (host: HostContext, fork: Fork, { onLook, recovering }: { onLook?: (record: ForkRecord) => void; recovering?: () => boolean }): Observer => {
+  const { forkId } = fork.spec
+  const exec = readExecFile(fileOf.exec(fork.forkDir))
+  return observeFork({
+    forkId,
+    forkDir: fork.forkDir,
+    logDir: logDirOf(host.spoolDir, forkId),
+    hasRanks: fork.spec.torchrun !== null,
+    // as it was at the start: the spool may be reached by another path now
+    marker: `${MARKER}=${exec?.env[MARKER] ?? fork.forkDir}`,
+    cgroup: exec?.cgroup ?? null,
+    oomKills: exec?.oomKills ?? null,
+    wall: host.wall,
+    ...(host.killBudgetMs !== undefined && { killBudgetMs: host.killBudgetMs }),
+    emit(event) {
+      if (event.what === 'exited') fork.probe?.stop()
+      if (recovering?.() !== true) host.emit(event)
+    },
+    ...(onLook && { onLook }),
+    onEnd: () => endLeases(host, fork),
+  })
+}
+
+/** Where programs beside the worker run. */
+export const placeOf = (fork: Fork): Place => readExecFile(fileOf.exec(fork.forkDir)) ?? { cwd: '/', env: {} }
+
+/** Begin the readiness probe of a fork that runs and has one. */
+export const probeFork = ({ spoolDir, node, emit }: HostContext, fork: Fork, bindings: Bindings): void => {
+  const { spec, prepared } = fork
+  if (spec.ready === null || fork.started?.pid == null || fork.observer?.facts.exit != null) return
+  const logDir = logDirOf(spoolDir, spec.forkId)
+  fork.probe = startProbe({
+    probe: fillCall(spec.ready, { spec, prepared, bindings, node }),
+    host: prepared.host,
+    ports: prepared.ports,
+    run: (argv, timeoutMs) => runBeside(placeOf(fork), argv, timeoutMs),
+    logFiles: () => readdirSync(logDir).map((source) => join(logDir, source)),
+    onChange: (ready, reason) => emit({ what: 'probe', forkId: spec.forkId, ready, reason }),
+  })
+}
+
+/** @throws {Fault} CANCELLED, WORKER_CREATE, WORKER_CONFIG, SPOOL */
+export const startFork = async (host: HostContext, fork: Fork, bindings: Bindings): Promise<Started> => {
+  const { spec, prepared, forkDir } = fork
+  const { forkId } = spec
+  const { spoolDir, leases } = host
+  const plan = planExec({ ...host, spec, prepared, bindings, forkDir, workersOnNode: leases.size })
+  const cgroup = host.cgroups?.make(forkId) ?? null
+  writeExecFile(fileOf.exec(forkDir), { ...plan, logDir: logDirOf(spoolDir, forkId), cgroup, bootId: host.bootId, oomKills: host.oomKills() })
+  if (spec.ready !== null || spec.preStop !== null) writeBindings(forkDir, bindings)
+  await leases.handOver(forkId)
+  if (fork.aborted) throw new Fault('CANCELLED', `${forkId} was cancelled`)
+  let start: StartWait | null = null
+  const observer = watchFork(host, fork, { onLook: (record) => start?.seen(record) })
+  fork.observer = observer
+  const giveUp = (fault: Fault): never => {
+    observer.close()
+    fork.observer = null
+    if (cgroup !== null) removeCgroup(cgroup)
+    throw fault
+  }
+  start = spawnShim({
+    argv: [...host.shim, forkDir],
+    env: shimEnvironment(host.agentEnv),
+    look(ended) {
+      observer.check(ended)
+      return observer.facts.record
+    },
+    onEnd: () => observer.check(true),
+  })
+  const record = await start.done.catch((error: Fault) => {
+    // a start that only takes too long may still come about, and is then there to be killed
+    if (wasStarted(forkDir)) throw error
+    return giveUp(error)
+  })
+  if (record.shim === null)
+    return giveUp(fork.aborted || isTombstoned(spoolDir, forkId) ? new Fault('CANCELLED', `${forkId} was cancelled`) : new Fault('WORKER_CREATE', `the shim of ${forkId} ended before it started anything`))
+  fork.started = startedOf(record, host.wall())
+  probeFork(host, fork, bindings)
+  return fork.started
+}
+
+/** @returns true when it is certain that nothing of the fork runs or will */
+export const abortFork = (host: HostContext, fork: Fork): boolean => {
+  if (fork.aborted) return true
+  if (winStarted(fork.forkDir)) {
+    fork.aborted = true
+    endLeases(host, fork)
+    return true
+  }
+  if (fork.observer !== null) return fork.observer.facts.receipt?.outcome === 'gone'
+  if (shimRuns(fork.forkDir)) return false
+  fork.aborted = true
+  endLeases(host, fork)
+  return true
+}
+
+export const startedOf = (record: ForkRecord, now: number): Started => ({ pid: record.child?.pid ?? null, startedAt: record.child?.at ?? record.exit?.at ?? now })
+
+/** What a shim needs to run at all; its program gets its environment from the exec file. */
+const shimEnvironment = (agentEnv: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(['PATH', 'LD_LIBRARY_PATH'].filter((name) => agentEnv[name] !== undefined).map((name) => [name, agentEnv[name]!]))

@@ -1,0 +1,60 @@
+/**
+ * A fork as `recover` tells it: the spool's facts in the shape of the contract, its leases taken over, what runs watched again.
+ */
+import { LogOffsets } from '../protocol/shapes.ts'
+import { readJsonSync } from '../system/files.ts'
+import { startedOf, watchFork, type Fork, type HostContext } from './fork-life.ts'
+import { readForkFiles, removeForkFiles, type ForkOnDisk } from './fork-files.ts'
+import type { Recovered } from './process-host.ts'
+import { exitOf, unknownExit, type ForkRecord } from './records.ts'
+import { findFork } from './recover-fork.ts'
+import { fileOf } from './spool.ts'
+
+/**
+ * @param hold  takes the fork in among those that the host knows
+ * @returns null for what was never prepared to its end; it is removed
+ */
+export const recoverFork = async (host: HostContext, forkId: string, hold: (fork: ForkOnDisk) => Fork): Promise<Recovered | null> => {
+  const { spoolDir } = host
+  const onDisk = readForkFiles(spoolDir, forkId)
+  if (onDisk === null) {
+    removeForkFiles(spoolDir, forkId, { logs: true })
+    return null
+  }
+  const found = await findFork(spoolDir, forkId, host.bootId)
+  const fork = hold(onDisk)
+  const facts: Recovered = {
+    ...onDisk,
+    phase: 'prepared',
+    started: null,
+    exit: null,
+    stderrTail: [],
+    errorFile: null,
+    receipt: null,
+    ranks: [],
+    notes: (readJsonSync(fileOf.notes(fork.forkDir)) ?? {}) as Record<string, unknown>,
+    logsFinal: null,
+  }
+  facts.logsFinal = LogOffsets.safeParse(facts.notes['logsFinal']).data ?? null
+  if (found.kind === 'prepared' || found.kind === 'started') await host.leases.adopt(fork.spec, fork.prepared)
+  else fork.aborted = true
+  if (found.kind === 'cancelled' || found.kind === 'prepared') return { ...facts, phase: found.kind }
+  if (found.kind === 'started') {
+    let recovering = true
+    const observer = watchFork(host, fork, { recovering: () => recovering })
+    fork.observer = observer
+    fork.started = facts.started = startedOf(found.record, host.wall())
+    observer.check(true)
+    recovering = false
+    const { exit, stderrTail, errorFile, ranks, receipt, goneAt } = observer.facts
+    return { ...facts, phase: receipt !== null ? 'gone' : exit !== null ? 'exited' : 'running', exit, stderrTail, errorFile, ranks, receipt: receipt && { ...receipt, ms: Math.max(0, (goneAt ?? 0) - (exit?.exitedAt ?? 0)) } }
+  }
+  return { ...facts, phase: 'gone', ...endOfLost(found.kind === 'rebooted' ? found.record : null, found.kind === 'rebooted' ? 'the machine was booted again' : 'the shim was killed before it started anything', host.wall()) }
+}
+
+/** The end of a fork whose shim can tell no more: what it recorded, else that nobody knows. Nothing of it can be left. */
+const endOfLost = (record: ForkRecord | null, reason: string, now: number): Pick<Recovered, 'started' | 'exit' | 'receipt'> => ({
+  started: record === null ? null : startedOf(record, now),
+  exit: record?.exit ? { ...exitOf(record.exit, () => null), exitedAt: record.exit.at } : { ...unknownExit(reason), exitedAt: now },
+  receipt: { outcome: 'gone', survivors: [], reason: null, ms: 0 },
+})
