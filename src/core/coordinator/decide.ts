@@ -5,7 +5,7 @@
 import { isTerminal, type FirstFailure } from '../../protocol/shapes.ts'
 import { tellState } from './events.ts'
 import { codeOfExit, exitText } from './exit-code.ts'
-import { earlier, failureOf, type Failure } from './first-failure.ts'
+import { earlier, failureOf } from './first-failure.ts'
 import { advanceGang, dissolve, isAborted, launchGang } from './gangs.ts'
 import { unreserve } from './ledger.ts'
 import { backoff, giveOrders } from './orders.ts'

@@ -23,19 +23,25 @@ export const applyReport = (ctx: Ctx, node: NodeLive, report: ForkReport, rev: n
     return
   }
   if (report.attempt < worker.record.attempt) {
-    if (over) toRelease(ctx, node, report.forkId)
-    else toStray(ctx, node, report.forkId)
-    return
+    return notWanted(ctx, node, report, over, whole)
   }
-  if (worker.record.node !== node.name || worker.record.phase === 'waiting') {
+  // its attempt is over and in an entry, and the next has not begun
+  if (worker.record.phase === 'waiting') return notWanted(ctx, node, report, over, whole)
+  if (worker.record.node !== node.name) {
     ctx.out.push({ kind: 'log', level: 'warn', fields: { msg: 'a report about a fork that was not placed there is dropped', node: node.name, forkId: report.forkId } })
     return
   }
   if (worker.record.phase === 'ended') {
-    if (over && whole && worker.releasable) toRelease(ctx, node, report.forkId)
-    return
+    return over && !worker.releasable ? undefined : notWanted(ctx, node, report, over, whole)
   }
   if (merge(worker, report, rev)) accept(ctx, worker, over)
+}
+
+/** Only an inventory shows what is there now: a fact told again may be about what has been forgotten since. */
+const notWanted = (ctx: Ctx, node: NodeLive, report: ForkReport, over: boolean, whole: boolean): void => {
+  if (!whole) return
+  if (over) toRelease(ctx, node, report.forkId)
+  else toStray(ctx, node, report.forkId)
 }
 
 /** Its end was decided without its agent's word (by force): it must not run, and once that is proven the fence is down. */

@@ -4,7 +4,7 @@
  */
 import { matcherOf } from '../../protocol/patterns.ts'
 import type { Role } from '../../protocol/resolved.ts'
-import { dissolve } from './gangs.ts'
+import { currentFork, dissolve } from './gangs.ts'
 import { isOpen, occupy } from './ledger.ts'
 import { backoff } from './orders.ts'
 import { exitOf } from './outcome.ts'
@@ -97,6 +97,7 @@ export const noteRestart = (ctx: Ctx, run: Run, key: string, role: string, backo
 /** Its place is kept if it is a good one still. */
 export const toWaiting = (ctx: Ctx, worker: Worker): void => {
   const node = worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
+  if (!worker.releasable && worker.report !== null && worker.record.node !== null) worker.past = { node: worker.record.node, forkId: currentFork(worker) }
   change(worker, () => {
     worker.record.phase = 'waiting'
     worker.record.ending = null

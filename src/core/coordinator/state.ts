@@ -45,6 +45,8 @@ export interface Worker {
   dirty: boolean
   /** its end is in an entry: its agent may forget it once its logs are shipped */
   releasable: boolean
+  /** fork of the attempt before, to be forgotten behind the entry that says so */
+  past: { node: string; forkId: string } | null
   /** its exit has been judged */
   judged: boolean
   everReady: boolean
@@ -260,7 +262,7 @@ export const newRun = (head: Omit<RunRecord, 'workers'>, spec: Launch, recordOf:
 
 const newWorker = (run: Run, role: RoleLive, record: WorkerRecord): Worker => ({
   run, role, record, id: `${run.record.run}/${record.role}/${record.index}`, report: null, rev: -1, gang: null, token: null, startSent: true, order: null, orderedAt: 0, retryAt: 0,
-  tries: 0, killAcked: null, graceMs: null, spoolLost: false, dirty: false, releasable: record.phase === 'ended', judged: false, everReady: false, lostTold: false,
+  tries: 0, killAcked: null, graceMs: null, spoolLost: false, dirty: false, releasable: record.phase === 'ended', past: null, judged: false, everReady: false, lostTold: false,
 })
 
 export const newNode = (name: string, now: number): NodeLive => ({

@@ -177,6 +177,8 @@ const record = (ctx: Ctx, run: Run): void => {
   ctx.ops.push(...runOps(structuredClone(head), changed.map((worker) => ({ ...worker.record }))))
   for (const worker of changed) {
     worker.dirty = false
+    if (worker.past !== null) toRelease(ctx, nodeOf(ctx, worker.past.node), worker.past.forkId)
+    worker.past = null
     if (worker.record.phase !== 'ended' || worker.releasable) continue
     worker.releasable = true
     // it leaves behind the persist of this step
