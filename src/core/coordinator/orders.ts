@@ -159,7 +159,7 @@ const onNodeResult = (ctx: Ctx, context: Extract<OrderContext, { verb: 'release'
     for (const forkId of context.forks) node.strays.delete(forkId)
     for (const report of (result.reply as { forks: ForkReport[] }).forks) {
       // not over yet: its agent tells when it is, and a stray that is told again is not ordered again before that
-      if (phaseOrder(report) >= 6) applyReport(ctx, node, report, null)
+      if (phaseOrder(report) >= 6) applyReport(ctx, node, report, null, true)
     }
   }
 }

@@ -32,16 +32,16 @@ export const applyReport = (ctx: Ctx, node: NodeLive, report: ForkReport, rev: n
     return
   }
   if (worker.record.phase === 'ended') {
-    return over && !worker.releasable ? undefined : notWanted(ctx, node, report, over, whole)
+    // it was released when its end was recorded; an inventory that still shows it has not heard that
+    return whole && (worker.releasable || !over) ? notWanted(ctx, node, report, over, whole) : undefined
   }
   if (merge(worker, report, rev)) accept(ctx, worker, over)
 }
 
-/** Only an inventory shows what is there now: a fact told again may be about what has been forgotten since. */
+/** Only an inventory shows what lives now: a fact told again may be about what has been forgotten since. */
 const notWanted = (ctx: Ctx, node: NodeLive, report: ForkReport, over: boolean, whole: boolean): void => {
-  if (!whole) return
   if (over) toRelease(ctx, node, report.forkId)
-  else toStray(ctx, node, report.forkId)
+  else if (whole) toStray(ctx, node, report.forkId)
 }
 
 /** Its end was decided without its agent's word (by force): it must not run, and once that is proven the fence is down. */
