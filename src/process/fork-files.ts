@@ -1,10 +1,10 @@
 /**
  * What `prepare` puts on disk for a fork, and reading it back. Owns fork.json and the blank records; the exec file is exec-file.ts.
  */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { Fault } from '../protocol/faults.ts'
 import { Bindings, ForkSpec } from '../protocol/resolved.ts'
-import { readJsonSync } from '../system/files.ts'
+import { readJsonSync, removeTreeSync } from '../system/files.ts'
 import type { Prepared } from './process-host.ts'
 import { prepareRanks } from './ranks.ts'
 import { BLANK_RECORD } from './records.ts'
@@ -33,8 +33,8 @@ export const makeForkFiles = (spool: string, fork: ForkOnDisk): void => {
 }
 
 export const removeForkFiles = (spool: string, forkId: string, { logs }: { logs: boolean }): void => {
-  rmSync(forkDirOf(spool, forkId), { recursive: true, force: true })
-  if (logs) rmSync(logDirOf(spool, forkId), { recursive: true, force: true })
+  removeTreeSync(forkDirOf(spool, forkId))
+  if (logs) removeTreeSync(logDirOf(spool, forkId))
 }
 
 /** @returns null for a prepare that did not get to its end */

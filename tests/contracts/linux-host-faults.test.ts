@@ -2,7 +2,7 @@
  * What real process trees do to a Linux host: trees that are hard to end, shims that are killed, disks that are full, ranks that die.
  */
 import { spawn } from 'node:child_process'
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -56,13 +56,14 @@ const misbehaving = (): ProcStat[] => living(readAll()).filter((stat) => readCom
 const until = async (holds: () => boolean, what: string): Promise<void> => {
   for (const end = Date.now() + 10_000; !holds(); await sleep(5)) if (Date.now() > end) throw new Error(`not within 10 s: ${what}`)
 }
-/** how many processes each program has when it is complete */
+/** how many processes each program has when it is complete, and what it says then */
 const SIZES = { 'ignore-term': 1, 'double-fork': 2, setsid: 2, family: 5, setproctitle: 1, 'no-environment': 2, refork: 2, 'refork-setsid': 2 } as const
+const COMPLETE: Record<keyof typeof SIZES, RegExp> = { 'ignore-term': /ready/, 'double-fork': /daemon/, setsid: /child/, family: /(child.*\n|daemon.*\n){4}/, setproctitle: /ready/, 'no-environment': /ready/, refork: /ready/, 'refork-setsid': /ready/ }
 const startAll = async (name: keyof typeof SIZES): Promise<{ spec: ForkSpec; members: ProcStat[] }> => {
   const spec = forkSpec(misbehave(name))
   await start(spec)
   const members = () => living(descendantsOf(recordOf(spec.forkId).shim!.pid))
-  await until(() => (name.startsWith('refork') ? members().length >= 2 : members().length === SIZES[name]) && (!['ignore-term', 'setproctitle', 'refork', 'refork-setsid'].includes(name) || logOf(spec.forkId, 'stdout') !== ''), `${name} is complete`)
+  await until(() => (name.startsWith('refork') ? members().length >= 2 : members().length === SIZES[name]) && COMPLETE[name].test(logOf(spec.forkId, 'stdout')), `${name} is complete`)
   return { spec, members: members() }
 }
 
@@ -417,7 +418,9 @@ describe('the disk under the spool is full', () => {
   test('a worker that fills it gets ENOSPC, and its exit is still recorded, told and recovered', async () => {
     await open()
     const spec = forkSpec(misbehave('fill-disk'))
-    await start(spec)
+    await host.prepare([spec])
+    expect(statSync(fileOf.record(forkDirOf(spoolDir, spec.forkId))).size).toBe(512)
+    await host.start(spec.forkId, NO_BINDINGS)
     expect((await events.next('exited', spec.forkId)).exit).toMatchObject({ code: 28, signal: null })
     expect((await events.next('empty', spec.forkId)).receipt.outcome).toBe('gone')
     expect(() => writeFileSync(join(spoolDir, 'more'), 'x'.repeat(65_536))).toThrow('ENOSPC')

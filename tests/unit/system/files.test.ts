@@ -1,0 +1,46 @@
+import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { readEndSync, readJsonSync, removeTreeSync, replaceFileSync } from '../../../src/system/files.ts'
+import { removeDirectory, temporaryDirectory } from '../../support/linux-host.ts'
+
+let directory: string
+beforeEach(() => void (directory = temporaryDirectory()))
+afterEach(() => removeDirectory(directory))
+
+test('a file is replaced whole, and nothing else is left', () => {
+  const file = join(directory, 'a')
+  for (const text of ['one', 'a longer two']) replaceFileSync(file, text)
+  expect(readFileSync(file, 'utf8')).toBe('a longer two')
+  expect(readdirSync(directory)).toEqual(['a'])
+})
+
+test('a replacement that cannot be made leaves the old file', () => {
+  mkdirSync(join(directory, 'a'))
+  expect(() => replaceFileSync(join(directory, 'a'), 'text')).toThrow()
+  expect(readdirSync(directory)).toEqual(['a'])
+})
+
+test('the end of a file: all of a short one, the last bytes of a long one, nothing of none', () => {
+  writeFileSync(join(directory, 'a'), '0123456789')
+  expect([readEndSync(join(directory, 'a'), 4), readEndSync(join(directory, 'a'), 100), readEndSync(join(directory, 'none'), 4)]).toEqual(['6789', '0123456789', ''])
+})
+
+test('JSON or nothing', () => {
+  writeFileSync(join(directory, 'good'), '{"a":1}')
+  writeFileSync(join(directory, 'half'), '{"a":')
+  expect(['good', 'half', 'none'].map((name) => readJsonSync(join(directory, name)))).toEqual([{ a: 1 }, null, null])
+})
+
+test('a tree is removed with all in it, but not what a link in it points to', () => {
+  const [tree, outside] = [join(directory, 'tree'), join(directory, 'outside')]
+  mkdirSync(join(tree, 'deep', 'deeper'), { recursive: true })
+  mkdirSync(outside)
+  writeFileSync(join(tree, 'deep', 'file'), 'x')
+  writeFileSync(join(outside, 'kept'), 'x')
+  symlinkSync(outside, join(tree, 'link'))
+  removeTreeSync(tree)
+  removeTreeSync(tree)
+  expect(existsSync(tree)).toBe(false)
+  expect(readdirSync(outside)).toEqual(['kept'])
+})
