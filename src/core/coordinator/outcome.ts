@@ -32,7 +32,8 @@ export const isLeftOut = ({ record, role }: Worker): boolean =>
 /** Every worker has ended (its root, not its last straggler), and none is to be started again. */
 export const isDone = (role: RoleLive): boolean => {
   const { exited, ended } = role.counts
-  if (role.restart !== null || exited + ended === 0) return false
+  // an attempt that is void says nothing of the role: it is tried again, or the run could not be started
+  if (role.restart !== null || exited + ended === 0 || [...role.gangs].some((gang) => gang.abort !== null)) return false
   if (exited + ended === role.workers.length) return true
   return role.spec.minReplicas < role.spec.replicas && role.workers.every((worker) => isLeftOut(worker) || worker.record.phase === 'ended' || worker.report?.exit != null)
 }
