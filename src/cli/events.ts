@@ -4,6 +4,9 @@ import { verb, type CliCommand } from './command.ts'
 import { clockText, exitText, receiptText } from './render/text.ts'
 import { withTroupe } from './with-troupe.ts'
 
+/** Workers' last words are waited for this long after the end of their run. */
+const LAST_WORDS_MS = 3000
+
 export const command: CliCommand = {
   name: 'events',
   summary: 'show what happened to a run, or to everything',
@@ -13,11 +16,26 @@ export const command: CliCommand = {
       .action((ref: string | undefined, flags: { follow?: boolean }) =>
         withTroupe(io, async (troupe) => {
           const one = ref === undefined || ref === 'all' ? undefined : ref
-          for await (const event of troupe.watch(one, { live: flags.follow === true, signal: io.closed })) {
+          const follow = flags.follow === true
+          const over = new AbortController()
+          const leave = (): void => over.abort()
+          io.closed.addEventListener('abort', leave)
+          const open = new Set<string>()
+          let ended = false
+          let late: NodeJS.Timeout | undefined
+          for await (const event of troupe.watch(one, { live: follow, signal: over.signal })) {
             io.stdout(io.json ? `${JSON.stringify(event)}\n` : `${eventText(event)}\n`)
             await io.drained()
-            if (one !== undefined && event.what === 'ended') break
+            if (!follow || one === undefined) continue
+            // the last words of workers come from their nodes, and may come after the run's
+            if ('forkId' in event) event.what === 'logs-final' || event.what === 'cancelled' ? open.delete(event.forkId) : event.what === 'started' && open.add(event.forkId)
+            if (event.what === 'ended') {
+              ended = true
+              late = setTimeout(leave, LAST_WORDS_MS)
+            }
+            if (ended && open.size === 0) leave()
           }
+          clearTimeout(late)
         }),
       )
   },

@@ -14,9 +14,10 @@ export const command: CliCommand = {
       await withTroupe(io, async (troupe) => {
         const refs = (await troupe.resolve(text)).map((ref) => text.replace(/^[^/]+/, ref.run))
         const workers = (await Promise.all(refs.map((ref) => troupe.signal(ref, signal)))).flat()
+        if (workers.length === 0) throw new Fault('FAILED', `nothing of ${text} runs: nobody got ${signal}`)
         if (io.json) io.printJson({ signal, workers })
         else if (io.quiet) for (const worker of workers) io.stdout(`${worker}\n`)
-        else io.stderr(`${signal} sent to ${workers.join(', ') || 'nobody'}`)
+        else io.stderr(`${signal} sent to ${workers.join(', ')}`)
       })
     })
   },

@@ -32,7 +32,7 @@ export interface Launched {
 }
 
 /** A failover may pass within this; then the durable door is used. */
-const ASK_MS = 2500
+const ASK_MS = 1500
 const DURABLE_MS = 60_000
 const ANSWER_EVERY_MS = 500
 const KEY_CHARS_MAX = 200

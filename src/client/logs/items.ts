@@ -81,6 +81,13 @@ export const parseSource = (source: string): SourceName | null => {
   return match && { stream: match[3] as 'stdout' | 'stderr', rank: match[1] === undefined ? null : Number(match[1]), restart: Number(match[2] ?? 0) }
 }
 
+/** A worker's own before its ranks', by rank; stdout before stderr. */
+export const bySource = (a: string, b: string): number => {
+  const [x, y] = [parseSource(a), parseSource(b)]
+  if (x === null || y === null) return 0
+  return (x.rank ?? -1) - (y.rank ?? -1) || x.restart - y.restart || (x.stream === y.stream ? 0 : x.stream === 'stdout' ? -1 : 1)
+}
+
 /** Is a source among what was asked for? */
 export const sourceFits = (source: string, ref: Ref, options: LogOptions): boolean => {
   const name = parseSource(source)

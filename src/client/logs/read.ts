@@ -15,7 +15,7 @@ import { inboxOf } from '../inbox.ts'
 import { hasEnded, whyNot } from '../points.ts'
 import { refFits, refText, type Ref } from '../refs.ts'
 import { FAILOVER_MS, patiently } from '../timing.ts'
-import { sourceFits, type LogItem, type LogOptions } from './items.ts'
+import { bySource, sourceFits, type LogItem, type LogOptions } from './items.ts'
 import { logSubject, readLogMessage, relayed, relaySeqSince, spoolOf, type LogMessage } from './spool.ts'
 import { sourceReader, type SourceReader } from './source.ts'
 
@@ -62,7 +62,7 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
   async function* complete(fork: ForkParts): AsyncGenerator<LogItem, boolean> {
     const sizes = await spool.sizes(fork)
     if (sizes === null) return false
-    for (const [source, { size, generation }] of Object.entries(sizes.sources)) {
+    for (const [source, { size, generation }] of inOrder(sizes.sources)) {
       if (!wants(idOf(fork), source)) continue
       const reader = readerOf(fork, source)
       if (reader.next === null && !sizes.final) continue
@@ -147,7 +147,7 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
     for (const fork of forksOf(now)) {
       const sizes = await spool.sizes(fork)
       const names = sizes === null ? await relayedSources(fork) : Object.keys(sizes.sources)
-      for (const source of names) if (sourceFits(source, ref, options)) found.push({ forkId: idOf(fork), source })
+      for (const source of names.toSorted(bySource)) if (sourceFits(source, ref, options)) found.push({ forkId: idOf(fork), source })
     }
     if (found.length > 1) throw manySources(found)
     return found[0] ?? null
@@ -195,7 +195,7 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
   async function* tail(fork: ForkParts, lines: number): AsyncGenerator<LogItem> {
     const sizes = await spool.sizes(fork)
     if (sizes === null) return yield* lastLines(replay([fork]), lines)
-    for (const [source, { generation }] of Object.entries(sizes.sources)) {
+    for (const [source, { generation }] of inOrder(sizes.sources)) {
       if (!wants(idOf(fork), source)) continue
       const begin = await spool.read(fork, source, { tailLines: lines })
       if (begin.what === 'bytes') readerOf(fork, source).seek(begin.offset, generation)
@@ -232,6 +232,8 @@ const hasExited = (now: RunStatus, fork: ForkParts): boolean => {
   const worker = now.workers.find((w) => w.role === fork.role && w.index === fork.index)
   return worker === undefined || worker.attempt > fork.attempt || worker.state === 'exited'
 }
+
+const inOrder = <T>(sources: Record<string, T>): [string, T][] => Object.entries(sources).toSorted(([a], [b]) => bySource(a, b))
 
 const checkRef = (ref: Ref, now: RunStatus): void => {
   if (ref.role !== undefined && !now.roles.some((role) => role.role === ref.role))
