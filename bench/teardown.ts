@@ -7,6 +7,8 @@ export interface Teardown {
    * @throws {Error} when all is being ended already: nothing may start any more
    */
   add(end: () => Promise<unknown>): () => Promise<void>
+  /** @throws {Error} when all is being ended already */
+  goOn(): void
   /** end all that is left; what fails is told and does not stop the rest */
   end(onError: (error: unknown) => void): Promise<void>
 }
@@ -14,9 +16,13 @@ export interface Teardown {
 export const teardown = (): Teardown => {
   const ends: (() => Promise<void>)[] = []
   let ending = false
+  const goOn = (): void => {
+    if (ending) throw new Error('interrupted')
+  }
   return {
+    goOn,
     add(end) {
-      if (ending) throw new Error('interrupted')
+      goOn()
       let done: Promise<void> | null = null
       const once = (): Promise<void> => {
         done ??= end().then(() => undefined)

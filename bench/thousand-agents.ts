@@ -28,7 +28,10 @@ export const thousandAgents: Measurement = {
     const [agents, times] = bench.quick ? [20, 1] : [1000, 7]
     const made = await makePlaces(bench)
     const nodes = Array.from({ length: agents }, (_, i) => `s${i}`)
-    for (const node of nodes) await ensureKey(made.places, { role: 'agent', node }, ownName())
+    for (const node of nodes) {
+      bench.teardown.goOn()
+      await ensureKey(made.places, { role: 'agent', node }, ownName())
+    }
     const fleet = await startFleet(bench, 0, made)
     const order = { home: made.places.home, local: made.places.local, fleet: fleet.info.fleet, url: fleet.info.url }
     const began = performance.now()
