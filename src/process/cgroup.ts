@@ -3,19 +3,23 @@
  * kill. Nothing rests on it: without it the shim, groups and descendants do the work. No controller is asked for.
  * @see cgroups(7); cgroup.kill needs Linux 5.14
  */
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 export interface Cgroups {
   /** @returns the new cgroup's directory, or null when it cannot be made just now */
   make(forkId: string): string | null
+  /** remove those of forks that are not there any more; one with somebody in it stays */
+  sweep(inUse: (forkId: string) => boolean): void
 }
 
 /**
- * @param label  keeps apart the agents of one machine
+ * @param spoolDir  keeps apart the agents of one machine
  * @returns null where cgroups cannot be used: v1 alone, not writable, an old kernel
  */
-export const findCgroups = (label: string): Cgroups | null => {
+export const findCgroups = (spoolDir: string): Cgroups | null => {
+  const label = createHash('sha256').update(spoolDir).digest('hex').slice(0, 8)
   const own = ownCgroup()
   if (own === null) return null
   const make = (forkId: string): string | null => {
@@ -27,6 +31,10 @@ export const findCgroups = (label: string): Cgroups | null => {
       return (error as NodeJS.ErrnoException).code === 'EEXIST' ? directory : null
     }
   }
+  const sweep = (inUse: (forkId: string) => boolean): void => {
+    const prefix = `troupe.${label}.`
+    for (const name of readdirSync(own)) if (name.startsWith(prefix) && !inUse(name.slice(prefix.length))) removeCgroup(join(own, name))
+  }
   try {
     // moving a process needs the right to write here too, not only below
     accessSync(join(own, 'cgroup.procs'), constants.W_OK)
@@ -37,7 +45,7 @@ export const findCgroups = (label: string): Cgroups | null => {
   if (trial === null) return null
   const usable = existsSync(join(trial, 'cgroup.kill'))
   removeCgroup(trial)
-  return usable ? { make } : null
+  return usable ? { make, sweep } : null
 }
 
 /** The agent's own v2 cgroup, also on machines that mount v1 beside it. */

@@ -2,7 +2,6 @@
  * The ProcessHost of a Linux node: puts together lock, capacity, leases and forks, and answers what an agent asks. Owns which forks there
  * are; what happens to one is fork-life.ts, facts about its processes come from observe.ts, names of files from spool.ts.
  */
-import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Fault } from '../protocol/faults.ts'
@@ -61,7 +60,7 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
   const capacity = readCapacity(agentEnv, options.version)
   // whoever awaits it sees the fault; nobody has to
   capacity.catch(() => {})
-  const cgroups = options.cgroups === false ? null : findCgroups(createHash('sha256').update(spoolDir).digest('hex').slice(0, 8))
+  const cgroups = options.cgroups === false ? null : findCgroups(spoolDir)
   let lock: Lock | null = null
   /** there once the spool is ours */
   let context: HostContext | null = null
@@ -127,6 +126,7 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
   const sweep = (): void => {
     sweepLogs(join(spoolDir, 'logs'), (forkId) => forks.has(forkId), { ageMsMax: options.logRetentionMs ?? DAY_MS, bytesMax: options.logRetainedBytesMax ?? Infinity }, wall())
     sweepTombstones(spoolDir, wall())
+    cgroups?.sweep((forkId) => forks.has(forkId))
   }
   const every = (ms: number, run: () => void): void => {
     timers.push(setInterval(() => lock?.held() === true && run(), ms).unref())

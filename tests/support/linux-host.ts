@@ -7,6 +7,7 @@ import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { findCgroups } from '../../src/process/cgroup.ts'
 import { MARKER } from '../../src/process/exec-plan.ts'
 import { createLinuxHost, type LinuxHostOptions } from '../../src/process/linux-host.ts'
 import type { HostEvent, ProcessHost } from '../../src/process/process-host.ts'
@@ -92,15 +93,18 @@ export const processesOf = (spoolDir: string, forkId: string): number[] => {
   return [...new Set([...found, ...marked].filter((stat) => !isDead(stat)).map((stat) => stat.pid))]
 }
 
-/** Kill everything whose shim runs below `spoolDir`, and the shims: the last resort of a test that failed. */
+/** Kill everything of a spool, by its shims and by its marker, and then the shims: the last resort of a test that failed or left something on purpose. */
 export const sweepProcesses = (spoolDir: string): void => {
-  for (let round = 0; round < 20; round++) {
-    const shims = readAll().filter((stat) => !isDead(stat) && readCommand(stat.pid).at(-1)?.startsWith(spoolDir) === true)
-    if (shims.length === 0) return
-    for (const shim of shims) for (const { pid } of descendantsOf(shim.pid)) endQuietly(pid)
-    if (round > 15) for (const { pid } of shims) endQuietly(pid)
+  for (let round = 0; round < 40; round++) {
+    const all = readAll().filter((stat) => !isDead(stat))
+    const shims = all.filter((stat) => readCommand(stat.pid).at(-1)?.startsWith(spoolDir) === true)
+    const marked = all.filter((stat) => readEnvironment(stat.pid)?.some((word) => word.startsWith(`${MARKER}=${spoolDir}`)) === true)
+    if (shims.length + marked.length === 0) break
+    for (const { pid } of [...marked, ...shims.flatMap((shim) => descendantsOf(shim.pid))]) endQuietly(pid)
+    if (round > 30) for (const { pid } of shims) endQuietly(pid)
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20)
   }
+  findCgroups(spoolDir)?.sweep(() => false)
 }
 
 const endQuietly = (pid: number): void => {
