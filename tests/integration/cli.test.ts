@@ -1,5 +1,6 @@
 /** The command line on a real fleet: what is launched is followed, read back byte for byte, and ended; parts of the fleet die under it. */
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,7 +23,11 @@ const launch = async (name: string, command: string[], role: object = {}, top: o
   if (ran.code !== 0) throw new Error(ran.stderr)
   return ran.stdout.trim()
 }
-const ended = (child: { once(event: 'close', listener: () => void): unknown }): Promise<void> => new Promise((resolve) => child.once('close', resolve))
+/** Start a command; its end is listened for at once: it may come while something else is awaited. */
+const start = (args: string[]): ReturnType<Fleet['start']> & { ended: Promise<unknown> } => {
+  const child = fleet.start(args)
+  return Object.assign(child, { ended: once(child, 'close') })
+}
 const sha = (bytes: string | Buffer): string => createHash('sha256').update(bytes).digest('hex')
 
 test('one command launches, follows and passes on: streams apart, the code, what to type next [U-08 K-08 R-10 +R3]', async () => {
@@ -59,10 +64,10 @@ test('logs --raw is the file: 1 MB lines, binary bytes, no newline at the end; -
   await writeFile(program, 'import os,sys\nw=sys.stdout.buffer\nw.write(b"x"*1000000+b"\\n")\nfor i in range(256): w.write(bytes(range(256))*8)\nw.write(b"\\x00\\xff last without newline")\nw.flush()\n')
   const expected = Buffer.concat([Buffer.alloc(1_000_000, 'x'), Buffer.from('\n'), ...Array.from({ length: 256 }, () => Buffer.concat(Array.from({ length: 8 }, () => Buffer.from(Array.from({ length: 256 }, (_, i) => i))))), Buffer.from([0, 255]), Buffer.from(' last without newline')])
   const run = await launch('bytes', ['python3', program])
-  const follower = fleet.start(['logs', run, '--raw', '--stream', 'stdout', '-f'])
+  const follower = start(['logs', run, '--raw', '--stream', 'stdout', '-f'])
   const followed: Buffer[] = []
   follower.stdout!.on('data', (chunk: Buffer) => followed.push(chunk))
-  await ended(follower)
+  await follower.ended
   expect(follower.exitCode).toBe(0)
   expect(sha(Buffer.concat(followed))).toBe(sha(expected))
   expect((await fleet.troupe(['logs', run, '--out', dir], { cwd: dir })).code).toBe(0)
@@ -91,23 +96,23 @@ test('--tail, --grep, --since and a role’s handle choose lines [U-05]', async 
 })
 
 test('the bus is killed while a run is followed: no line is missing, none comes twice, the code is the child’s [FC-5 U-13 R-10]', async () => {
-  const child = fleet.start(['run', '--', 'sh', '-c', 'for i in $(seq 1 60); do echo tick $i; sleep 0.1; done; exit 3'])
+  const child = start(['run', '--', 'sh', '-c', 'for i in $(seq 1 60); do echo tick $i; sleep 0.1; done; exit 3'])
   await until('the first lines are there', () => child.output().stdout.includes('tick 5\n'))
   process.kill(fleet.info.pids.bus, 'SIGKILL')
   await fleet.repair(2)
-  await ended(child)
+  await child.ended
   expect(child.output().stdout).toBe(Array.from({ length: 60 }, (_, i) => `tick ${i + 1}\n`).join(''))
   expect(child.exitCode).toBe(3)
 })
 
 test('the agent is killed while its worker is followed: the log goes on with the next agent [FC-3]', async () => {
   const run = await launch('agentless', ['sh', '-c', 'for i in $(seq 1 40); do echo tick $i; sleep 0.1; done'])
-  const child = fleet.start(['logs', run, '-f', '--stream', 'stdout'])
+  const child = start(['logs', run, '-f', '--stream', 'stdout'])
   await until('the first lines are there', () => child.output().stdout.includes('tick 5\n'))
   const { workers } = await fleet.json(['status', run])
   process.kill(fleet.info.pids.agents[workers[0].node]!, 'SIGKILL')
   await fleet.repair(2)
-  await ended(child)
+  await child.ended
   expect(child.output().stdout).toBe(Array.from({ length: 40 }, (_, i) => `[main/0] tick ${i + 1}\n`).join(''))
 })
 
@@ -122,11 +127,11 @@ test('without a coordinator a launch goes by the durable door, says so, and runs
 
 test('a waiter outlives the coordinator: the next one tells it the end [FC-4]', async () => {
   const run = await launch('outlives', ['sh', '-c', 'sleep 4; exit 9'])
-  const child = fleet.start(['wait', run])
+  const child = start(['wait', run])
   await fleet.troupe(['wait', run, '--for', 'running', '--timeout', '20s'])
   process.kill(fleet.info.pids.coordinator, 'SIGKILL')
   await fleet.repair(2)
-  await ended(child)
+  await child.ended
   expect(child.exitCode).toBe(9)
 })
 
@@ -165,12 +170,12 @@ test('a node that is drained takes nothing new, until it is put back', async () 
 test('output whose reader goes away ends quietly, and run goes on to the child’s own end [K-25]', async () => {
   const run = await launch('chatty', ['sh', '-c', 'yes | head -n 300000'])
   await fleet.troupe(['wait', run])
-  const child = fleet.start(['logs', run])
+  const child = start(['logs', run])
   child.stdout!.once('data', () => child.stdout!.destroy())
-  await ended(child)
+  await child.ended
   expect(child.exitCode).toBe(0)
-  const running = fleet.start(['run', '--', 'sh', '-c', 'for i in $(seq 1 5); do echo $i; sleep 0.1; done; exit 5'])
+  const running = start(['run', '--', 'sh', '-c', 'for i in $(seq 1 5); do echo $i; sleep 0.1; done; exit 5'])
   running.stdout!.once('data', () => running.stdout!.destroy())
-  await ended(running)
+  await running.ended
   expect(running.exitCode).toBe(5)
 })
