@@ -61,7 +61,7 @@ export const runAgent = async ({ places, node, url, user, env, version, signal }
     const buses = await unlessAborted(signal, Promise.all(names.map((name) => connectNats({ servers: url, credentials: key, name, waitOnFirstConnect: true }))))
     if (buses === null) return
     const [bus, logBus] = buses as [Bus, Bus]
-    const host = createLinuxHost({ spoolDir: spool, node, agentEnv: definedOf(env), shim: shim.argv, cacheDir: caches, version })
+    const host = createLinuxHost({ spoolDir: spool, node, agentEnv: { ...loopbackOf(url, env), ...definedOf(env) }, shim: shim.argv, cacheDir: caches, version })
     const agent = await startNodeAgent({ bus, logBus, fleet: places.fleet, node, incarnation, host, logs: fileLogStore((forkId) => host.logDir(forkId)), store: fileAgentStore(memory), clock: systemClock, log })
     const announced = announceService(bus, { name: 'troupe-agent', version: semantic(version), id: incarnation, description: `node ${node} of fleet ${places.fleet}`, metadata: { fleet: places.fleet, node } })
     bus.onLink((up) => log({ msg: up ? 'the bus is back' : 'the bus is gone; workers run on' }))
@@ -78,6 +78,13 @@ export const runAgent = async ({ places, node, url, user, env, version, signal }
   } finally {
     await leave()
   }
+}
+
+/** Where nobody can reach the bus from outside, workers are told to each other by loopback too: nothing of the fleet listens on a network. */
+const loopbackOf = (url: string, env: NodeJS.ProcessEnv): Record<string, string> => {
+  const host = new URL(url.split(',')[0]!).hostname.replace(/^\[|\]$/g, '')
+  const isLoopback = host === 'localhost' || host === '::1' || host.startsWith('127.')
+  return isLoopback && !env.TROUPE_INTERFACE ? { TROUPE_HOST: host === 'localhost' ? '127.0.0.1' : host } : {}
 }
 
 /** A new node's key is made here and told to the server, in a turn of its own: `up` writes the same configuration. */
