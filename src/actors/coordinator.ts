@@ -60,7 +60,7 @@ interface Office {
 const RETRY_MS = 500
 
 export const startCoordinator = (options: CoordinatorOptions): Promise<CoordinatorHandle> => {
-  const { bus, stateLog, fleet, incarnation, clock, log } = options
+  const { stateLog, incarnation, clock, log } = options
   const settings = { ...COORDINATOR_DEFAULTS, ...options.settings }
   let office: Office | null = null
   let stopped = false
@@ -214,7 +214,6 @@ const takeOffice = (options: CoordinatorOptions & { settings: CoordinatorSetting
   // — what it hears —
 
   const subscriptions: Subscription[] = []
-  const notNow = (): Fault => new Fault('NOT_LEADER', 'this coordinator has not heard from its state log; ask again')
   let requests = 0
   for (const verb of REQUEST_VERBS) {
     subscriptions.push(
@@ -285,6 +284,8 @@ const takeOffice = (options: CoordinatorOptions & { settings: CoordinatorSetting
     },
   }
 }
+
+const notNow = (): Fault => new Fault('NOT_LEADER', 'this coordinator has not heard from its state log; ask again')
 
 const agentOf = (message: Message): { node: string; incarnation: string } | null => {
   try {

@@ -7,7 +7,7 @@
  * 2. A standby takes over when it has seen no new entry for lease + margin, with an entry at the tail that it folded. It need not wait when the log is empty
  *    or its last writer resigned.
  * 3. An append that may have landed is settled by the log (state-log.ts). Refused: deposed. Unsettled: the same entry is tried again, and meanwhile the
- *    lease runs out by itself.
+ *    lease runs out by itself; after some leases of that the leader stands down, and takes over again if the last entry is still its own.
  */
 import { isFault } from '../protocol/faults.ts'
 import { ENTRY_BYTES_MAX, type StateEntry, type StateOp } from '../protocol/records.ts'
@@ -44,6 +44,8 @@ export interface Leadership {
 }
 
 const RETRY_MS = 200
+/** Leases without a settled entry after which a leader stands down by itself: its store may be gone, and only a fold finds out. */
+const UNSETTLED_LEASES = 3
 /** How long a resigning leader tries to say so. */
 const RESIGN_MS = 1000
 
@@ -103,7 +105,8 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
         const entries = await stateLog.read()
         const last = entries.at(-1) ?? null
         const moved = last !== null && (tail === null || last.writer !== tail.writer || last.number !== tail.number)
-        const free = last === null || last.kind === 'resign'
+        // the last word is one's own: nobody else can have acted since
+        const free = last === null || last.kind === 'resign' || last.writer === incarnation
         // an entry that nobody told us of is a sign of life all the same
         if (moved) seenAt = clock.now()
         resigned = false
@@ -123,6 +126,8 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
         else log({ level: 'warn', msg: 'takeover did not succeed', error: String(error) })
         read = false
         await pause(RETRY_MS)
+        // a store that was lost is made again
+        await stateLog.open().catch(() => {})
       }
     }
     unsubscribe()
@@ -167,9 +172,11 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
           break
         } catch (error) {
           if (isFault(error, 'CONN') || isFault(error, 'TIMEOUT')) {
-            log({ level: 'warn', msg: 'the state log does not take an entry; trying again', number: entry.number, error: String(error) })
-            await pause(RETRY_MS)
-            continue
+            log({ level: 'warn', msg: 'the state log does not take an entry', number: entry.number, error: String(error) })
+            if (clock.now() - sentAt < UNSETTLED_LEASES * settings.leaseMs) {
+              await pause(RETRY_MS)
+              continue
+            }
           }
           depose(error)
           throw error
@@ -215,8 +222,8 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
     }
 
     let renewing = false
-    const stopRenewing = clock.every(Math.max(1, settings.renewMs / 2), () => {
-      if (over || renewing || clock.now() - lastSentAt < settings.renewMs / 2) return
+    const stopRenewing = clock.every(Math.max(1, settings.renewMs / 4), () => {
+      if (over || renewing || clock.now() - lastSentAt < settings.renewMs * 0.9) return
       renewing = true
       queued(async () => {
         await write(entryOf(epoch, 'renew', []))

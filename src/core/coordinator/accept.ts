@@ -21,7 +21,7 @@ export const resolveAndCheck = (ctx: Ctx, document: unknown): Launch => {
   return launch
 }
 
-const answer = (ctx: Ctx, options: { user: string; key: string | null; given: string; document: Record<string, unknown>; since: number; remember: boolean }): Answer => {
+const answer = (ctx: Ctx, options: { user: string; key: string | null; given: string; document: Record<string, unknown>; since: number; remember: boolean; queued: boolean }): Answer => {
   const { user, given, document, since, remember } = options
   const { s } = ctx
   const id = keyIdOf(user, given)
@@ -51,7 +51,7 @@ const answer = (ctx: Ctx, options: { user: string; key: string | null; given: st
     const fault = toFault(error).toBody()
     note(null, fault)
     const name = typeof document['name'] === 'string' ? document['name'] : 'unnamed'
-    rejectedEvent(ctx, { name, user, key: options.key, fault, id: `${s.incarnation}.rejected.${++s.counter}` })
+    if (!options.queued) rejectedEvent(ctx, { name, user, key: options.key, fault, id: remember ? runIdOf('rejected', id) : `${s.incarnation}.rejected.${++s.counter}` })
     return { run: null, fault }
   }
 }
@@ -76,7 +76,7 @@ const accept = (ctx: Ctx, { run: id, launch, user, key, since }: { run: string; 
 
 export const onLaunch = (ctx: Ctx, request: RequestOf<'launch'>): void => {
   const given = request.key ?? `${ctx.s.incarnation}.${++ctx.s.counter}`
-  const result = answer(ctx, { user: request.user, key: request.key, given, document: request.body, since: ctx.wall, remember: request.key !== null })
+  const result = answer(ctx, { user: request.user, key: request.key, given, document: request.body, since: ctx.wall, remember: request.key !== null, queued: false })
   ctx.out.push(result.fault === null ? { kind: 'reply', request: request.id, body: { run: result.run, existing: result.existing } } : { kind: 'refuse', request: request.id, fault: result.fault })
 }
 
@@ -89,8 +89,22 @@ export const onQueuedLaunch = (ctx: Ctx, queued: QueuedLaunch): void => {
     ctx.lateOps.push({ op: 'key', key: ctx.s.keys.get(keyIdOf(queued.user, given))! })
     return void ctx.out.push({ kind: 'answer-queued', seq: queued.seq, run: null, fault: queued.fault })
   }
-  const result = answer(ctx, { user: queued.user, key: given, given, document: queued.body, since: queued.storedAt, remember: true })
+  const result = answer(ctx, { user: queued.user, key: given, given, document: queued.body, since: queued.storedAt, remember: true, queued: true })
+  retell(ctx, queued, given, result)
   ctx.out.push({ kind: 'answer-queued', seq: queued.seq, run: result.run, fault: result.fault })
+}
+
+/** Whoever answered it first may have died before it told the outcome; the same event again is dropped by its id. */
+const retell = (ctx: Ctx, { user, body, seq }: QueuedLaunch, key: string, result: Answer): void => {
+  if (result.run !== null) {
+    const run = ctx.s.runs.get(result.run)
+    if (result.existing && run !== undefined) runEvent(ctx, run, 'accepted', `${result.run}.accepted`)
+    return
+  }
+  const name = typeof body?.['name'] === 'string' ? body['name'] : 'unnamed'
+  // a conflict is an outcome of its own: the key's record is another launch's
+  const id = result.fault.code === 'KEY_CONFLICT' ? `queued.${seq}.conflict.${runIdOf('rejected', keyIdOf(user, key))}` : runIdOf('rejected', keyIdOf(user, key))
+  rejectedEvent(ctx, { name, user, key, fault: result.fault, id })
 }
 
 /** Keys are forgotten after 48 h; once a minute is often enough. */

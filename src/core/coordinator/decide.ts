@@ -41,7 +41,8 @@ export const decide = (ctx: Ctx, run: Run): void => {
     setState(ctx, run, record.stopping === null ? liveState(run) : 'stopping')
     if (record.state === 'pending' || record.state !== run.toldState) record.reason = reasonOf(ctx, run)
   }
-  tellState(ctx, run)
+  // it is placed in this very step, perhaps
+  if (!(ctx.s.placeDue && ctx.s.queue.has(run))) tellState(ctx, run)
 }
 
 // — gangs —

@@ -21,7 +21,7 @@ export const launchGang = (ctx: Ctx, role: RoleLive, workers: Worker[]): void =>
     const node = ctx.s.nodes.get(worker.record.node!)
     change(worker, () => {
       Object.assign(worker.record, { attempt, incarnation: node?.incarnation ?? null, phase: 'placed', ending: null, exit: null, receipt: null, stderrTail: [], startedAt: null, exitedAt: null, seen: null })
-      Object.assign(worker, { report: null, rev: -1, gang, token: null, startSent: false, order: null, retryAt: 0, tries: 0, killAcked: null, graceMs: null, spoolLost: false, judged: false, everReady: false, releasable: false, lostTold: false })
+      Object.assign(worker, { report: null, rev: -1, gang, token: null, startSent: false, startUnsure: false, order: null, retryAt: 0, tries: 0, killAcked: null, graceMs: null, spoolLost: false, judged: false, everReady: false, releasable: false, lostTold: false })
     })
     touchWorker(ctx, worker, true)
     workOn(ctx, worker)
@@ -95,6 +95,8 @@ export const advanceGang = (ctx: Ctx, gang: Gang, news: readonly Worker[]): void
   }
   if (gang.unprepared.size > 0) return
   const text = JSON.stringify(addressesOf(role))
+  // every start that left was refused: nobody has the old addresses
+  if (gang.bindings !== null && gang.workers.every((worker) => !worker.startSent)) gang.bindings = null
   if (gang.bindings !== null && gang.bindings !== text)
     return abortGang(ctx, gang, { text: `addresses of ${role.spec.name} changed while it was started`, code: 125, retry: 'again', blame: null, exit: null })
   if (role.spec.kind === 'torchrun' && role.workers[0]!.report?.rendezvousPort == null)

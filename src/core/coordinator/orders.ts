@@ -215,8 +215,10 @@ const onWorkFault = (ctx: Ctx, verb: OrderVerb, workers: Worker[], fault: FaultB
   const { settings } = ctx.s
   for (const worker of workers) {
     worker.retryAt = ctx.now + backoff(settings.orderRetryMs, worker.tries++)
+    if (verb === 'start' && fault.code !== 'EXPIRED') worker.startUnsure = true
     if (verb === 'start' && fault.code === 'EXPIRED') {
       // read too late, or the prepare lapsed: either way nothing was started, and a prepare answers with what is still held
+      if (!worker.startUnsure) worker.startSent = false
       change(worker, () => {
         worker.token = null
         worker.gang?.unprepared.add(worker)

@@ -3,7 +3,7 @@
  */
 import type { Exit, ForkReport, RankReport } from '../../protocol/shapes.ts'
 import { exitedCleanly } from './exit-code.ts'
-import type { RoleLive, Run, Worker } from './state.ts'
+import type { RoleLive, Worker } from './state.ts'
 
 export type Outcome = 'ok' | 'failed' | 'stopped'
 
@@ -68,8 +68,6 @@ export const failedRank = (report: ForkReport): FailedRank | null => {
   const cause = failed.find((rank) => rank.exit!.signal !== 'SIGTERM') ?? failed[0]
   return cause === undefined ? null : { rank: cause, exit: cause.exit! }
 }
-
-export const rolesLeft = (run: Run): RoleLive[] => run.roles.filter((role) => isWork(role) && !isDone(role))
 
 /** Has a role come as far as one that depends on it waits for? `done` counts failure too. */
 export const isMet = (on: RoleLive, condition: 'started' | 'ready' | 'done'): boolean => {

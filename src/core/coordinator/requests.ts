@@ -124,9 +124,13 @@ const target = (ctx: Ctx, { run: id, role: roleName, index }: { run: string; rol
   return { run, workers: [worker] }
 }
 
+/** torchrun's workers live and end together: its peers would wait for one that was stopped. */
+const withPeers = (workers: Worker[]): Worker[] => (workers.length === 1 && workers[0]!.role.spec.kind === 'torchrun' ? workers[0]!.role.workers : workers)
+
 const stop = (ctx: Ctx, request: RequestOf<'stop' | 'kill'>, kill: boolean): void => {
   const { body, user } = request
-  const { run, workers } = target(ctx, body)
+  const { run, workers: aimedAt } = target(ctx, body)
+  const workers = withPeers(aimedAt)
   const { record } = run
   const concerned = workers.filter((worker) => live(worker) || (record.stopping === null && worker.record.phase === 'waiting'))
   if (isTerminal(record.state)) return reply(ctx, request, { workers: [] })

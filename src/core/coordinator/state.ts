@@ -30,6 +30,8 @@ export interface Worker {
   token: string | null
   /** a start may have left for its agent; unknown (true) after a failover */
   startSent: boolean
+  /** the answer of one of its starts is not known */
+  startUnsure: boolean
   /** order that is out, and when the last one left (monotonic) */
   order: { id: number; verb: OrderVerb } | null
   orderedAt: number
@@ -261,7 +263,7 @@ export const newRun = (head: Omit<RunRecord, 'workers'>, spec: Launch, recordOf:
 }
 
 const newWorker = (run: Run, role: RoleLive, record: WorkerRecord): Worker => ({
-  run, role, record, id: `${run.record.run}/${record.role}/${record.index}`, report: null, rev: -1, gang: null, token: null, startSent: true, order: null, orderedAt: 0, retryAt: 0,
+  run, role, record, id: `${run.record.run}/${record.role}/${record.index}`, report: null, rev: -1, gang: null, token: null, startSent: true, startUnsure: true, order: null, orderedAt: 0, retryAt: 0,
   tries: 0, killAcked: null, graceMs: null, spoolLost: false, dirty: false, releasable: record.phase === 'ended', past: null, judged: false, everReady: false, lostTold: false,
 })
 
