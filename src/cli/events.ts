@@ -28,7 +28,8 @@ export const command: CliCommand = {
             await io.drained()
             if (!follow || one === undefined) continue
             // the last words of workers come from their nodes, and may come after the run's
-            if ('forkId' in event) event.what === 'logs-final' || event.what === 'cancelled' ? open.delete(event.forkId) : event.what === 'started' && open.add(event.forkId)
+            if ('forkId' in event && event.what === 'started') open.add(event.forkId)
+            if ('forkId' in event && ['logs-final', 'cancelled'].includes(event.what)) open.delete(event.forkId)
             if (event.what === 'ended') {
               ended = true
               late = setTimeout(leave, LAST_WORDS_MS)

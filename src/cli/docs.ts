@@ -1,0 +1,6 @@
+/** The pages that come from the command line, for scripts/gen.mjs: docs/reference/cli.md. */
+import { cliReference } from './reference.ts'
+
+const page = await cliReference()
+
+export const pages = (): { path: string; text: string }[] => [page]
