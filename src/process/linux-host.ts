@@ -228,7 +228,8 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
       fork.observer?.close()
       forks.delete(forkId)
       removeForkFiles(spoolDir, forkId, { logs: false })
-      if (fork.observer !== null && membersOf(fork.observer.tree).length > 0) lingering.add(fork)
+      // of every other end the receipt is the proof; to look at all processes for each fork would be dear
+      if (fork.observer?.facts.receipt?.outcome === 'survivors' && membersOf(fork.observer.tree).length > 0) lingering.add(fork)
       else endLeases(owned(), fork)
     },
 
