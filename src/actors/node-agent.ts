@@ -4,7 +4,7 @@
  *
  * Control goes over `bus`; chunks and ranges of logs over `logBus`, so that no order waits behind a flood.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { stepAgent } from '../core/agent/step.ts'
 import { AGENT_DEFAULTS, newAgent, type AgentCommand, type AgentEvent, type AgentSettings, type Order } from '../core/agent/state.ts'
 import { decode } from '../protocol/codec.ts'

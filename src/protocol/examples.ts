@@ -2,7 +2,7 @@
  * One example value for each schema, made from the schema itself: for the golden bytes and the reference. A new row of the table
  * gets its example without anybody writing one. Deterministic; words that people know (`ppo-dev`, `n0`) come from the field's name.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 
 type JsonSchema = z.core.JSONSchema.BaseSchema & { contentEncoding?: string }
 

@@ -3,7 +3,7 @@
  * `{ code, message, data, retryable, hint }` and is rebuilt on the other side.
  * Outcomes (a worker that exits 1) are data, not faults; programmer errors are plain assertions.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** exit: what the command line exits with; status: the `Nats-Service-Error-Code`, after HTTP's. */
 export const CATALOGUE = {

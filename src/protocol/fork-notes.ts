@@ -2,7 +2,7 @@
  * What an agent writes beside a fork in its spool, for the agent after it: what the spool's own records do not say.
  * A field that cannot be read counts as missing: old notes must not keep a new agent from starting.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { Exit, LogOffsets, Receipt, Wall } from './shapes.ts'
 import { WORKER_WHATS } from './table.ts'
 

@@ -3,7 +3,7 @@
  * page come from here. What the keys mean together (cycles, ports, replicas) stands in launch.ts, defaults that depend on other keys too.
  * Each `strict` object tells its own keys in its error, so that an unknown one can be answered with the nearest.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { LAUNCH_NAME_MAX, NAME } from './names.ts'
 import { DURATION_FORMS, parseDuration, parseShape, parseSize, SHAPE_FORMS, SIZE_FORMS, type Shape } from './units.ts'
 

@@ -6,7 +6,7 @@
  * that offset on. A record has `Troupe-Record` (JSON) and an empty body. A reader keys on (fork, source, generation), trims
  * what it has, and names what is missing. A chunk may come twice.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { HEADERS } from './table.ts'
 
 const Offset = z.number().int().min(0)

@@ -2,7 +2,7 @@
  * Entries of the STATE log, and the durable shape of a run. The coordinator's durable state is the fold of the entries
  * after the last complete snapshot: each entry is a list of puts and drops, so folding is assignment and nothing else.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { Epoch, Exit, FirstFailure, ForkId, Incarnation, Index, Millis, Name, RankReport, Receipt, RunState, Wall } from './shapes.ts'
 import { Launch } from './resolved.ts'
 

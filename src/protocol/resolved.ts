@@ -2,7 +2,7 @@
  * The launch request after resolution: every default filled in, every unit a number. This is what the coordinator
  * decides on, what is kept in STATE and what `--dry-run` prints. launch.ts turns a document into it; nothing else does.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { LAUNCH_NAME_MAX, NAME } from './names.ts'
 import { Index, Millis, Name, SignalName } from './shapes.ts'
 

@@ -3,7 +3,7 @@
  * Owns the zod schemas and their types; the messages themselves stand in table.ts, the launch document in launch.ts.
  * Units: every `…Ms` is milliseconds, `at` is Unix milliseconds, `…Bytes` bytes, ticks are milliseconds of a monotonic clock.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { NAME } from './names.ts'
 
 export const Name = z.string().regex(NAME)

@@ -6,7 +6,7 @@
  * Subjects are written below `troupe.v1.<fleet>.`; `{x}` is one token. A `{node}` in what an agent publishes, and a `{user}` in what
  * a client publishes, is the server's word: the credential allows no other.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import {
   Epoch, Exit, FirstFailure, ForkId, ForkReport, Incarnation, Index, LogOffsets, Millis, Name, NodeCapacity, NodeInfo, RunState, RunStatus, RunSummary, SignalName, Target, Wall,
 } from './shapes.ts'

@@ -2,7 +2,7 @@
  * The typed layer over a Bus: rows of the table become calls. Encodes, validates at both ends, turns faults into headers
  * and back, and refuses a message whose own subject does not fit its row.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { decode, encode, formOf, type Form } from '../protocol/codec.ts'
 import { CATALOGUE, Fault, FaultBody, toFault } from '../protocol/faults.ts'
 import { parseSubject, subjectOf, wildcardOf } from '../protocol/subjects.ts'
