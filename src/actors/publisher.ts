@@ -19,16 +19,26 @@ export const publisherOn = (options: { messenger: Messenger; after(ms: number, f
   let waiting = 0
   let dropped = 0
 
-  const send = (event: Publication): void =>
-    void messenger.emit(event.row, event.params as never, event.body as never).then(
-      () => void waiting--,
-      (error: unknown) => {
-        // what does not fit its row never will
-        if (isFault(error) && error.retryable) return after(RETRY_MS, () => send(event))
-        waiting--
-        log({ level: 'error', msg: 'an event could not be published', id: event.body.id, error: String(error) })
-      },
-    )
+  /** events of one run wait for each other: a late `accepted` behind its `ended` would open it again for whoever follows */
+  const chains = new Map<string, Publication[]>()
+
+  const send = (event: Publication, then: () => void): void =>
+    void messenger.emit(event.row, event.params as never, event.body as never).then(then, (error: unknown) => {
+      if (isFault(error) && error.retryable) return after(RETRY_MS, () => send(event, then))
+      // what does not fit its row never will
+      log({ level: 'error', msg: 'an event could not be published', id: event.body.id, error: String(error) })
+      then()
+    })
+
+  const next = (run: string, chain: Publication[]): void => {
+    const [event] = chain
+    if (event === undefined) return void chains.delete(run)
+    send(event, () => {
+      waiting--
+      chain.shift()
+      next(run, chain)
+    })
+  }
 
   return {
     publish(event) {
@@ -37,7 +47,12 @@ export const publisherOn = (options: { messenger: Messenger; after(ms: number, f
         return
       }
       waiting++
-      send(event)
+      const run = event.row === 'event.run' ? event.body.run : event.body.id
+      const chain = chains.get(run)
+      if (chain !== undefined) return void chain.push(event)
+      const fresh = [event]
+      chains.set(run, fresh)
+      next(run, fresh)
     },
   }
 }

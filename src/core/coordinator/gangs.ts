@@ -70,6 +70,8 @@ export const advanceGang = (ctx: Ctx, gang: Gang, news: readonly Worker[]): void
   for (const worker of news) {
     const { report } = worker
     if (report === null || !gang.unstarted.has(worker)) continue
+    // how its exec failed is told with its exit, in a moment
+    if (report.startFault !== null && report.exit === null && phaseOrder(report) < 6) continue
     if (report.startFault !== null && gang.abort === null) {
       const execFailed = report.exit?.code === 126 || report.exit?.code === 127
       return abortGang(ctx, gang, { text: `${worker.id} could not be started: ${report.startFault}`, code: execFailed ? report.exit!.code! : 125, retry: execFailed ? 'never' : 'again', blame: worker, exit: report.exit })
