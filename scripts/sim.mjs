@@ -34,7 +34,7 @@ export const simulate = async ({ from = 1, seeds = SEEDS, first = false, trace =
     const outfile = join(dir, 'run.mjs')
     await build({
       entryPoints: [join(ROOT, 'tests/sim/run.ts')], outfile, bundle: true, platform: 'node', format: 'esm', target: 'node20', external: ['msgpackr-extract'], logLevel: 'error', sourcemap: 'inline',
-      banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+      banner: { js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);" },
     })
     const workers = Math.min(seeds, wanted)
     const results = []

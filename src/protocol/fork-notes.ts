@@ -16,6 +16,6 @@ export const ForkNotes = z.object({
   /** its probe has said yes once */
   everReady: z.boolean().catch(false),
   /** facts that the event stream has acknowledged */
-  acked: z.array(z.enum(WORKER_WHATS)).catch([]),
+  acked: z.array(z.enum(WORKER_WHATS)).catch(() => []),
 })
 export type ForkNotes = z.infer<typeof ForkNotes>

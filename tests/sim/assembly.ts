@@ -29,6 +29,11 @@ interface Common {
   trace?: ((line: string) => void) | undefined
 }
 
+/** what a step was told and what it ordered, in one line of a replay */
+const stepper = ({ process, trace }: Common) => (event: object, commands: readonly object[]): void => {
+  if (!('type' in event && event.type === 'tick') && !('kind' in event && event.kind === 'nodes-tick') && !('kind' in event && event.kind === 'beat')) trace?.(`         ${process.name} steps ${short(event)} → ${commands.map(short).join(' ') || 'nothing'}`)
+}
+const short = (value: object): string => JSON.stringify(value).slice(0, 900)
 const logger = ({ process, trace }: Common) => (fields: Record<string, unknown>): void => trace?.(`         ${process.name} says ${JSON.stringify(fields)}`)
 
 export const startCoordinator = async (options: Common): Promise<void> => {
@@ -41,6 +46,7 @@ export const startCoordinator = async (options: Common): Promise<void> => {
     clock: process.clock,
     settings: { prepareLapseMs: PREPARE_LAPSE_MS, lostAfterMs: LOST_AFTER_MS, snapshotEntries: SNAPSHOT_ENTRIES },
     log: logger(options),
+    ...(options.trace !== undefined && { onStep: stepper(options) }),
   })
   void handle.ended.then(ended)
 }
@@ -70,6 +76,7 @@ export const startAgent = async (options: Common & { node: string; logBus: Memor
     settings: { prepareLapseMs: PREPARE_LAPSE_MS, ...(options.orphanAfterMs !== null && { orphanAfterMs: options.orphanAfterMs, tailReadMs: 1000 }) },
     pid: 1,
     log: logger(options),
+    ...(options.trace !== undefined && { onStep: stepper(options) }),
   })
   void handle.ended.then(ended)
 }

@@ -17,7 +17,7 @@ import { logSize, type LogMarks } from '../support/sim-log-store.ts'
 import { simProcess, type SimProcess } from '../support/sim-process.ts'
 import { startAgent, startCoordinator, PREPARE_LAPSE_MS, STATE_ENTRIES_MAX } from './assembly.ts'
 import { check, type Violation } from './checker.ts'
-import { FLEET, historyOn, type Fact, type History } from './history.ts'
+import { FLEET, historyOn, type Fact, type History, type WorkerEventBody } from './history.ts'
 import type { CrashPoint, FaultPlan, LaunchPlan, Scenario } from './scenarios.ts'
 import { situationsOf, type Situation } from './situations.ts'
 
@@ -74,7 +74,7 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
   let calm = false
 
   // — the history, and what the world itself must know from it to judge rest —
-  const open = { runs: new Map<string, number>(), forks: new Map<string, number>(), trees: new Map<string, number>() }
+  const open = { runs: new Map<string, number>(), forks: new Map<string, number>(), trees: new Map<string, number>(), untold: new Map<string, number>() }
   let leaderIncarnation = ''
   const history: History = historyOn(now, (fact) => {
     options.trace?.(describe(fact))
@@ -124,7 +124,7 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
   })
   const marks: LogMarks[] = machines.map(() => new Map())
   const stores = machines.map(() => ({ memory: { epoch: null } }))
-  const skews = Array.from({ length: scenario.nodes + scenario.coordinators }, () => ({ now: random.int(1000, 5_000_000), wall: random.chance(0.2) ? random.int(-3_600_000, 3_600_000) : random.int(-40, 40) }))
+  const skews = Array.from({ length: scenario.nodes + scenario.coordinators }, (_, i) => ({ now: random.int(1000, 5_000_000), wall: i < scenario.nodes && random.chance(0.2) ? random.int(-3_600_000, 3_600_000) : random.int(-40, 40) }))
 
   let coordinatorsBackAt = 0
   const up = (slot: Slot): void => {
@@ -356,6 +356,7 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
     ...[...open.runs.keys()].map((run) => `run ${run} has not ended`),
     ...[...open.trees.keys()].map((forkId) => `a tree of ${forkId} lives`),
     ...[...open.forks.keys()].filter((forkId) => !open.trees.has(forkId)).map((forkId) => `${forkId} is not released`),
+    ...[...open.untold.keys()].map((forkId) => `the logs of ${forkId} are not final`),
   ]
   const limit = scenario.calmAt + PATIENCE_MS
   let converged = false
@@ -383,11 +384,13 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
 }
 
 /** Runs that have not ended, forks whose spool is kept, trees that live. A lost store's runs are nobody's: what is left of them is only listed. */
-const track = (open: { runs: Map<string, number>; forks: Map<string, number>; trees: Map<string, number> }, fact: Fact): void => {
+const track = (open: { runs: Map<string, number>; forks: Map<string, number>; trees: Map<string, number>; untold: Map<string, number> }, fact: Fact): void => {
   if (fact.kind === 'store-reset') for (const map of Object.values(open)) map.clear()
   if (fact.kind === 'event' && fact.body.what === 'accepted') open.runs.set(fact.body.run, fact.at)
   if (fact.kind === 'event' && fact.body.what === 'ended') open.runs.delete(fact.body.run)
+  if (fact.kind === 'event' && fact.body.what === 'logs-final') open.untold.delete((fact.body as WorkerEventBody).forkId)
   if (fact.kind !== 'machine') return
+  if (fact.what === 'spawned' && fact.root) open.untold.set(fact.forkId, fact.at)
   if (fact.what === 'prepared') open.forks.set(fact.forkId, fact.at)
   if (fact.what === 'dropped' || fact.what === 'released') open.forks.delete(fact.forkId)
   if (fact.what === 'spawned') open.trees.set(fact.forkId, fact.at)

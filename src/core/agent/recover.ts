@@ -27,7 +27,7 @@ export const recoverFork = (state: AgentState, recovered: RecoveredFork, at: num
     receipt: notes.receipt ?? recovered.receipt,
     ranks: recovered.ranks,
     logsFinal: notes.logsFinal ?? recovered.logsFinal,
-    acked: notes.acked,
+    acked: [...notes.acked],
   }
   if (fork.start?.pid === null) fork.startFault = `${spec.command[0]} could not be executed`
   state.forks.set(spec.forkId, fork)
