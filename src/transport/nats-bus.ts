@@ -5,11 +5,12 @@
  * The client library's own request is not used: it leaves requests waiting when the link breaks, and an exception in a
  * subscriber's callback ends its reading of the socket for good.
  */
-import { connect, ErrorCode, Events, headers as natsHeaders, jwtAuthenticator, nkeyAuthenticator, nkeys, type Msg, type MsgHdrs, type NatsConnection, type NatsError, type Status } from 'nats'
+import { connect, ErrorCode, Events, headers as natsHeaders, nkeys, type Authenticator, type Msg, type MsgHdrs, type NatsConnection, type NatsError, type Status } from 'nats'
 import { randomBytes } from 'node:crypto'
 import { Fault, toFault } from '../protocol/faults.ts'
 import type { Credentials } from '../system/contexts.ts'
 import type { Bus, Headers, Message, Subscription } from './bus.ts'
+import { signerOf } from './nkey-sign.ts'
 
 import { jetStreamOn } from './jetstream.ts'
 import { parseVersion, type Link, type RawMessage, type ServerVersion } from './link.ts'
@@ -69,11 +70,12 @@ export const createUserKey = (): { seed: string; publicKey: string } => {
   const pair = nkeys.createUser()
   return { seed: new TextDecoder().decode(pair.getSeed()), publicKey: pair.getPublicKey() }
 }
-export const publicKeyOf = (seed: string): string => nkeys.fromSeed(new TextEncoder().encode(seed)).getPublicKey()
+export const publicKeyOf = (seed: string): string => signerOf(seed).publicKey
 
-const authenticatorOf = (credentials: Credentials) => {
-  const seed = new TextEncoder().encode(credentials.nkeySeed)
-  return credentials.jwt === undefined ? nkeyAuthenticator(seed) : jwtAuthenticator(credentials.jwt, seed)
+const authenticatorOf = (credentials: Credentials): Authenticator => {
+  const signer = signerOf(credentials.nkeySeed)
+  const { jwt } = credentials
+  return (nonce = '') => ({ sig: signer.sign(nonce), ...(jwt === undefined ? { nkey: signer.publicKey } : { jwt }) }) as ReturnType<Authenticator>
 }
 
 const connectFault = (error: NatsError, servers: string[]): Fault =>

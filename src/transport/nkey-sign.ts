@@ -1,0 +1,67 @@
+/**
+ * Signing the server's nonce with an NKey, by Node's own Ed25519. The nats package does it in plain JavaScript, which takes 50 ms of
+ * each start of the command line; making keys is left to it.
+ *
+ * @see https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/nkey_auth  seed: base32 of 2 prefix bytes, 32 bytes, CRC-16
+ */
+import { createPrivateKey, createPublicKey, sign } from 'node:crypto'
+
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
+/** PKCS #8 header of an Ed25519 private key: 32 raw bytes follow. */
+const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex')
+/** A user's public key begins with U. */
+const USER_PREFIX = 20 << 3
+const SEED_CHARS = 58
+
+export interface Signer {
+  /** `U…` */
+  publicKey: string
+  /** @returns the signature as unpadded base64url */
+  sign(nonce: string): string
+}
+
+/** @throws {Error} when the text is no user seed */
+export const signerOf = (seed: string): Signer => {
+  if (!/^SU[A-Z2-7]+$/.test(seed) || seed.length !== SEED_CHARS) throw new Error('not the seed of a user NKey (SU…)')
+  const bytes = fromBase32(seed)
+  const body = bytes.subarray(0, 34)
+  if (crc16(body) !== bytes.readUInt16LE(34)) throw new Error('the NKey seed is damaged: its checksum is wrong')
+  const key = createPrivateKey({ key: Buffer.concat([PKCS8, body.subarray(2)]), format: 'der', type: 'pkcs8' })
+  const raw = Buffer.from(createPublicKey(key).export({ format: 'jwk' }).x!, 'base64url')
+  const named = Buffer.concat([Buffer.from([USER_PREFIX]), raw])
+  const checked = Buffer.alloc(2)
+  checked.writeUInt16LE(crc16(named))
+  return { publicKey: toBase32(Buffer.concat([named, checked])), sign: (nonce) => sign(null, Buffer.from(nonce), key).toString('base64url') }
+}
+
+const fromBase32 = (text: string): Buffer => {
+  const bytes: number[] = []
+  let [value, bits] = [0, 0]
+  for (const char of text) {
+    value = ((value << 5) | ALPHABET.indexOf(char)) & 0xfff
+    bits += 5
+    if (bits >= 8) bytes.push((value >> (bits -= 8)) & 0xff)
+  }
+  return Buffer.from(bytes)
+}
+
+const toBase32 = (bytes: Buffer): string => {
+  let text = ''
+  let [value, bits] = [0, 0]
+  for (const byte of bytes) {
+    value = ((value << 8) | byte) & 0xfff
+    bits += 8
+    while (bits >= 5) text += ALPHABET[(value >> (bits -= 5)) & 31]!
+  }
+  return bits > 0 ? text + ALPHABET[(value << (5 - bits)) & 31]! : text
+}
+
+/** CRC-16/XMODEM */
+const crc16 = (bytes: Buffer): number => {
+  let crc = 0
+  for (const byte of bytes) {
+    crc ^= byte << 8
+    for (let i = 0; i < 8; i++) crc = ((crc & 0x8000) === 0 ? crc << 1 : (crc << 1) ^ 0x1021) & 0xffff
+  }
+  return crc
+}
