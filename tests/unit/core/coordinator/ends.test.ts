@@ -1,0 +1,216 @@
+/** The table of ends: DESIGN.md section 9, row by row. */
+import { expect, test } from 'vitest'
+import { coordinatorWith, rankOf, service, task, torchrun } from '../../../support/coordinator-steps.ts'
+
+test('all tasks are done and there is no stopWhen: the run succeeds with code 0, and its service is ended as done, which is no failure', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { api: service(), job: task({ replicas: 2 }) } })
+  expect(c.status(run).state).toBe('running')
+  c.exit(run, 'job/0', { code: 0 })
+  expect(c.status(run).state).toBe('running')
+  c.exit(run, 'job/1', { code: 0 })
+  const status = c.status(run)
+  expect(status).toMatchObject({ state: 'succeeded', code: 0, firstFailure: null })
+  expect(c.worker(run, 'api/0').exit).toMatchObject({ signal: 'SIGTERM', killedBy: 'done' })
+})
+
+test('services only: the run goes on until somebody stops it, and is cancelled then', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { api: service() } })
+  c.advance(10_000)
+  expect(c.status(run).state).toBe('running')
+  c.ask('stop', { run })
+  expect(c.status(run)).toMatchObject({ state: 'cancelled', code: 130, reason: 'stopped by me' })
+})
+
+test('a worker that we stopped exits with 7: never a failure', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { a: task(), b: task() } })
+  c.agents.get('n0')!.hold.add('kill')
+  c.ask('stop', { run })
+  c.exit(run, 'a/0', { code: 7, killedBy: 'user:me' })
+  c.letGo('n0')
+  expect(c.status(run)).toMatchObject({ state: 'cancelled', code: 130, firstFailure: null })
+})
+
+test('a service exits 0 while a task needs it: failure with code 1', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { api: service(), job: task({ dependsOn: { api: 'started' } }) } })
+  c.exit(run, 'api/0', { code: 0 })
+  expect(c.status(run)).toMatchObject({ state: 'failed', code: 1 })
+  expect(c.status(run).firstFailure!.worker).toBe(`${run}/api/0`)
+})
+
+test('a service exits 3 while others need it: its own code', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { api: service(), job: task() } })
+  c.exit(run, 'api/0', { code: 3 })
+  expect(c.status(run)).toMatchObject({ state: 'failed', code: 3 })
+})
+
+test('a service exits after all that depend on it are done, and another task goes on: no failure', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { api: service(), job: task({ dependsOn: { api: 'started' } }), other: task() } })
+  c.exit(run, 'job/0', { code: 0 })
+  c.exit(run, 'api/0', { code: 0 })
+  expect(c.status(run).state).toBe('running')
+  c.exit(run, 'other/0', { code: 0 })
+  expect(c.status(run)).toMatchObject({ state: 'succeeded', code: 0 })
+})
+
+test('a task replica exits 0 early: fine, the others go on', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { job: task({ replicas: 3 }) } })
+  c.exit(run, 'job/1', { code: 0 })
+  c.advance(600_000)
+  expect(c.status(run).state).toBe('running')
+})
+
+test('one torchrun agent exits 0 early: its peers have five minutes, then the run fails and names who hangs [FC-1]', () => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  const run = c.launch({ roles: { trainer: torchrun('2x2') } })
+  c.exit(run, 'trainer/1', { code: 0 })
+  c.advance(299_000)
+  expect(c.status(run).state).toBe('running')
+  c.advance(2000)
+  expect(c.status(run)).toMatchObject({ state: 'failed', code: 1 })
+  expect(c.status(run).firstFailure!.worker).toBe(`${run}/trainer/0`)
+})
+
+test('the first failure is a rank: the run has the code of the rank, though torchrun says 1; both are shown [R-10 +R3 FC-24]', () => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  const run = c.launch({ roles: { trainer: torchrun('2x2') } })
+  const at = c.wall() + 100
+  c.exit(run, 'trainer/1', { code: 1 }, { ranks: [rankOf(2, { signal: 'SIGTERM' }, at + 30), rankOf(3, { code: 7 }, at)], stderrTail: ['loss is NaN'] })
+  const status = c.status(run)
+  expect(status).toMatchObject({ state: 'failed', code: 7, firstFailure: { worker: `${run}/trainer/1`, rank: 3, node: 'n1', exit: { code: 7 }, stderrTail: ['loss is NaN'] } })
+  expect(c.worker(run, 'trainer/1').exit).toMatchObject({ code: 1 })
+  expect(c.worker(run, 'trainer/0').exit).toMatchObject({ killedBy: 'peer-failure' })
+})
+
+test('a worker is killed by SIGSEGV: 128 and the signal [R-10]', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { job: task() } })
+  c.exit(run, 'job/0', { signal: 'SIGSEGV' })
+  expect(c.status(run)).toMatchObject({ state: 'failed', code: 139 })
+})
+
+test('a person kills the run: grace 0, SIGKILL, cancelled with 130', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { job: task() } })
+  c.ask('kill', { run })
+  expect(c.orders('kill')[0]!.body).toMatchObject({ forks: [{ signal: null, graceMs: 0, killedBy: 'user:me' }] })
+  expect(c.status(run)).toMatchObject({ state: 'cancelled', code: 130 })
+})
+
+test('the run deadline passes: timed-out with 124, and the workers end by it', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { job: task() }, deadlines: { run: '10s' } })
+  c.advance(9000)
+  expect(c.status(run).state).toBe('running')
+  c.advance(2000)
+  expect(c.status(run)).toMatchObject({ state: 'timed-out', code: 124 })
+  expect(c.worker(run, 'job/0').exit).toMatchObject({ killedBy: 'deadline' })
+})
+
+test('queued for longer than the start deadline: not a failure; the start clock runs from the placement [A-43 +A9 FC-12 A-05]', () => {
+  const c = coordinatorWith({ n0: { gpus: 1 } })
+  const first = c.launch({ roles: { job: task({ resources: { gpus: 1 } }) } })
+  const second = c.launch({ roles: { job: task({ resources: { gpus: 1 } }) }, deadlines: { start: '5s' } })
+  c.advance(60_000)
+  expect(c.status(second)).toMatchObject({ state: 'pending' })
+  expect(c.status(second).reason).toContain('1 GPU')
+  c.exit(first, 'job/0', { code: 0 })
+  expect(c.status(second)).toMatchObject({ state: 'running' })
+  expect(c.status(second).clocks.queuedMs).toBeGreaterThanOrEqual(59_000)
+  expect(c.status(second).clocks.startMs).toBeLessThan(5000)
+})
+
+test('the queue deadline passes while nothing fits: timed-out with 124', () => {
+  const c = coordinatorWith({})
+  const run = c.launch({ roles: { job: task() }, deadlines: { queue: '3s' } })
+  expect(c.status(run)).toMatchObject({ state: 'pending', reason: 'waiting for nodes: none has joined' })
+  c.advance(4000)
+  expect(c.status(run)).toMatchObject({ state: 'timed-out', code: 124 })
+})
+
+test('the start deadline passes while a dependency is not ready: timed-out with 124, whatever was started is ended', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { api: service({ ready: { exec: ['true'], timeout: '5m' } }), job: task({ dependsOn: { api: 'ready' } }) }, deadlines: { start: '3s' } })
+  c.advance(4000)
+  const status = c.status(run)
+  expect(status).toMatchObject({ state: 'timed-out', code: 124 })
+  expect(status.reason).toContain('waits for api to be ready')
+  expect(c.worker(run, 'api/0').receipt?.outcome).toBe('gone')
+})
+
+test.each([
+  [127, 'nosuch could not be executed'],
+  [126, 'file could not be executed'],
+])('a command that cannot be executed: could not start with %i, tried once, its peers do not run [A-18]', (code, startFault) => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  const n1 = c.agents.get('n1')!
+  n1.hold.add('start')
+  const run = c.launch({ roles: { job: task({ replicas: 2 }) } })
+  const bad = c.status(run).workers.find((worker) => worker.node === 'n1')!
+  n1.forks.get(bad.forkId)!.report = { ...n1.forks.get(bad.forkId)!.report, phase: 'gone', startFault, exit: { code, signal: null, oom: null, unknown: null, killedBy: null }, receipt: { outcome: 'gone', survivors: [], reason: null, ms: 0 } }
+  c.letGo('n1')
+  c.advance(1000)
+  const status = c.status(run)
+  expect(status).toMatchObject({ state: 'failed', code, attempt: 1 })
+  expect(status.firstFailure).toMatchObject({ worker: bad.worker, exit: { code } })
+  for (const worker of status.workers) expect(worker.state).toBe('exited')
+})
+
+test('a probe runs out of patience: its agent ends the worker as not ready, and the run is timed-out', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { api: service({ ready: { exec: ['true'], timeout: '10s' } }) } })
+  c.exit(run, 'api/0', { signal: 'SIGTERM', killedBy: 'not-ready' })
+  expect(c.status(run)).toMatchObject({ state: 'timed-out', code: 124, firstFailure: { worker: `${run}/api/0` } })
+})
+
+test('stopWhen: the run ends when that role is done, and whatever else runs is ended as done', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { trainer: task(), helper: task() }, stopWhen: 'trainer.done' })
+  c.exit(run, 'trainer/0', { code: 0 })
+  expect(c.status(run)).toMatchObject({ state: 'succeeded', code: 0 })
+  expect(c.worker(run, 'helper/0').exit).toMatchObject({ killedBy: 'done' })
+})
+
+test('stopWhen counts failure too: the run fails with the code', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { trainer: task(), api: service() }, stopWhen: 'trainer.done' })
+  c.exit(run, 'trainer/0', { code: 9 })
+  expect(c.status(run)).toMatchObject({ state: 'failed', code: 9 })
+})
+
+test('failFast is off: a failed replica does not end its peers; the role fails when all are done', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { job: task({ replicas: 3, failFast: false }) } })
+  c.exit(run, 'job/0', { code: 5 })
+  expect(c.status(run).state).toBe('running')
+  c.exit(run, 'job/1', { code: 0 })
+  c.exit(run, 'job/2', { code: 0 })
+  expect(c.status(run)).toMatchObject({ state: 'failed', code: 5, firstFailure: { worker: `${run}/job/0` } })
+})
+
+test('an exit that nobody can know: 125, and it says so', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { job: task() } })
+  c.exit(run, 'job/0', { unknown: 'the shim was killed' })
+  expect(c.status(run)).toMatchObject({ state: 'failed', code: 125 })
+})
+
+test('an ended run keeps pids, ranks and exits after a failover, when its agents have forgotten it [U-11 +U5]', () => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  const run = c.launch({ roles: { trainer: torchrun('2x2') } })
+  const { pid } = c.worker(run, 'trainer/0')
+  c.exit(run, 'trainer/0', { code: 0 }, { ranks: [rankOf(0, { code: 0 }), rankOf(1, { code: 0 })] })
+  c.exit(run, 'trainer/1', { code: 0 })
+  const before = c.status(run)
+  c.failover()
+  const after = c.status(run)
+  expect(after.workers[0]).toMatchObject({ pid, exit: { code: 0 }, ranks: [{ rank: 0 }, { rank: 1 }], receipt: { outcome: 'gone' } })
+  expect(after).toEqual({ ...before, workers: before.workers.map((worker) => ({ ...worker, incarnation: expect.any(String) })) })
+  expect(c.agents.get('n0')!.forks.size).toBe(0)
+})
