@@ -30,6 +30,8 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
   /** last sequence that was folded: what an append expects to stand on */
   let position = 0
   let appending = false
+  /** the bytes of the entry that was sent last */
+  let sent: Uint8Array | null = null
   const sequences = new WeakMap<StateEntry, number>()
   const cleanups = new Set<() => void>()
 
@@ -55,6 +57,7 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
   /** One append, tried until it is known to stand, known to have lost, or out of time. */
   const appendSettled = async (entry: StateEntry): Promise<number> => {
     const body = encode(entry, 'msgpack')
+    sent = body
     const giveUpAt = clock.now() + settleMs
     for (;;) {
       try {
@@ -129,7 +132,10 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
           looking = false
         }
       }
-      const subscription = bus.subscribe(subject, () => void look())
+      const subscription = bus.subscribe(subject, (message) => {
+        // a leader hears itself: to read back all that it writes would cost it as much as writing
+        if (sent === null || Buffer.compare(message.body, sent) !== 0) void look()
+      })
       const end = (): void => {
         ended = true
         subscription.unsubscribe()

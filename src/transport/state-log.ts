@@ -6,7 +6,7 @@
  * 2. An append that is refused or unanswered is settled by reading the tail: if the last entry is ours (writer and number) it landed.
  *    Otherwise `append` rejects with NOT_LEADER when somebody else wrote, CONN when the tail could not be read in time.
  * 3. `read` yields every live entry from the last complete snapshot on, in order, and leaves the log positioned at the tail.
- * 4. `onEntry` tells that some entry was written (by anybody), for the standby's clock.
+ * 4. `onEntry` tells that an entry was written by somebody else, for the standby's clock; what was appended here may be told too.
  */
 import type { StateEntry } from '../protocol/records.ts'
 
