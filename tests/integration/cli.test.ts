@@ -145,7 +145,7 @@ test('a status that is read writes nothing: the run’s record is the same befor
   expect((await fleet.json(['ps'])).map((r: { run: string }) => r.run)).not.toContain(run)
 })
 
-test('two launches of one document at the same moment are two runs; with one key they are one [K-05 FC-8 +K7]', async () => {
+test('two launches of one document at the same moment are two runs; with one key they are one [K-05 FC-8 +K7 +U6]', async () => {
   const both = await Promise.all([launch('same', ['true']), launch('same', ['true'])])
   expect(new Set(both).size).toBe(2)
   const keyed = await Promise.all([0, 1].map(() => fleet.troupe(['launch', '-q', '-f', '-', '--key', 'one-key'], { input: task('same', ['true']) })))

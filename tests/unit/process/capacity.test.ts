@@ -13,7 +13,7 @@ test('the capacity of this machine is within what the kernel gives it, with the 
   expect(capacity).toMatchObject({ host: '127.0.0.1', version: '1.2.3', gpus: [] })
 })
 
-test('nvidia-smi on the agent’s own PATH is asked (a program that replays recorded answers) [A-19]', async () => {
+test('nvidia-smi on the agent’s own PATH is asked (a program that replays answers in the published form) [A-19]', async () => {
   const { capacity } = await readCapacity({ PATH: `${fileURLToPath(new URL('../../support/nvidia-smi/plain', import.meta.url))}:/usr/bin:/bin`, TROUPE_HOST: '127.0.0.1' })
   expect(capacity.gpus.length).toBe(8)
 })

@@ -12,13 +12,13 @@ const nothing: ReadProgram = () => Promise.reject(new Error('spawn nvidia-smi EN
 const onOldDriver: ReadProgram = (argv) => (argv[1] === '-L' ? on('plain')(argv) : Promise.reject(new Error('Field "mig.mode.current" is not a valid field to query.')))
 const ids = async (env: Record<string, string>, run: ReadProgram = nothing): Promise<string[]> => (await readGpus(env, run)).map(({ id }) => id)
 
-test('nvidia-smi, replaying recorded answers of 8 whole GPUs, gives their indices, names and memory [A-19]', async () => {
+test('nvidia-smi, replaying answers in the published form of 8 whole GPUs, gives their indices, names and memory [A-19]', async () => {
   const gpus = await readGpus({}, on('plain'))
   expect(gpus.map(({ id }) => id)).toEqual(['0', '1', '2', '3', '4', '5', '6', '7'])
   expect(gpus[7]).toEqual({ id: '7', name: 'NVIDIA A100-SXM4-80GB', memoryBytes: 80 * 2 ** 30 })
 })
 
-test('nvidia-smi, replaying recorded answers of a node with MIG, gives instances by UUID and whole GPUs, not the GPUs that are cut up [A-19]', async () => {
+test('nvidia-smi, replaying answers in the published form of a node with MIG, gives instances by UUID and whole GPUs, not the GPUs that are cut up [A-19]', async () => {
   expect(await readGpus({}, on('mig'))).toEqual([
     { id: '0', name: 'NVIDIA A100-SXM4-40GB', memoryBytes: 40 * 2 ** 30 },
     { id: 'MIG-6b4cb242-4a23-d596-2217-beaddbc496cb', name: 'NVIDIA A100-SXM4-40GB MIG 3g.20gb', memoryBytes: 20 * 2 ** 30 },
@@ -28,11 +28,11 @@ test('nvidia-smi, replaying recorded answers of a node with MIG, gives instances
   ])
 })
 
-test('no devices, a driver that does not answer (both recorded answers, replayed) and no nvidia-smi all mean no GPUs, never an error [A-19]', async () => {
+test('no devices, a driver that does not answer (both in the published form, replayed) and no nvidia-smi all mean no GPUs, never an error [A-19]', async () => {
   for (const run of [on('none'), on('broken-driver'), nothing]) expect(await readGpus({}, run)).toEqual([])
 })
 
-test('a driver too old to know MIG still lists its GPUs, with their memory unknown (recorded list, replayed) [A-19]', async () => {
+test('a driver too old to know MIG still lists its GPUs, with their memory unknown (list in the published form, replayed) [A-19]', async () => {
   expect((await readGpus({}, onOldDriver)).map(({ memoryBytes }) => memoryBytes)).toEqual(Array(8).fill(null))
 })
 
@@ -44,12 +44,12 @@ test('the scheduler’s binding comes before what the node has, in its own words
   expect(await ids({ SLURM_JOB_GPUS: '4-6,1' })).toEqual(['4', '5', '6', '1'])
 })
 
-test('a bound MIG UUID is told with the name and memory that the replayed recorded answers know of it [A-19]', async () => {
+test('a bound MIG UUID is told with the name and memory that the replayed answers in the published form know of it [A-19]', async () => {
   const [bound] = await readGpus({ CUDA_VISIBLE_DEVICES: 'MIG-923a7369-94e3-bf91-1a61-dbe22e44158b' }, on('mig'))
   expect(bound).toEqual({ id: 'MIG-923a7369-94e3-bf91-1a61-dbe22e44158b', name: 'NVIDIA A100-SXM4-40GB MIG 1g.5gb', memoryBytes: 5 * 2 ** 30 })
 })
 
-test('an empty binding, Slurm’s NoDevFiles and -1 mean no GPUs, although the node has eight (replayed recorded answers) [A-19]', async () => {
+test('an empty binding, Slurm’s NoDevFiles and -1 mean no GPUs, although the node has eight (replayed answers in the published form) [A-19]', async () => {
   for (const value of ['', 'NoDevFiles', '-1', ' ']) expect(await ids({ CUDA_VISIBLE_DEVICES: value }, on('plain')), value).toEqual([])
   expect(await ids({ CUDA_VISIBLE_DEVICES: '1,-1,2' }, on('plain'))).toEqual(['1'])
 })
