@@ -65,6 +65,7 @@ const NO_FAULTS: MemoryFaults = { hopMs: () => 0, copies: () => [0], call: () =>
 const ALWAYS: ConnectionHooks = { enter: (run) => run(), leave: () => true }
 const CALL_TIMEOUT_MS = 2000
 const PULL_AGAIN_MS = 1000
+const INBOX = '_INBOX.'
 const never = <T>(): Promise<T> => new Promise<T>(() => {})
 
 interface ServerSub {
@@ -99,7 +100,9 @@ class Server {
   private readonly subs = new Set<ServerSub>()
   private readonly inboxes = new Map<string, (message: Wire) => void>()
   private readonly inboxOwners = new Map<string, Connection>()
-  private matches = new Map<string, ServerSub[]>()
+  /** looked up for every message, so remembered until a subscription or a stream comes or goes */
+  private readonly matches = new Map<string, ServerSub[]>()
+  private readonly captured = new Map<string, MemoryStream | null>()
 
   constructor(
     readonly clock: Clock,
@@ -133,17 +136,27 @@ class Server {
   }
   resetStore(): void {
     this.streams.clear()
+    this.captured.clear()
     this.queues.clear()
   }
+  makeStream(config: StreamConfig): void {
+    this.streams.set(config.name, memoryStream(config))
+    this.captured.clear()
+  }
   streamFor(subject: string): MemoryStream | null {
-    for (const stream of this.streams.values()) if (stream.captures(subject)) return stream
-    return null
+    let stream = this.captured.get(subject)
+    if (stream === undefined) {
+      stream = [...this.streams.values()].find((candidate) => candidate.captures(subject)) ?? null
+      // inboxes come once and never again
+      if (!subject.startsWith(INBOX)) this.captured.set(subject, stream)
+    }
+    return stream
   }
   private matching(subject: string): ServerSub[] {
     let found = this.matches.get(subject)
     if (found === undefined) {
       found = [...this.subs].filter((sub) => subjectFits(sub.pattern, subject))
-      this.matches.set(subject, found)
+      if (!subject.startsWith(INBOX)) this.matches.set(subject, found)
     }
     return found
   }
@@ -278,8 +291,11 @@ class Connection implements MemoryConnection {
   request(subject: string, body: Uint8Array, options: { headers?: Headers; timeoutMs: number }): Promise<Message> {
     return new Promise((resolve, reject) => {
       if (!this.connected) return reject(new Fault('CONN', 'not connected'))
-      const inbox = `_INBOX.${this.id}.${++this.inboxCount}`
+      const inbox = `${INBOX}${this.id}.${++this.inboxCount}`
+      let open = true
       const settle = (run: () => void): void => {
+        if (!open) return
+        open = false
         this.server.forget(inbox)
         run()
       }
@@ -293,7 +309,7 @@ class Connection implements MemoryConnection {
 
   gather(subject: string, body: Uint8Array, options: { headers?: Headers; timeoutMs: number; count?: number }): Promise<Message[]> {
     return new Promise((resolve) => {
-      const inbox = `_INBOX.${this.id}.${++this.inboxCount}`
+      const inbox = `${INBOX}${this.id}.${++this.inboxCount}`
       const replies: Message[] = []
       const finish = (): void => {
         this.server.forget(inbox)
@@ -339,19 +355,26 @@ class Connection implements MemoryConnection {
     if (!this.hooks.leave(kind, subject)) return never()
     if (!this.connected) return Promise.reject(new Fault('CONN', 'not connected'))
     return new Promise((resolve, reject) => {
+      let open = true
       const fate = this.server.faults.call(kind, this.name, subject)
       if (fate !== 'lost')
         this.toServer(() => {
           let answer: () => void
           try {
             const value = done()
-            answer = () => resolve(value)
+            answer = () => {
+              open = false
+              resolve(value)
+            }
           } catch (error) {
-            answer = () => reject(error as Error)
+            answer = () => {
+              open = false
+              reject(error as Error)
+            }
           }
           if (fate === 'done') this.fromServer(answer, 0)
         })
-      this.clock.after(timeoutMs, () => reject(new Fault('TIMEOUT', `no answer of the server on ${subject}`)))
+      this.clock.after(timeoutMs, () => void (open && reject(new Fault('TIMEOUT', `no answer of the server on ${subject}`))))
     })
   }
   private streamNamed(name: string): MemoryStream {
@@ -376,7 +399,7 @@ class Connection implements MemoryConnection {
   ensureStream(config: StreamConfig): Promise<{ created: boolean; firstSeq: number; lastSeq: number }> {
     return this.call('manage', config.name, () => {
       const created = !this.server.streams.has(config.name)
-      if (created) this.server.streams.set(config.name, memoryStream(config))
+      if (created) this.server.makeStream(config)
       const { firstSeq, lastSeq } = this.streamNamed(config.name)
       return { created, firstSeq, lastSeq }
     })

@@ -31,6 +31,9 @@ export interface MemoryStream {
 /** Whether a subject fits a pattern with `*` and `>`. */
 export const subjectFits = (pattern: string, subject: string): boolean => {
   if (pattern === subject) return true
+  // the literal beginning decides most, without splitting anything
+  const open = pattern.search(/[*>]/)
+  if (open < 0 || !subject.startsWith(pattern.slice(0, open))) return false
   const wanted = pattern.split('.')
   const tokens = subject.split('.')
   for (let i = 0; i < wanted.length; i++) {

@@ -44,7 +44,7 @@ export const startCoordinator = async (options: Common): Promise<void> => {
     fleet,
     incarnation,
     clock: process.clock,
-    settings: { prepareLapseMs: PREPARE_LAPSE_MS, lostAfterMs: LOST_AFTER_MS, snapshotEntries: SNAPSHOT_ENTRIES },
+    settings: { prepareLapseMs: PREPARE_LAPSE_MS, lostAfterMs: LOST_AFTER_MS, snapshotEntries: SNAPSHOT_ENTRIES, renewMs: 1000, nodesTickMs: 500 },
     log: logger(options),
     ...(options.trace !== undefined && { onStep: stepper(options) }),
   })
@@ -73,7 +73,7 @@ export const startAgent = async (options: Common & { node: string; logBus: Memor
         ),
     },
     clock: process.clock,
-    settings: { prepareLapseMs: PREPARE_LAPSE_MS, ...(options.orphanAfterMs !== null && { orphanAfterMs: options.orphanAfterMs, tailReadMs: 1000 }) },
+    settings: { prepareLapseMs: PREPARE_LAPSE_MS, beatMs: 1000, logs: { batchMs: 400 }, ...(options.orphanAfterMs !== null && { orphanAfterMs: options.orphanAfterMs, tailReadMs: 1000 }) },
     pid: 1,
     log: logger(options),
     ...(options.trace !== undefined && { onStep: stepper(options) }),

@@ -60,7 +60,7 @@ const seconds = (ms: number): string => `${ms}ms`
 
 const program = (random: Random, kind: 'task' | 'service' | 'torchrun', restarts: boolean): string[] => {
   const parts = ['sim', `log=${random.pick([0, 0, 300, 4000])}`, `ready=${random.int(20, 900)}`, `slow=${random.chance(0.15) ? random.int(100, 2500) : 0}`]
-  const life = random.int(300, 9000)
+  const life = random.int(300, 7000)
   if (kind === 'service') {
     if (random.chance(0.12)) parts.push(`life=${life}`, `code=${random.pick([0, 1])}`)
   } else if (!random.chance(0.1)) {
@@ -137,13 +137,13 @@ export const scenarioOf = (seed: number): Scenario => {
   const flavour = random.pick(['faults', 'faults', 'faults', 'faults', 'faults', 'faults', 'faults', 'faults', 'fence', random.pick(['orphans', 'faults'])] as const)
   const nodes = random.pick([2, 2, 2, 3, 3, 4, 5])
   const coordinators = random.pick([1, 2, 2, 3])
-  const calmAt = flavour === 'faults' ? random.int(12_000, 22_000) : 27_000
+  const calmAt = flavour === 'faults' ? random.int(10_000, 16_000) : 27_000
   const launches: LaunchPlan[] = []
   const count = random.pick([1, 1, 2, 2, 3])
   for (let i = 0; i < count; i++) {
     const door = random.chance(0.6) ? 'request' : 'durable'
     const key = door === 'durable' && random.chance(0.5) ? null : `key-${i}`
-    const first: LaunchPlan = { at: random.int(200, 9000), door, key, document: documentOf(random, i, nodes, flavour === 'fence') }
+    const first: LaunchPlan = { at: random.int(200, 6500), door, key, document: documentOf(random, i, nodes, flavour === 'fence') }
     launches.push(first)
     if (key !== null && random.chance(0.35)) {
       // the same key again, now and then with another spec, perhaps by the other door
@@ -155,7 +155,7 @@ export const scenarioOf = (seed: number): Scenario => {
   while (random.chance(0.5) && asks.length < 4) {
     const launch = random.int(0, launches.length - 1)
     const one = random.chance(0.25)
-    asks.push({ at: launches[launch]!.at + random.int(0, 9000), launch, verb: random.pick(['stop', 'stop', 'kill', 'signal']), ...(one && { role: 'main', index: 0 }) })
+    asks.push({ at: launches[launch]!.at + random.int(0, 6000), launch, verb: random.pick(['stop', 'stop', 'kill', 'signal']), ...(one && { role: 'main', index: 0 }) })
   }
   const make = flavour === 'fence' ? fenceFaultOf : faultOf
   const faults = Array.from({ length: flavour === 'orphans' ? 1 : random.int(2, 5) }, () => make(random, random.int(300, flavour === 'fence' ? 10_000 : flavour === 'orphans' ? 8000 : calmAt - 1500), nodes, coordinators))

@@ -22,7 +22,7 @@ import type { CrashPoint, FaultPlan, LaunchPlan, Scenario } from './scenarios.ts
 import { situationsOf, type Situation } from './situations.ts'
 
 /** people stop what still runs so long after the faults, and the fleet has so long to come to rest */
-const SWEEP_AFTER_MS = 4000
+const SWEEP_AFTER_MS = 2500
 const PATIENCE_MS = 90_000
 const USER = 'sim'
 

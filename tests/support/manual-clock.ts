@@ -7,7 +7,7 @@ import type { Clock } from '../../src/system/clock.ts'
 export interface ManualClock extends Clock {
   /** run everything that is due within `ms`, then stand at now + ms */
   advance(ms: number): Promise<void>
-  /** run the next timer (moving the clock to it); false when there is none before `limit` */
+  /** move to the next timer and run all of that moment; false when there is none before `limit` */
   step(limit?: number): Promise<boolean>
   /** drain microtasks without moving */
   settle(): Promise<void>
@@ -33,9 +33,13 @@ export const manualClock = (options: { now?: number; wall?: number } = {}): Manu
   const step = async (limit = Infinity): Promise<boolean> => {
     const next = heap[0]
     if (next === undefined || next.at > limit) return false
-    pop(heap)
     now = Math.max(now, next.at)
-    next.fn()
+    // what these set for the same moment is another one's
+    for (const last = births; heap.length > 0 && heap[0]!.at <= now && heap[0]!.order < last; ) {
+      const due = heap[0]!
+      pop(heap)
+      due.fn()
+    }
     await drain()
     return true
   }
