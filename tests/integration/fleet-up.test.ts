@@ -207,7 +207,7 @@ describe('the ends of a fleet', () => {
   })
 
   test('a TROUPE_LOCAL that cannot hold a fleet is refused, with what to set', async () => {
-    const result = await troupe(['up', '--detach'], { env: { TROUPE_LOCAL: '/proc/none' } })
+    const result = await troupe(['up', '--detach'], { env: { TROUPE_LOCAL: '/dev/null/local' } })
     expect(result).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('TROUPE_LOCAL') })
   })
 
