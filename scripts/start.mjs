@@ -38,7 +38,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => i
 try {
   const found = await setUp({ forTests: false })
   const { mainJob } = await import('./start/main-job.mjs')
-  process.exitCode = await mainJob({ epochs: values.epochs, seed: values.seed, keep: values.keep, found, onInterrupt: (handler) => (interrupt = handler) })
+  // exit, not exitCode: after an interrupt a connection may still look for its bus
+  const code = await mainJob({ epochs: values.epochs, seed: values.seed, keep: values.keep, found, onInterrupt: (handler) => (interrupt = handler) })
+  process.exit(code)
 } catch (error) {
   if (!(error instanceof SetupError)) throw error
   say(error.message)

@@ -24,6 +24,7 @@ export const mainJob = async ({ epochs, seed, keep, found, onInterrupt }) => {
   let ending = false
   const tearDown = async () => {
     ending = true
+    await endUp()
     const code = await troupe(['down'], env)
     if (code === 0) await rm(home, { recursive: true, force: true })
     else say(`\`troupe down\` ended with ${code}; what it knows is in ${home}`)
@@ -36,7 +37,10 @@ export const mainJob = async ({ epochs, seed, keep, found, onInterrupt }) => {
   })
 
   try {
-    const outcome = await Promise.race([interrupted.promise, run({ epochs, seed, env, home })])
+    const job = run({ epochs, seed, env, home })
+    // after an interrupt it fails by what we end under it, and nobody asks
+    job.catch(() => {})
+    const outcome = await Promise.race([interrupted.promise, job])
     if (outcome === 'interrupted') {
       const code = await tearDown()
       say(code === 0 ? 'nothing is left running' : 'something may be left: see above')
@@ -149,9 +153,14 @@ const start = (argv, env, stdout) => spawn(argv[0], argv.slice(1), { cwd: root, 
 
 const troupe = (argv, env) => new Promise((resolve, reject) => start([TROUPE, ...argv], env, 'inherit').on('error', reject).on('close', (code) => resolve(code ?? 1)))
 
+/** Ends an `up` that is still at it, and waits for it: a `down` before its turn would find nothing. */
+let endUp = async () => {}
+
 const output = (argv, env) =>
   new Promise((resolve, reject) => {
     const child = start(argv, env, 'pipe')
+    const closed = new Promise((done) => child.on('close', done))
+    endUp = () => (child.exitCode === null && child.signalCode === null && child.kill('SIGINT'), closed)
     let text = ''
     child.stdout.on('data', (chunk) => (text += chunk))
     child.on('error', reject).on('close', (code) => (code === 0 ? resolve(text) : reject(new Error(`${argv.slice(1).join(' ')} ended with ${code}`))))

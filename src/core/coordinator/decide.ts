@@ -98,6 +98,11 @@ const judgeExits = (ctx: Ctx, run: Run): void => {
     const { stopping } = run.record
     if (stopping?.why === 'failed' && exit.killedBy === null && exit.code !== 0) compareFailure(ctx, run, worker)
     if (stopping !== null || worker.role.restart?.workers.includes(worker) === true) continue
+    if (exit.killedBy?.startsWith('user:') === true && worker.record.ending === null) {
+      // a person ended it while no coordinator was there to be asked (`troupe down`): the run did not succeed
+      beginStop(ctx, run, { why: 'cancelled', text: exit.killedBy, code: 130, kill: true })
+      continue
+    }
     const outcome = outcomeOf(worker)
     if (outcome === 'failed') onFailure(ctx, worker)
     else if (outcome === 'ok' && worker.role.spec.kind === 'torchrun' && worker.role.firstDoneAt === null) {
