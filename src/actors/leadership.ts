@@ -82,6 +82,7 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
       seenAt = clock.now()
       unsubscribe = stateLog.onEntry((entry) => {
         seenAt = clock.now()
+        tail = entry
         resigned = entry.kind === 'resign'
         const mine = tenure
         if (mine !== null && entry.writer !== incarnation && entry.epoch.n > mine.epoch.n) mine.depose(new Error(`epoch ${entry.epoch.n} of ${entry.writer} has begun`))

@@ -29,6 +29,8 @@ export interface FakeAgent {
   skewMs: number
   /** answers to come, by verb: a fault, or nothing at all for a while */
   refuse: Map<OrderVerb, FaultBody[]>
+  /** ids that the spool refuses for ever */
+  tombstones: Set<string>
   hold: Set<OrderVerb>
   held: OrderOf[]
 }
@@ -98,6 +100,7 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
 
   const kill = (agent: FakeAgent, forkId: string, killedBy: string, signal: string): void => {
     const fork = agent.forks.get(forkId)
+    if (fork === undefined || fork.report.phase === 'prepared') agent.tombstones.add(forkId)
     if (fork === undefined) return void agent.forks.set(forkId, { report: { ...blank(forkId), phase: 'cancelled' }, spec: null })
     if (fork.report.phase === 'prepared') return setReport(agent, forkId, { phase: 'cancelled' })
     if (fork.report.phase === 'gone' || fork.report.phase === 'cancelled') return
@@ -153,6 +156,7 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
     if (agent.hold.has(order.verb)) return void agent.held.push(order)
     const fault = agent.refuse.get(order.verb)?.shift()
     if (fault !== undefined) return result(order.id, null, fault)
+    if (order.verb === 'prepare' && order.body.forks.some(({ forkId }) => agent.tombstones.has(forkId))) return result(order.id, null, new Fault('CANCELLED', 'it was cancelled').toBody())
     result(order.id, obey(agent, order), null)
   }
 
@@ -170,7 +174,7 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
 
   const addNode = (node: string, { cpus = 8, gpus = 0, memoryBytes = 16 * GIB, skewMs = 0 }: NodeOptions = {}): FakeAgent => {
     const agent: FakeAgent = {
-      node, incarnation: ulid(now + ++births, new Uint8Array(10)), alive: true, forks: new Map(), rev: 0, skewMs, refuse: new Map(), hold: new Set(), held: [],
+      node, incarnation: ulid(now + ++births, new Uint8Array(10)), alive: true, forks: new Map(), rev: 0, skewMs, refuse: new Map(), tombstones: new Set(), hold: new Set(), held: [],
       capacity: { hostname: node, cpus, memoryBytes, gpus: Array.from({ length: gpus }, (_, i) => ({ id: `GPU-${i}`, name: 'fake', memoryBytes: null })), host: node, interfaces: {}, version: '0' },
     }
     agents.set(node, agent)
@@ -222,6 +226,9 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
     ask,
     status: statusOf,
     worker: workerOf,
+    get state() {
+      return state
+    },
     get durable() {
       return durable
     },
@@ -229,7 +236,8 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
       return commands
     },
     forget: () => void (commands = []),
-    orders: (verb?: OrderVerb) => commands.flatMap((command) => (command.kind === 'order' && (verb === undefined || command.order.verb === verb) ? [command.order] : [])),
+    orders: <V extends OrderVerb = OrderVerb>(verb?: V): OrderOf<V>[] =>
+      commands.flatMap((command) => (command.kind === 'order' && (verb === undefined || command.order.verb === verb) ? [command.order as OrderOf<V>] : [])),
     events: (what?: string) => commands.filter((command): command is Publication => command.kind === 'publish' && (what === undefined || command.body.what === what)),
     /** @returns the run's id */
     launch(document: Record<string, unknown>, options: { key?: string; user?: string } = {}): string {

@@ -58,7 +58,8 @@ export const abortGang = (ctx: Ctx, gang: Gang, abort: Omit<Abort, 'at'>): void 
   }
   for (const worker of gang.workers) {
     if (!live(worker)) continue
-    worker.record.ending ??= 'attempt'
+    change(worker, () => void (worker.record.ending ??= 'attempt'))
+    worker.retryAt = 0
     touchWorker(ctx, worker, true)
     workOn(ctx, worker)
   }

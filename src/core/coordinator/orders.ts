@@ -27,17 +27,26 @@ const needOf = (ctx: Ctx, worker: Worker, node: NodeLive & { incarnation: string
   return gang.unprepared.size === 0 && gang.bindings !== null && worker.token !== null ? 'start' : null
 }
 
+/** An end does not wait for the answer of a beginning, nor a shorter grace for that of a longer one. */
+const outranks = (worker: Worker, verb: WorkVerb): boolean => {
+  const { order } = worker
+  if (order === null) return true
+  if (verb === 'prepare' || verb === 'start') return false
+  if (order.verb === 'prepare' || order.verb === 'start') return true
+  return (verb === 'cancel' ? 0 : graceOf(worker)) < order.graceMs
+}
+
 /** Give each worker that was looked at the order that it needs. */
 export const giveOrders = (ctx: Ctx, run: Run): void => {
   if (run.work.size === 0) return
   const groups = new Map<string, { verb: WorkVerb; node: NodeLive & { incarnation: string }; workers: Worker[] }>()
   const later: Worker[] = []
   for (const worker of run.work) {
-    if (worker.record.phase !== 'placed' || worker.order !== null) continue
+    if (worker.record.phase !== 'placed') continue
     const node = ctx.s.nodes.get(worker.record.node!)
     if (!isReachable(node)) continue
     const verb = needOf(ctx, worker, node)
-    if (verb === null) continue
+    if (verb === null || !outranks(worker, verb)) continue
     if (worker.retryAt > ctx.now) {
       wakeAt(ctx, run, worker.retryAt)
       later.push(worker)
@@ -83,7 +92,7 @@ const give = (ctx: Ctx, node: NodeLive & { incarnation: string }, verb: WorkVerb
     }
   })()
   for (const worker of workers) {
-    worker.order = { id, verb }
+    worker.order = { id, verb, graceMs: verb === 'kill' ? graceOf(worker) : 0 }
     worker.orderedAt = ctx.now
     if (verb === 'start') worker.startSent = true
   }

@@ -33,7 +33,7 @@ export interface Worker {
   /** the answer of one of its starts is not known */
   startUnsure: boolean
   /** order that is out, and when the last one left (monotonic) */
-  order: { id: number; verb: OrderVerb } | null
+  order: { id: number; verb: OrderVerb; graceMs: number } | null
   orderedAt: number
   retryAt: number
   tries: number
@@ -282,7 +282,8 @@ export const stageOf = (worker: Worker): Stage => {
   const { record, report } = worker
   if (record.phase === 'waiting') return 'waiting'
   if (record.phase === 'ended') return 'ended'
-  if (report === null) return 'placed'
+  // after a failover its start is on record before its agent has spoken
+  if (report === null) return record.startedAt === null ? 'placed' : 'started'
   switch (report.phase) {
     case 'prepared':
       return 'prepared'

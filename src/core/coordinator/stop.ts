@@ -5,7 +5,7 @@
 import { dissolve, isReachable } from './gangs.ts'
 import { unreserve } from './ledger.ts'
 import { endWorker, neverStarted } from './reports.ts'
-import { GONE, live, touchRun, touchWorker, workOn, type Ctx, type RoleLive, type Run, type Worker } from './state.ts'
+import { change, GONE, live, touchRun, touchWorker, workOn, type Ctx, type RoleLive, type Run, type Worker } from './state.ts'
 
 export type StopWhy = NonNullable<Run['record']['stopping']>['why']
 
@@ -28,7 +28,8 @@ export const endingOf = (ctx: Ctx, worker: Worker, killedBy: string, graceMs: nu
   if (!live(worker)) return
   if (graceMs !== null) worker.graceMs = worker.graceMs === null ? graceMs : Math.min(worker.graceMs, graceMs)
   if (worker.record.ending === null) {
-    worker.record.ending = killedBy
+    change(worker, () => void (worker.record.ending = killedBy))
+    worker.retryAt = 0
     touchWorker(ctx, worker, true)
   }
   workOn(ctx, worker)

@@ -1,0 +1,214 @@
+/** Launches: once for each key, by both doors; refused with both numbers; pending with a reason; first come, first served. */
+import { expect, test } from 'vitest'
+import { coordinatorWith, service, task, torchrun } from '../../../support/coordinator-steps.ts'
+import type { FaultBody } from '../../../../src/protocol/faults.ts'
+import type { CoordinatorCommand } from '../../../../src/core/coordinator/messages.ts'
+
+const document = (roles: Record<string, unknown>, more: Record<string, unknown> = {}): Record<string, unknown> => ({ apiVersion: 'troupe/v1', name: 'job', roles, ...more })
+
+const queued = (c: ReturnType<typeof coordinatorWith>, seq: number, body: Record<string, unknown>, key: string | null = null): { run: string | null; fault: FaultBody | null } => {
+  const out = c.step({ kind: 'queued-launch', seq, user: 'me', key, storedAt: c.wall(), body, fault: null })
+  c.pump()
+  return out.find((command): command is Extract<CoordinatorCommand, { kind: 'answer-queued' }> => command.kind === 'answer-queued')!
+}
+
+test('the same key and spec: the same run, and it is told that it exists [FC-8 +A19]', () => {
+  const c = coordinatorWith()
+  const body = document({ job: task() })
+  const first = c.ask('launch', body, { key: 'k1' }).body
+  expect(first).toMatchObject({ existing: false })
+  expect(c.ask('launch', body, { key: 'k1' }).body).toEqual({ run: first.run, existing: true })
+  expect(c.orders('prepare').length).toBe(1)
+})
+
+test('the same key with another spec: a conflict, by both doors', () => {
+  const c = coordinatorWith()
+  const { run } = c.ask('launch', document({ job: task() }), { key: 'k1' }).body
+  expect(c.ask('launch', document({ job: task({ replicas: 2 }) }), { key: 'k1' }).fault).toMatchObject({ code: 'KEY_CONFLICT', data: { key: 'k1', run } })
+  expect(queued(c, 1, document({ other: task() }), 'k1').fault).toMatchObject({ code: 'KEY_CONFLICT' })
+  expect(c.events('rejected').at(-1)!.body).toMatchObject({ key: 'k1', fault: { code: 'KEY_CONFLICT' } })
+  expect(queued(c, 2, document({ job: task() }), 'k1')).toMatchObject({ run, fault: null })
+})
+
+test('the same key of two users, and two launches without a key in one moment: different runs [FC-8]', () => {
+  const c = coordinatorWith()
+  const body = document({ job: task() })
+  const runs = [c.ask('launch', body, { key: 'k', user: 'ann' }), c.ask('launch', body, { key: 'k', user: 'bob' }), c.ask('launch', body), c.ask('launch', body)].map((answer) => answer.body.run)
+  expect(new Set(runs).size).toBe(4)
+})
+
+test('a queued launch comes again after a failover: the same run, nothing twice, and its outcome is told again under the same id [FC-4]', () => {
+  const c = coordinatorWith()
+  const body = document({ job: task() })
+  const { run } = queued(c, 7, body)
+  const [told] = c.events('accepted')
+  c.failover()
+  c.forget()
+  expect(queued(c, 7, body)).toMatchObject({ run, fault: null })
+  expect(c.events('accepted').map((event) => event.body.id)).toEqual([told!.body.id])
+  expect(c.orders('prepare')).toEqual([])
+  expect(c.ask('answer', { key: '7' }).body).toEqual({ run, fault: null })
+})
+
+test('an answered key survives a failover, and is forgotten after 48 hours', () => {
+  const c = coordinatorWith()
+  const body = document({ job: task() })
+  const { run } = c.ask('launch', body, { key: 'k' }).body
+  c.exit(run, 'job/0', { code: 0 })
+  c.failover()
+  expect(c.ask('launch', body, { key: 'k' }).body).toEqual({ run, existing: true })
+  expect([...c.durable.keys.keys()]).toEqual(['me/k'])
+})
+
+test('the accepted record is in an entry before the answer leaves, and the key after the run that it names', () => {
+  const c = coordinatorWith()
+  c.forget()
+  c.ask('launch', document({ job: task() }), { key: 'k' })
+  const kinds = c.commands.map(({ kind }) => kind)
+  expect(kinds.indexOf('persist')).toBeLessThan(kinds.indexOf('reply'))
+  const { ops } = c.commands.find((command): command is Extract<CoordinatorCommand, { kind: 'persist' }> => command.kind === 'persist')!
+  expect(ops.map(({ op }) => op)).toEqual(['spec', 'run', 'key'])
+})
+
+test('a queued launch is given back to nobody before its record is written', () => {
+  const c = coordinatorWith()
+  c.forget()
+  queued(c, 1, document({ job: task() }))
+  const kinds = c.commands.map(({ kind }) => kind)
+  expect(kinds.indexOf('persist')).toBeLessThan(kinds.indexOf('answer-queued'))
+})
+
+test('a refused document leaves no run; with a key its refusal is remembered', () => {
+  const c = coordinatorWith()
+  const bad = document({ job: { ...task(), repicas: 2 } })
+  const { fault } = c.ask('launch', bad, { key: 'k' })
+  expect(fault).toMatchObject({ code: 'SPEC_INVALID' })
+  expect(c.ask('launch', bad, { key: 'k' }).fault).toEqual(fault)
+  expect(c.ask('list', { all: true }).body).toEqual({ runs: [] })
+  expect(c.events('rejected').length).toBe(1)
+})
+
+test.each([
+  ['GPUs', { gpus: 8 }, /role job asks for 8 GPUs per worker; the largest known node \(n1\) has 4 GPUs/],
+  ['cores', { cpus: 64 }, /asks for 64 cores per worker; the largest known node \(n0\) has 16 cores/],
+  ['memory', { memory: '1TB' }, /asks for \d+(\.\d+)? GiB of memory per worker; the largest known node \(n\d\) has 16 GiB of memory/],
+])('more %s than any node has: refused, with both numbers [A-36 +A7]', (_what, resources, text) => {
+  const c = coordinatorWith({ n0: { cpus: 16 }, n1: { cpus: 8, gpus: 4 } })
+  expect(c.ask('launch', document({ job: task({ resources }) })).fault).toMatchObject({ code: 'PLAN_INVALID', message: expect.stringMatching(text) })
+  expect(c.ask('list', {}).body).toEqual({ runs: [] })
+})
+
+test('a node list with a node that has not joined: pending, and it says which', () => {
+  const c = coordinatorWith({ n0: {} })
+  const run = c.launch({ roles: { job: task({ nodelist: ['n7'] }) } })
+  expect(c.status(run)).toMatchObject({ state: 'pending', reason: 'waiting for nodes: role job wants n7, and n7 has not joined' })
+  c.addNode('n7')
+  expect(c.worker(run, 'job/0')).toMatchObject({ node: 'n7', state: 'running' })
+})
+
+test('nodes that are excluded get nothing', () => {
+  const c = coordinatorWith({ n0: {}, n1: {}, n2: {} })
+  const run = c.launch({ roles: { job: task({ replicas: 6, exclude: ['n1'] }) } })
+  expect(new Set(c.status(run).workers.map(({ node }) => node))).toEqual(new Set(['n0', 'n2']))
+})
+
+test('workers are spread: the least loaded node first', () => {
+  const c = coordinatorWith({ n0: {}, n1: {}, n2: {} })
+  const run = c.launch({ roles: { job: task({ replicas: 6 }) } })
+  const nodes = c.status(run).workers.map(({ node }) => node)
+  for (const node of ['n0', 'n1', 'n2']) expect(nodes.filter((one) => one === node).length).toBe(2)
+})
+
+test('not all of a gang fit: none is placed; GPUs are free when the tree is gone, not at the order to stop [+A7]', () => {
+  const c = coordinatorWith({ n0: { gpus: 4 }, n1: { gpus: 4 } })
+  const first = c.launch({ roles: { job: task({ resources: { gpus: 4 } }) } })
+  const second = c.launch({ roles: { trainer: torchrun('2x4', { resources: { gpus: 4 } }) } })
+  expect(c.status(second).workers.every(({ node }) => node === null)).toBe(true)
+  expect(c.status(second).reason).toContain('waiting for 4 GPUs')
+  c.agents.get(c.worker(first, 'job/0').node!)!.hold.add('kill')
+  c.ask('stop', { run: first })
+  c.advance(1000)
+  expect(c.status(second).state).toBe('pending')
+  c.letGo(c.worker(first, 'job/0').node!)
+  expect(c.status(second).state).toBe('running')
+})
+
+test('an exited root whose tree still runs holds its GPUs', () => {
+  const c = coordinatorWith({ n0: { gpus: 1 } })
+  const first = c.launch({ roles: { job: task({ resources: { gpus: 1 } }) } })
+  const second = c.launch({ roles: { job: task({ resources: { gpus: 1 } }) } })
+  const { node, forkId } = c.worker(first, 'job/0')
+  c.agents.get('n0')!.hold.add('kill')
+  c.exit(first, 'job/0', { code: 0 }, { tree: true })
+  expect(c.status(second).state).toBe('pending')
+  c.emptied(node!, forkId)
+  expect(c.status(second).state).toBe('running')
+})
+
+test('an earlier run that waits for resources is not overtaken by a smaller one; one that waits for nodes does not hold anybody back', () => {
+  const c = coordinatorWith({ n0: { cpus: 8 } })
+  const busy = c.launch({ roles: { job: task({ resources: { cpus: 4 } }) } })
+  const nodes = c.launch({ roles: { job: torchrun('2x1', { resources: { cpus: 1 } }) } })
+  const big = c.launch({ roles: { job: task({ resources: { cpus: 8 } }) } })
+  const small = c.launch({ roles: { job: task({ resources: { cpus: 1 } }) } })
+  const nothing = c.launch({ roles: { job: task() } })
+  expect([nodes, big, small, nothing].map((run) => c.status(run).state)).toEqual(['pending', 'pending', 'pending', 'running'])
+  expect(c.status(small).reason).toContain('turn')
+  c.exit(busy, 'job/0', { code: 0 })
+  expect([nodes, big, small].map((run) => c.status(run).state)).toEqual(['pending', 'running', 'pending'])
+})
+
+test('resources of each replica of its own are counted each [A-03]', () => {
+  const c = coordinatorWith({ n0: { cpus: 4 }, n1: { cpus: 2 } })
+  const run = c.launch({ roles: { job: task({ replicas: 2, resources: [{ cpus: 2 }, { cpus: 4 }] }) } })
+  expect(c.worker(run, 'job/1').node).toBe('n0')
+  expect(c.worker(run, 'job/0').node).toBe('n1')
+})
+
+test('an elastic role starts with the nodes that are there, if they are enough', () => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  const run = c.launch({ roles: { trainer: torchrun('1:3x2') } })
+  expect(c.status(run).state).toBe('running')
+  expect(c.status(run).workers.map(({ node }) => node === null)).toEqual([false, false, true])
+  expect(c.orders('prepare')[0]!.body.forks[0]!.torchrun).toMatchObject({ nnodes: '1:3' })
+  c.exit(run, 'trainer/0', { code: 0 })
+  c.exit(run, 'trainer/1', { code: 0 })
+  expect(c.status(run).state).toBe('succeeded')
+})
+
+test('a plan says where everything would go and launches nothing [A-36]', () => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  const { body } = c.ask('plan', document({ api: service(), job: task() }))
+  expect(body.placements.map(({ worker }: { worker: string }) => worker)).toEqual(['api/0', 'job/0'])
+  expect(body.placements.every(({ node }: { node: string | null }) => node !== null)).toBe(true)
+  expect(body.launch.roles.length).toBe(2)
+  expect(c.ask('list', { all: true }).body).toEqual({ runs: [] })
+})
+
+test('a drained node gets nothing new, and gets it again', () => {
+  const c = coordinatorWith({ n0: {} })
+  c.ask('drain', { node: 'n0', on: true })
+  const run = c.launch({ roles: { job: task() } })
+  expect(c.status(run).state).toBe('pending')
+  expect(c.ask('nodes', {}).body.nodes[0]).toMatchObject({ node: 'n0', state: 'draining' })
+  c.failover()
+  expect(c.status(run).state).toBe('pending')
+  c.ask('drain', { node: 'n0', on: false })
+  expect(c.status(run).state).toBe('running')
+  expect(c.ask('drain', { node: 'n9', on: true }).fault).toMatchObject({ code: 'NODE_NOT_FOUND' })
+})
+
+test('a queued document that nobody can read is answered and ended after one try', () => {
+  const c = coordinatorWith()
+  const out = c.step({ kind: 'queued-launch', seq: 3, user: 'me', key: null, storedAt: c.wall(), body: null, fault: { code: 'REQUEST_INVALID', message: 'neither', data: {}, retryable: false } })
+  expect(out.map(({ kind }) => kind)).toContain('answer-queued')
+  expect(c.ask('answer', { key: '3' }).body).toMatchObject({ run: null, fault: { code: 'REQUEST_INVALID' } })
+})
+
+test('a launch that waited in the queue is judged by when it was stored', () => {
+  const c = coordinatorWith({})
+  const storedAt = c.wall() - 100_000
+  const out = c.step({ kind: 'queued-launch', seq: 1, user: 'me', key: null, storedAt, body: document({ job: task() }, { deadlines: { queue: '60s' } }), fault: null })
+  const { run } = out.find((command): command is Extract<CoordinatorCommand, { kind: 'answer-queued' }> => command.kind === 'answer-queued')!
+  expect(c.status(run!)).toMatchObject({ state: 'timed-out', code: 124 })
+})

@@ -1,0 +1,237 @@
+/** Nodes that fall silent, come back, are doubled or go for good; and what their workers are meanwhile. */
+import { expect, test } from 'vitest'
+import { coordinatorWith, task, torchrun } from '../../../support/coordinator-steps.ts'
+
+const stateOf = (c: ReturnType<typeof coordinatorWith>, node: string): string => c.ask('nodes', {}).body.nodes.find((one: { node: string }) => one.node === node)?.state
+
+test('a node is silent: suspect after 3 s, lost after 30 s; its worker is lost, the run goes on with that reason and nothing is killed or moved', () => {
+  const c = coordinatorWith({ n0: {}, n1: {}, n2: {} })
+  const run = c.launch({ roles: { job: task({ replicas: 3 }) } })
+  c.silence('n1')
+  c.forget()
+  c.advance(3500)
+  expect(stateOf(c, 'n1')).toBe('suspect')
+  c.advance(28_000)
+  expect(stateOf(c, 'n1')).toBe('lost')
+  const lost = c.status(run).workers.find(({ node }) => node === 'n1')!
+  expect(lost.state).toBe('lost')
+  expect(c.status(run)).toMatchObject({ state: 'running', reason: expect.stringContaining(`${lost.worker} is lost: node n1 is silent`) })
+  expect(c.orders('kill')).toEqual([])
+  expect(c.orders('prepare')).toEqual([])
+  expect(c.events('lost').map(({ row }) => row).toSorted()).toEqual(['event.lost', 'event.node'])
+})
+
+test('it comes back: the worker runs as before', () => {
+  const c = coordinatorWith({ n0: {}, n1: {}, n2: {} })
+  const run = c.launch({ roles: { job: task({ replicas: 3 }) } })
+  const { pid } = c.status(run).workers.find(({ node }) => node === 'n1')!
+  c.silence('n1')
+  c.advance(40_000)
+  c.restart('n1')
+  expect(c.status(run).workers.find(({ node }) => node === 'n1')).toMatchObject({ state: 'running', pid, attempt: 1 })
+})
+
+test('it comes back with an exit: the true one', () => {
+  const c = coordinatorWith({ n0: {}, n1: {}, n2: {} })
+  const run = c.launch({ roles: { job: task({ replicas: 3 }) } })
+  c.silence('n1')
+  c.advance(40_000)
+  const [fork] = c.agents.get('n1')!.forks.values()
+  fork!.report = { ...fork!.report, phase: 'gone', exit: { code: 42, signal: null, oom: null, unknown: null, killedBy: null }, exitedAt: c.wall(), receipt: { outcome: 'gone', survivors: [], reason: null, ms: 1 } }
+  c.restart('n1')
+  expect(c.status(run)).toMatchObject({ state: 'failed', code: 42 })
+})
+
+test('the server says that the connection ended: suspect at once', () => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  c.silence('n1')
+  c.step({ kind: 'node-disconnected', node: 'n1', incarnation: c.agents.get('n1')!.incarnation })
+  expect(stateOf(c, 'n1')).toBe('suspect')
+  c.step({ kind: 'node-disconnected', node: 'n0', incarnation: 'an old one' })
+  expect(stateOf(c, 'n0')).toBe('ready')
+})
+
+test('nothing new is placed on a suspect node', () => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  c.silence('n1')
+  c.advance(3500)
+  const run = c.launch({ roles: { job: task({ replicas: 4 }) } })
+  expect(new Set(c.status(run).workers.map(({ node }) => node))).toEqual(new Set(['n0']))
+})
+
+test('our own link was down: nobody is suspected until it has been up for a full timeout', () => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  c.silence('n1')
+  c.step({ kind: 'link', up: false })
+  c.advance(60_000)
+  expect(stateOf(c, 'n1')).toBe('ready')
+  c.step({ kind: 'link', up: true })
+  c.advance(2500)
+  expect(stateOf(c, 'n1')).toBe('ready')
+  c.advance(1000)
+  expect(stateOf(c, 'n1')).toBe('suspect')
+})
+
+test('half of all fall silent at once: the bus is suspected and nobody is given up; one that the server says is gone is', () => {
+  const c = coordinatorWith({ n0: {}, n1: {}, n2: {}, n3: {} })
+  c.silence('n1')
+  c.silence('n2')
+  c.advance(60_000)
+  expect([stateOf(c, 'n1'), stateOf(c, 'n2')]).toEqual(['suspect', 'suspect'])
+  c.step({ kind: 'node-disconnected', node: 'n1', incarnation: c.agents.get('n1')!.incarnation })
+  c.advance(1000)
+  expect(stateOf(c, 'n1')).toBe('lost')
+})
+
+test('a node dies between prepare and start: nothing of it was started, so the gang goes elsewhere at once', () => {
+  const c = coordinatorWith({ n0: {}, n1: {}, n2: {} })
+  c.agents.get('n1')!.hold.add('prepare')
+  const run = c.launch({ roles: { trainer: torchrun('2x1') } })
+  const nodes = c.status(run).workers.map(({ node }) => node)
+  expect(nodes).toContain('n1')
+  c.silence('n1')
+  c.step({ kind: 'node-disconnected', node: 'n1', incarnation: c.agents.get('n1')!.incarnation })
+  c.pump()
+  c.advance(1000)
+  expect(c.status(run)).toMatchObject({ state: 'running', attempt: 2 })
+  expect(c.status(run).workers.map(({ node }) => node).toSorted()).toEqual(['n0', 'n2'])
+})
+
+test('a node dies after its start was sent: nobody knows whether it runs, so nothing is started elsewhere', () => {
+  const c = coordinatorWith({ n0: {}, n1: {}, n2: {} })
+  c.agents.get('n1')!.hold.add('start')
+  const run = c.launch({ roles: { job: task({ nodelist: ['n1'], restart: 'on-failure' }) } })
+  c.silence('n1')
+  c.forget()
+  c.advance(60_000)
+  expect(c.status(run)).toMatchObject({ state: 'starting', attempt: 1 })
+  expect(c.orders('prepare')).toEqual([])
+})
+
+test('an agent restarts between prepare and start: prepared again under the same ids', () => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  c.agents.get('n1')!.hold.add('prepare')
+  const run = c.launch({ roles: { trainer: torchrun('2x1') } })
+  c.agents.get('n1')!.hold.clear()
+  c.restart('n1')
+  c.advance(1000)
+  expect(c.status(run)).toMatchObject({ state: 'running', attempt: 1 })
+})
+
+test('a node comes back with an empty spool: its worker is called off for good, and counts as lost only then', () => {
+  const c = coordinatorWith({ n0: {}, n1: {}, n2: {} })
+  const run = c.launch({ roles: { job: task({ nodelist: ['n1'] }) } })
+  c.advance(2000)
+  c.silence('n1')
+  c.advance(4000)
+  c.agents.get('n1')!.forks.clear()
+  c.restart('n1')
+  expect(c.orders('cancel').flatMap(({ body }) => body.forks)).toEqual([`${run}.job.0.1`])
+  expect(c.status(run)).toMatchObject({ state: 'lost', code: 125 })
+  expect(c.worker(run, 'job/0').exit).toMatchObject({ unknown: 'its node lost its spool' })
+})
+
+test('stop --force: a worker on a silent node ends without proof, and is called off when its node is heard again', () => {
+  const c = coordinatorWith({ n0: {}, n1: {}, n2: {} })
+  const run = c.launch({ roles: { job: task({ replicas: 3 }) } })
+  c.silence('n1')
+  c.advance(40_000)
+  c.ask('stop', { run })
+  expect(c.status(run)).toMatchObject({ state: 'stopping', reason: expect.stringContaining('troupe stop --force') })
+  c.ask('stop', { run, force: true })
+  expect(c.status(run)).toMatchObject({ state: 'cancelled' })
+  const forced = c.status(run).workers.find(({ node }) => node === 'n1')!
+  expect(forced.receipt).toMatchObject({ outcome: 'unverified' })
+  expect([...c.durable.fenced]).toEqual([[forced.forkId, 'n1']])
+  c.failover()
+  c.restart('n1')
+  c.advance(1000)
+  expect(c.agents.get('n1')!.forks.size).toBe(0)
+  expect(c.durable.fenced.size).toBe(0)
+})
+
+test('fenceAfter: the worker is started elsewhere only after T, its grace and a margin', () => {
+  const c = coordinatorWith({ n0: {}, n1: {}, n2: {} }, { fenceMarginMs: 5000 })
+  const run = c.launch({ roles: { job: task({ exclude: ['n0'], fenceAfter: '40s', stop: { grace: '10s' }, restart: 'on-failure' }) } })
+  const { node } = c.worker(run, 'job/0')
+  c.silence(node!)
+  c.advance(54_000)
+  expect(c.status(run)).toMatchObject({ state: 'running', attempt: 1 })
+  c.advance(5000)
+  expect(c.worker(run, 'job/0')).toMatchObject({ state: 'running', attempt: 2 })
+  expect(c.worker(run, 'job/0').node).not.toBe(node)
+})
+
+test('facts are missed: the next beat says so, and the inventory brings them', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { job: task() } })
+  const agent = c.agents.get('n0')!
+  const [fork] = agent.forks.values()
+  fork!.report = { ...fork!.report, phase: 'gone', exit: { code: 0, signal: null, oom: null, unknown: null, killedBy: null }, exitedAt: c.wall(), receipt: { outcome: 'gone', survivors: [], reason: null, ms: 1 } }
+  agent.rev += 2
+  c.advance(1000)
+  expect(c.status(run).state).toBe('succeeded')
+})
+
+test('a frozen older agent wakes and beats beside the newer one: the newer stays', () => {
+  const c = coordinatorWith()
+  const agent = c.agents.get('n0')!
+  const old = agent.incarnation
+  c.advance(1000)
+  c.restart('n0')
+  c.step({ kind: 'beat', node: 'n0', incarnation: old, tick: 1, rev: 0, loopLagMs: 0, storeRefused: false, leaving: false, draining: false })
+  expect(c.ask('nodes', {}).body.nodes[0].incarnation).toBe(agent.incarnation)
+})
+
+test('a report about a fork from a node where it was not placed is dropped', () => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  const run = c.launch({ roles: { job: task({ nodelist: ['n0'] }) } })
+  const [fork] = c.agents.get('n0')!.forks.values()
+  c.step({ kind: 'report', node: 'n1', incarnation: c.agents.get('n1')!.incarnation, rev: 1, report: { ...fork!.report, phase: 'gone', exit: { code: 0, signal: null, oom: null, unknown: null, killedBy: null } } })
+  expect(c.status(run).state).toBe('running')
+})
+
+test('a late fact of an old attempt changes nothing', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { job: task({ restart: { policy: 'on-failure', max: 3, backoff: ['100ms', '1s'] } }) } })
+  const [fork] = c.agents.get('n0')!.forks.values()
+  const report = { ...fork!.report, phase: 'exited' as const, exit: { code: 9, signal: null, oom: null, unknown: null, killedBy: null } }
+  c.exit(run, 'job/0', { code: 1 })
+  c.advance(1000)
+  expect(c.worker(run, 'job/0')).toMatchObject({ attempt: 2, state: 'running' })
+  c.step({ kind: 'report', node: 'n0', incarnation: c.agents.get('n0')!.incarnation, rev: 99, report })
+  expect(c.worker(run, 'job/0')).toMatchObject({ attempt: 2, state: 'running' })
+})
+
+test('two fail on nodes with skewed clocks: the one that was earlier in truth is the first, whatever was told first [FC-25]', () => {
+  const c = coordinatorWith({ n0: { skewMs: 5000 }, n1: { skewMs: -5000 } })
+  const run = c.launch({ roles: { job: task({ replicas: 2 }) } })
+  for (const agent of c.agents.values()) agent.hold.add('kill')
+  const [a, b] = c.status(run).workers
+  const skew = (node: string | null): number => (node === 'n0' ? 5000 : -5000)
+  const at = c.wall()
+  c.exit(run, `job/${b!.index}`, { code: 2 }, { tree: true, exitedAt: at + 500 + skew(b!.node) })
+  c.exit(run, `job/${a!.index}`, { code: 1 }, { tree: true, exitedAt: at - 500 + skew(a!.node) })
+  expect(c.status(run).firstFailure).toMatchObject({ worker: a!.worker, uncertain: false })
+})
+
+test('two fail so close that clocks cannot decide: the first that was told stays, as uncertain [FC-25]', () => {
+  const c = coordinatorWith({ n0: { skewMs: 5000 }, n1: { skewMs: -5000 } })
+  const run = c.launch({ roles: { job: task({ replicas: 2 }) } })
+  for (const agent of c.agents.values()) agent.hold.add('kill')
+  const [a, b] = c.status(run).workers
+  c.exit(run, `job/${b!.index}`, { code: 2 }, { tree: true })
+  c.exit(run, `job/${a!.index}`, { code: 1 }, { tree: true })
+  expect(c.status(run).firstFailure).toMatchObject({ worker: b!.worker, uncertain: true })
+})
+
+test('explain names the clock that ticks, the cause and what to look at next [A-42 FC-16]', () => {
+  const c = coordinatorWith({ n0: {} })
+  const pending = c.launch({ roles: { job: task({ nodelist: ['n5'] }) } })
+  expect(c.ask('explain', { run: pending }).body.lines[0]).toMatchObject({ subject: pending, text: expect.stringMatching(/pending: .*n5 has not joined; the queue clock ticks/), next: 'troupe nodes' })
+  const run = c.launch({ roles: { api: { kind: 'service', command: ['x'], ready: { exec: ['true'] } } } })
+  c.ready(run, 'api/0', false)
+  expect(c.ask('explain', { run, role: 'api' }).body.lines).toContainEqual({ subject: `${run}/api/0`, text: 'HTTP 503', next: `troupe logs ${run}/api/0` })
+  c.ready(run, 'api/0')
+  expect(c.worker(run, 'api/0').ready).toBe(true)
+})
