@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Fault } from '../protocol/faults.ts'
 import { parseForkId } from '../protocol/names.ts'
 import type { ForkSpec } from '../protocol/resolved.ts'
-import { replaceFileSync } from '../system/files.ts'
+import { overwriteFileSync } from '../system/files.ts'
 import { isAlive, readBootId, readOomKills, residentBytes } from '../system/proc.ts'
 import { signalNumber } from '../system/signals.ts'
 import { callPreStop } from './beside.ts'
@@ -212,7 +212,7 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
       const fork = forks.get(forkId)
       if (fork === undefined) return
       try {
-        replaceFileSync(fileOf.notes(fork.forkDir), JSON.stringify(notes))
+        overwriteFileSync(fileOf.notes(fork.forkDir), JSON.stringify(notes))
       } catch (error) {
         throw new Fault('SPOOL', `the spool cannot be written: ${(error as Error).message}`, { cause: error })
       }

@@ -2,7 +2,7 @@
  * Small files of a spool, written synchronously: a few microseconds each, where a promise costs more than the work.
  * Atomic by rename but not synced: a spool has to survive its processes, not a power cut, after which nothing of it runs.
  */
-import { closeSync, fstatSync, openSync, readFileSync, readSync, readdirSync, renameSync, rmSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readFileSync, readSync, readdirSync, renameSync, rmSync, rmdirSync, unlinkSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** A reader sees the old content or the new; when the disk is full the old stays. */
@@ -14,6 +14,33 @@ export const replaceFileSync = (file: string, content: string | Uint8Array): voi
   } catch (error) {
     rmSync(temporary, { force: true })
     throw error
+  }
+}
+
+/** What `overwriteFileSync` writes whole; more than that is replaced. */
+const SLOT_BYTES = 4096
+
+/**
+ * Write over a small text, filled with blanks to 4096 bytes, in one call: a reader sees the old or the new, and the disk has nothing to allocate or to
+ * journal. `replaceFileSync` makes and renames a file for each write, which waits while the file system commits somebody's fsync.
+ *
+ * @param text  something that blanks at its end do not change, such as JSON
+ */
+export const overwriteFileSync = (file: string, text: string): void => {
+  const bytes = Buffer.alloc(Math.max(SLOT_BYTES, Buffer.byteLength(text)), ' ')
+  bytes.write(text)
+  let fd: number
+  try {
+    fd = openSync(file, 'r+')
+  } catch {
+    // the first time, or a fault that the replacement will tell
+    return replaceFileSync(file, bytes)
+  }
+  try {
+    if (bytes.length === SLOT_BYTES && fstatSync(fd).size === SLOT_BYTES) writeSync(fd, bytes, 0, SLOT_BYTES, 0)
+    else replaceFileSync(file, bytes)
+  } finally {
+    closeSync(fd)
   }
 }
 

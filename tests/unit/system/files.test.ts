@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { readEndSync, readJsonSync, removeTreeSync, replaceFileSync } from '../../../src/system/files.ts'
+import { overwriteFileSync, readEndSync, readJsonSync, removeTreeSync, replaceFileSync } from '../../../src/system/files.ts'
 import { removeDirectory, temporaryDirectory } from '../../support/linux-host.ts'
 
 let directory: string
@@ -18,6 +18,23 @@ test('a file is replaced whole, and nothing else is left', () => {
 test('a replacement that cannot be made leaves the old file', () => {
   mkdirSync(join(directory, 'a'))
   expect(() => replaceFileSync(join(directory, 'a'), 'text')).toThrow()
+  expect(readdirSync(directory)).toEqual(['a'])
+})
+
+test('small JSON is written over in place, whole whether it grows or shrinks; what fits no more is replaced', () => {
+  const file = join(directory, 'a')
+  const [short, longer, long] = [{ a: 1 }, { a: 'é'.repeat(500) }, { a: 'x'.repeat(9000) }]
+  overwriteFileSync(file, JSON.stringify(longer))
+  const { ino, size } = statSync(file)
+  for (const value of [short, longer, short]) {
+    overwriteFileSync(file, JSON.stringify(value))
+    expect(readJsonSync(file)).toEqual(value)
+  }
+  expect(statSync(file)).toMatchObject({ ino, size })
+  for (const value of [long, short]) {
+    overwriteFileSync(file, JSON.stringify(value))
+    expect(readJsonSync(file)).toEqual(value)
+  }
   expect(readdirSync(directory)).toEqual(['a'])
 })
 
