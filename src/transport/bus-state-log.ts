@@ -58,10 +58,12 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
   const appendSettled = async (entry: StateEntry): Promise<number> => {
     const body = encode(entry, 'msgpack')
     sent = body
+    // fixed: a reader may move `position` while this one still waits, and an entry of a deposed leader must not follow it there
+    const base = position
     const giveUpAt = clock.now() + settleMs
     for (;;) {
       try {
-        return (await bus.append(subject, body, { headers, expectedLastSeq: position, timeoutMs: appendTimeoutMs })).seq
+        return (await bus.append(subject, body, { headers, expectedLastSeq: base, timeoutMs: appendTimeoutMs })).seq
       } catch (error) {
         if (!isUnsettled(error)) throw error
       }
@@ -74,8 +76,8 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
         const last = entryOf(tail)
         if (last.writer === entry.writer && last.number === entry.number) return tail.seq
       }
-      if (tail !== 'unreadable' && (tail?.seq ?? 0) !== position)
-        throw new Fault('NOT_LEADER', tail === null || tail.seq < position ? 'the state log was made anew' : 'somebody else wrote the state log', { data: { expected: position, found: tail?.seq ?? 0 } })
+      if (tail !== 'unreadable' && (tail?.seq ?? 0) !== base)
+        throw new Fault('NOT_LEADER', tail === null || tail.seq < base ? 'the state log was made anew' : 'somebody else wrote the state log', { data: { expected: base, found: tail?.seq ?? 0 } })
       // Nobody wrote, yet the first try may still be on its way: say it again; the server takes only one of the two.
       if (clock.now() >= giveUpAt) throw new Fault('CONN', `the state log did not take an entry within ${settleMs} ms; whether it will is not known`)
       await pause(RETRY_MS)

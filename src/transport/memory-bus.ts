@@ -442,7 +442,7 @@ class Connection implements MemoryConnection {
           this.server.tell('delivered', 'server', message, { to: this.name, stream, seq: message.seq, copy })
           if (stopped || busy) return
           busy = true
-          onMessage(this.queued(message, queueOf)).then(finished, finished)
+          onMessage(this.queued(stream, message, queueOf)).then(finished, finished)
         }, 0)
         return true
       },
@@ -466,9 +466,12 @@ class Connection implements MemoryConnection {
       return Promise.resolve()
     }
   }
-  private queued(message: StoredMessage, queueOf: () => MemoryQueue): QueuedMessage {
+  private queued(stream: string, message: StoredMessage, queueOf: () => MemoryQueue): QueuedMessage {
     const tell = (what: 'ack' | 'working' | 'nak'): void => {
-      if (this.connected && this.hooks.leave('ack', message.subject)) this.toServer(() => queueOf()[what](message.seq))
+      if (this.connected && this.hooks.leave('ack', message.subject))
+        this.toServer(() => {
+          if (this.server.streams.has(stream)) queueOf()[what](message.seq)
+        })
     }
     return {
       ...this.stored(message),

@@ -1,6 +1,8 @@
 /** The bus and state log contracts on the bus in memory, and its faults, which no real one has on demand. */
 import { describe, expect, test } from 'vitest'
 import { memoryServer, type MemoryFaults } from '../../src/transport/memory-bus.ts'
+import { openStateLog } from '../../src/transport/bus-state-log.ts'
+import type { StateEntry } from '../../src/protocol/records.ts'
 import { manualClock } from '../support/manual-clock.ts'
 import { memoryFleet } from '../support/memory-fleet.ts'
 import { busContract } from './bus.contract.ts'
@@ -9,6 +11,8 @@ import { stateLogContract } from './state-log.contract.ts'
 busContract('memory', memoryFleet)
 stateLogContract('memory', memoryFleet)
 
+/** a change that is number `number` of this writer */
+const entry = (writer: string, number: number, n: number): StateEntry => ({ epoch: { storeId: 'store', n }, writer: writer.padEnd(26, '0'), number, at: 0, kind: 'change', part: null, ops: [] })
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 const NONE: MemoryFaults = { hopMs: () => 1, copies: () => [0], call: () => 'done' }
 const STREAM = { name: 's', subjects: ['s.>'], kind: 'limits', storage: 'file', maxBytes: -1, maxAgeMs: 0, duplicateWindowMs: 1000, allowDirect: true, asyncPersist: false } as const
@@ -18,6 +22,30 @@ const world = (faults: Partial<MemoryFaults>) => {
   const server = memoryServer(clock, { ...NONE, ...faults })
   return { clock, server, a: server.connect({ name: 'a' }), b: server.connect({ name: 'b' }) }
 }
+
+describe('the state log under faults', () => {
+  test('a deposed leader whose append is still unanswered, and who has read on meanwhile, writes nothing more', async () => {
+    let fate: 'done' | 'lost' = 'done'
+    const { clock, a, b, server } = world({ call: (kind, from) => (kind === 'append' && from === 'a' ? fate : 'done') })
+    const [mine, theirs] = [openStateLog(a, 'f', { clock }), openStateLog(b, 'f', { clock })]
+    const ready = Promise.all([mine, theirs].map((log) => log.open().then(() => log.read())))
+    await clock.advance(100)
+    await ready
+    fate = 'lost'
+    const old = mine.append(entry('A', 1, 1)).catch((error: unknown) => error)
+    await clock.advance(10)
+    const taken = theirs.append(entry('B', 1, 2))
+    await clock.advance(10)
+    await taken
+    const read = mine.read()
+    await clock.advance(20)
+    await read
+    fate = 'done'
+    await clock.advance(5000)
+    expect(await old).toMatchObject({ code: 'NOT_LEADER' })
+    expect(server.streams.get('troupe_f_STATE')!.lastSeq).toBe(1)
+  })
+})
 
 describe('faults of the memory bus', () => {
   test('a lost copy never comes, a second copy comes late, and the clock alone moves them', async () => {

@@ -212,7 +212,11 @@ export const simMachine = (options: MachineOptions): SimMachine => {
             if (before !== process) before?.kill()
             // a shim that was spawned and is not at its mkdir yet is aborted by the same mkdir; one that passed it is waited for
             const kept = [...spools.values()].filter((spool) => !spool.released)
-            for (const spool of kept) if (spool.made === null && spool.shimmed) abort(spool)
+            for (const spool of kept)
+              if (spool.made === null && spool.shimmed) {
+                tombstones.add(spool.spec.forkId)
+                abort(spool)
+              }
             const wait = (): void => {
               if (kept.some((spool) => spool.made === 'shim' && spool.started === null)) return process.clock.after(2, wait)
               const facts = kept.map(recovered)
