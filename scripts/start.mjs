@@ -28,8 +28,8 @@ if (values.help) {
   process.exit(0)
 }
 
-let interrupt = () => {
-  endSteps()
+let interrupt = async () => {
+  await endSteps()
   say('interrupted during set-up: nothing was started, nothing is left running')
   process.exit(130)
 }

@@ -9,8 +9,8 @@ import { testTools } from './setup/test-tools.mjs'
 
 const results = join(root, 'dist/test-results.json')
 
-process.once('SIGINT', () => {
-  endSteps()
+process.once('SIGINT', async () => {
+  await endSteps()
   process.exitCode = 130
 })
 

@@ -12,16 +12,26 @@ export class SetupError extends Error {}
 
 const children = new Set()
 
-/** End what set-up started: called on Ctrl-C. */
-export const endSteps = () => {
-  for (const child of children) {
-    try {
-      process.kill(-child.pid, 'SIGTERM')
-    } catch {
-      // it has ended already
-    }
+const signalGroup = (child, signal) => {
+  try {
+    process.kill(-child.pid, signal)
+  } catch {
+    // it has ended already
   }
 }
+
+/** End what set-up started, and wait for it: called on Ctrl-C. */
+export const endSteps = () =>
+  Promise.all(
+    [...children].map(
+      (child) =>
+        new Promise((resolve) => {
+          child.once('close', resolve)
+          signalGroup(child, 'SIGTERM')
+          setTimeout(() => signalGroup(child, 'SIGKILL'), 5000).unref()
+        }),
+    ),
+  )
 
 /**
  * Run a program with its output as progress; rejects with the last lines when it fails.

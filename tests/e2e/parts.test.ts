@@ -7,6 +7,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { connect } from '../../src/index.ts'
 import { alive, root, startFleet, until, type Fleet } from '../support/fleet.ts'
 
 let fleet: Fleet
@@ -17,7 +18,7 @@ afterAll(() => fleet.end())
 
 const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex')
 
-const launch = async (name: string, epochs = 4): Promise<string> => {
+const launch = async (name: string, epochs = 3): Promise<string> => {
   const command = JSON.stringify(['examples/digits/train.py', '--epochs', String(epochs), '--pause', '0.2'])
   const launched = await fleet.troupe(['launch', '-q', '-f', join(root, 'examples/two-node-ddp.yaml'), '--set', `name=${name}`, '--set', `roles.trainer.command=${command}`])
   expect(launched.code, launched.stderr).toBe(0)
@@ -82,18 +83,25 @@ const check = async (run: string): Promise<void> => {
   expect(events.filter((e) => e.what === 'ended')).toHaveLength(1)
 
   const files = await spooled(run)
+  const troupe = await connect({ home: fleet.home })
   let compared = 0
-  for (const worker of status.workers)
-    for (const [key, file] of files) {
-      const [forkId, source] = key.split(' ') as [string, string]
-      if (forkId !== worker.forkId) continue
-      const bytes = await readFile(file)
-      const rank = /^r(\d+)-/.exec(source)?.[1]
-      const ref = rank === undefined ? worker.worker : run
-      const read = await fleet.troupe(['logs', ref, '--raw', '--stream', source.endsWith('stdout') ? 'stdout' : 'stderr', ...(rank === undefined ? [] : ['--rank', rank])])
-      expect({ key, sha: sha256(read.stdout) }).toEqual({ key, sha: sha256(bytes) })
-      compared++
-    }
+  try {
+    for (const worker of status.workers)
+      for (const [key, file] of files) {
+        const [forkId, source] = key.split(' ') as [string, string]
+        if (forkId !== worker.forkId) continue
+        const rank = /^r(\d+)-/.exec(source)?.[1]
+        const hash = createHash('sha256')
+        for await (const item of troupe.logs(rank === undefined ? worker.worker : run, { raw: true, stream: source.endsWith('stdout') ? 'stdout' : 'stderr', ...(rank !== undefined && { rank: Number(rank) }) })) {
+          expect(item.kind).toBe('chunk')
+          if (item.kind === 'chunk') hash.update(item.bytes)
+        }
+        expect({ key, sha: hash.digest('hex') }).toEqual({ key, sha: sha256(await readFile(file)) })
+        compared++
+      }
+  } finally {
+    await troupe.close()
+  }
   expect(compared).toBeGreaterThanOrEqual(6)
 }
 
