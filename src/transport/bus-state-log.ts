@@ -90,8 +90,13 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
       position = lastSeq
     },
     async read() {
-      const entries = await readFrom(1)
-      position = entries.length > 0 ? sequences.get(entries.at(-1)!)! : (await bus.ensureStream(streamConfigOf(fleet, 'STATE'))).lastSeq
+      let entries = await readFrom(1)
+      if (entries.length === 0) {
+        // the sequence of an empty log first, then the look that finds it empty: one who wrote in between must be folded, not stood upon
+        position = (await bus.ensureStream(streamConfigOf(fleet, 'STATE'))).lastSeq
+        entries = await readFrom(1)
+      }
+      if (entries.length > 0) position = sequences.get(entries.at(-1)!)!
       return entries.slice(startOfLastSnapshot(entries))
     },
     async append(entry) {

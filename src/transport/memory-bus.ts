@@ -242,7 +242,9 @@ class Connection implements MemoryConnection {
     if (this.closed || up === this.connected) return
     this.connected = up
     this.session++
-    for (const sub of this.subs) up ? this.server.add(sub) : this.server.remove(sub)
+    for (const sub of this.subs)
+      if (up) this.server.add(sub)
+      else this.server.remove(sub)
     for (const listener of this.linkListeners) this.hooks.enter(() => listener(up))
   }
 

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { memoryServer, type MemoryFaults } from '../../src/transport/memory-bus.ts'
 import { openStateLog } from '../../src/transport/bus-state-log.ts'
+import type { StateLog } from '../../src/transport/state-log.ts'
 import type { StateEntry } from '../../src/protocol/records.ts'
 import { manualClock } from '../support/manual-clock.ts'
 import { memoryFleet } from '../support/memory-fleet.ts'
@@ -44,6 +45,23 @@ describe('the state log under faults', () => {
     await clock.advance(5000)
     expect(await old).toMatchObject({ code: 'NOT_LEADER' })
     expect(server.streams.get('troupe_f_STATE')!.lastSeq).toBe(1)
+  })
+
+  test('two find the log empty at once: one leads, the other is told so', async () => {
+    const { clock, a, b, server } = world({})
+    const logs = [openStateLog(a, 'f', { clock }), openStateLog(b, 'f', { clock })]
+    const lead = async (log: StateLog, writer: string, afterMs: number): Promise<string> => {
+      await new Promise<void>((resolve) => clock.after(afterMs, resolve))
+      await log.open()
+      if ((await log.read()).length > 0) return 'follows'
+      return log.append(entry(writer, 1, 1)).then(() => 'leads', (error: { code: string }) => error.code)
+    }
+    for (let apart = 0; apart < 12; apart++) {
+      server.resetStore()
+      const outcomes = Promise.all([lead(logs[0]!, 'A', 0), lead(logs[1]!, 'B', apart)])
+      await clock.advance(5000)
+      expect((await outcomes).filter((outcome) => outcome === 'leads')).toHaveLength(1)
+    }
   })
 })
 

@@ -41,6 +41,7 @@ processHostContract('the simulated host', async (): Promise<HostUnderTest> => {
       return agent()
     },
     alive: machine.alive,
+    settled: () => Promise.resolve(),
     async dispose() {
       running = false
     },

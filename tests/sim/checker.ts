@@ -192,6 +192,8 @@ const deposedHasNoEffect: Check = ({ facts }, found) => {
     if (fact.kind === 'state') {
       const { epoch, writer, kind } = fact.entry
       if ((epochs.get(epoch.storeId) ?? 0) > epoch.n) found(fact.at, `${fact.from} wrote STATE in epoch ${epoch.n} after epoch ${epochs.get(epoch.storeId)}`)
+      if (kind === 'takeover' && epochs.get(epoch.storeId) === epoch.n) found(fact.at, `${fact.from} took over in epoch ${epoch.n}, which was another's`)
+      if (epochs.size > 0 && !epochs.has(epoch.storeId) && resetIn(facts) > fact.at) found(fact.at, `${fact.from} speaks of another store, and none was lost`)
       epochs.set(epoch.storeId, epoch.n)
       if (kind === 'takeover' && leader.writer !== writer) Object.assign(leader, { writer, since: fact.at })
     }
