@@ -145,7 +145,7 @@ const takeOffice = (options: CoordinatorOptions & { settings: CoordinatorSetting
         return void found.then((answer) => (answer === null ? responder?.fault(Fault.fromBody(fault!)) : responder?.reply(answer as never)))
       }
       case 'answer-queued':
-        return queue?.answer(command.seq, command)
+        return publisher.whenTold(command.told, () => queue?.answer(command.seq, command))
       case 'publish':
         return publisher.publish(command)
       case 'archive':

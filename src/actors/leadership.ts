@@ -53,6 +53,7 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
   const { stateLog, incarnation, clock, settings, log, onLead, onLeaseBack, onDeposed } = options
   let stopped = false
   let number = 0
+  let stores = 0
   /** monotonic time at which somebody's entry was seen last */
   let seenAt = clock.now()
   let tenure: LiveTenure | null = null
@@ -115,7 +116,8 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
         read = true
         if (!free && (moved || !silent)) continue
         if (stopped) break
-        const epoch = last === null ? { storeId: incarnation, n: 1 } : { storeId: last.epoch.storeId, n: last.epoch.n + 1 }
+        // a store that is made twice by the same one is two stores
+        const epoch = last === null ? { storeId: stores++ === 0 ? incarnation : `${incarnation}-${stores}`, n: 1 } : { storeId: last.epoch.storeId, n: last.epoch.n + 1 }
         const sentAt = clock.now()
         await stateLog.append(entryOf(epoch, 'takeover', []))
         if (stopped) break

@@ -8,6 +8,8 @@ import type { Messenger } from '../transport/messenger.ts'
 
 export interface Publisher {
   publish(event: Publication): void
+  /** call back when the event with this id is in its stream (or given up), at once when it is not on its way */
+  whenTold(id: string, fn: () => void): void
 }
 
 const RETRY_MS = 500
@@ -30,17 +32,30 @@ export const publisherOn = (options: { messenger: Messenger; after(ms: number, f
       then()
     })
 
+  const listeners = new Map<string, (() => void)[]>()
+  const told = (id: string): void => {
+    const waitingFor = listeners.get(id)
+    listeners.delete(id)
+    for (const fn of waitingFor ?? []) fn()
+  }
+
   const next = (run: string, chain: Publication[]): void => {
     const [event] = chain
     if (event === undefined) return void chains.delete(run)
     send(event, () => {
       waiting--
       chain.shift()
+      told(event.body.id)
       next(run, chain)
     })
   }
 
   return {
+    whenTold(id, fn) {
+      const onItsWay = [...chains.values()].some((chain) => chain.some((event) => event.body.id === id))
+      if (!onItsWay) return fn()
+      listeners.set(id, [...(listeners.get(id) ?? []), fn])
+    },
     publish(event) {
       if (waiting >= WAITING_MAX) {
         if (dropped++ % 1000 === 0) log({ level: 'warn', msg: 'events are given up: their stream does not take them', dropped })

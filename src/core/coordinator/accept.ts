@@ -4,7 +4,7 @@
 import { Fault, toFault, type FaultBody } from '../../protocol/faults.ts'
 import { resolveLaunch, runIdOf, specHash } from '../../protocol/launch.ts'
 import type { Launch } from '../../protocol/resolved.ts'
-import { rejectedEvent, runEvent } from './events.ts'
+import { acceptedId, rejectedEvent, tellAccepted } from './events.ts'
 import type { QueuedLaunch, RequestOf } from './messages.ts'
 import { placesOf } from './ledger.ts'
 import { checkPlan } from './placement.ts'
@@ -71,7 +71,7 @@ const accept = (ctx: Ctx, { run: id, launch, user, key, since }: { run: string; 
   s.lastLiveAt = ctx.now
   ctx.ops.push({ op: 'spec', run: id, spec: launch })
   touchRun(ctx, run)
-  runEvent(ctx, run, 'accepted', `${id}.accepted`)
+  tellAccepted(ctx, run)
 }
 
 export const onLaunch = (ctx: Ctx, request: RequestOf<'launch'>): void => {
@@ -84,27 +84,27 @@ export const onLaunch = (ctx: Ctx, request: RequestOf<'launch'>): void => {
 export const onQueuedLaunch = (ctx: Ctx, queued: QueuedLaunch): void => {
   const given = queued.key ?? String(queued.seq)
   if (queued.body === null) {
-    rejectedEvent(ctx, { name: 'unnamed', user: queued.user, key: given, fault: queued.fault!, id: `queued.${queued.seq}.${queued.storedAt}.rejected` })
-    ctx.s.keys.set(keyIdOf(queued.user, given), { key: keyIdOf(queued.user, given), hash: '', run: null, fault: { ...queued.fault! }, at: ctx.wall })
-    ctx.lateOps.push({ op: 'key', key: ctx.s.keys.get(keyIdOf(queued.user, given))! })
-    return void ctx.out.push({ kind: 'answer-queued', seq: queued.seq, run: null, fault: queued.fault })
+    const id = keyIdOf(queued.user, given)
+    ctx.s.keys.set(id, { key: id, hash: '', run: null, fault: { ...queued.fault! }, at: ctx.wall })
+    ctx.lateOps.push({ op: 'key', key: ctx.s.keys.get(id)! })
+    return answered(ctx, queued, given, { run: null, fault: queued.fault! })
   }
-  const result = answer(ctx, { user: queued.user, key: given, given, document: queued.body, since: queued.storedAt, remember: true, queued: true })
-  retell(ctx, queued, given, result)
-  ctx.out.push({ kind: 'answer-queued', seq: queued.seq, run: result.run, fault: result.fault })
+  answered(ctx, queued, given, answer(ctx, { user: queued.user, key: given, given, document: queued.body, since: queued.storedAt, remember: true, queued: true }))
 }
 
-/** Whoever answered it first may have died before it told the outcome; the same event again is dropped by its id. */
-const retell = (ctx: Ctx, { user, body, seq }: QueuedLaunch, key: string, result: Answer): void => {
+/** The outcome is told each time: whoever answered it first may have died before it did. The same event again is dropped by its id. */
+const answered = (ctx: Ctx, { user, body, seq }: QueuedLaunch, key: string, result: Answer): void => {
   if (result.run !== null) {
     const run = ctx.s.runs.get(result.run)
-    if (result.existing && run !== undefined) runEvent(ctx, run, 'accepted', `${result.run}.accepted`)
-    return
+    if (result.existing && run !== undefined) tellAccepted(ctx, run)
+    return void ctx.out.push({ kind: 'answer-queued', seq, run: result.run, fault: null, told: acceptedId(result.run) })
   }
   const name = typeof body?.['name'] === 'string' ? body['name'] : 'unnamed'
   // a conflict is an outcome of its own: the key's record is another launch's
-  const id = result.fault.code === 'KEY_CONFLICT' ? `queued.${seq}.conflict.${runIdOf('rejected', keyIdOf(user, key))}` : runIdOf('rejected', keyIdOf(user, key))
+  const refusal = runIdOf('rejected', keyIdOf(user, key))
+  const id = result.fault.code === 'KEY_CONFLICT' ? `queued.${seq}.conflict.${refusal}` : refusal
   rejectedEvent(ctx, { name, user, key, fault: result.fault, id })
+  ctx.out.push({ kind: 'answer-queued', seq, run: null, fault: result.fault, told: id })
 }
 
 /** Keys are forgotten after 48 h; once a minute is often enough. */

@@ -25,6 +25,10 @@ export const runEvent = (ctx: Ctx, run: Run, what: RunWhat, id: string): void =>
   })
 }
 
+/** The event that a run was accepted has an id of its own, whoever tells it and however often. */
+export const acceptedId = (run: string): string => `${run}.accepted`
+export const tellAccepted = (ctx: Ctx, run: Run): void => runEvent(ctx, run, 'accepted', acceptedId(run.record.run))
+
 /** Tell the present state, if it has not been told. */
 export const tellState = (ctx: Ctx, run: Run): void => {
   const { record } = run

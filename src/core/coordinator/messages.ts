@@ -71,7 +71,8 @@ export type CoordinatorCommand =
   | { kind: 'reply-from-archive'; request: number; verb: 'status' | 'list'; run: string | null; body: ReplyBody | null; fault: FaultBody | null }
   /** the backend's words are the performer's to add */
   | { kind: 'reply-plan'; request: number; body: ReplyOf<'coordinator.plan'> }
-  | { kind: 'answer-queued'; seq: number; run: string | null; fault: FaultBody | null }
+  /** @param told  id of the event that tells the outcome: the queue keeps its message until that is acknowledged */
+  | { kind: 'answer-queued'; seq: number; run: string | null; fault: FaultBody | null; told: string }
   | Publication
   | { kind: 'archive'; status: RunStatus }
   /** @param at  on the monotonic clock */

@@ -5,7 +5,7 @@
 import { isTerminal } from '../../protocol/shapes.ts'
 import { forgetKeys, onQueuedLaunch } from './accept.ts'
 import { decide } from './decide.ts'
-import { tellState } from './events.ts'
+import { tellAccepted, tellState } from './events.ts'
 import { checkFences } from './fence.ts'
 import { runOps } from './fold.ts'
 import { currentFork, recoverGang } from './gangs.ts'
@@ -97,9 +97,10 @@ const onLed = (ctx: Ctx): void => {
   s.linkUpAt = ctx.now
   s.lastLiveAt = ctx.now
   for (const run of s.runs.values()) {
+    // told again under the same ids, in case the one who decided it died before it told
+    if (ctx.wall - run.record.acceptedAt < RETELL_ACCEPTED_MS) tellAccepted(ctx, run)
     if (isTerminal(run.record.state)) {
       s.ended.push(run)
-      // told again under the same id, in case the one who ended it died before it told
       if (ctx.wall - (run.record.endedAt ?? 0) < RETELL_MS) tellState(ctx, run)
       else run.toldState = run.record.state
       continue
@@ -117,6 +118,7 @@ const onLed = (ctx: Ctx): void => {
 }
 
 const RETELL_MS = 60_000
+const RETELL_ACCEPTED_MS = 600_000
 
 /** Workers that were told to end for their peers' sake, in a run that goes on: they are to be started again. */
 const recoverRole = (ctx: Ctx, role: Run['roles'][number]): void => {

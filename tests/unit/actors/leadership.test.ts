@@ -224,6 +224,17 @@ test('nothing settles for three leases: it stands down, and takes over at once w
   expect(a.seen.tenure?.epoch.n).toBe(2)
 })
 
+test('the store is lost under a leader that had made it: it makes another one, with another id', async () => {
+  const [shared, clock] = [newShared(), manualClock()]
+  const a = candidate(shared, clock, 'A')
+  await clock.settle()
+  const first = a.seen.tenure!.epoch.storeId
+  shared.entries.length = 0
+  await clock.advance(5000)
+  expect(a.seen.deposed).toBe(1)
+  expect(a.seen.tenure!.epoch).toEqual({ storeId: `${first}-2`, n: 1 })
+})
+
 test('what is written is what the next one folds', async () => {
   const [shared, clock] = [newShared(), manualClock()]
   const a = candidate(shared, clock, 'A')

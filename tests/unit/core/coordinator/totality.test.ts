@@ -146,6 +146,6 @@ test('any events in any order: no step throws, what has ended stays as it was, c
       const left = [...c.agents.values()].flatMap(({ forks }) => [...forks.values()].map(({ report }) => `${report.forkId} ${report.phase}`))
       expect(left).toEqual([])
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   )
 }, 60_000)
