@@ -18,7 +18,7 @@ const npmStart = (args: string[], watch: (text: string, interrupt: () => void) =
 const accuracy = (ran: Ran): number => Number(/^test accuracy: (\d+\.\d) %$/m.exec(ran.stdout)?.[1])
 const homes = async (): Promise<string[]> => (await readdir(tmpdir())).filter((name) => name.startsWith('troupe-start-'))
 
-test('npm start trains on two nodes, shows receipts and ends at 95 % or more; another seed gives another number [A-01 A-27 A-28 A-29 K-08 R-06 U-08]', async () => {
+test('npm start trains on two nodes, shows receipts and ends at 95 % or more; another seed gives another number [A-01 A-27 A-28 A-29 K-08 R-06 U-08]', { timeout: 400_000 }, async () => {
   const before = await homes()
   const first = await npmStart([])
   expect(first.code, first.stdout + first.stderr).toBe(0)
