@@ -88,6 +88,13 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
     return fork
   }
 
+  /**
+   * What blocks (files, spawn) takes one round of the event loop for each fork: beats, exits and answers of other forks must not wait for
+   * hundreds of them. An agent that started 400 at once was silent for seconds, and suspected for it.
+   */
+  let turns: Promise<void> = Promise.resolve()
+  const turn = (): Promise<void> => (turns = turns.then(() => new Promise((resolve) => setImmediate(resolve))))
+
   /** all or nothing; one at a time, so that the same order twice finds the first one's forks */
   const prepareForks = async (specs: readonly ForkSpec[]): Promise<Prepared[]> => {
     const { interfaces, host } = (await capacity).capacity
@@ -96,6 +103,7 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
       const prepared: Prepared[] = []
       for (const spec of specs) {
         checkId(spec.forkId)
+        await turn()
         const before = forks.get(spec.forkId)
         if (before?.aborted === true || isTombstoned(spoolDir, spec.forkId)) throw new Fault('CANCELLED', `${spec.forkId} was cancelled`)
         if (before === undefined) {
@@ -167,11 +175,13 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
     },
 
     async start(forkId, bindings) {
-      const host = owned()
+      owned()
       const fork = known(forkId)
       if (fork.aborted || isTombstoned(spoolDir, forkId)) throw new Fault('CANCELLED', `${forkId} was cancelled`)
       if (fork.started !== null) return fork.started
-      fork.starting ??= startFork(host, fork, bindings).finally(() => (fork.starting = null))
+      fork.starting ??= turn()
+        .then(() => startFork(owned(), fork, bindings))
+        .finally(() => (fork.starting = null))
       return fork.starting
     },
 
@@ -219,8 +229,9 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
     },
 
     async release(forkId) {
-      owned()
       checkId(forkId)
+      await turn()
+      owned()
       const fork = forks.get(forkId)
       if (fork === undefined) return
       if (!fork.aborted && fork.observer !== null && fork.observer.facts.receipt === null) throw new Fault('FAILED', `${forkId} has not ended`)
