@@ -33,7 +33,7 @@ interface Common {
 const stepper = ({ process, trace }: Common) => (event: object, commands: readonly object[]): void => {
   if (!('type' in event && event.type === 'tick') && !('kind' in event && event.kind === 'nodes-tick') && !('kind' in event && event.kind === 'beat')) trace?.(`         ${process.name} steps ${short(event)} → ${commands.map(short).join(' ') || 'nothing'}`)
 }
-const short = (value: object): string => JSON.stringify(value).slice(0, 900)
+const short = (value: object): string => JSON.stringify(value).slice(0, 9000)
 const logger = ({ process, trace }: Common) => (fields: Record<string, unknown>): void => trace?.(`         ${process.name} says ${JSON.stringify(fields)}`)
 
 export const startCoordinator = async (options: Common): Promise<void> => {

@@ -27,8 +27,12 @@ export const applyReport = (ctx: Ctx, node: NodeLive, report: ForkReport, rev: n
   }
   // its attempt is over and in an entry, and the next has not begun
   if (worker.record.phase === 'waiting') return notWanted(ctx, node, report, over, whole)
-  // it was released when its end was recorded; an inventory that still shows it has not heard that
-  if (worker.record.phase === 'ended') return whole && (worker.releasable || !over) ? notWanted(ctx, node, report, over, whole) : undefined
+  if (worker.record.phase === 'ended') {
+    // its end was decided without its agent's word, which comes only now: released here, or with the entry that is still to be written
+    if (over && !whole && worker.report === null) return worker.releasable ? toRelease(ctx, node, report.forkId) : change(worker, () => void (worker.report = report))
+    // else it was released when its end was recorded; an inventory that still shows it has not heard that
+    return whole && (worker.releasable || !over) ? notWanted(ctx, node, report, over, whole) : undefined
+  }
   if (worker.record.node !== node.name) {
     ctx.out.push({ kind: 'log', level: 'warn', fields: { msg: 'a report about a fork that was not placed there is dropped', node: node.name, forkId: report.forkId } })
     return
