@@ -169,11 +169,13 @@ test('--tail gives the last lines of each source; with -f those after them too',
   await fleet.write(FORK, 'stdout', '1\n2\n3\n')
   await fleet.write(FORK, 'stderr', 'x\ny\n')
   expect(await read(RUN, { tail: 1 })).toEqual(['[main/0] 3', '[main/0] y'])
-  const reading = read(RUN, { tail: 2, stream: 'stdout', follow: true })
-  await sleepMs(50)
-  await fleet.write(FORK, 'stdout', '4\n')
-  await end()
-  expect(await reading).toEqual(['[main/0] 2', '[main/0] 3', '[main/0] 4'])
+  const followed: string[] = []
+  for await (const item of fleet.troupe.logs(RUN, { tail: 2, stream: 'stdout', follow: true })) {
+    followed.push(show(item))
+    // it has taken its look at the past: what comes now is after it
+    if (followed.length === 2) await fleet.write(FORK, 'stdout', '4\n').then(() => end())
+  }
+  expect(followed).toEqual(['[main/0] 2', '[main/0] 3', '[main/0] 4'])
 })
 
 test('--tail without the node comes from the relay', async () => {
