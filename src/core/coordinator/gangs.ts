@@ -4,7 +4,7 @@
  */
 import { formatHostPort } from '../../protocol/hostport.ts'
 import { forkIdOf } from '../../protocol/names.ts'
-import type { Bindings, ForkSpec } from '../../protocol/resolved.ts'
+import type { Bindings, ForkSpec, Role } from '../../protocol/resolved.ts'
 import { onOurClock } from './first-failure.ts'
 import { neverStarted } from './reports.ts'
 import { change, live, phaseOrder, touchRun, touchWorker, workOn, type Abort, type Ctx, type Gang, type NodeLive, type RoleLive, type Worker } from './state.ts'
@@ -14,7 +14,7 @@ export const currentFork = (worker: Worker): string => forkIdOf(worker.run.recor
 /** Decide on a new attempt of these workers, each on the node that is reserved for it. The intent is in STATE before any order leaves. */
 export const launchGang = (ctx: Ctx, role: RoleLive, workers: Worker[]): void => {
   const attempt = workers.reduce((most, worker) => Math.max(most, worker.record.attempt), 0) + 1
-  const gang: Gang = { role, workers, unprepared: new Set(workers), unstarted: new Set(workers), bindings: null, abort: null }
+  const gang: Gang = { role, workers, unprepared: new Set(workers), unstarted: new Set(workers), bindings: null, recheck: true, abort: null }
   role.gangs.add(gang)
   role.firstDoneAt = null
   for (const worker of workers) {
@@ -33,7 +33,7 @@ export const launchGang = (ctx: Ctx, role: RoleLive, workers: Worker[]): void =>
 export const recoverGang = (role: RoleLive): void => {
   const workers = role.workers.filter((worker) => live(worker) && worker.record.ending === null && worker.record.startedAt === null)
   if (workers.length === 0) return
-  const gang: Gang = { role, workers, unprepared: new Set(workers), unstarted: new Set(workers), bindings: null, abort: null }
+  const gang: Gang = { role, workers, unprepared: new Set(workers), unstarted: new Set(workers), bindings: null, recheck: true, abort: null }
   for (const worker of workers) worker.gang = gang
   role.gangs.add(gang)
 }
@@ -97,15 +97,17 @@ export const advanceGang = (ctx: Ctx, gang: Gang, news: readonly Worker[]): void
         return abortGang(ctx, gang, { text: `${worker.id} was not prepared when its peers had started`, code: 125, retry: 'again', blame: null, exit: null })
   }
   if (gang.unprepared.size > 0) return
-  const text = JSON.stringify(addressesOf(role))
   // every start that left was refused: nobody has the old addresses
-  if (gang.bindings !== null && gang.workers.every((worker) => !worker.startSent)) gang.bindings = null
-  if (gang.bindings !== null && gang.bindings !== text)
+  if (gang.bindings !== null && gang.recheck && gang.workers.every((worker) => !worker.startSent)) gang.bindings = null
+  if (!gang.recheck && gang.bindings !== null) return
+  gang.recheck = false
+  const text = JSON.stringify(addressesOf(role))
+  if (gang.bindings !== null && gang.bindings.text !== text)
     return abortGang(ctx, gang, { text: `addresses of ${role.spec.name} changed while it was started`, code: 125, retry: 'again', blame: null, exit: null })
   if (role.spec.kind === 'torchrun' && role.workers[0]!.report?.rendezvousPort == null)
     return abortGang(ctx, gang, { text: `no rendezvous port was leased for ${role.workers[0]!.id}`, code: 125, retry: 'again', blame: role.workers[0]!, exit: null })
-  if (gang.bindings === null) for (const worker of gang.unstarted) workOn(ctx, worker)
-  gang.bindings = text
+  gang.bindings ??= { text, value: bindingsOf(role) }
+  for (const worker of gang.unstarted) workOn(ctx, worker)
 }
 
 export const hasStarted = (worker: Worker): boolean => live(worker) && worker.record.startedAt !== null
@@ -151,10 +153,14 @@ const rolesAddresses = (role: RoleLive): Addresses => {
   return { addr: addrs[0] ?? null, addrs: addrs.filter((addr) => addr !== null) }
 }
 
+/** Beyond so many workers a role's own addresses are told only to a role that names them: each would be told all of them. */
+const OWN_ADDRS_MAX = 256
+
 /** What only the whole gang knows; the same object for each of its workers. */
-export const bindingsOf = (role: RoleLive): Bindings => {
+const bindingsOf = (role: RoleLive): Bindings => {
   const { own, rendezvous } = addressesOf(role)
-  const roles: Bindings['roles'] = { [role.spec.name]: own }
+  const few = role.workers.length <= OWN_ADDRS_MAX || JSON.stringify(role.spec).includes(`roles.${role.spec.name}.addrs`)
+  const roles: Bindings['roles'] = { [role.spec.name]: few ? own : { ...own, addrs: [] } }
   for (const { role: on } of role.spec.dependsOn) {
     const other = role.run.byRole.get(on)
     if (other !== undefined) roles[on] = rolesAddresses(other)
@@ -162,11 +168,24 @@ export const bindingsOf = (role: RoleLive): Bindings => {
   return { roles, rendezvous }
 }
 
+type SharedSpec = Omit<ForkSpec, 'forkId' | 'run' | 'role' | 'index' | 'attempt' | 'user' | 'resources' | 'torchrun'>
+const sharedSpecs = new WeakMap<Role, SharedSpec>()
+
+/** What all workers of a role have in common: made once, not for each of thousands. */
+const sharedSpecOf = (spec: Role): SharedSpec => {
+  let shared = sharedSpecs.get(spec)
+  if (shared === undefined) {
+    const { name: _a, replicas: _b, minReplicas: _c, resources: _d, dependsOn: _e, restart: _f, nodelist: _g, exclude: _h, failFast: _i, ...rest } = spec
+    sharedSpecs.set(spec, (shared = rest))
+  }
+  return shared
+}
+
 export const forkSpecOf = (worker: Worker): ForkSpec => {
   const { role, record, run } = worker
-  const { name, replicas, minReplicas, resources, dependsOn: _d, restart: _r, nodelist: _n, exclude: _e, failFast: _f, ...shared } = role.spec
+  const { name, replicas, minReplicas, resources, kind, nproc } = role.spec
   return {
-    ...shared,
+    ...sharedSpecOf(role.spec),
     forkId: currentFork(worker),
     run: run.record.run,
     role: name,
@@ -175,8 +194,8 @@ export const forkSpecOf = (worker: Worker): ForkSpec => {
     user: run.record.user,
     resources: resources[record.index]!,
     torchrun:
-      role.spec.kind === 'torchrun'
-        ? { nnodes: minReplicas < replicas ? `${minReplicas}:${replicas}` : String(replicas), nodeRank: record.index, nproc: role.spec.nproc, hostsRendezvous: record.index === 0 }
+      kind === 'torchrun'
+        ? { nnodes: minReplicas < replicas ? `${minReplicas}:${replicas}` : String(replicas), nodeRank: record.index, nproc, hostsRendezvous: record.index === 0 }
         : null,
   }
 }

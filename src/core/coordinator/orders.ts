@@ -5,7 +5,7 @@
 import type { Fault } from '../../protocol/faults.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
 import type { ForkReport } from '../../protocol/shapes.ts'
-import { abortGang, bindingsOf, currentFork, forkSpecOf, isReachable } from './gangs.ts'
+import { abortGang, currentFork, forkSpecOf, isReachable } from './gangs.ts'
 import { onEvidence, onInventory, type Inventory } from './membership.ts'
 import type { CoordinatorEvent, OrderOf, OrderVerb } from './messages.ts'
 import { applyReport } from './reports.ts'
@@ -76,7 +76,7 @@ const give = (ctx: Ctx, node: NodeLive & { incarnation: string }, verb: WorkVerb
       case 'prepare':
         return { ...base, verb, body: { forks: workers.map(forkSpecOf), lapseMs: ctx.s.settings.prepareLapseMs } }
       case 'start': {
-        const bindings = bindingsOf(workers[0]!.role)
+        const bindings = workers[0]!.gang!.bindings!.value
         return { ...base, verb, body: { token: workers[0]!.token!, forks: workers.map((worker) => ({ forkId: currentFork(worker), bindings })) } }
       }
       case 'kill':
@@ -205,6 +205,7 @@ const onWorkResult = (ctx: Ctx, context: Extract<OrderContext, { verb: WorkVerb 
     worker.tries = 0
     if (verb === 'prepare' && report !== undefined && token !== undefined) {
       worker.token = token
+      if (worker.gang !== null) worker.gang.recheck = true
       worker.gang?.unprepared.delete(worker)
     }
     if (verb === 'kill' || verb === 'cancel') worker.killAcked = { graceMs: verb === 'cancel' ? 0 : context.graces![context.workers.indexOf(worker)]!, incarnation: context.incarnation }

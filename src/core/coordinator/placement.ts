@@ -2,9 +2,8 @@
  * Where workers go. A run gets all its places at once or none; the ledger counts what is placed or reserved on a node until it is proven
  * gone. Least loaded first; torchrun's workers on nodes of their own. Pure: nothing here changes a node.
  */
-import type { Resources, Role } from '../../protocol/resolved.ts'
 import { Fault } from '../../protocol/faults.ts'
-import type { Launch } from '../../protocol/resolved.ts'
+import type { Launch, Resources, Role } from '../../protocol/resolved.ts'
 
 export interface Place {
   name: string
@@ -61,7 +60,7 @@ export const checkPlan = (launch: Launch, places: readonly Place[]): void => {
     if (role.nodelist.some((name) => !places.some((place) => place.name === name))) continue
     const candidates = places.filter((place) => allowed(role, place.name))
     if (candidates.length === 0) continue
-    for (const resources of new Set(role.resources)) {
+    for (const resources of distinct(role.resources)) {
       if (candidates.some((place) => missing(resources, place, place) === null)) continue
       // the node that comes nearest says which number is wrong
       const kind = KINDS.find((k) => resources[k] > Math.max(...candidates.map((place) => place[k]))) ?? missing(resources, candidates[0]!, candidates[0]!)!
@@ -73,6 +72,8 @@ export const checkPlan = (launch: Launch, places: readonly Place[]): void => {
     }
   }
 }
+
+const distinct = (all: readonly Resources[]): Resources[] => [...new Map(all.map((r) => [`${r.cpus} ${r.gpus} ${r.memoryBytes} ${r.share}`, r])).values()]
 
 interface Free {
   place: Place
@@ -98,32 +99,81 @@ const better = (a: Free, b: Free): boolean => {
   return load !== 0 ? load < 0 : a.place.name < b.place.name
 }
 
+/**
+ * Each ask takes the best node that can hold it. Nodes are kept in a heap, and what cannot hold one ask is laid aside for the equal ones that
+ * follow: 10,000 workers on 10,000 nodes are placed in the time of a few comparisons each.
+ */
 const tryAll = (asks: readonly Ask[], frees: readonly Free[], taken: ReadonlyMap<string, ReadonlySet<string>>): { places: string[]; left: Ask[] } | { failed: Ask; found: number } => {
   for (const [role, nodes] of taken) for (const free of frees) if (nodes.has(free.place.name)) free.roles.add(role)
+  const heap = heapOf(frees)
   const places: string[] = []
   const left: Ask[] = []
   const placedOf = new Map<string, number>()
+  let aside: Free[] = []
+  let asideFor = ''
   for (const ask of asks) {
-    const resources = ask.role.resources[ask.index]!
-    let best: Free | null = null
-    for (const free of frees) {
-      if (!allowed(ask.role, free.place.name) || (ask.role.kind === 'torchrun' && free.roles.has(ask.role.name))) continue
-      if (missing(resources, free.free, free.place) === null && (best === null || better(free, best))) best = free
+    const { role } = ask
+    const resources = role.resources[ask.index]!
+    const kind = `${role.name} ${resources.cpus} ${resources.gpus} ${resources.memoryBytes} ${resources.share}`
+    if (kind !== asideFor) {
+      for (const free of aside) heap.push(free)
+      aside = []
+      asideFor = kind
     }
-    const found = placedOf.get(ask.role.name) ?? 0
-    if (best === null) {
-      if (ask.role.kind !== 'torchrun' || found < ask.role.minReplicas) return { failed: ask, found }
+    const fits = (free: Free): boolean =>
+      allowed(role, free.place.name) && !(role.kind === 'torchrun' && free.roles.has(role.name)) && missing(resources, free.free, free.place) === null
+    let best = heap.pop()
+    while (best !== undefined && !fits(best)) {
+      aside.push(best)
+      best = heap.pop()
+    }
+    const found = placedOf.get(role.name) ?? 0
+    if (best === undefined) {
+      if (role.kind !== 'torchrun' || found < role.minReplicas) return { failed: ask, found }
       left.push(ask)
       continue
     }
     const weight = weightOf(resources)
-    for (const kind of KINDS) best.free[kind] -= weight[kind]
+    for (const one of KINDS) best.free[one] -= weight[one]
     best.workers++
-    if (ask.role.kind === 'torchrun') best.roles.add(ask.role.name)
-    placedOf.set(ask.role.name, found + 1)
+    if (role.kind === 'torchrun') best.roles.add(role.name)
+    placedOf.set(role.name, found + 1)
     places.push(best.place.name)
+    heap.push(best)
   }
   return { places, left }
+}
+
+const heapOf = (frees: readonly Free[]): { push(free: Free): void; pop(): Free | undefined } => {
+  const items: Free[] = []
+  const push = (free: Free): void => {
+    let i = items.push(free) - 1
+    while (i > 0) {
+      const parent = (i - 1) >> 1
+      if (!better(free, items[parent]!)) break
+      items[i] = items[parent]!
+      i = parent
+    }
+    items[i] = free
+  }
+  const pop = (): Free | undefined => {
+    const top = items[0]
+    const last = items.pop()
+    if (top === undefined || items.length === 0) return top
+    let i = 0
+    for (;;) {
+      let child = 2 * i + 1
+      if (child >= items.length) break
+      if (child + 1 < items.length && better(items[child + 1]!, items[child]!)) child++
+      if (!better(items[child]!, last!)) break
+      items[i] = items[child]!
+      i = child
+    }
+    items[i] = last!
+    return top
+  }
+  for (const free of frees) push(free)
+  return { push, pop }
 }
 
 /**

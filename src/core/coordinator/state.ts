@@ -3,7 +3,7 @@
  * inventories; a step owns all of it and changes it in place. Rules stand in the files beside, each for one subject.
  */
 import type { KeyRecord, RunRecord, WorkerRecord } from '../../protocol/records.ts'
-import type { Launch, Role } from '../../protocol/resolved.ts'
+import type { Bindings, Launch, Role } from '../../protocol/resolved.ts'
 import type { Exit, FirstFailure, ForkReport, NodeCapacity, Receipt, RunState } from '../../protocol/shapes.ts'
 import type { Durable } from './fold.ts'
 import { workerKey } from './fold.ts'
@@ -63,8 +63,10 @@ export interface Gang {
   /** not yet prepared, not yet started */
   unprepared: Set<Worker>
   unstarted: Set<Worker>
-  /** text of the addresses that were handed out with the first start; prepared again with others, the attempt is void */
-  bindings: string | null
+  /** addresses that were handed out with the first start, and their text; prepared again with others, the attempt is void */
+  bindings: { text: string; value: Bindings } | null
+  /** somebody was prepared (again) since the addresses were looked at */
+  recheck: boolean
   abort: Abort | null
 }
 
