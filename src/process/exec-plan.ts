@@ -49,9 +49,11 @@ export const planExec = (input: ExecPlanInput): ExecPlan => {
   return { cwd, env, argv: buildCommand({ ...input, rankShim: [...input.shim, '--rank', forkDir], torchLogDir: join(forkDir, 'torch'), python: pythonFor(input, env['PATH']) }) }
 }
 
-/** Set-up, prefix and a PATH of the user's decide before we do. */
-const pythonFor = ({ spec, python }: ExecPlanInput, path: string | undefined): string | null =>
-  python === null || spec.setup !== null || spec.prefix.length > 0 || spec.env['PATH'] !== undefined ? findTorchPython(spec, path) : python
+/** For torchrun alone: looking through PATH has its price. Set-up, prefix and a PATH of the user's decide before we do. */
+const pythonFor = ({ spec, python }: ExecPlanInput, path: string | undefined): string | null => {
+  if (spec.torchrun === null) return null
+  return python === null || spec.setup !== null || spec.prefix.length > 0 || spec.env['PATH'] !== undefined ? findTorchPython(spec, path) : python
+}
 
 /** Templates of a probe or a pre-stop call, filled in. */
 export const fillCall = <C extends Probe | PreStop>(call: C, { spec, prepared, bindings, node }: Pick<ExecPlanInput, 'spec' | 'prepared' | 'bindings' | 'node'>): C => {
