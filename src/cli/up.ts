@@ -51,7 +51,7 @@ const up = async (io: Io, flags: Flags): Promise<void> => {
   try {
     const before = await readWanted(places)
     const wanted = { agents: flags.agents ?? before?.agents ?? 1, idleEndMs: detached ? (flags.idleEnd ?? before?.idleEndMs ?? DAY_MS) : null }
-    options = { places, user, wanted, troupe: ownProgram(), env, signal, say }
+    options = { places, user, wanted, also: flags.agents === undefined ? 'untold' : 'live', troupe: ownProgram(), env, signal, say }
     const others = (await listPresent(places.presence)).length > 0
     try {
       show(io, await bringUp(options), detached)

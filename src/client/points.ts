@@ -2,6 +2,7 @@
  * Which point a run, role or worker has passed, and the code it ends with. Pure: over one status. What only the past can tell
  * (it was ready once, and has ended since) is told by `Passed`, filled from events in wait.ts.
  */
+import { Fault } from '../protocol/faults.ts'
 import { isTerminal, type Exit, type RunStatus, type WorkerStatus } from '../protocol/shapes.ts'
 import { refFits, type Ref } from './refs.ts'
 
@@ -14,6 +15,21 @@ export interface Passed {
   running: boolean
   /** fork ids that were ready once */
   ready: ReadonlySet<string>
+}
+
+/** @throws {Fault} WORKER_NOT_FOUND: the run has no such role, worker or rank. Ranks that are not known yet are believed */
+export const checkRef = (status: RunStatus, ref: Ref): void => {
+  if (ref.role === undefined) return
+  const role = status.roles.find((known) => known.role === ref.role)
+  if (role === undefined) throw new Fault('WORKER_NOT_FOUND', `run ${ref.run} has no role '${ref.role}'`, { hint: `it has ${status.roles.map((known) => known.role).join(', ')}` })
+  const missing = ref.indices?.find((index) => !status.workers.some((worker) => worker.role === ref.role && worker.index === index))
+  if (missing !== undefined) throw new Fault('WORKER_NOT_FOUND', `there is no worker ${ref.run}/${ref.role}/${missing}`, { hint: `troupe status ${ref.run} lists them` })
+  if (ref.ranks === undefined) return
+  if (role.kind !== 'torchrun') throw new Fault('WORKER_NOT_FOUND', `role ${ref.role} of ${ref.run} is a ${role.kind}: it has no ranks`, { hint: `a worker is written ${ref.run}/${ref.role}/${ref.ranks[0]}` })
+  const workers = status.workers.filter((worker) => worker.role === ref.role)
+  const known = workers.flatMap((worker) => worker.ranks.map(({ rank }) => rank))
+  const none = workers.every((worker) => worker.ranks.length > 0) ? ref.ranks.find((rank) => !known.includes(rank)) : undefined
+  if (none !== undefined) throw new Fault('WORKER_NOT_FOUND', `there is no rank ${none} in ${ref.run}/${ref.role}; the last is ${Math.max(...known)}`)
 }
 
 /** Workers of a ref in a status; ranks are their worker's. */
@@ -66,7 +82,9 @@ export const endCode = (status: RunStatus, ref: Ref): number => {
 export const whyNot = (status: RunStatus, point: Point): string => {
   const ready = status.roles.reduce((sum, role) => sum + role.ready, 0)
   const workers = status.roles.reduce((sum, role) => sum + role.workers, 0)
-  const slow = status.workers.find((worker) => worker.reason !== null && !worker.ready)
-  const reason = status.reason ?? (point === 'ready' && slow ? `${slow.role}/${slow.index}: ${slow.reason}` : null)
+  // a stop that takes long waits for somebody
+  const slow = status.workers.find((worker) => worker.reason !== null && (status.state === 'stopping' ? worker.state === 'stopping' : point === 'ready' && !worker.ready))
+  const own = slow === undefined ? null : `${slow.role}/${slow.index}: ${slow.reason}`
+  const reason = status.state === 'stopping' ? [status.reason, own].filter((part) => part !== null).join('; ') || null : (status.reason ?? own)
   return `${status.run} is ${status.state}${workers > 1 && point === 'ready' ? `, ${ready} of ${workers} ready` : ''}${reason === null ? '' : `: ${reason}`}`
 }

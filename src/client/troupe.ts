@@ -10,7 +10,7 @@ import { endRef, signalRef, type EndOptions, type EndResult } from './end.ts'
 import { watchEvents, type TroupeEvent, type WatchOptions } from './events.ts'
 import { launchDocument, type Launched, type LaunchOptions } from './launch.ts'
 import type { LogItem, LogOptions } from './logs/items.ts'
-import type { Point } from './points.ts'
+import { checkRef, type Point } from './points.ts'
 import { isFullId, matchRuns, notFound, parseRef, refFits, targetsOf, type Ref } from './refs.ts'
 import { FAILOVER_MS, patiently } from './timing.ts'
 import { waitForPoint, type WaitResult, type Waiting } from './wait.ts'
@@ -92,6 +92,11 @@ export const troupeOn = ({ messenger, user }: { messenger: Messenger; user: stri
     }
   }
   const isKnown = (run: string): Promise<boolean> => ask(() => messenger.ask('coordinator.status', { user }, { run })).then(() => true, (error: unknown) => toFault(error).code !== 'WORKER_NOT_FOUND')
+  const seen = async (ref: Ref): Promise<RunStatus> => {
+    const status = await ask(() => messenger.ask('coordinator.status', { user }, { run: ref.run }))
+    checkRef(status, ref)
+    return status
+  }
   const end = async (how: 'stop' | 'kill', text: string, options?: EndOptions): Promise<EndResult> => {
     const ref = await one(text)
     return knowing(ref, () => endRef(messenger, user, how, ref, options))
@@ -107,7 +112,7 @@ export const troupeOn = ({ messenger, user }: { messenger: Messenger; user: stri
     },
     async status(text) {
       const ref = await one(text)
-      return knowing(ref, () => ask(() => messenger.ask('coordinator.status', { user }, { run: ref.run })))
+      return knowing(ref, () => seen(ref))
     },
     list,
     nodes: async () => (await ask(() => messenger.ask('coordinator.nodes', { user }, {}))).nodes,
@@ -123,7 +128,7 @@ export const troupeOn = ({ messenger, user }: { messenger: Messenger; user: stri
     },
     async *watch(text, options) {
       const ref = text === undefined ? null : await one(text)
-      if (ref !== null) await knowing(ref, () => ask(() => messenger.ask('coordinator.status', { user }, { run: ref.run })))
+      if (ref !== null) await knowing(ref, () => seen(ref))
       for await (const event of watchEvents(messenger, ref?.run, options)) if (ref === null || !('index' in event) || refFits(ref, event)) yield event
     },
     async *logs(text, options) {

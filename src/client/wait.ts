@@ -9,7 +9,7 @@ import { streamOf } from '../protocol/table.ts'
 import type { Messenger } from '../transport/messenger.ts'
 import { eventSubject, readEvent } from './events.ts'
 import { inboxOf } from './inbox.ts'
-import { endCode, hasEnded, hasPassed, whyNot, type Point } from './points.ts'
+import { checkRef, endCode, hasEnded, hasPassed, whyNot, type Point } from './points.ts'
 import { refText, type Ref } from './refs.ts'
 import { patiently, sleep, throwIfAborted } from './timing.ts'
 
@@ -87,7 +87,7 @@ export const waitForPoint = async (messenger: Messenger, user: string, ref: Ref,
     user,
     ref.run,
     async (seen) => {
-      if (ref.role !== undefined && !seen.roles.some((role) => role.role === ref.role)) throw new Fault('WORKER_NOT_FOUND', `run ${ref.run} has no role '${ref.role}'`, { hint: `it has ${seen.roles.map((role) => role.role).join(', ')}` })
+      checkRef(seen, ref)
       if (passed(seen)) return true
       if (!hasEnded(seen, ref) && (seen.state !== 'stopping' || point === 'done')) return false
       // it is over, or nearly: only the past can say whether the point was passed
@@ -104,8 +104,8 @@ export const waitForPoint = async (messenger: Messenger, user: string, ref: Ref,
   const reached = passed(status)
   if (reached && point !== 'done') return { passed: true, code: 0, status }
   const code = endCode(status, ref)
-  // ended without passing: never 0, also when the run was told to stop
-  return { passed: reached, code: reached || code !== 0 ? code : 1, status }
+  // ended without passing: never 0, also when it was told to stop
+  return { passed: reached, code: reached ? code : code || status.code || 1, status }
 }
 
 /** What the stream of events remembers; empty when it cannot be read: then only the status counts. */
@@ -115,15 +115,18 @@ const pastOf = async (messenger: Messenger, run: string): Promise<{ running: boo
   try {
     const running = await bus.getLast(stream, `${rootOf(fleet)}.event.${run}._._.running._`)
     const ready: string[] = []
-    for (let seq = 1; ; ) {
-      const batch = await bus.getMessages(stream, { seq, subject: `${rootOf(fleet)}.event.${run}.*.*.ready.*`, count: 256 })
-      if (batch.length === 0) return { running: running !== null, ready }
-      for (const message of batch) {
-        seq = message.seq + 1
-        const event = readEvent(messenger, message)
-        if (event !== null && 'forkId' in event) ready.push(event.forkId)
+    // without a probe a worker is ready when it is started
+    for (const what of ['ready', 'started'])
+      for (let seq = 1; ; ) {
+        const batch = await bus.getMessages(stream, { seq, subject: `${rootOf(fleet)}.event.${run}.*.*.${what}.*`, count: 256 })
+        if (batch.length === 0) break
+        for (const message of batch) {
+          seq = message.seq + 1
+          const event = readEvent(messenger, message)
+          if (event !== null && 'phase' in event && (what === 'ready' || event.ready)) ready.push(event.forkId)
+        }
       }
-    }
+    return { running: running !== null, ready }
   } catch (error) {
     if (!isFault(error)) throw error
     return { running: false, ready: [] }

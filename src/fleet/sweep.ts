@@ -2,10 +2,14 @@
  * End what is still running in the spools of nodes whose agents are gone, by opening each spool as its agent would. The next agent
  * finds true exits and receipts there. Reached when a coordinator could not, and after it, so that nothing is overlooked.
  */
+import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { isFault } from '../protocol/faults.ts'
 import { isName, workerIdOf } from '../protocol/names.ts'
 import { createLinuxHost } from '../process/linux-host.ts'
+import { readRecord } from '../process/records.ts'
+import { fileOf, forkDirOf, wasStarted } from '../process/spool.ts'
 import type { HostEvent, ProcessHost, Recovered } from '../process/process-host.ts'
 import type { Receipt } from '../protocol/shapes.ts'
 import type { Places } from './places.ts'
@@ -16,6 +20,20 @@ const EMPTY_MS = 10_000
 
 /** Nodes that ever had a spool here. */
 export const listNodes = async (places: Places): Promise<string[]> => (await readdir(places.nodes).catch(() => [])).filter(isName).toSorted()
+
+/**
+ * Does its spool hold a fork that was not released: `live`, a tree of which nobody has seen the end; `untold`, also an end that
+ * no coordinator has heard?
+ */
+export const hasForks = async (places: Places, node: string, which: 'live' | 'untold'): Promise<boolean> => {
+  const { spool } = places.node(node)
+  const forks = await readdir(join(spool, 'forks')).catch(() => [])
+  return forks.some((forkId) => {
+    if (which === 'untold') return true
+    const dir = forkDirOf(spool, forkId)
+    return wasStarted(dir) && readRecord(fileOf.record(dir)).emptyAt === null && !existsSync(fileOf.verdict(dir))
+  })
+}
 
 /** @param killedBy  `user:NAME`, the cause that stays in the records */
 export const sweepNode = async (places: Places, node: string, killedBy: string, say: (line: string) => void): Promise<WorkerReceipt[]> => {

@@ -13,6 +13,7 @@ import { ensureKey, keyFile, readKey } from './keys.ts'
 import type { Places } from './places.ts'
 import { announcePresence, endProcess, identify, listPresent } from './presence.ts'
 import { lastWordsOf, spawnPart, type SpawnedPart } from './spawn.ts'
+import { hasForks, listNodes } from './sweep.ts'
 
 /** The context that `up` makes. */
 export const CONTEXT = 'local'
@@ -28,6 +29,8 @@ export interface UpOptions {
   places: Places
   user: string
   wanted: Wanted
+  /** agents beyond the number that is wanted: of nodes with live workers, or also of those that have an end to tell */
+  also: 'live' | 'untold'
   /** how to run the command line: `[node, /…/dist/troupe.mjs]` */
   troupe: readonly string[]
   env: NodeJS.ProcessEnv
@@ -54,6 +57,14 @@ export const readWanted = (places: Places): Promise<Wanted | null> => readFile(p
 
 export const nodeNames = (count: number): string[] => Array.from({ length: count }, (_, i) => `n${i}`)
 
+/** As many as are wanted, and those whose workers would else be nobody's. */
+const nodesFor = async ({ places, wanted, also }: UpOptions): Promise<string[]> => {
+  const names = nodeNames(wanted.agents)
+  const others = (await listNodes(places)).filter((node) => !names.includes(node))
+  const needed = await Promise.all(others.map((node) => hasForks(places, node, also)))
+  return [...names, ...others.filter((_, i) => needed[i])]
+}
+
 /**
  * The caller has the turn, and has prepared the places.
  *
@@ -62,12 +73,15 @@ export const nodeNames = (count: number): string[] => Array.from({ length: count
 export const bringUp = async (options: UpOptions): Promise<UpInfo> => {
   const { places, user, wanted, env, say } = options
   for (const role of ['client', 'observer', 'coordinator'] as const) await ensureKey(places, { role }, user)
-  for (const node of nodeNames(wanted.agents)) await ensureKey(places, { role: 'agent', node }, user)
+  const nodes = await nodesFor(options)
+  for (const node of nodes) await ensureKey(places, { role: 'agent', node }, user)
+  const kept = nodes.slice(wanted.agents)
+  if (kept.length > 0) say(`also ${kept.join(', ')}: workers were left there`)
   await atomicWrite(places.wanted, JSON.stringify(wanted))
 
   const bus = await ensureBus(places, user, env, say)
   await saveContext(places.home, { name: CONTEXT, url: bus.url, fleet: places.fleet, user, credentials: keyFile(places, { role: 'client' }) })
-  const parts = partsOf(options)
+  const parts = partsOf(nodes)
   for (const part of parts) await startUnlessThere(part, options)
   const client = await connectNats({ servers: bus.url, credentials: await readKey(places, { role: 'client' }), name: 'troupe up' })
   try {
@@ -103,9 +117,9 @@ interface Part {
   since: number
 }
 
-const partsOf = ({ wanted }: UpOptions): Part[] => [
+const partsOf = (nodes: readonly string[]): Part[] => [
   { kind: 'coordinator', node: '', label: 'the coordinator', pid: null, spawned: null, since: 0 },
-  ...nodeNames(wanted.agents).map((node): Part => ({ kind: 'agent', node, label: `the agent ${node}`, pid: null, spawned: null, since: 0 })),
+  ...nodes.map((node): Part => ({ kind: 'agent', node, label: `the agent ${node}`, pid: null, spawned: null, since: 0 })),
 ]
 
 const startUnlessThere = async (part: Part, { places, wanted, troupe, env }: UpOptions): Promise<void> => {

@@ -129,7 +129,7 @@ const RoleForm = strict({
 
 export const LaunchForm = strict({
   apiVersion: z.literal('troupe/v1', { error: (issue) => `apiVersion ${issue.input === undefined ? 'is missing' : `is ${JSON.stringify(issue.input)}`}; this is troupe/v1` }),
-  name: z.string().regex(NAME, { error: (issue) => `'${String(issue.input)}' is no name: ${NAME_RULE}` }).max(LAUNCH_NAME_MAX, `a launch's name has at most ${LAUNCH_NAME_MAX} characters`),
+  name: z.string().regex(NAME, { error: (issue) => `'${String(issue.input)}' is no name: ${NAME_RULE}` }).max(LAUNCH_NAME_MAX, { error: (issue) => `'${String(issue.input)}' is too long: a launch's name has at most ${LAUNCH_NAME_MAX} characters` }),
   backend: z.enum(['join', 'local']).prefault('join').describe('where nodes come from. join: those on the bus'),
   ...shared,
   roles: z.record(NameText, RoleForm).describe('role name → what its workers run'),

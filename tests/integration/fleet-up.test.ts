@@ -184,6 +184,20 @@ describe('the ends of a fleet', () => {
     expect(JSON.parse((await troupe(['status', id, '--json'])).stdout).workers[0]).toMatchObject({ pid, state: 'running' })
   })
 
+  test('kept workers are found again whatever number of agents the next up asks for', async () => {
+    await run(TROUPE, ['up', '--detach', '--agents', '2'], { env })
+    const { stdout } = await troupe(['launch', '-q', '-f', '-'], { input: JSON.stringify({ apiVersion: 'troupe/v1', name: 'kept', roles: { main: { kind: 'task', replicas: 2, command: ['sleep', '600'] } } }) })
+    const id = stdout.trim()
+    const workers = async (): Promise<{ pid: number; state: string }[]> => (JSON.parse((await troupe(['status', id, '--json'])).stdout || '{"workers":[]}') as { workers: { pid: number; state: string }[] }).workers.map(({ pid, state }) => ({ pid, state }))
+    await troupe(['wait', id, '--for', 'running'])
+    const before = await workers()
+    expect((await troupe(['down', '--keep-workers'])).code).toBe(0)
+    const again = await troupe(['up', '--detach', '--json', '--agents', '1'])
+    expect(Object.keys((JSON.parse(again.stdout) as UpInfo).pids.agents)).toEqual(['n0', 'n1'])
+    expect(again.stderr).toMatch(/also n1/)
+    await until('both workers are known again', async () => JSON.stringify(await workers()) === JSON.stringify(before))
+  })
+
   test('agents and coordinators that were started by hand are ended too', async () => {
     await up()
     const byHand = spawn(TROUPE, ['agent', '--node', 'hand'], { env, stdio: 'ignore' })

@@ -13,7 +13,8 @@ export const failureBlock = (status: RunStatus): string => {
   const lines = [`FAILED  ${failure.worker}${rank} on ${failure.node} ${exitText(failure.exit)}${failure.uncertain ? ' (perhaps not the first: too close to tell)' : ''}`]
   for (const line of failure.stderrTail.slice(-LAST_LINES)) lines.push(`  | ${line}`)
   if (failure.stderrTail.length === 0) lines.push('  | (nothing on stderr)')
-  const peers = status.workers.filter((worker) => worker.worker !== failure.worker && worker.startedAt !== null).length
+  // what ended by itself was not stopped
+  const peers = status.workers.filter((worker) => worker.worker !== failure.worker && worker.startedAt !== null && worker.exit?.killedBy != null).length
   if (status.stopMs !== null && peers > 0) lines.push(`  ${peers} ${peers === 1 ? 'peer was' : 'peers were'} stopped within ${durationText(status.stopMs)}`)
   return `${lines.join('\n')}\n`
 }
@@ -39,7 +40,10 @@ export const statusText = (status: RunStatus): string => {
   return parts.filter((part) => part !== '').join('\n')
 }
 
+/** What has ended says how in the columns EXIT and RECEIPT. */
+const stateText = ({ state, reason, exit }: WorkerStatus): string => (reason === null || (state === 'exited' && exit !== null) ? state : `${state} (${reason})`)
+
 const workerRows = (worker: WorkerStatus): (string | number | null)[][] => [
-  [`${worker.role}/${worker.index}`, worker.node, `${worker.state}${worker.reason === null ? '' : ` (${worker.reason})`}`, worker.ready ? 'yes' : 'no', worker.pid, worker.addr, worker.exit && exitText(worker.exit), receiptText(worker.receipt)],
+  [`${worker.role}/${worker.index}`, worker.node, stateText(worker), worker.ready ? 'yes' : 'no', worker.pid, worker.addr, worker.exit && exitText(worker.exit), receiptText(worker.receipt)],
   ...worker.ranks.map((rank) => [`  ${worker.role}:${rank.rank}`, null, rank.state, null, rank.pid, null, rank.exit && exitText(rank.exit), null]),
 ]

@@ -12,10 +12,10 @@ import { isTerminal, type RunStatus, type WorkerStatus } from '../../protocol/sh
 import type { Messenger } from '../../transport/messenger.ts'
 import { eventSubject } from '../events.ts'
 import { inboxOf } from '../inbox.ts'
-import { hasEnded, whyNot } from '../points.ts'
+import { checkRef, hasEnded, whyNot } from '../points.ts'
 import { refFits, refText, type Ref } from '../refs.ts'
 import { FAILOVER_MS, patiently } from '../timing.ts'
-import { bySource, sourceFits, type LogItem, type LogOptions } from './items.ts'
+import { bySource, parseSource, sourceFits, type LogItem, type LogOptions } from './items.ts'
 import { logSubject, readLogMessage, relayed, relaySeqSince, spoolOf, type LogMessage } from './spool.ts'
 import { sourceReader, type SourceReader } from './source.ts'
 
@@ -89,7 +89,7 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
 
   try {
     let seen = (now = await status())
-    checkRef(ref, seen)
+    checkAsked(seen, ref, options, follow)
     while (raw && pinned === null) {
       pinned = await pinSource(seen)
       if (pinned !== null) break
@@ -235,10 +235,18 @@ const hasExited = (now: RunStatus, fork: ForkParts): boolean => {
 
 const inOrder = <T>(sources: Record<string, T>): [string, T][] => Object.entries(sources).toSorted(([a], [b]) => bySource(a, b))
 
-const checkRef = (ref: Ref, now: RunStatus): void => {
-  if (ref.role !== undefined && !now.roles.some((role) => role.role === ref.role))
-    throw new Fault('WORKER_NOT_FOUND', `run ${ref.run} has no role '${ref.role}'`, { hint: `it has ${now.roles.map((role) => role.role).join(', ')}` })
-  if (!now.workers.some((worker) => refFits(ref, worker))) throw new Fault('WORKER_NOT_FOUND', `there is no worker ${refText(ref)}`, { hint: `troupe status ${ref.run} lists them` })
+/** Nothing to read is an answer only where something could have been. */
+const checkAsked = (now: RunStatus, ref: Ref, { attempt, rank, source }: LogOptions, follow: boolean): void => {
+  checkRef(now, ref)
+  const name = source === undefined ? null : parseSource(source)
+  if (source !== undefined && name === null) throw new Fault('USAGE', `'${source}' is no source`, { hint: 'write stdout, stderr, or of a rank r3-stdout, r3-stderr' })
+  const asked = rank ?? name?.rank ?? null
+  const roles = now.roles.filter(({ role }) => ref.role === undefined || ref.role === role)
+  if (asked !== null && !roles.some(({ kind }) => kind === 'torchrun')) throw new Fault('WORKER_NOT_FOUND', `there is no rank ${asked} in ${refText(ref)}: no torchrun role is in it`)
+  if (asked !== null) for (const { role, kind } of roles) if (kind === 'torchrun' && roles.length === 1) checkRef(now, { run: ref.run, role, ranks: [asked] })
+  if (attempt === undefined) return
+  const latest = Math.max(0, ...now.workers.filter((worker) => refFits(ref, worker)).map((worker) => worker.attempt))
+  if (attempt < 1 || (attempt > latest && !follow)) throw new Fault('WORKER_NOT_FOUND', `${refText(ref)} has no attempt ${attempt}`, { hint: latest === 0 ? 'it has not started yet' : `the latest is ${latest}` })
 }
 
 const manySources = (found: readonly { forkId: string; source: string }[]): Fault => {

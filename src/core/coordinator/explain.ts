@@ -17,10 +17,12 @@ const roleWaits = (ctx: Ctx, role: RoleLive): string | null => {
   if (counts.waiting === 0 || role.workers.every((worker) => worker.record.phase !== 'waiting' || isLeftOut(worker))) return null
   const until = run.record.restarts[spec.name]?.backoffUntil ?? 0
   if (until > ctx.wall) return `waiting for a retry of role ${spec.name} in ${seconds(until - ctx.wall)}`
-  const unmet = spec.dependsOn.find(({ role: on, condition }) => !isMet(run.byRole.get(on)!, condition))
+  const unmet = unmetOf(role)
   if (unmet === undefined || role.workers.some((worker) => worker.record.phase === 'waiting' && worker.record.node === null && !isLeftOut(worker))) return run.placeReason ?? 'waiting for nodes'
   return `role ${spec.name} waits for ${unmet.role} to be ${unmet.condition}${notReady(run.byRole.get(unmet.role)!)}`
 }
+
+const unmetOf = ({ spec, run }: RoleLive): RoleLive['spec']['dependsOn'][number] | undefined => spec.dependsOn.find(({ role: on, condition }) => !isMet(run.byRole.get(on)!, condition))
 
 const notReady = (role: RoleLive): string => {
   const worker = role.workers.find((one) => one.report?.readyReason != null && !one.report.ready)
@@ -56,6 +58,7 @@ export const workerReason = (ctx: Ctx, worker: Worker): string | null => {
   const node = record.node === null ? undefined : ctx.s.nodes.get(record.node)
   switch (stageOf(worker)) {
     case 'waiting':
+      if (isTerminal(worker.run.record.state)) return 'it was never started'
       return isLeftOut(worker) ? 'left out: its elastic role started with fewer nodes' : roleWaits(ctx, worker.role)
     case 'ended': {
       const exit = exitOf(worker)
@@ -117,5 +120,9 @@ const nextFor = (ctx: Ctx, run: Run): string | null => {
 const nextForWorker = (ctx: Ctx, worker: Worker): string | null => {
   const node = worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
   if (live(worker) && node !== undefined && node.state !== 'ready') return `troupe nodes; then start the agent of ${node.name} again`
+  if (worker.record.phase === 'waiting' && !isTerminal(worker.run.record.state)) {
+    const unmet = unmetOf(worker.role)
+    return unmet === undefined ? 'troupe nodes' : `troupe explain ${worker.run.record.run}/${unmet.role}`
+  }
   return worker.record.attempt > 0 ? `troupe logs ${worker.id}` : null
 }

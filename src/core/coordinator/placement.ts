@@ -176,6 +176,9 @@ const heapOf = (frees: readonly Free[]): { push(free: Free): void; pop(): Free |
   return { push, pop }
 }
 
+/** A reason is a line. */
+const NAMED_MAX = 3
+
 /**
  * @param asks   hardest first is the caller's; torchrun's by index, so that an elastic role leaves out its last
  * @param taken  torchrun role → nodes that its other workers have already
@@ -191,6 +194,7 @@ export const place = (asks: readonly Ask[], places: readonly Place[], taken: Rea
   const holds = !('failed' in tryAll(asks, places.filter((p) => p.open).map((p) => freeOf(p, true)), taken))
   const unknown = role.nodelist.filter((name) => !places.some((p) => p.name === name))
   const open = fitting.filter((p) => p.open)
+  const closed = fitting.filter((p) => !p.open).map((p) => p.name)
   let reason: string
   if (unknown.length > 0 && open.length === 0) reason = `waiting for nodes: role ${role.name} wants ${role.nodelist.join(', ')}, and ${unknown.join(', ')} has not joined`
   else if (open.length === 0) reason = `waiting for nodes: none of the ${places.length} known may run role ${role.name}`
@@ -201,5 +205,6 @@ export const place = (asks: readonly Ask[], places: readonly Place[], taken: Rea
     const has = KINDS.filter((kind) => resources[kind] > 0).map((kind) => WORDS[kind](Math.max(0, roomiest.free[kind])))
     reason = `waiting for ${wanted.join(', ')} for ${role.name}/${index}: ${roomiest.place.name} has ${has.join(', ')} free${now.found > 0 ? ` after ${now.found} of its role` : ''}${holds ? '' : '; not enough even when all nodes are empty'}`
   }
+  if (closed.length > 0) reason += ` (not counted, draining or silent: ${closed.slice(0, NAMED_MAX).join(', ')}${closed.length > NAMED_MAX ? `, and ${closed.length - NAMED_MAX} more` : ''})`
   return { reason, holds }
 }

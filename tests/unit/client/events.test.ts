@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { RUN, fakeFleet, collect, runStatus, sleepMs, type FakeFleet } from '../../support/fake-fleet.ts'
+import { RUN, fakeFleet, collect, runStatus, sleepMs, worker, type FakeFleet } from '../../support/fake-fleet.ts'
 
 let fleet: FakeFleet
 beforeEach(async () => {
@@ -65,10 +65,12 @@ test('a watcher that gives up leaves nothing subscribed', async () => {
   expect(await watching).toEqual([])
 })
 
-test('a worker’s events are those of its handle, and the run’s', async () => {
+test('a worker’s events are those of its handle, and the run’s; of one that is not there: not found', async () => {
+  fleet.statuses.set(RUN, runStatus({ workers: [worker('main', 0), worker('main', 1)] }))
   await fleet.runEvent('running')
   await fleet.workerEvent('started', `${RUN}.main.0.1`)
   await fleet.workerEvent('started', `${RUN}.main.1.1`)
   const events = await collect(fleet.troupe.watch(`${RUN}/main/1`, { live: false }))
   expect(events.map((event) => ('index' in event ? event.index : event.what))).toEqual(['running', 1])
+  await expect(collect(fleet.troupe.watch(`${RUN}/main/2`, { live: false }))).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('main/2') })
 })

@@ -18,6 +18,12 @@ const end = async (forkIds = [FORK], workers = [worker('main', 0, exited(0))]): 
   done(workers)
   for (const forkId of forkIds) await fleet.workerEvent('logs-final', forkId, { logsFinal: {} })
 }
+const torch = (ranks: number[]) => {
+  const exit = { code: 0, signal: null, oom: null, unknown: null, killedBy: null }
+  const status = runStatus({ state: 'succeeded', code: 0, endedAt: 1, workers: [worker('main', 0, { ...exited(0), ranks: ranks.map((rank) => ({ rank, localRank: rank, restart: 0, pid: 1, state: 'exited' as const, exit, startedAt: 1, exitedAt: 2 })) })] })
+  status.roles[0]!.kind = 'torchrun'
+  return status
+}
 const show = (item: LogItem): string => (item.kind === 'line' ? `${item.prefix} ${item.text}` : item.kind === 'gap' ? `gap ${item.offset}-${item.to} ${item.why}` : `chunk ${item.offset}+${item.bytes.length}`)
 const read = async (ref: string, options: LogOptions = {}): Promise<string[]> => (await collect(fleet.troupe.logs(ref, options))).map(show)
 const bytesOf = async (ref: string, options: LogOptions): Promise<Buffer> => Buffer.concat((await collect(fleet.troupe.logs(ref, { raw: true, ...options }))).map((item) => (item.kind === 'chunk' ? item.bytes : Buffer.from('GAP'))))
@@ -35,9 +41,22 @@ test('ranks of a torchrun role carry their global rank, beside torchrun’s own 
   await fleet.write(FORK, 'stdout', 'torchrun says\n')
   await fleet.write(FORK, 'r11-stdout', 'rank says\n')
   await end()
+  fleet.statuses.get(RUN)!.roles[0]!.kind = 'torchrun'
   expect(await read(RUN)).toEqual(['[main/0] torchrun says', '[main:11] rank says'])
   expect(await read(`${RUN}/main:11`)).toEqual(['[main:11] rank says'])
   expect(await read(RUN, { rank: 11 })).toEqual(['[main:11] rank says'])
+})
+
+test('an attempt, a source or a rank that is not there is an error, never an empty answer [FC-24]', async () => {
+  await fleet.write(FORK, 'stdout', 'one\n')
+  await end()
+  await expect(read(RUN, { attempt: 2 })).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', hint: 'the latest is 1' })
+  await expect(read(RUN, { attempt: 0 })).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND' })
+  await expect(read(RUN, { source: 'stdot' })).rejects.toMatchObject({ code: 'USAGE', message: expect.stringContaining("'stdot'") })
+  await expect(read(RUN, { rank: 3 })).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('no torchrun role') })
+  await expect(read(`${RUN}/main:3`)).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('it has no ranks') })
+  fleet.statuses.set(RUN, torch([0, 1]))
+  await expect(read(RUN, { rank: 2 })).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('the last is 1') })
 })
 
 test('--raw is the bytes of the file: 1 MB lines, binary, no newline at the end [FC-13]', async () => {
@@ -70,7 +89,7 @@ test('-f on a run that has not started waits, says why, and shows all of it', as
   fleet.statuses.set(RUN, runStatus({ state: 'pending', reason: 'waiting for nodes', workers: [worker('main', 0, pending)] }))
   const why: string[] = []
   const reading = read(RUN, { follow: true, onTrouble: (text) => why.push(text) })
-  await sleepMs(50)
+  while (why.length === 0) await sleepMs(10)
   running()
   await fleet.runEvent('running')
   await fleet.write(FORK, 'stdout', 'hello\n')

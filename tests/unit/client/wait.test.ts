@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { whyNot } from '../../../src/client/points.ts'
 import type { RunStatus } from '../../../src/protocol/shapes.ts'
 import { exited, fakeFleet, pending, RUN, runStatus, sleepMs, worker, type FakeFleet } from '../../support/fake-fleet.ts'
 
@@ -80,6 +81,30 @@ test('wait --for ready: what was ready once and has failed since was ready, as t
   await fleet.workerEvent('ready', `${RUN}.main.0.1`)
   set(ended(7))
   expect(await fleet.troupe.wait(RUN, { for: 'ready' })).toMatchObject({ passed: true, code: 0 })
+})
+
+test('wait --for ready: without a probe a worker was ready when it was started', async () => {
+  await fleet.workerEvent('started', `${RUN}.main.0.1`, { ready: true })
+  await fleet.workerEvent('started', `${RUN}.main.1.1`, { ready: false })
+  set({ ...ended(7), workers: [worker('main', 0, exited(7)), worker('main', 1, exited(7))] })
+  expect(await fleet.troupe.wait(`${RUN}/main/0`, { for: 'ready' })).toMatchObject({ passed: true, code: 0 })
+  expect(await fleet.troupe.wait(`${RUN}/main/1`, { for: 'ready' })).toMatchObject({ passed: false, code: 7 })
+})
+
+test('wait --for ready of a worker that was stopped before: the code of its run, never 0', async () => {
+  set({ state: 'cancelled', code: 130, endedAt: 1, workers: [worker('main', 0, exited(0, 'user:ann')), worker('main', 1, exited(143, 'user:ann'))] })
+  expect(await fleet.troupe.wait(`${RUN}/main/1`, { for: 'ready' })).toMatchObject({ passed: false, code: 130 })
+})
+
+test('a worker or rank that the run has not: not found, with the handle', async () => {
+  set({})
+  await expect(fleet.troupe.wait(`${RUN}/main/9`)).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('main/9') })
+  await expect(fleet.troupe.wait(`${RUN}/main:1`)).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('no ranks') })
+  await expect(fleet.troupe.status(`${RUN}/trainer`)).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', hint: 'it has main' })
+})
+
+test('a stop that takes long says which worker it waits for, and why', async () => {
+  expect(whyNot(runStatus({ state: 'stopping', reason: 'stopped by ann', workers: [worker('main', 0, exited(0)), worker('main', 1, { state: 'stopping', reason: 'node n1 is suspect' })] }), 'done')).toBe(`${RUN} is stopping: stopped by ann; main/1: node n1 is suspect`)
 })
 
 test('wait --for running: passed when it was running once, as the events say', async () => {

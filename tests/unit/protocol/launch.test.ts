@@ -169,7 +169,7 @@ describe('what is refused says what, where and what was meant [A-18]', () => {
     ['an empty command', `${head}roles: { a: { command: [] } }`, 'needs at least the program at roles.a.command (line 3)'],
     ['shell with a list', task('shell: true').replace('[x]', '[x, y]'), "with 'shell: true' the command is one string, not a list of 2 at roles.a.command (line 5)"],
     ['a role that is no token', `${head}roles:\n  a/b: { command: [x] }`, "'a/b' is no name: names match [A-Za-z0-9][A-Za-z0-9_-]{0,39} at roles (line 4)"],
-    ['a launch name that is too long', `apiVersion: troupe/v1\nname: ${'x'.repeat(28)}\nroles: { a: { command: [x] } }`, "a launch's name has at most 27 characters at name (line 2)"],
+    ['a launch name that is too long', `apiVersion: troupe/v1\nname: ${'x'.repeat(28)}\nroles: { a: { command: [x] } }`, `'${'x'.repeat(28)}' is too long: a launch's name has at most 27 characters at name (line 2)`],
     ['replicas against the shape', task('kind: torchrun\nshape: 2x2\nreplicas: 3'), 'replicas is 3, but the shape has 2 nodes at roles.a.replicas (line 8)'],
     ['torchrun without a shape', task('kind: torchrun'), "kind torchrun needs a shape, such as '2x8' (nodes x processes per node) at roles.a (line 6)"],
     ['a shape on a task', task('shape: 2x2'), 'a shape is for kind torchrun; this is task: use replicas at roles.a.shape (line 6)'],

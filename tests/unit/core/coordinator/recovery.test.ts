@@ -18,6 +18,18 @@ test('the coordinator dies while a run goes on: it goes on, with the same proces
   expect(c.status(run)).toMatchObject({ state: 'succeeded', code: 0 })
 })
 
+test('it dies while a node is away: what had started is running, no start deadline ticks, and the node’s word completes it [FC-4 FC-5]', () => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  const run = c.launch({ roles: { job: task({ replicas: 2 }) }, deadlines: { start: '5s' } })
+  const before = c.status(run).workers.map(({ pid }) => pid)
+  c.silence('n1')
+  c.failover()
+  c.advance(60_000)
+  expect(c.status(run)).toMatchObject({ state: 'running', attempt: 1, workers: [{ state: 'running' }, { state: 'lost' }] })
+  c.restart('n1')
+  expect(c.status(run).workers.map(({ pid, state }) => [pid, state])).toEqual(before.map((pid) => [pid, 'running']))
+})
+
 test('it dies between the intent and the order: the next one prepares the same forks [FC-4]', () => {
   const c = coordinatorWith({ n0: {}, n1: {} })
   for (const agent of c.agents.values()) agent.hold.add('prepare')
