@@ -3,11 +3,13 @@ import { defineConfig } from 'vitest/config'
 /**
  * Layers of tests, cheapest first. Real servers and process trees run one file at a time: two cores must not decide an outcome.
  */
-const layer = (name: string, folders: string[], more: object = {}) => ({
+const layer = (name: string, groupOrder: number, folders: string[], more: object = {}) => ({
   test: {
     name,
     include: folders.map((folder) => `tests/${folder}/**/*.test.ts`),
     exclude: ['tests/sim/mutants/**'],
+    // one layer after the other
+    sequence: { groupOrder },
     setupFiles: ['tests/support/leftovers.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
@@ -20,10 +22,10 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     projects: [
-      layer('unit', ['unit', 'golden', 'contracts']),
-      layer('sim', ['sim'], { testTimeout: 400_000 }),
-      layer('integration', ['integration'], { testTimeout: 90_000, hookTimeout: 120_000, maxWorkers: 1, fileParallelism: false }),
-      layer('e2e', ['e2e'], { testTimeout: 180_000, hookTimeout: 180_000, maxWorkers: 1, fileParallelism: false }),
+      layer('unit', 0, ['unit', 'golden', 'contracts']),
+      layer('sim', 1, ['sim'], { testTimeout: 400_000 }),
+      layer('integration', 2, ['integration'], { testTimeout: 90_000, hookTimeout: 120_000, maxWorkers: 1, fileParallelism: false }),
+      layer('e2e', 3, ['e2e'], { testTimeout: 180_000, hookTimeout: 180_000, maxWorkers: 1, fileParallelism: false }),
     ],
   },
 })
