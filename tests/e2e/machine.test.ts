@@ -6,7 +6,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { python, root, run, startFleet, task, until, type Fleet } from '../support/fleet.ts'
+import { python, root, run, spooledLogs, startFleet, task, until, type Fleet } from '../support/fleet.ts'
 
 let fleet: Fleet
 let dir: string
@@ -53,7 +53,7 @@ test('64 workers flood their logs with 1 MB lines, binary bytes and no newline a
   const id = await launch(task('flood', ['sh', '-c', `exec "${python}" ${join(programs, 'flood.py')} $TROUPE_INDEX 2000000`], { replicas: 64 }))
   const waited = await fleet.troupe(['wait', id, '--timeout', '120s'], { timeoutMs: 130_000 })
   expect(waited.code).toBe(0)
-  const files = readdirSync(join(fleet.home, 'local'), { recursive: true, encoding: 'utf8' }).filter((file) => file.includes(`${id}.main.`) && file.endsWith('/stdout')).map((file) => join(fleet.home, 'local', file))
+  const files = [...(await spooledLogs(fleet, id)).values()].filter((file) => file.endsWith('/stdout'))
   expect(files).toHaveLength(64)
   for (const file of files.filter((name) => /\.main\.(0|7|31|63)\./.test(name))) {
     const index = /\.main\.(\d+)\./.exec(file)![1]

@@ -3,12 +3,12 @@
  * What must hold whatever died: true exit codes, one `started` per fork id, logs that are the file's bytes, nothing left.
  */
 import { createHash } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { connect } from '../../src/index.ts'
-import { alive, root, startFleet, until, type Fleet } from '../support/fleet.ts'
+import { alive, root, spooledLogs, startFleet, until, type Fleet } from '../support/fleet.ts'
 
 let fleet: Fleet
 beforeAll(async () => {
@@ -52,17 +52,6 @@ const PARTS: Record<string, () => number> = {
   'nats-server': () => fleet.info.pids.bus,
 }
 
-/** All files of log sources below the fleet's spools, by fork id and source. */
-const spooled = async (run: string): Promise<Map<string, string>> => {
-  const files = await readdir(join(fleet.home, 'local'), { recursive: true, encoding: 'utf8' })
-  const found = new Map<string, string>()
-  for (const file of files) {
-    const match = new RegExp(`(${run}\\.[^/]+)/(?:logs/)?((?:r\\d+(?:\\.\\d+)?-)?(?:stdout|stderr))$`).exec(file)
-    if (match) found.set(`${match[1]} ${match[2]}`, join(fleet.home, 'local', file))
-  }
-  return found
-}
-
 const check = async (run: string): Promise<void> => {
   const waited = await fleet.troupe(['wait', run, '--timeout', '150s'], { timeoutMs: 160_000 })
   const status = await fleet.json(['status', run])
@@ -82,7 +71,7 @@ const check = async (run: string): Promise<void> => {
   expect(new Set(started).size).toBe(started.length)
   expect(events.filter((e) => e.what === 'ended')).toHaveLength(1)
 
-  const files = await spooled(run)
+  const files = await spooledLogs(fleet, run)
   const troupe = await connect({ home: fleet.home })
   let compared = 0
   try {

@@ -3,7 +3,7 @@
  * `end` takes it down and checks that nothing is left; call it in afterAll.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -115,6 +115,18 @@ export const until = async <T>(what: string, look: () => Promise<T | null | fals
 export const alive = async (pid: number): Promise<boolean> => {
   const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => null)
   return stat !== null && !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
+}
+
+/** The log files of a run in the spools of a fleet: `FORKID SOURCE` → file. */
+export const spooledLogs = async ({ home, info }: Fleet, run: string): Promise<Map<string, string>> => {
+  const found = new Map<string, string>()
+  const nodes = join(home, 'local', info.fleet, 'nodes')
+  for (const node of await readdir(nodes)) {
+    const logs = join(nodes, node, 'spool/logs')
+    for (const forkId of await readdir(logs).catch(() => []))
+      if (forkId.startsWith(`${run}.`)) for (const source of await readdir(join(logs, forkId))) if (/^(r\d+(\.\d+)?-)?(stdout|stderr)$/.test(source)) found.set(`${forkId} ${source}`, join(logs, forkId, source))
+  }
+  return found
 }
 
 /** A launch document of one role, `main`. */
