@@ -4,8 +4,8 @@
  *
  * 1. A leader acts until (the time it sent its last acknowledged entry) + lease, on its own monotonic clock. Not the time of the acknowledgement: a
  *    standby counts from when it saw the entry, which may be earlier than that.
- * 2. A standby takes over when it has seen no new entry for lease + margin, with an entry at the tail that it folded. It need not wait when the log is empty
- *    or its last writer resigned.
+ * 2. A standby takes over when it has seen no new entry for lease + margin, with an entry at the tail that it folded. It need not wait when its last writer
+ *    resigned, or when it never saw anything but an empty log: one that became empty had a leader, who may act until its lease ends.
  * 3. An append that may have landed is settled by the log (state-log.ts). Refused: deposed. Unsettled: the same entry is tried again, and meanwhile the
  *    lease runs out by itself; after some leases of that the leader stands down, and takes over again if the last entry is still its own.
  */
@@ -79,6 +79,8 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
     let tail: StateEntry | null = null
     let read = false
     let resigned = false
+    /** the log had entries, and has none */
+    let emptied = false
     if (!stopped) {
       seenAt = clock.now()
       unsubscribe = stateLog.onEntry((entry) => {
@@ -99,7 +101,7 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
         continue
       }
       const silent = clock.now() - seenAt >= settings.leaseMs + settings.takeoverMarginMs
-      if (read && !silent && !resigned && tail !== null) {
+      if (read && !silent && !resigned && (tail !== null || emptied)) {
         await pause(Math.min(100, settings.renewMs))
         continue
       }
@@ -107,20 +109,23 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
         const entries = await stateLog.read()
         const last = entries.at(-1) ?? null
         const moved = last !== null && (tail === null || last.writer !== tail.writer || last.number !== tail.number)
+        const vanished = last === null && tail !== null
+        emptied = last === null && (emptied || vanished)
         // the last word is one's own: nobody else can have acted since
-        const free = last === null || last.kind === 'resign' || last.writer === incarnation
+        const free = last === null ? !emptied : last.kind === 'resign' || last.writer === incarnation
         // an entry that nobody told us of is a sign of life all the same
-        if (moved) seenAt = clock.now()
+        if (moved || vanished) seenAt = clock.now()
         resigned = false
         tail = last
         read = true
-        if (!free && (moved || !silent)) continue
+        if (!free && (moved || vanished || !silent)) continue
         if (stopped) break
         // a store that is made twice by the same one is two stores
         const epoch = last === null ? { storeId: stores++ === 0 ? incarnation : `${incarnation}-${stores}`, n: 1 } : { storeId: last.epoch.storeId, n: last.epoch.n + 1 }
         const sentAt = clock.now()
         await stateLog.append(entryOf(epoch, 'takeover', []))
         if (stopped) break
+        emptied = false
         tenure = lead(epoch, foldEntries(entries), entries.length, sentAt)
         log({ level: 'info', msg: 'leads', epoch: epoch.n, storeId: epoch.storeId, entries: entries.length })
         onLead(tenure)

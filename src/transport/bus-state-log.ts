@@ -21,6 +21,8 @@ export interface StateLogSettings {
 }
 
 const PAGE = 64
+/** Shorter than a lease: who has not heard from the log for so long asks whether it is still the same one. */
+const PROOF_MS = 1500
 const RETRY_MS = 50
 
 export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, appendTimeoutMs = 1000, settleMs = 2000 }: StateLogSettings = {}): StateLog => {
@@ -29,6 +31,9 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
   const headers = { [HEADERS.contentType]: MSGPACK }
   /** last sequence that was folded: what an append expects to stand on */
   let position = 0
+  /** the entry that stands there, and when that was last known for certain */
+  let standsOn: Identity | null = null
+  let provenAt = clock.now()
   let appending = false
   /** the bytes of the entry that was sent last */
   let sent: Uint8Array | null = null
@@ -54,8 +59,28 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
   }
   const pause = (ms: number): Promise<void> => new Promise((resolve) => clock.after(ms, resolve))
 
+  const proven = (at: number, entry: StateEntry | null): void => {
+    position = at
+    standsOn = entry
+    provenAt = clock.now()
+  }
+  /**
+   * A sequence fences within one store only: in a store that was lost and made anew another's entry may have the very number that this
+   * writer stands on. Who was frozen or cut off meanwhile looks before it writes.
+   */
+  const checkStore = async (entry: StateEntry): Promise<void> => {
+    if (standsOn === null || clock.now() - provenAt < PROOF_MS) return
+    const tail = await bus.getLast(stream, subject)
+    const last = tail === null ? null : entryOf(tail)
+    const same = tail?.seq === position && last !== null && isSame(last, standsOn)
+    // an earlier try of this very entry landed, and its answer was lost: the append will find it
+    if (!same && !(last !== null && isSame(last, entry))) throw new Fault('NOT_LEADER', 'the state log went on without this writer, or was made anew', { data: { expected: position, found: tail?.seq ?? 0 } })
+    provenAt = clock.now()
+  }
+
   /** One append, tried until it is known to stand, known to have lost, or out of time. */
   const appendSettled = async (entry: StateEntry): Promise<number> => {
+    await checkStore(entry)
     const body = encode(entry, 'msgpack')
     sent = body
     // fixed: a reader may move `position` while this one still waits, and an entry of a deposed leader must not follow it there
@@ -74,7 +99,7 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
       })
       if (tail !== 'unreadable' && tail !== null) {
         const last = entryOf(tail)
-        if (last.writer === entry.writer && last.number === entry.number) return tail.seq
+        if (isSame(last, entry)) return tail.seq
       }
       if (tail !== 'unreadable' && (tail?.seq ?? 0) !== base)
         throw new Fault('NOT_LEADER', tail === null || tail.seq < base ? 'the state log was made anew' : 'somebody else wrote the state log', { data: { expected: base, found: tail?.seq ?? 0 } })
@@ -87,23 +112,24 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
   return {
     async open() {
       const { lastSeq } = await bus.ensureStream(streamConfigOf(fleet, 'STATE'))
-      position = lastSeq
+      proven(lastSeq, null)
     },
     async read() {
       let entries = await readFrom(1)
       if (entries.length === 0) {
         // the sequence of an empty log first, then the look that finds it empty: one who wrote in between must be folded, not stood upon
-        position = (await bus.ensureStream(streamConfigOf(fleet, 'STATE'))).lastSeq
+        proven((await bus.ensureStream(streamConfigOf(fleet, 'STATE'))).lastSeq, null)
         entries = await readFrom(1)
       }
-      if (entries.length > 0) position = sequences.get(entries.at(-1)!)!
+      const last = entries.at(-1)
+      if (last !== undefined) proven(sequences.get(last)!, last)
       return entries.slice(startOfLastSnapshot(entries))
     },
     async append(entry) {
       if (appending) throw new Error('two appends of the state log in flight')
       appending = true
       try {
-        position = await appendSettled(entry)
+        proven(await appendSettled(entry), entry)
         sequences.set(entry, position)
       } finally {
         appending = false
@@ -160,6 +186,9 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
     },
   }
 }
+
+type Identity = Pick<StateEntry, 'writer' | 'number'>
+const isSame = (a: Identity, b: Identity): boolean => a.writer === b.writer && a.number === b.number
 
 const isUnsettled = (error: unknown): boolean => isFault(error, 'TIMEOUT') || isFault(error, 'CONN') || (isFault(error, 'EXISTS') && error.data['reason'] === 'wrong-last-sequence')
 

@@ -47,6 +47,23 @@ describe('the state log under faults', () => {
     expect(server.streams.get('troupe_f_STATE')!.lastSeq).toBe(1)
   })
 
+  test('the store is lost while a leader sleeps, and the new one has grown to where it stood: it writes nothing there', async () => {
+    const { clock, a, b, server } = world({})
+    const [mine, theirs] = [openStateLog(a, 'f', { clock }), openStateLog(b, 'f', { clock })]
+    const run = async <T>(work: Promise<T>): Promise<T> => {
+      work.catch(() => {})
+      await clock.advance(3000)
+      return work
+    }
+    await run(mine.open().then(() => mine.read()))
+    await run(mine.append(entry('A', 1, 1)))
+    server.resetStore()
+    await run(theirs.open().then(() => theirs.read()))
+    await run(theirs.append(entry('B', 1, 1)))
+    await expect(run(mine.append(entry('A', 2, 1)))).rejects.toMatchObject({ code: 'NOT_LEADER' })
+    expect(server.streams.get('troupe_f_STATE')!.lastSeq).toBe(1)
+  })
+
   test('two find the log empty at once: one leads, the other is told so', async () => {
     const { clock, a, b, server } = world({})
     const logs = [openStateLog(a, 'f', { clock }), openStateLog(b, 'f', { clock })]

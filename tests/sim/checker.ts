@@ -17,6 +17,7 @@ export interface Ending {
   facts: readonly Fact[]
   /** everything ended before the world's patience did */
   converged: boolean
+  prepareLapseMs: number
   /** what was still there, when not */
   left: readonly string[]
   /** the true size of a fork's log */
@@ -61,13 +62,33 @@ const acceptedLaunches: Check = ({ facts }, found) => {
         found(fact.at, `the durable launch ${fact.seq} (key ${key}) was neither accepted nor rejected`)
     }
   }
-  if (reset === Infinity) for (const [key, runs] of accepted) if (runs.size > 1) found(0, `key ${key} made the runs ${[...runs].join(', ')}`)
+  if (reset < Infinity) return
+  for (const [key, runs] of accepted) if (runs.size > 1) found(0, `key ${key} made the runs ${[...runs].join(', ')}`)
+  const asked = new Set(facts.flatMap((fact) => (fact.kind === 'client' ? [fact.key] : fact.kind === 'queued' ? [fact.key ?? fact.seq] : [])))
+  if (known.size > asked.size) found(0, `${asked.size} launches made ${known.size} runs: ${[...known].join(', ')}`)
+}
+
+/** No order leaves before its intent is acknowledged: a leader whose append was refused would act on what nobody knows. */
+const intentBeforeOrder: Check = ({ facts }, found) => {
+  const intended = new Set<string>()
+  for (const fact of facts) {
+    if (fact.kind === 'state')
+      for (const op of fact.entry.ops)
+        if (op.op === 'run') for (const worker of op.run.workers) if (worker.phase === 'placed') intended.add(`${op.run.run}.${worker.role}.${worker.index}.${worker.attempt}`)
+    if (fact.kind === 'order' && fact.stage === 'message' && fact.verb === 'prepare')
+      for (const forkId of fact.forks) if (!intended.has(forkId)) found(fact.at, `${fact.from} ordered to prepare ${forkId}, and no entry says so`)
+  }
 }
 
 const oneTree: Check = ({ facts }, found) => {
   const live = new Map<string, Set<string>>()
   const started = new Map<string, string>()
   for (const fact of facts) {
+    if (fact.kind === 'store-reset') {
+      // whoever asks again under the same key gets the same names: what ran before belongs to nobody
+      live.clear()
+      started.clear()
+    }
     if (fact.kind !== 'machine') continue
     const worker = workerOf(fact.forkId)
     const trees = live.get(worker) ?? new Set<string>()
@@ -87,6 +108,10 @@ const goneIsGone: Check = ({ facts }, found) => {
   const live = new Map<string, number>()
   const gone = new Map<string, string>()
   for (const fact of facts) {
+    if (fact.kind === 'store-reset') {
+      gone.clear()
+      live.clear()
+    }
     if (fact.kind === 'machine' && fact.what === 'spawned') {
       live.set(fact.forkId, (live.get(fact.forkId) ?? 0) + 1)
       if (gone.has(fact.forkId)) found(fact.at, `a process of ${fact.forkId} began after it was said to be ${gone.get(fact.forkId)}`)
@@ -159,6 +184,28 @@ const logsAreTheFile: Check = ({ facts, sizeOf }, found) => {
   }
 }
 
+/** Leases are bounded in time: what is prepared and never started is given back, whatever became of the coordinator. */
+const preparesLapse: Check = ({ facts, prepareLapseMs }, found) => {
+  const end = facts.at(-1)?.at ?? 0
+  for (const [i, fact] of facts.entries()) {
+    if (fact.kind !== 'machine' || fact.what !== 'prepared') continue
+    const { forkId, node } = fact
+    const deadline = fact.at + prepareLapseMs + 1000
+    if (deadline > end) continue
+    let excused = false
+    for (let k = i + 1; k < facts.length && !excused && facts[k]!.at <= deadline; k++) {
+      const other = facts[k]!
+      excused =
+        (other.kind === 'machine' && other.forkId === forkId) ||
+        (other.kind === 'process' && other.role === 'agent' && `n${other.slot}` === node) ||
+        (other.kind === 'order' && other.stage === 'delivered' && other.node === node && other.forks.includes(forkId))
+    }
+    // frozen when the time came
+    const state = facts.slice(0, i).findLast((other) => other.kind === 'process' && other.role === 'agent' && `n${other.slot}` === node) as Extract<Fact, { kind: 'process' }> | undefined
+    if (!excused && (state?.what === 'up' || state?.what === 'thawed')) found(deadline, `${forkId} is still prepared on ${node}, and nobody has come to start it`)
+  }
+}
+
 const bounded: Check = ({ bounds }, found) => {
   if (bounds.timers > 5000) found(0, `${bounds.timers} timers waited at once`)
   if (bounds.stateEntries > bounds.stateEntriesMax) found(0, `STATE holds ${bounds.stateEntries} entries; snapshots should keep it under ${bounds.stateEntriesMax}`)
@@ -209,11 +256,13 @@ const orphansEnd: Check = ({ facts }, found) => {
 
 const CHECKS: readonly (readonly [string, Check])[] = [
   ['I1', acceptedLaunches],
+  ['I1', intentBeforeOrder],
   ['I2', oneTree],
   ['I3', goneIsGone],
   ['I4', trueEnds],
   ['I5', logsAreTheFile],
   ['I7', bounded],
+  ['I7', preparesLapse],
   ['I8', converges],
   ['I9', deposedHasNoEffect],
   ['I10', orphansEnd],

@@ -29,7 +29,7 @@ export type CrashPoint =
 export type FaultPlan = { at: number } & (
   | { kind: 'crash-coordinator'; slot: number | 'leader'; before: CrashPoint; skip: number; forMs: number }
   | { kind: 'crash-agent'; node: number; before: CrashPoint; skip: number; forMs: number }
-  | { kind: 'freeze-coordinator'; slot: number | 'leader'; forMs: number }
+  | { kind: 'freeze-coordinator'; slot: number | 'leader'; writing: boolean; forMs: number }
   | { kind: 'freeze-agent'; node: number; forMs: number }
   | { kind: 'cut-coordinator'; slot: number | 'leader'; forMs: number }
   | { kind: 'cut-agent'; node: number; logs: boolean; forMs: number }
@@ -50,6 +50,8 @@ export interface Scenario {
   faults: FaultPlan[]
   /** a coordinator that does not know that it was deposed sends on: its last orders, with a good time */
   ghosts: boolean
+  /** somebody asks for the list all the time */
+  watched: boolean
   /** workers end when no coordinator gave a sign of life for so long; null: the default of a day */
   orphanAfterMs: number | null
   /** faults end, everything that is down comes back */
@@ -116,7 +118,7 @@ const faultOf = (random: Random, at: number, nodes: number, coordinators: number
   const roll = random.next()
   if (roll < 0.27) return { at, kind: 'crash-coordinator', slot, before: random.pick(COORDINATOR_POINTS), skip: random.chance(0.6) ? 0 : random.int(1, 6), forMs: random.int(50, 6000) }
   if (roll < 0.55) return { at, kind: 'crash-agent', node, before: random.pick(AGENT_POINTS), skip: random.chance(0.6) ? 0 : random.int(1, 6), forMs: random.int(50, 8000) }
-  if (roll < 0.64) return { at, kind: 'freeze-coordinator', slot, forMs: random.int(200, 7000) }
+  if (roll < 0.64) return { at, kind: 'freeze-coordinator', slot, writing: random.chance(0.6), forMs: random.int(200, 7000) }
   if (roll < 0.75) return { at, kind: 'freeze-agent', node, forMs: random.int(200, 9000) }
   if (roll < 0.81) return { at, kind: 'cut-coordinator', slot, forMs: random.int(100, 6000) }
   if (roll < 0.92) return { at, kind: 'cut-agent', node, logs: random.chance(0.4), forMs: random.int(100, 9000) }
@@ -173,6 +175,7 @@ export const scenarioOf = (seed: number): Scenario => {
       : { loss: 0, copy: 0, late: 0, ackLost: 0, callLost: 0 },
     faults: faults.sort((a, b) => a.at - b.at),
     ghosts: random.chance(0.7),
+    watched: random.chance(0.4),
     orphanAfterMs: flavour === 'orphans' ? ABSENCE.orphanAfterMs : null,
     calmAt,
   }

@@ -25,6 +25,7 @@ import { situationsOf, type Situation } from './situations.ts'
 const SWEEP_AFTER_MS = 2500
 const PATIENCE_MS = 90_000
 const USER = 'sim'
+const WATCH_MS = 400
 
 const CRASH_POINTS: Record<CrashPoint, RegExp> = {
   any: /./,
@@ -74,7 +75,7 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
   let calm = false
 
   // — the history, and what the world itself must know from it to judge rest —
-  const open = { runs: new Map<string, number>(), forks: new Map<string, number>(), trees: new Map<string, number>(), untold: new Map<string, number>() }
+  const open: Open = { runs: new Map(), forks: new Map(), trees: new Map(), untold: new Map(), known: new Set(), lost: new Set() }
   let leaderIncarnation = ''
   const history: History = historyOn(now, (fact) => {
     options.trace?.(describe(fact))
@@ -252,10 +253,18 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
       if (run !== undefined) void end(run, ask.verb, { ...(ask.role !== undefined && { role: ask.role }), ...(ask.index !== undefined && { index: ask.index }) }, 4)
     })
 
+  // somebody watches all the time, as `troupe ps` does: whoever answers says that it leads
+  if (scenario.watched) {
+    const stopWatching = clock.every(WATCH_MS, () => {
+      if (calm) return stopWatching()
+      messenger.ask('coordinator.list', { user: USER }, {}, { timeoutMs: 400 }).catch(() => {})
+    })
+  }
+
   // — faults —
   const freeze = (slot: Slot | undefined, forMs: number): void => {
     const process = slot?.process
-    if (slot === undefined || process == null || process.frozen) return
+    if (slot === undefined || process == null || !process.alive || process.frozen) return
     process.freeze()
     const fact = { kind: 'process', name: process.name, role: slot.role, slot: slot.index, incarnation: slot.incarnation, before: null } as const
     history.add({ ...fact, what: 'frozen' })
@@ -263,6 +272,19 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
       if (!process.alive || !process.frozen) return
       history.add({ ...fact, what: 'thawed' })
       process.thaw()
+    })
+  }
+  /** `writing`: just when an append has left, so that its ack waits for the thaw */
+  const freezeCoordinator = (slot: Slot | undefined, forMs: number, writing: boolean): void => {
+    const process = slot?.process
+    if (!writing || process == null) return freeze(slot, forMs)
+    let due = true
+    process.crashBefore((label) => {
+      if (due && CRASH_POINTS.state.test(label)) {
+        due = false
+        clock.after(0, () => freeze(slot, forMs))
+      }
+      return false
     })
   }
   const crash = (slot: Slot | undefined, point: CrashPoint, skip: number, forMs: number): void => {
@@ -289,7 +311,7 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
       case 'crash-agent':
         return crash(slotAt('agent', fault.node), fault.before, fault.skip, fault.forMs)
       case 'freeze-coordinator':
-        return freeze(slotAt('coordinator', fault.slot), fault.forMs)
+        return freezeCoordinator(slotAt('coordinator', fault.slot), fault.forMs, fault.writing)
       case 'freeze-agent':
         return freeze(slotAt('agent', fault.node), fault.forMs)
       case 'cut-coordinator':
@@ -368,6 +390,7 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
   const ending = {
     facts: history.facts,
     converged,
+    prepareLapseMs: PREPARE_LAPSE_MS,
     left: left(),
     sizeOf: (forkId: string) => {
       const machine = machines.find((candidate) => candidate.spools.get(forkId)?.startedNow != null)
@@ -383,16 +406,35 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
   return { seed: scenario.seed, facts: history.facts, violations: [...crashes, ...check(ending)], situations: situationsOf(history.facts, PREPARE_LAPSE_MS), simulatedMs: now() }
 }
 
-/** Runs that have not ended, forks whose spool is kept, trees that live. A lost store's runs are nobody's: what is left of them is only listed. */
-const track = (open: { runs: Map<string, number>; forks: Map<string, number>; trees: Map<string, number>; untold: Map<string, number> }, fact: Fact): void => {
-  if (fact.kind === 'store-reset') for (const map of Object.values(open)) map.clear()
-  if (fact.kind === 'event' && fact.body.what === 'accepted') open.runs.set(fact.body.run, fact.at)
+/** What is not at rest: runs, forks whose spool is kept, trees that live, logs whose end is not told. */
+interface Open {
+  runs: Map<string, number>
+  forks: Map<string, number>
+  trees: Map<string, number>
+  untold: Map<string, number>
+  /** runs of a store that was lost: what is left of them is only listed */
+  known: Set<string>
+  lost: Set<string>
+}
+
+const track = (open: Open, fact: Fact): void => {
+  if (fact.kind === 'store-reset') {
+    for (const map of [open.runs, open.forks, open.trees, open.untold]) map.clear()
+    for (const run of open.known) open.lost.add(run)
+  }
+  if (fact.kind === 'event' && fact.body.what === 'accepted') {
+    open.runs.set(fact.body.run, fact.at)
+    open.lost.delete(fact.body.run)
+  }
   if (fact.kind === 'event' && fact.body.what === 'ended') open.runs.delete(fact.body.run)
   if (fact.kind === 'event' && fact.body.what === 'logs-final') open.untold.delete((fact.body as WorkerEventBody).forkId)
   if (fact.kind !== 'machine') return
-  if (fact.what === 'spawned' && fact.root) open.untold.set(fact.forkId, fact.at)
+  const run = fact.forkId.split('.')[0]!
+  open.known.add(run)
+  if (open.lost.has(run)) return
   if (fact.what === 'prepared') open.forks.set(fact.forkId, fact.at)
   if (fact.what === 'dropped' || fact.what === 'released') open.forks.delete(fact.forkId)
+  if (fact.what === 'spawned' && fact.root) open.untold.set(fact.forkId, fact.at)
   if (fact.what === 'spawned') open.trees.set(fact.forkId, fact.at)
   if (fact.what === 'empty') open.trees.delete(fact.forkId)
 }
