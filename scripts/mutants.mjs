@@ -6,6 +6,7 @@
  *
  *   # suite: sim                         the simulation, 300 seeds, until the first failure
  *   # suite: tests/contracts/x.test.ts   a vitest file
+ *   # only: WORDS                        its tests with these words in the name
  *
  *   npm run mutants -- NAME…             only those whose file name contains one of the words
  */
@@ -39,7 +40,7 @@ const copyTree = async (to) => {
 }
 
 /** @returns {Promise<{ caught: boolean, how: string }>} */
-const judge = async (suite, cwd) => {
+const judge = async (suite, only, cwd) => {
   if (suite === 'sim') {
     const { code, text } = await run('node', ['scripts/sim.mjs', '--seeds', String(SEEDS), '--first', '--workers', '1'], cwd)
     const lines = text.trim().split('\n')
@@ -48,7 +49,7 @@ const judge = async (suite, cwd) => {
     return code === 1 && seed !== undefined ? { caught: true, how: `${seed.split(' (')[0]}: ${why}` } : { caught: false, how: code === 0 ? `${SEEDS} seeds stay green` : `the simulation cannot run: ${lines.slice(0, 3).join(' ')}` }
   }
   const report = join(cwd, 'vitest-report.json')
-  const { text } = await run('npx', ['vitest', 'run', suite, '--reporter=json', `--outputFile=${report}`], cwd)
+  const { text } = await run('npx', ['vitest', 'run', suite, ...(only === undefined ? [] : ['-t', only]), '--reporter=json', `--outputFile=${report}`], cwd)
   const result = await readFile(report, 'utf8').then(JSON.parse, () => null)
   await rm(report, { force: true })
   if (result === null) return { caught: false, how: `${suite} cannot run: ${text.slice(-300)}` }
@@ -58,10 +59,12 @@ const judge = async (suite, cwd) => {
 
 const test = async (name, cwd) => {
   const patch = join(PATCHES, name)
-  const suite = /^# suite: *(\S+)/m.exec(await readFile(patch, 'utf8'))?.[1] ?? 'sim'
+  const header = await readFile(patch, 'utf8')
+  const suite = /^# suite: *(\S+)/m.exec(header)?.[1] ?? 'sim'
+  const only = /^# only: *(.+)$/m.exec(header)?.[1]
   const applied = await run('git', ['apply', '-C1', patch], cwd)
   if (applied.code !== 0) return { name, caught: false, how: `the patch does not apply: ${applied.text.trim()}` }
-  const verdict = await judge(suite, cwd)
+  const verdict = await judge(suite, only, cwd)
   const back = await run('git', ['apply', '-R', '-C1', patch], cwd)
   if (back.code !== 0) throw new Error(`${name} cannot be taken back: ${back.text}`)
   return { name, ...verdict }
