@@ -100,8 +100,8 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
         seenAt = clock.now()
         continue
       }
-      const silent = clock.now() - seenAt >= settings.leaseMs + settings.takeoverMarginMs
-      if (read && !silent && !resigned && (tail !== null || emptied)) {
+      const isSilent = (): boolean => clock.now() - seenAt >= settings.leaseMs + settings.takeoverMarginMs
+      if (read && !isSilent() && !resigned && (tail !== null || emptied)) {
         await pause(Math.min(100, settings.renewMs))
         continue
       }
@@ -118,7 +118,8 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
         resigned = false
         tail = last
         read = true
-        if (!free && (moved || vanished || !silent)) continue
+        // asked again: somebody's takeover may have been told while the log was read
+        if (!free && (moved || vanished || !isSilent())) continue
         if (stopped) break
         // a store that is made twice by the same one is two stores
         const epoch = last === null ? { storeId: stores++ === 0 ? incarnation : `${incarnation}-${stores}`, n: 1 } : { storeId: last.epoch.storeId, n: last.epoch.n + 1 }

@@ -62,7 +62,7 @@ export type Fact = { at: number } & (
   | { kind: 'order-answer'; to: OrderFact; ok: boolean; code: string | null; lost: boolean }
   /** a coordinator answered a client without a fault */
   | { kind: 'served'; from: string; verb: string; ok: boolean }
-  | { kind: 'client'; launch: number; key: string | null; answer: { run: string; existing: boolean } | null; fault: string | null; again: boolean }
+  | { kind: 'client'; launch: number; key: string | null; answer: { run: string; existing: boolean } | null; fault: string | null }
 )
 
 export interface History {

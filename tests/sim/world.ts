@@ -215,13 +215,13 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
           break
         }
         const answer = await messenger.ask('coordinator.launch', { user: USER }, plan.document, { headers, timeoutMs: 1000 })
-        history.add({ kind: 'client', launch: index, key: plan.key, answer, fault: null, again: false })
+        history.add({ kind: 'client', launch: index, key: plan.key, answer, fault: null })
         runOf.set(index, answer.run)
         break
       } catch (error) {
         const retry = isFault(error) && (['CONN', 'TIMEOUT', 'NOT_LEADER', 'OVERLOADED'].includes(error.code) || (error.code === 'PLAN_INVALID' && !calm))
         if (!retry) {
-          history.add({ kind: 'client', launch: index, key: plan.key, answer: null, fault: isFault(error) ? error.code : String(error), again: false })
+          history.add({ kind: 'client', launch: index, key: plan.key, answer: null, fault: isFault(error) ? error.code : String(error) })
           if (!isFault(error)) throw error
           break
         }
