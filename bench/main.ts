@@ -15,7 +15,7 @@ import { describeMachine, diskDir, fsyncTimes } from './machine.ts'
 import type { Bench, Measurement } from './measure.ts'
 import { memory } from './memory.ts'
 import { ps } from './ps.ts'
-import { tableOf, type Report } from './report.ts'
+import { lineOf, tableOf, type Report } from './report.ts'
 import { sixteen } from './sixteen.ts'
 import { figureOf } from './stats.ts'
 import { teardown } from './teardown.ts'
@@ -73,7 +73,10 @@ export const bench = async (options: { root: string; programs: string; args: str
     const context: Bench = { root, programs, quick, say, teardown: started }
     const began = performance.now()
     try {
-      for (const row of await measurement.run(context)) report.rows.push({ measurement: measurement.name, ...row })
+      for (const row of await measurement.run(context)) {
+        report.rows.push({ measurement: measurement.name, ...row })
+        say(`  ${lineOf(row)}`)
+      }
       say(`  ${((performance.now() - began) / 1000).toFixed(1)} s`)
     } catch (error) {
       // Ctrl-C ends it from outside

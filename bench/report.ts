@@ -15,6 +15,9 @@ export interface Report {
 const number = (value: number): string => (value >= 1000 ? Math.round(value).toLocaleString('en') : value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2))
 const amount = (value: number, unit: Unit): string => `${number(value)}${unit === '1/s' ? '/s' : ` ${unit}`}`
 
+/** One row while the others are still being measured. */
+export const lineOf = ({ what, unit, figure, ratio, beside }: Row): string => `${what}: ${amount(figure.p50, unit)}${ratio === null ? '' : `, ${number(ratio)}x of ${beside[0]!.what}`}`
+
 export const tableOf = ({ machine, fsyncMs, rows, failed, quick }: Report): string => {
   const head = ['WHAT', 'P50', 'P99', 'N', 'BESIDE', 'P50', 'RATIO', 'AIM', 'MET']
   const lines: string[][] = []
