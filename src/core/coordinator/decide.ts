@@ -9,13 +9,13 @@ import { earlier, failureOf } from './first-failure.ts'
 import { advanceGang, dissolve, isAborted, launchGang } from './gangs.ts'
 import { unreserve } from './ledger.ts'
 import { backoff, giveOrders } from './orders.ts'
-import { exitOf, isDone, isLeftOut, isLost, isMet, isNotReady, isWork, outcomeOf } from './outcome.ts'
+import { exitOf, failedRank, isDone, isLeftOut, isLost, isMet, isNotReady, isWork, outcomeOf, RANK_FAILED } from './outcome.ts'
 import { isPortConflict } from './port-conflict.ts'
 import { lostExit } from './reports.ts'
 import { advanceRestart, beginRestart, isUsers, judgeRestart, noteRestart, replacedBy, toWaiting } from './restart.ts'
 import { clocksAt, liveState, setState } from './run-state.ts'
 import { reasonOf } from './explain.ts'
-import { advanceStop, beginStop, endNeverStarted, isStopped } from './stop.ts'
+import { advanceStop, beginStop, endingOf, endNeverStarted, isStopped } from './stop.ts'
 import { live, touchRun, wakeAt, type Ctx, type Gang, type RoleLive, type Run, type Worker } from './state.ts'
 
 export const decide = (ctx: Ctx, run: Run): void => {
@@ -28,6 +28,7 @@ export const decide = (ctx: Ctx, run: Run): void => {
   endNeverStarted(ctx, run)
   advanceGangs(ctx, run)
   judgeExits(ctx, run)
+  if (record.stopping === null) tellPeersOfRanks(ctx, run)
   if (record.stopping === null) checkTimes(ctx, run)
   if (record.stopping === null) checkDone(ctx, run)
   if (record.stopping === null) for (const role of run.roles) advanceRole(ctx, role)
@@ -109,6 +110,23 @@ const judgeExits = (ctx: Ctx, run: Run): void => {
       worker.role.firstDoneAt = ctx.now
       wakeAt(ctx, run, ctx.now + ctx.s.settings.peerExitMs)
     }
+  }
+}
+
+/**
+ * A rank has failed, so its torchrun will (it is never told to restart ranks), but only seconds later. Its peers are told to end now. What
+ * the failure means is judged at that torchrun's exit, which has the last words; a peer with a failed rank of its own ends by itself.
+ */
+const tellPeersOfRanks = (ctx: Ctx, run: Run): void => {
+  const { rankFailureMs } = ctx.s.settings
+  const hasFailed = (worker: Worker): boolean => worker.report !== null && failedRank(worker.report) !== null
+  for (const worker of run.work)
+    if (worker.role.spec.kind === 'torchrun' && worker.role.rankFailedAt === null && live(worker) && worker.record.ending === null && exitOf(worker) === null && hasFailed(worker)) worker.role.rankFailedAt = ctx.now
+  for (const role of run.roles) {
+    if (role.rankFailedAt === null || role.restart !== null || !role.spec.failFast) continue
+    const dueAt = role.rankFailedAt + rankFailureMs
+    if (ctx.now < dueAt) wakeAt(ctx, run, dueAt)
+    else for (const peer of role.workers) if (live(peer) && peer.record.ending === null && exitOf(peer) === null && !hasFailed(peer)) endingOf(ctx, peer, RANK_FAILED, null)
   }
 }
 

@@ -4,7 +4,7 @@
 import type { ReplyOf } from '../../protocol/table.ts'
 import { isTerminal } from '../../protocol/shapes.ts'
 import { exitText } from './exit-code.ts'
-import { exitOf, isLeftOut, isMet } from './outcome.ts'
+import { exitOf, isLeftOut, isMet, toldCause } from './outcome.ts'
 import { clockOf, clocksAt } from './run-state.ts'
 import { live, stageOf, type Ctx, type RoleLive, type Run, type Worker } from './state.ts'
 
@@ -70,7 +70,7 @@ export const workerReason = (ctx: Ctx, worker: Worker): string | null => {
       if (node?.state === 'lost') return `node ${node.name} is lost (${node.reason}); its processes may be running`
       if (node !== undefined && node.state === 'suspect') return `node ${node.name} is suspect: ${node.reason}`
       if (worker.spoolLost) return `node ${record.node} has lost its spool`
-      if (record.ending !== null) return `it is being ended (${record.ending})`
+      if (record.ending !== null) return `it is being ended (${toldCause(record.ending)})`
       if (report === null) return `it is being prepared on ${record.node}`
       if (report.phase === 'prepared') return 'it is prepared; its gang is not yet'
       return report.ready ? null : (report.readyReason ?? (report.phase === 'running' ? 'its probe has not said yes yet' : null))

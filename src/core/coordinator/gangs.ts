@@ -17,6 +17,7 @@ export const launchGang = (ctx: Ctx, role: RoleLive, workers: Worker[]): void =>
   const gang: Gang = { role, workers, unprepared: new Set(workers), unstarted: new Set(workers), bindings: null, recheck: true, abort: null }
   role.gangs.add(gang)
   role.firstDoneAt = null
+  role.rankFailedAt = null
   for (const worker of workers) {
     const node = ctx.s.nodes.get(worker.record.node!)
     change(worker, () => {

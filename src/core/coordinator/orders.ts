@@ -8,6 +8,7 @@ import type { ForkReport } from '../../protocol/shapes.ts'
 import { abortGang, currentFork, forkSpecOf, isReachable } from './gangs.ts'
 import { onEvidence, onInventory, type Inventory } from './membership.ts'
 import type { CoordinatorEvent, OrderOf, OrderVerb } from './messages.ts'
+import { toldCause } from './outcome.ts'
 import { applyReport } from './reports.ts'
 import { change, phaseOrder, wakeAt, workOn, type Ctx, type NodeLive, type OrderContext, type Run, type Worker } from './state.ts'
 
@@ -83,10 +84,10 @@ const give = (ctx: Ctx, node: NodeLive & { incarnation: string }, verb: WorkVerb
         return {
           ...base,
           verb,
-          body: { forks: workers.map((worker, i) => ({ forkId: currentFork(worker), signal: graces[i] === 0 ? null : worker.role.spec.stop.signal, graceMs: graces[i]!, killedBy: worker.record.ending! })) },
+          body: { forks: workers.map((worker, i) => ({ forkId: currentFork(worker), signal: graces[i] === 0 ? null : worker.role.spec.stop.signal, graceMs: graces[i]!, killedBy: toldCause(worker.record.ending!) })) },
         }
       case 'cancel':
-        return { ...base, verb, body: { forks: workers.map(currentFork), killedBy: workers[0]!.record.ending ?? 'attempt' } }
+        return { ...base, verb, body: { forks: workers.map(currentFork), killedBy: toldCause(workers[0]!.record.ending ?? 'attempt') } }
       default:
         return verb satisfies never
     }

@@ -7,6 +7,14 @@ import type { RoleLive, Worker } from './state.ts'
 
 export type Outcome = 'ok' | 'failed' | 'stopped'
 
+/**
+ * Told to end because a rank of a peer has failed; what that failure means is not decided yet. Unlike `peer-failure` in a run that goes on, it
+ * does not say to a later coordinator that a restart was decided.
+ */
+export const RANK_FAILED = 'rank-failure'
+/** What agents and people are told. */
+export const toldCause = (ending: string): string => (ending === RANK_FAILED ? 'peer-failure' : ending)
+
 /** @returns null while its root is there, or when it never ran */
 export const exitOf = (worker: Worker): Exit | null => worker.record.exit ?? worker.report?.exit ?? null
 

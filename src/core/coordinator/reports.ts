@@ -4,6 +4,7 @@
  */
 import type { Exit, ForkReport, Receipt } from '../../protocol/shapes.ts'
 import { vacate } from './ledger.ts'
+import { toldCause } from './outcome.ts'
 import { change, GONE, phaseOrder, touchWorker, toRelease, toStray, workOn, type Ctx, type NodeLive, type Worker } from './state.ts'
 
 /** @param rev  null for what an order's answer says: it is not numbered. @param whole  from an inventory: what is over has not been forgotten yet */
@@ -106,7 +107,7 @@ const tailFor = (report: ForkReport | null, exit: Exit | null): string[] => {
 export const endWorker = (ctx: Ctx, worker: Worker, exit: Exit | null, receipt: Receipt): void => {
   const { record, report, run } = worker
   change(worker, () => void (record.phase = 'ended'))
-  record.exit = exit === null ? null : { ...exit, killedBy: exit.killedBy ?? (worker.spoolLost ? null : record.ending !== null && report?.exit === null ? record.ending : null) }
+  record.exit = exit === null ? null : { ...exit, killedBy: exit.killedBy ?? (worker.spoolLost ? null : record.ending !== null && report?.exit === null ? toldCause(record.ending) : null) }
   record.receipt = receipt
   record.stderrTail = tailFor(report, record.exit)
   record.seen = seenOf(report)

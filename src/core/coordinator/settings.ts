@@ -26,6 +26,8 @@ export interface CoordinatorSettings {
   portConflictTries: number
   /** one torchrun agent exits 0: its peers have so long */
   peerExitMs: number
+  /** a rank has failed: the reports of others that failed at the same moment are heard before its peers are told to end */
+  rankFailureMs: number
   /** facts that decide nothing (one of many workers ended) wait so long for an entry to share */
   lazyPersistMs: number
   keyKeptMs: number
@@ -54,6 +56,7 @@ export const COORDINATOR_DEFAULTS: CoordinatorSettings = {
   portConflictMs: 60_000,
   portConflictTries: 3,
   peerExitMs: 300_000,
+  rankFailureMs: 100,
   lazyPersistMs: 1000,
   keyKeptMs: 48 * 3600 * 1000,
   endedKept: 200,

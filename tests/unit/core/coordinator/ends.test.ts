@@ -88,6 +88,35 @@ test('the first failure is a rank: the run has the code of the rank, though torc
   expect(c.worker(run, 'trainer/0').exit).toMatchObject({ killedBy: 'peer-failure' })
 })
 
+test('a rank fails: its peers are told to end at once, not when its torchrun has ended; what it means is judged then, with the last words [A-34 R-17 FC-2]', () => {
+  const c = coordinatorWith({ n0: {}, n1: {}, n2: {} })
+  const run = c.launch({ roles: { trainer: torchrun('3x1') } })
+  c.forget()
+  for (const agent of c.agents.values()) agent.hold.add('kill')
+  c.report(run, 'trainer/1', { ranks: [rankOf(1, { code: 7 }, c.wall())] })
+  c.report(run, 'trainer/2', { ranks: [rankOf(2, { code: 1 }, c.wall() + 20)] })
+  expect(c.orders('kill')).toEqual([])
+  c.advance(250)
+  expect(c.orders('kill').map(({ node }) => node)).toEqual(['n0'])
+  expect(c.status(run)).toMatchObject({ state: 'running', firstFailure: null })
+  c.letGo('n0')
+  c.advance(2000)
+  c.exit(run, 'trainer/1', { code: 1 }, { ranks: [rankOf(1, { code: 7 }, c.wall() - 2250)], stderrTail: ['loss is NaN'] })
+  expect(c.status(run)).toMatchObject({ state: 'stopping', firstFailure: { worker: `${run}/trainer/1`, rank: 1, exit: { code: 7 }, stderrTail: ['loss is NaN'] } })
+  expect(c.worker(run, 'trainer/0').exit).toMatchObject({ killedBy: 'peer-failure' })
+})
+
+test('a rank fails in a role that is started again: one restart, of all its workers', () => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  const run = c.launch({ roles: { trainer: torchrun('2x1', { restart: { policy: 'on-failure', max: 1, backoff: ['100ms', '1s'] } }) } })
+  c.report(run, 'trainer/1', { ranks: [rankOf(1, { signal: 'SIGKILL' }, c.wall())] })
+  c.advance(1000)
+  expect(c.worker(run, 'trainer/0')).toMatchObject({ attempt: 1, state: 'exited' })
+  c.exit(run, 'trainer/1', { code: 1 })
+  c.advance(1000)
+  expect(c.status(run)).toMatchObject({ state: 'running', attempt: 2, workers: [{ state: 'running', attempt: 2 }, { state: 'running', attempt: 2 }] })
+})
+
 test('a worker is killed by SIGSEGV: 128 and the signal [R-10]', () => {
   const c = coordinatorWith()
   const run = c.launch({ roles: { job: task() } })

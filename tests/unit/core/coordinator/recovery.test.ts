@@ -1,6 +1,6 @@
 /** A new leader: every run goes on, nothing is decided about a fork before its node has spoken, and no second copy of anything. */
 import { expect, test } from 'vitest'
-import { coordinatorWith, service, task, torchrun } from '../../../support/coordinator-steps.ts'
+import { coordinatorWith, rankOf, service, task, torchrun } from '../../../support/coordinator-steps.ts'
 
 const forks = (c: ReturnType<typeof coordinatorWith>): string[] => [...c.agents.values()].flatMap((agent) => [...agent.forks.keys()])
 
@@ -206,4 +206,18 @@ test('reading changes nothing [U-11 +U5]', () => {
   c.forget()
   for (const [verb, body] of [['status', { run }], ['list', { all: true }], ['explain', { run }], ['nodes', {}]] as const) c.ask(verb, body)
   expect(c.commands.filter(({ kind }) => kind === 'persist' || kind === 'order')).toEqual([])
+})
+
+test('it dies after a rank has failed and its peers were told, before the torchrun ends: nothing is started again, and the failure is judged', () => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  const run = c.launch({ roles: { trainer: torchrun('2x1') } })
+  c.report(run, 'trainer/1', { ranks: [rankOf(1, { code: 7 }, c.wall())] })
+  c.advance(1000)
+  expect(c.worker(run, 'trainer/0')).toMatchObject({ state: 'exited', exit: { killedBy: 'peer-failure' } })
+  c.forget()
+  c.failover()
+  c.advance(5000)
+  expect(c.orders('prepare')).toEqual([])
+  c.exit(run, 'trainer/1', { code: 1 })
+  expect(c.status(run)).toMatchObject({ state: 'failed', code: 7, attempt: 1, firstFailure: { worker: `${run}/trainer/1`, rank: 1 } })
 })
