@@ -10,7 +10,7 @@ import { exitEvent } from './exit-event.ts'
 import { forks } from './forks.ts'
 import { launch } from './launch.ts'
 import { lines } from './lines.ts'
-import { logs } from './logs.ts'
+import { logs, read } from './logs.ts'
 import { describeMachine, diskDir, fsyncTimes } from './machine.ts'
 import type { Bench, Measurement } from './measure.ts'
 import { memory } from './memory.ts'
@@ -21,7 +21,7 @@ import { figureOf } from './stats.ts'
 import { teardown } from './teardown.ts'
 import { thousandAgents } from './thousand-agents.ts'
 
-const MEASUREMENTS: readonly Measurement[] = [launch, sixteen, forks, exitEvent, logs, lines, control, ps, memory, thousandAgents]
+const MEASUREMENTS: readonly Measurement[] = [launch, sixteen, forks, exitEvent, logs, read, lines, control, ps, memory, thousandAgents]
 const NAMES = MEASUREMENTS.map(({ name }) => name)
 
 const USAGE = `npm run bench [-- --only NAME]… [--quick] [--json]
@@ -31,7 +31,7 @@ const USAGE = `npm run bench [-- --only NAME]… [--quick] [--json]
   --json       the report as JSON on stdout, without the table
 `
 
-const read = (args: string[]): { only: string[]; quick: boolean; json: boolean; help: boolean } => {
+const parse = (args: string[]): { only: string[]; quick: boolean; json: boolean; help: boolean } => {
   const { values } = parseArgs({ args, options: { only: { type: 'string', multiple: true, default: [] }, quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } } })
   for (const name of values.only) if (!NAMES.includes(name)) throw new Error(`there is no measurement '${name}': ${NAMES.join(', ')}`)
   return values
@@ -47,9 +47,9 @@ const say = (line: string): void => void process.stderr.write(`${line}\n`)
  */
 export const bench = async (options: { root: string; programs: string; args: string[]; onInterrupt(handler: () => Promise<void>): void }): Promise<number> => {
   const { root, programs, args, onInterrupt } = options
-  let asked: ReturnType<typeof read>
+  let asked: ReturnType<typeof parse>
   try {
-    asked = read(args)
+    asked = parse(args)
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n\n${USAGE}`)
     return 2
