@@ -31,7 +31,7 @@ export const startLogServer = (options: { messenger: Messenger; node: string; st
 
   const answer = async (forkId: string, attempt: number, body: Request<'worker.log'>['body']): Promise<ReplyOf<'worker.log'>> => {
     const [sizes, marks] = await Promise.all([store.sizes(forkId), store.marks(forkId)])
-    const sources = Object.fromEntries(Object.entries(sizes).map(([name, size]) => [name, { size, floor: marks[name]?.floor ?? 0, generation: marks[name]?.generation ?? 0 }]))
+    const sources = Object.fromEntries(Object.entries(sizes).map(([name, size]) => [name, { size, floor: marks[name]?.floor ?? 0, generation: marks[name]?.generation ?? 0, shipped: marks[name]?.shipped ?? 0 }]))
     const isFinal = (name: string): boolean => (marks[name] ?? NO_MARKS).final
     const about = { node, forkId, attempt, sources }
     const { source, bytesMax = BYTES_DEFAULT } = body

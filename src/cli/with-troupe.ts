@@ -1,6 +1,7 @@
 /** A connection for the length of one command: the context that was typed, else the one in use. */
+import { isUnserved } from '../client/timing.ts'
 import type { Troupe } from '../client/troupe.ts'
-import { Fault, isFault } from '../protocol/faults.ts'
+import { Fault } from '../protocol/faults.ts'
 import { homeOf } from '../system/paths.ts'
 import type { Io } from './io.ts'
 
@@ -10,7 +11,7 @@ export const withTroupe = async <T>(io: Io, act: (troupe: Troupe) => Promise<T>)
   try {
     return await act(troupe)
   } catch (error) {
-    throw isFault(error, 'CONN') && error.data['reason'] === 'no-responders' && error.message.includes('.coordinator.')
+    throw isUnserved(error) && (error as Fault).message.includes('.coordinator.')
       ? new Fault('CONN', 'the bus is there, but no coordinator answers', { hint: 'troupe up starts what is missing', cause: error })
       : error
   } finally {

@@ -14,10 +14,13 @@ export const TRANSIENT: readonly FaultCode[] = ['CONN', 'NOT_LEADER', 'OVERLOADE
 /** For what must not run twice: it certainly did not run. */
 export const NOT_DONE: readonly FaultCode[] = ['CONN', 'NOT_LEADER', 'OVERLOADED']
 
+/** The bus is there, and knows that nobody serves the subject. Else CONN says that the bus itself is away. */
+export const isUnserved = (error: unknown): boolean => isFault(error, 'CONN') && error.data['reason'] === 'no-responders'
+
 export interface Patience {
   /** give up after this long, with the last fault */
   boundMs: number
-  retry?: readonly FaultCode[]
+  retry?: readonly FaultCode[] | ((fault: Fault) => boolean)
   signal?: AbortSignal
   /** told each time that it has to be asked again */
   onTrouble?(fault: Fault): void
@@ -36,7 +39,8 @@ export const patiently = async <T>(attempt: () => Promise<T>, { boundMs, retry =
     } catch (error) {
       const fault = toFault(error)
       const pause = PAUSE_MS[Math.min(tries, PAUSE_MS.length - 1)]!
-      if (!retry.includes(fault.code) || performance.now() + pause > until || signal?.aborted) throw fault
+      const passes = typeof retry === 'function' ? retry(fault) : retry.includes(fault.code)
+      if (!passes || performance.now() + pause > until || signal?.aborted) throw fault
       onTrouble?.(fault)
       await sleep(pause, signal)
     }

@@ -302,7 +302,7 @@ class Connection implements MemoryConnection {
         run()
       }
       this.server.expect(inbox, this, (message) =>
-        settle(() => (message.noResponders ? reject(new Fault('CONN', `nobody serves ${subject}`)) : resolve(this.received(message)))),
+        settle(() => (message.noResponders ? reject(new Fault('CONN', `nobody serves ${subject}`, { data: { reason: 'no-responders' } })) : resolve(this.received(message)))),
       )
       this.send('request', { subject, body, headers: options.headers ?? {}, reply: inbox })
       this.clock.after(options.timeoutMs, () => settle(() => reject(new Fault('TIMEOUT', `no answer on ${subject} in ${options.timeoutMs} ms`))))

@@ -2,13 +2,14 @@
  * Logs of a run, role, worker or rank as one sequence: the past, then (with `follow`) what comes, until the log is complete.
  * Owns which forks and sources are read and when it ends; joining bytes is source.ts', getting them spool.ts'.
  *
- * The past of several sources is replayed from the relay, which has it in the order of time, and completed from the spools; one source, and a
- * tail, come from the spool alone. With `follow` the live subject is subscribed before anything is read, so that nothing falls between.
+ * The past of several sources is replayed from the relay, which has it in the order of time, and completed from the spools; of one source a
+ * long past comes from the relay as far as that has it, the rest and a tail from the spool. With `follow` the live subject is subscribed before anything is read, so that nothing falls between.
  */
 import { Fault, toFault } from '../../protocol/faults.ts'
 import { forkIdOf, parseForkId, type ForkParts } from '../../protocol/names.ts'
 import { matcherOf } from '../../protocol/patterns.ts'
 import { isTerminal, type RunStatus, type WorkerStatus } from '../../protocol/shapes.ts'
+import type { Subscription } from '../../transport/bus.ts'
 import type { Messenger } from '../../transport/messenger.ts'
 import { eventSubject } from '../events.ts'
 import { inboxOf } from '../inbox.ts'
@@ -17,10 +18,13 @@ import { refFits, refText, type Ref } from '../refs.ts'
 import { FAILOVER_MS, patiently } from '../timing.ts'
 import { bySource, parseSource, sourceFits, type LogItem, type LogOptions } from './items.ts'
 import { logSubject, readLogMessage, relayed, relaySeqSince, spoolOf, type LogMessage } from './spool.ts'
-import { sourceReader, type SourceReader } from './source.ts'
+import { BACKLOG_BYTES, sourceReader, type SourceReader } from './source.ts'
 
-/** Live bytes that wait for a slow reader; beyond it they are dropped here and read from the spool later. */
-const LIVE_BYTES_MAX = 32 * 1024 * 1024
+/**
+ * Live bytes that wait for a slow reader. Beyond it nothing is listened to any more, until the spools were read to where little is added in the
+ * meantime: a reader that lags asks for what it can take, and is never pushed until the server drops its connection.
+ */
+const LIVE_BYTES_MAX = 8 * 1024 * 1024
 /** How often a follower looks for the end when no event says so. */
 const LOOK_AGAIN_MS = 2000
 /** After the end, a node that does not answer is waited for this long; then what it has is named as a gap. */
@@ -36,6 +40,9 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
   const readers = new Map<string, SourceReader>()
   const finished = new Set<string>()
   const news = inboxOf<News>()
+  let live: Subscription | null = null
+  /** more was there than was read, when last looked at */
+  let isShort = false
   let liveBytes = 0
   /** `raw` reads one source of one fork: the first that fits */
   let pinned: { forkId: string; source: string } | null = null
@@ -62,11 +69,14 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
   async function* complete(fork: ForkParts): AsyncGenerator<LogItem, boolean> {
     const sizes = await spool.sizes(fork)
     if (sizes === null) return false
-    for (const [source, { size, generation }] of inOrder(sizes.sources)) {
+    for (const [source, { size, generation, shipped = size }] of inOrder(sizes.sources)) {
       if (!wants(idOf(fork), source)) continue
       const reader = readerOf(fork, source)
       if (reader.next === null && !sizes.final) continue
-      yield* reader.fill(size, generation)
+      // a node that has much to ship is not asked for it besides: it comes
+      const comes = follow && !sizes.final && size - shipped >= BACKLOG_BYTES
+      if (!(yield* reader.fill(comes ? shipped : size, generation, follow))) return false
+      isShort ||= comes && reader.next! < size
       if (sizes.final) yield* reader.rest()
     }
     // just prepared: a spool without files has no source that is not final
@@ -74,17 +84,36 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
     return true
   }
 
-  const subscriptions = follow
-    ? [
-        messenger.bus.subscribe(logSubject(messenger.fleet, { run: ref.run, ...(ref.role !== undefined && { role: ref.role }), ...(ref.indices?.length === 1 && { index: ref.indices[0]! }) }), (message) => {
-          const log = readLogMessage(messenger.fleet, message)
-          if (log === null || !asked(log) || liveBytes > LIVE_BYTES_MAX) return
-          liveBytes += log.bytes.length
-          news.push({ what: 'log', message: log })
-        }),
-        messenger.bus.subscribe(eventSubject(messenger.fleet, ref.run), () => news.push({ what: 'look' })),
-      ]
-    : []
+  const listen = (): void => {
+    live = messenger.bus.subscribe(logSubject(messenger.fleet, { run: ref.run, ...(ref.role !== undefined && { role: ref.role }), ...(ref.indices?.length === 1 && { index: ref.indices[0]! }) }), (message) => {
+      const log = readLogMessage(messenger.fleet, message)
+      if (live === null || log === null || !asked(log)) return
+      if (liveBytes > LIVE_BYTES_MAX) return deafen()
+      liveBytes += log.bytes.length
+      news.push({ what: 'log', message: log })
+    })
+  }
+  const deafen = (): void => {
+    live?.unsubscribe()
+    live = null
+  }
+  /** Where the readers are, bytes of all sources. */
+  const position = (): number => [...readers.values()].reduce((sum, reader) => sum + (reader.next ?? 0), 0)
+  async function* completeAll(forks: ForkParts[]): AsyncGenerator<LogItem> {
+    isShort = false
+    for (const fork of forks) if (!finished.has(idOf(fork))) yield* complete(fork)
+  }
+  /** Read what is there, and listen again when that was little. */
+  async function* catchUp(forks: ForkParts[]): AsyncGenerator<LogItem> {
+    const before = position()
+    yield* completeAll(forks)
+    if (position() - before > BACKLOG_BYTES) return
+    listen()
+    yield* completeAll(forks)
+  }
+
+  if (follow) listen()
+  const events = follow ? messenger.bus.subscribe(eventSubject(messenger.fleet, ref.run), () => news.push({ what: 'look' })) : null
   const offLink = follow ? messenger.bus.onLink((up) => void (up && news.push({ what: 'linked' }))) : null
 
   try {
@@ -105,15 +134,20 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
     let endedAt: number | null = null
     let lookedAt = -Infinity
     for (let look = true; !signal?.aborted; ) {
+      if (live === null && news.size === 0) {
+        yield* catchUp(forksOf(seen))
+        look ||= performance.now() - lookedAt >= LOOK_AGAIN_MS
+        if (!look) continue
+      }
       // what was told meanwhile is one look, and chunks that wait are given out first
       if (!look || (news.size > 0 && performance.now() - lookedAt < LOOK_AGAIN_MS)) {
         const item = await news.take(signal, LOOK_AGAIN_MS)
         if (item?.what === 'log') {
           liveBytes -= item.message.bytes.length
-          yield* readerOf(item.message.fork, item.message.source).feed(item.message)
+          yield* readerOf(item.message.fork, item.message.source).feed(item.message, true)
           continue
         }
-        if (item?.what === 'linked') for (const fork of forksOf(seen)) if (!finished.has(idOf(fork))) yield* complete(fork)
+        if (item?.what === 'linked') yield* completeAll(forksOf(seen))
         look = true
         continue
       }
@@ -127,6 +161,7 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
       })
       const over = isOver(seen)
       const forks = forksOf(seen)
+      if (isShort) yield* completeAll(forks)
       if (!over && forks.length === 0) onTrouble?.(whyNot(seen, 'running'))
       for (const fork of forks) if (!finished.has(idOf(fork)) && (over || hasExited(seen, fork))) yield* complete(fork)
       if (!over) continue
@@ -138,7 +173,8 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
     }
     for (const reader of readers.values()) yield* reader.rest()
   } finally {
-    for (const subscription of subscriptions) subscription.unsubscribe()
+    deafen()
+    events?.unsubscribe()
     offLink?.()
   }
 
@@ -184,7 +220,7 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
       for await (const message of relayed(messenger, logSubject(messenger.fleet, forks.length === 1 ? forks[0]! : { run: ref.run }), seq)) {
         if (!ids.has(message.forkId) || !asked(message)) continue
         const reader = readerOf(message.fork, message.source)
-        yield* reader.feed(message)
+        yield* reader.feed(message, false)
         if (message.record?.kind === 'final') reader.end = message.record.bytes
       }
     } catch (error) {
@@ -210,10 +246,12 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
   }
 
   /** Forks whose node did not answer, and that the relay does not know to the end either. */
-  function* nameSilent(forks: ForkParts[]): Generator<LogItem> {
+  async function* nameSilent(forks: ForkParts[]): AsyncGenerator<LogItem> {
     for (const fork of forks) {
-      const own = [...readers.values()].filter((reader) => reader.forkId === idOf(fork))
       if (finished.has(idOf(fork)) || !spool.isSilent(fork)) continue
+      // what a follower left out to ask its node for it
+      if (follow) yield* replay([fork])
+      const own = [...readers.values()].filter((reader) => reader.forkId === idOf(fork))
       if (own.length === 0) for (const source of ['stdout', 'stderr']) if (wants(idOf(fork), source)) own.push(readerOf(fork, source))
       for (const reader of own) if (reader.end === null || (reader.next ?? 0) < reader.end) yield* reader.gap(reader.end, 'no node answers for it')
     }

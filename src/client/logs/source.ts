@@ -6,7 +6,7 @@ import { forkIdOf, workerIdOf, type ForkParts } from '../../protocol/names.ts'
 import type { Messenger } from '../../transport/messenger.ts'
 import { parseSource, prefixOf, type LogItem, type LogOptions } from './items.ts'
 import { lineSplitter, type Line } from './lines.ts'
-import { logSubject, relayed, type LogMessage, type Spool } from './spool.ts'
+import { logSubject, relayed, type LogMessage, type Spool, type SpoolRead } from './spool.ts'
 
 export interface SourceReader {
   readonly forkId: string
@@ -18,16 +18,25 @@ export interface SourceReader {
   end: number | null
   /** begin (again) here */
   seek(offset: number, generation?: number): void
-  /** a chunk or record as it was shipped */
-  feed(message: LogMessage): AsyncGenerator<LogItem>
-  /** give out everything up to `to` of a generation, from wherever it can be got */
-  fill(to: number, generation: number): AsyncGenerator<LogItem>
+  /** a chunk or record as it was shipped. What cannot be joined now is left out when `patient`, and is got later by `fill` */
+  feed(message: LogMessage, patient: boolean): AsyncGenerator<LogItem>
+  /**
+   * Give out everything up to `to` of a generation, from wherever it can be got.
+   *
+   * @param patient  a node that does not answer now is asked again later: no gap is named for that
+   * @returns false when the rest has to be asked for again
+   */
+  fill(to: number, generation: number, patient: boolean): AsyncGenerator<LogItem, boolean>
   /** what has no newline */
   rest(): LogItem[]
   gap(to: number | null, why: string): LogItem[]
 }
 
-const FILL_BYTES = 256 * 1024
+const READ_BYTES = 256 * 1024
+/** Reads of one source that are under way at the same time. */
+const READS_AHEAD = 4
+/** So much is read from the relay, as far as that has it: the node has other things to do, and is asked for the rest. */
+export const BACKLOG_BYTES = 1024 * 1024
 
 export const sourceReader = (messenger: Messenger, spool: Spool, fork: ForkParts, source: string, options: LogOptions, accepts: (text: string) => boolean, start: number | null): SourceReader => {
   const { run, role, index, attempt } = fork
@@ -37,6 +46,8 @@ export const sourceReader = (messenger: Messenger, spool: Spool, fork: ForkParts
   const lines = options.raw === true || options.chunks === true ? null : lineSplitter()
   let next = start
   let generation = 0
+  /** the relay's first message that may not have been given out */
+  let relaySeq = 1
 
   const lineItem = ({ offset, bytes }: Line): LogItem[] => {
     const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8').replace(/\r$/, '')
@@ -80,16 +91,63 @@ export const sourceReader = (messenger: Messenger, spool: Spool, fork: ForkParts
     if (next! < to) yield* gap(to, why)
   }
 
-  async function* fill(to: number, of: number): AsyncGenerator<LogItem> {
-    if (of < generation) return
+  /**
+   * As far as the relay goes on without a hole from `next`.
+   *
+   * @returns where the hole ends that its node has to fill; Infinity where the relay has nothing more
+   */
+  async function* replay(to: number): AsyncGenerator<LogItem, number> {
+    try {
+      for await (const message of relayed(messenger, logSubject(messenger.fleet, { ...fork, source }), relaySeq)) {
+        const { offset, bytes } = message
+        if (offset !== null && message.generation === generation && offset + bytes.length > next!) {
+          if (offset > next!) return offset
+          yield* emit(next!, bytes.subarray(next! - offset, to - offset))
+          if (next! >= to) break
+        }
+        relaySeq = message.seq! + 1
+      }
+    } catch {
+      // no relay: its node has it all
+    }
+    return Infinity
+  }
+
+  async function* readSpool(to: number, patient: boolean): AsyncGenerator<LogItem, boolean> {
+    const ahead: { from: number; read: Promise<SpoolRead> }[] = []
+    let asked = next!
+    while (next! < to) {
+      for (; ahead.length < READS_AHEAD && asked < to; asked = Math.min(to, asked + READ_BYTES)) {
+        const read = spool.read(fork, source, { offset: asked, bytesMax: Math.min(READ_BYTES, to - asked) })
+        read.catch(() => undefined) // it is thrown where it is awaited, which may be never
+        ahead.push({ from: asked, read })
+      }
+      const { from, read } = ahead.shift()!
+      const got = await read
+      if (got.what === 'bytes' && got.generation === generation && got.bytes.length > 0) yield* emit(from, got.bytes)
+      else if (got.what === 'gone' && got.floor > next!) yield* fillFromRelay(Math.min(got.floor, to), 'no longer kept')
+      else if (got.what === 'silent' && patient) return false
+      else yield* fillFromRelay(to, got.what === 'bytes' ? 'the program truncated its file' : 'its node does not answer')
+      // what was asked for ahead is no longer what comes next
+      if ((ahead[0]?.from ?? asked) !== next) {
+        ahead.length = 0
+        asked = next!
+      }
+    }
+    return true
+  }
+
+  async function* fill(to: number, of: number, patient: boolean): AsyncGenerator<LogItem, boolean> {
+    if (of < generation) return true
     if (of > generation) yield* restart(of)
     next ??= to
-    while (next < to) {
-      const read = await spool.read(fork, source, { offset: next, bytesMax: Math.min(FILL_BYTES, to - next) })
-      if (read.what === 'bytes' && read.generation === generation && read.bytes.length > 0) yield* emit(next, read.bytes)
-      else if (read.what === 'gone' && read.floor > next) yield* fillFromRelay(Math.min(read.floor, to), 'no longer kept')
-      else yield* fillFromRelay(to, read.what === 'bytes' ? 'the program truncated its file' : 'its node does not answer')
+    for (let relayHasMore = to - next >= BACKLOG_BYTES; next < to; ) {
+      // who follows takes what was added since, too
+      const hole = relayHasMore ? yield* replay(patient ? Infinity : to) : Infinity
+      relayHasMore = hole < to
+      if (!(yield* readSpool(Math.min(hole, to), patient))) return false
     }
+    return true
   }
 
   return {
@@ -106,7 +164,7 @@ export const sourceReader = (messenger: Messenger, spool: Spool, fork: ForkParts
       next = offset
       generation = of
     },
-    async *feed(message) {
+    async *feed(message, patient) {
       if (message.generation < generation) return
       const { record } = message
       if (record?.kind === 'truncated') {
@@ -114,14 +172,14 @@ export const sourceReader = (messenger: Messenger, spool: Spool, fork: ForkParts
         if (record.generation > generation) yield* restart(record.generation)
       } else if (record?.kind === 'lost') {
         if (next !== null && next < record.to) {
-          if (next < record.from) yield* fill(record.from, record.generation)
+          if (next < record.from && !(yield* fill(record.from, record.generation, patient))) return
           yield* gap(record.to, record.why)
         }
       } else if (message.offset !== null) {
         if (message.generation > generation) yield* restart(message.generation)
         next ??= message.offset
         if (message.offset + message.bytes.length <= next) return
-        if (message.offset > next) yield* fill(message.offset, message.generation)
+        if (message.offset > next && !(yield* fill(message.offset, message.generation, patient))) return
         yield* emit(next, message.bytes.subarray(next - message.offset))
       }
     },

@@ -9,10 +9,11 @@ import { parseSubject, rootOf } from '../../protocol/subjects.ts'
 import { streamOf } from '../../protocol/table.ts'
 import type { Message } from '../../transport/bus.ts'
 import type { Messenger } from '../../transport/messenger.ts'
-import { patiently } from '../timing.ts'
+import { FAILOVER_MS, isUnserved, patiently } from '../timing.ts'
 
 export interface SpoolSizes {
-  sources: Record<string, { size: number; floor: number; generation: number }>
+  /** `shipped`: how far the relay surely has, or had, it */
+  sources: Record<string, { size: number; floor: number; generation: number; shipped?: number | undefined }>
   /** nothing is added any more */
   final: boolean
 }
@@ -43,7 +44,7 @@ export const spoolOf = (messenger: Messenger, signal?: AbortSignal): Spool => {
     if (performance.now() < (mutedUntil.get(worker) ?? 0)) return null
     try {
       // asked for the attempt by name: the agent of a later one must not answer for this
-      const answer = await patiently(() => messenger.ask('worker.log', { run, role, index }, { attempt, ...body }), { boundMs: ASK_MS, retry: ['TIMEOUT', 'OVERLOADED'], signal })
+      const answer = await patiently(() => messenger.ask('worker.log', { run, role, index }, { attempt, ...body }), { boundMs: messenger.bus.connected ? ASK_MS : FAILOVER_MS, retry: (fault) => fault.retryable && !isUnserved(fault), signal })
       silent.delete(worker)
       return answer
     } catch (error) {

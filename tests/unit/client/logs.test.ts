@@ -132,6 +132,60 @@ test('bytes that were shipped while the link was down are got from the node: non
   expect(await reading).toEqual(['[main/0] 1', '[main/0] 2', '[main/0] 3', '[main/0] 4'])
 })
 
+test('a follower whose node is silent for a while names no gap: what is missing comes when it answers again [FC-5]', async () => {
+  running()
+  const reading = read(RUN, { follow: true })
+  await fleet.write(FORK, 'stdout', '1\n')
+  await sleepMs(50)
+  fleet.agent(false)
+  await fleet.write(FORK, 'stdout', '2\n', false)
+  await fleet.write(FORK, 'stdout', '3\n')
+  await sleepMs(50)
+  fleet.agent(true)
+  await fleet.write(FORK, 'stdout', '4\n')
+  await end()
+  expect(await reading).toEqual(['[main/0] 1', '[main/0] 2', '[main/0] 3', '[main/0] 4'])
+})
+
+test('a link that breaks while the past is read is waited for: no gap', async () => {
+  const piece = Buffer.alloc(200_000, 'p')
+  for (let i = 0; i < 5; i++) await fleet.write(FORK, 'stdout', piece, false)
+  await end()
+  const seen: LogItem['kind'][] = []
+  for await (const item of fleet.troupe.logs(RUN, { raw: true, stream: 'stdout' })) {
+    seen.push(item.kind)
+    if (seen.length > 1) continue
+    fleet.client.setLink(false)
+    setTimeout(() => fleet.client.setLink(true), 300)
+  }
+  expect(new Set(seen)).toEqual(new Set(['chunk']))
+})
+
+test('a node that is silent to the end: what the relay has beyond the hole is given, and the hole is named', async () => {
+  running()
+  const reading = read(RUN, { follow: true })
+  await fleet.write(FORK, 'stdout', '1\n')
+  await sleepMs(50)
+  fleet.agent(false)
+  await fleet.write(FORK, 'stdout', '2\n', false)
+  await fleet.write(FORK, 'stdout', '3\n')
+  await fleet.record(FORK, 'stdout', { kind: 'final', generation: 0, bytes: 6, lost: [] })
+  await end()
+  expect(await reading).toEqual(['[main/0] 1', 'gap 2-4 its node does not answer', '[main/0] 3'])
+}, 20_000)
+
+test('a long past is read from the relay as far as it has it, from the spool where it has not: byte for byte', async () => {
+  const piece = (letter: string): Buffer => Buffer.alloc(700_000, letter)
+  await fleet.write(FORK, 'stdout', piece('a'), false)
+  await fleet.write(FORK, 'stdout', piece('b'))
+  await fleet.write(FORK, 'stdout', piece('c'), false)
+  await fleet.write(FORK, 'stdout', piece('d'))
+  await fleet.write(FORK, 'stdout', piece('e'), false)
+  await end()
+  const got = await bytesOf(RUN, { stream: 'stdout' })
+  expect(got.equals(Buffer.concat(['a', 'b', 'c', 'd', 'e'].map(piece)))).toBe(true)
+})
+
 test('the relay has lost the beginning: it comes from the spool', async () => {
   await fleet.write(FORK, 'stdout', 'old\n', false)
   await fleet.write(FORK, 'stdout', 'new\n')
