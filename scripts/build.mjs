@@ -57,6 +57,8 @@ await Promise.all([
   build({
     ...common,
     format: 'esm',
+    // Node prints the line of an error that nobody caught: it is to be one that can be read
+    minifyWhitespace: false,
     entryPoints: { index: 'src/index.ts' },
     outdir: dist,
     outExtension: { '.js': '.mjs' },
