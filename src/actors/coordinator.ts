@@ -16,7 +16,8 @@ import { HEADERS } from '../protocol/table.ts'
 import type { Backend } from '../backends/backend.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Bus, Message, Subscription } from '../transport/bus.ts'
-import { messengerOn, type Responder } from '../transport/messenger.ts'
+import { keepEmits } from '../transport/kept-emits.ts'
+import { messengerOn, type Messenger, type Responder } from '../transport/messenger.ts'
 import type { StateLog } from '../transport/state-log.ts'
 import { ensureStreams } from '../transport/streams.ts'
 import { archiveOn } from './archive.ts'
@@ -60,8 +61,10 @@ interface Office {
 const RETRY_MS = 500
 
 export const startCoordinator = (options: CoordinatorOptions): Promise<CoordinatorHandle> => {
-  const { stateLog, incarnation, clock, log } = options
+  const { bus, fleet, stateLog, incarnation, clock, log } = options
   const settings = { ...COORDINATOR_DEFAULTS, ...options.settings }
+  // beyond a tenure: who lost it with the bus still has the last events to tell
+  const told = keepEmits(messengerOn(bus, fleet), clock)
   let office: Office | null = null
   let stopped = false
   let tell: (end: CoordinatorEnd) => void
@@ -75,6 +78,7 @@ export const startCoordinator = (options: CoordinatorOptions): Promise<Coordinat
     if (stopped) return
     stopped = true
     leave()
+    told.stop()
     await leadership.resign()
     tell({ why })
   }
@@ -86,7 +90,7 @@ export const startCoordinator = (options: CoordinatorOptions): Promise<Coordinat
     settings,
     log,
     onLead(tenure) {
-      office = takeOffice({ ...options, settings, tenure, end: (why) => void stop(why) })
+      office = takeOffice({ ...options, messenger: told.messenger, settings, tenure, end: (why) => void stop(why) })
       // its first step may have thrown
       if (stopped) leave()
     },
@@ -96,9 +100,8 @@ export const startCoordinator = (options: CoordinatorOptions): Promise<Coordinat
   return Promise.resolve({ role: () => (stopped ? 'stopped' : office === null ? 'standby' : 'leader'), stop: () => stop('stopped'), ended })
 }
 
-const takeOffice = (options: CoordinatorOptions & { settings: CoordinatorSettings; tenure: Tenure; end(why: 'idle' | 'crashed'): void }): Office => {
-  const { bus, fleet, incarnation, clock, settings, tenure, backends = [], log, onStep, end } = options
-  const messenger = messengerOn(bus, fleet)
+const takeOffice = (options: CoordinatorOptions & { messenger: Messenger; settings: CoordinatorSettings; tenure: Tenure; end(why: 'idle' | 'crashed'): void }): Office => {
+  const { bus, fleet, messenger, incarnation, clock, settings, tenure, backends = [], log, onStep, end } = options
   let open = true
   // while one leads, wall time follows the monotonic clock: somebody who sets the clock moves no deadline
   const wallBase = clock.wall() - clock.now()

@@ -19,6 +19,7 @@ import type { LogStore } from '../process/log-store.ts'
 import type { HostEvent, ProcessHost } from '../process/process-host.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Bus, Subscription } from '../transport/bus.ts'
+import { keepEmits } from '../transport/kept-emits.ts'
 import { messengerOn } from '../transport/messenger.ts'
 import { agentHostOn } from './agent-host.ts'
 import { startFactEmitter } from './fact-emitter.ts'
@@ -75,7 +76,8 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
   const { logs: logOverrides, ...overrides } = options.settings ?? {}
   const settings = { ...AGENT_DEFAULTS, ...overrides }
   const logSettings = { ...LOG_DEFAULTS, ...logOverrides }
-  const messenger = messengerOn(bus, fleet)
+  const told = keepEmits(messengerOn(bus, fleet), clock)
+  const { messenger } = told
 
   const answers = new Map<number, Answer>()
   const subscriptions: Subscription[] = []
@@ -247,6 +249,7 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
     stopLooking()
     for (const subscription of [...subscriptions, ...[...health.values()].map((served) => served.subscription)]) subscription.unsubscribe()
     emitter.stop()
+    told.stop()
     logServer.stop()
     void (async () => {
       await shipper.stop({ keepMarks: why === 'stopped' })

@@ -41,6 +41,8 @@ const BATCH = 256
 /** Ids are remembered for this many events; the past is read again before they could run out. */
 const SEEN_MAX = 65_536
 const REREAD_EVERY = SEEN_MAX / 4
+/** A server that was killed has forgotten its newest events; they are told again under the numbers that these had. */
+const RETOLD_MAX = 1024
 const RETRY_MS = 1000
 const PAST_TRIES = 5
 
@@ -54,13 +56,13 @@ export async function* watchEvents(messenger: Messenger, run: string | undefined
   const { bus, fleet } = messenger
   const stream = streamOf(fleet, 'EVENT')
   const subject = eventSubject(fleet, run)
-  const inbox = inboxOf<Message | 'reread'>()
+  const inbox = inboxOf<Message | 'reread' | 'relinked'>()
   const seen = new Set<string>()
   let nextSeq = 1
   let sinceRead = 0
 
   const subscription = live ? bus.subscribe(subject, (message) => inbox.push(message)) : null
-  const offLink = live ? bus.onLink((up) => void (up && inbox.push('reread'))) : null
+  const offLink = live ? bus.onLink((up) => void (up && inbox.push('relinked'))) : null
   let timer: NodeJS.Timeout | undefined
 
   const fresh = (message: Message): TroupeEvent | null => {
@@ -84,6 +86,7 @@ export async function* watchEvents(messenger: Messenger, run: string | undefined
 
   try {
     if (!past) nextSeq = await endOf(messenger, subject)
+    const first = nextSeq
     for (let tries = 1; ; tries++) {
       try {
         yield* readOn()
@@ -102,7 +105,8 @@ export async function* watchEvents(messenger: Messenger, run: string | undefined
     while (live && !signal?.aborted) {
       const item = await inbox.take(signal)
       if (item === null) break
-      if (item !== 'reread') {
+      if (item === 'relinked') nextSeq = Math.max(first, nextSeq - RETOLD_MAX)
+      else if (item !== 'reread') {
         const event = fresh(item)
         if (event !== null) yield event
         if (++sinceRead < REREAD_EVERY) continue

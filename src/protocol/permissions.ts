@@ -4,7 +4,7 @@
  *
  * 1. Who publishes with `{user}` or `{node}` publishes with its own: so the server vouches for both.
  * 2. Only the coordinator makes streams, purges, and has a consumer, on LAUNCH alone: a consumer's deliver subject is a way to publish anywhere.
- * 3. Others read the past by Direct Get, which makes nothing. An agent can read STATE's last entry and no other.
+ * 3. Others read the past by Direct Get, which makes nothing. An agent can read STATE's last entry, the last events of its own node, and no other.
  * 4. Coordinator, agents and people are in three accounts, and only what the table lists crosses: a reply subject is the asker's to choose,
  *    and reaches everything in the account of who answers. Measured: in one account an observer's Direct Get with the reply
  *    `$JS.API.STREAM.DELETE…` deleted the state (docs/adr/0006).
@@ -58,7 +58,7 @@ export const permissionsOf = (role: BusRole, who: Holder): Permissions => {
   const serves = role === 'agent' || role === 'coordinator'
   return {
     account: ACCOUNT_OF[role],
-    publish: [...new Set([...publish, ...jetStreamOf(role, fleet), ...(role === 'coordinator' ? ['_INBOX.>'] : []), ...(serves ? [] : DISCOVERY)])],
+    publish: [...new Set([...publish, ...jetStreamOf(role, fleet, fixed), ...(role === 'coordinator' ? ['_INBOX.>'] : []), ...(serves ? [] : DISCOVERY)])],
     subscribe: [...new Set([...subscribe, `${inboxPrefix}.>`, ...(serves ? DISCOVERY : []), ...(role === 'coordinator' ? [DISCONNECT_ADVISORY] : [])])],
     allowResponses: serves ? RESPONSES : null,
   }
@@ -77,12 +77,16 @@ export const DISCONNECT_ADVISORY = `$SYS.ACCOUNT.${ACCOUNT_NAMES.agents}.DISCONN
 /** For `nats micro ls`: who serves listens here, everybody else asks. */
 const DISCOVERY = ['PING', 'INFO', 'STATS'].flatMap((verb) => [`$SRV.${verb}`, `$SRV.${verb}.>`])
 
-const jetStreamOf = (role: BusRole, fleet: string): string[] => {
+const jetStreamOf = (role: BusRole, fleet: string, fixed: { node?: string }): string[] => {
   const names = Object.keys(STREAMS) as StreamName[]
   const directGet = (name: StreamName): string[] => [`$JS.API.DIRECT.GET.${streamOf(fleet, name)}`, `$JS.API.DIRECT.GET.${streamOf(fleet, name)}.>`]
   switch (role) {
     case 'agent':
-      return [`$JS.API.DIRECT.GET.${streamOf(fleet, 'STATE')}.${subjectOf(fleet, 'state', {})}`]
+      return [
+        `$JS.API.DIRECT.GET.${streamOf(fleet, 'STATE')}.${subjectOf(fleet, 'state', {})}`,
+        // is what it told still there?
+        `$JS.API.DIRECT.GET.${streamOf(fleet, 'EVENT')}.${wildcardOf(fleet, 'event.worker', fixed)}`,
+      ]
     case 'client':
     case 'observer':
       return names.filter((name) => streamReaders(name).includes(role)).flatMap(directGet)

@@ -118,7 +118,7 @@ export const messengerOn = (bus: Bus, fleet: string, form: Form = 'msgpack'): Me
     },
 
     async emit(name, params, body) {
-      await bus.append(subjectOf(fleet, name, params), encode((TABLE[name].body as z.ZodType).parse(body), 'json'), { id: (body as { id?: string }).id, timeoutMs: TABLE[name].timeoutMs })
+      await bus.append(subjectOf(fleet, name, params), encode((TABLE[name].body as z.ZodType).parse(body), 'json'), { id: emitIdOf(body), timeoutMs: TABLE[name].timeoutMs })
     },
 
     cast(name, params, body) {
@@ -133,6 +133,9 @@ export const messengerOn = (bus: Bus, fleet: string, form: Form = 'msgpack'): Me
     },
   }
 }
+
+/** What makes an event, or the archive entry of a run, the same one when it is told again. */
+export const emitIdOf = (body: unknown): string | undefined => (body as { id?: string }).id ?? (body as { run?: string }).run
 
 const firstIssue = (error: z.ZodError): string => {
   const issue = error.issues[0]

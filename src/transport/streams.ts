@@ -1,7 +1,7 @@
 /**
  * The streams of one fleet: what each holds, how much, how long, and how hard it is kept. Made by whoever leads.
- * STATE, LAUNCH and EVENT pay an fsync for each message (the bus is set to sync always). Nothing is rebuilt from events, but with asynchronous persistence
- * a killed server forgets ones that it had acknowledged (seen in 2 of 5 trials): an exit would be missing from the report.
+ * STATE and LAUNCH pay an fsync for each message (the bus is set to sync always), and the server does it on the sender's connection: what comes behind waits.
+ * With asynchronous persistence a killed server forgets events that it had acknowledged (seen in 2 of 5 trials): kept-emits.ts tells them again.
  */
 import { rootOf } from '../protocol/subjects.ts'
 import { STREAMS, streamOf, type StreamName } from '../protocol/table.ts'
@@ -16,7 +16,7 @@ const LIMITS: Record<StreamName, Omit<StreamConfig, 'name' | 'subjects'>> = {
   // no limit: a limit would drop the oldest state in silence. Snapshots keep it small.
   STATE: { kind: 'limits', storage: 'file', maxBytes: NO_LIMIT, maxAgeMs: 0, duplicateWindowMs: DEDUPE_MS, allowDirect: true, asyncPersist: false },
   ARCHIVE: { kind: 'limits', storage: 'file', maxBytes: 256 * MIB, maxAgeMs: 30 * 24 * HOUR_MS, duplicateWindowMs: DEDUPE_MS, allowDirect: true, asyncPersist: true },
-  EVENT: { kind: 'limits', storage: 'file', maxBytes: 256 * MIB, maxAgeMs: 48 * HOUR_MS, duplicateWindowMs: HOUR_MS, allowDirect: true, asyncPersist: false },
+  EVENT: { kind: 'limits', storage: 'file', maxBytes: 256 * MIB, maxAgeMs: 48 * HOUR_MS, duplicateWindowMs: HOUR_MS, allowDirect: true, asyncPersist: true },
   LOG: { kind: 'limits', storage: 'file', maxBytes: 2048 * MIB, maxAgeMs: 24 * HOUR_MS, duplicateWindowMs: DEDUPE_MS, allowDirect: true, asyncPersist: true, memoryBytesElse: 512 * MIB },
   // full: refuses new launches, never drops an acknowledged one
   LAUNCH: { kind: 'work-queue', storage: 'file', maxBytes: 64 * MIB, maxAgeMs: 0, duplicateWindowMs: DEDUPE_MS, allowDirect: false, asyncPersist: false },

@@ -1,0 +1,95 @@
+import { beforeEach, expect, test } from 'vitest'
+import { keepEmits, type KeptEmits } from '../../../src/transport/kept-emits.ts'
+import { memoryServer, type MemoryConnection, type MemoryServer } from '../../../src/transport/memory-bus.ts'
+import { messengerOn } from '../../../src/transport/messenger.ts'
+import { ensureStreams } from '../../../src/transport/streams.ts'
+import { streamOf } from '../../../src/protocol/table.ts'
+import { manualClock, type ManualClock } from '../../support/manual-clock.ts'
+
+let clock: ManualClock
+let server: MemoryServer
+let bus: MemoryConnection
+let watcher: MemoryConnection
+let kept: KeptEmits
+let heard: string[]
+
+const made = async (): Promise<void> => {
+  const making = ensureStreams(watcher, 'main')
+  await clock.advance(10)
+  await making
+}
+const tell = (id: string): Promise<void> => kept.messenger.emit('event.node', { node: 'n0', what: 'joined' }, { id, at: 1, what: 'joined', node: 'n0', incarnation: '01ARZ3NDEKTSV4RRFFQ69G5FAV', reason: null } as never)
+const told = async (...ids: string[]): Promise<void> => {
+  for (const id of ids) {
+    const telling = tell(id)
+    await clock.advance(5)
+    await telling
+  }
+}
+const stored = async (): Promise<string[]> => {
+  const reading = watcher.getMessages(streamOf('main', 'EVENT'), { seq: 1, count: 100 })
+  await clock.advance(5)
+  return (await reading).map((message) => (JSON.parse(Buffer.from(message.body).toString()) as { id: string }).id)
+}
+const relink = async (): Promise<void> => {
+  bus.setLink(false)
+  bus.setLink(true)
+  await clock.advance(1000)
+}
+
+beforeEach(async () => {
+  clock = manualClock()
+  server = memoryServer(clock)
+  bus = server.connect({ name: 'n0' })
+  watcher = server.connect({ name: 'watcher' })
+  await made()
+  heard = []
+  messengerOn(watcher, 'main').listen('event.node', {}, ({ body }) => void heard.push(body.id))
+  kept = keepEmits(messengerOn(bus, 'main'), clock)
+})
+
+test('a server that forgot what it had acknowledged is told again, in order, before anything new', async () => {
+  await told('a', 'b', 'c')
+  server.resetStore()
+  await made()
+  bus.setLink(false)
+  bus.setLink(true)
+  const telling = tell('d')
+  await clock.advance(1000)
+  await telling
+  expect(await stored()).toEqual(['a', 'b', 'c', 'd'])
+})
+
+test('what is still there is not told twice, also not live', async () => {
+  await told('a', 'b')
+  await relink()
+  expect(heard).toEqual(['a', 'b'])
+})
+
+test('only the last moments are kept', async () => {
+  await told('a')
+  await clock.advance(5000)
+  await told('b')
+  server.resetStore()
+  await made()
+  await relink()
+  expect(await stored()).toEqual(['b'])
+})
+
+test('streams that come late are waited for', async () => {
+  await told('a')
+  server.resetStore()
+  await relink()
+  await made()
+  await clock.advance(1000)
+  expect(await stored()).toEqual(['a'])
+})
+
+test('who has stopped tells nothing any more', async () => {
+  await told('a')
+  server.resetStore()
+  await made()
+  kept.stop()
+  await relink()
+  expect(await stored()).toEqual([])
+})
