@@ -249,6 +249,7 @@ const takeOffice = (options: CoordinatorOptions & { messenger: Messenger; settin
     }),
   )
   const stopListening = bus.onLink((up) => {
+    if (!up) tenure.doubt()
     post({ kind: 'link', up })
     if (up) resync()
   })

@@ -24,6 +24,8 @@ export interface Tenure {
   persist(ops: StateOp[]): Promise<void>
   /** may it act now? */
   leased(): boolean
+  /** the link to the log broke: it may not act until an entry is acknowledged again, which is tried at once */
+  doubt(): void
 }
 
 export interface LeadershipOptions {
@@ -248,6 +250,9 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
       durable,
       persist,
       leased,
+      doubt() {
+        acknowledgedSentAt = lastSentAt = -Infinity
+      },
       depose,
       ended,
       async resign() {

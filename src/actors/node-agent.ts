@@ -4,16 +4,12 @@
  *
  * Control goes over `bus`; chunks and ranges of logs over `logBus`, so that no order waits behind a flood.
  */
-import * as z from 'zod'
 import { stepAgent } from '../core/agent/step.ts'
 import { AGENT_DEFAULTS, newAgent, type AgentCommand, type AgentEvent, type AgentSettings, type Order } from '../core/agent/state.ts'
-import { decode } from '../protocol/codec.ts'
 import { Fault, isFault, toFault } from '../protocol/faults.ts'
 import { parseForkId, workerIdOf } from '../protocol/names.ts'
 import { readOrderHeaders } from '../protocol/order-headers.ts'
-import { Epoch } from '../protocol/shapes.ts'
 import { subjectOf } from '../protocol/subjects.ts'
-import { HEADERS, streamOf } from '../protocol/table.ts'
 import type { AgentStore } from '../process/agent-store.ts'
 import type { LogStore } from '../process/log-store.ts'
 import type { HostEvent, ProcessHost } from '../process/process-host.ts'
@@ -21,6 +17,7 @@ import type { Clock } from '../system/clock.ts'
 import type { Bus, Subscription } from '../transport/bus.ts'
 import { keepEmits } from '../transport/kept-emits.ts'
 import { messengerOn } from '../transport/messenger.ts'
+import { readStateTail } from '../transport/state-tail.ts'
 import { agentHostOn } from './agent-host.ts'
 import { startFactEmitter } from './fact-emitter.ts'
 import { runActor } from './kernel.ts'
@@ -58,8 +55,6 @@ export interface AgentHandle {
 const VERBS = ['prepare', 'start', 'kill', 'cancel', 'signal', 'release', 'inventory', 'adopt'] as const
 const KEPT_MS = 600_000
 const FLUSH_MS = 1000
-/** The fields of a STATE entry that an agent looks at; all others are the coordinator's business. */
-const Tail = z.object({ epoch: Epoch })
 
 interface Answer {
   reply(body: never): void
@@ -208,12 +203,8 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
   }
 
   const readTail = (): void => {
-    bus
-      .getLast(streamOf(fleet, 'STATE'), subjectOf(fleet, 'state', {}))
-      .then((message) => {
-        const epoch = message === null ? null : Tail.parse(decode(message.body, message.headers[HEADERS.contentType])).epoch
-        actor.post({ type: 'tail', epoch, seq: message?.seq ?? 0, at: clock.now() })
-      })
+    readStateTail(messenger)
+      .then((tail) => actor.post({ type: 'tail', epoch: tail?.epoch ?? null, seq: tail?.seq ?? 0, at: clock.now() }))
       .catch((error: unknown) => {
         if (!isFault(error, 'CONN') && !isFault(error, 'TIMEOUT')) log({ msg: 'the state log cannot be read', error: String(error) })
         actor.post({ type: 'tail-unreadable', at: clock.now() })

@@ -39,6 +39,8 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
   let sent: Uint8Array | null = null
   const sequences = new WeakMap<StateEntry, number>()
   const cleanups = new Set<() => void>()
+  // the server may have been another meanwhile, with another store
+  cleanups.add(bus.onLink((up) => void (up || (provenAt = -Infinity))))
 
   const entryOf = (message: Message & { seq: number }): StateEntry => {
     const parsed = StateEntry.safeParse(decode(message.body, message.headers[HEADERS.contentType]))

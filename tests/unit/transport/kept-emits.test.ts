@@ -3,7 +3,9 @@ import { keepEmits, type KeptEmits } from '../../../src/transport/kept-emits.ts'
 import { memoryServer, type MemoryConnection, type MemoryServer } from '../../../src/transport/memory-bus.ts'
 import { messengerOn } from '../../../src/transport/messenger.ts'
 import { ensureStreams } from '../../../src/transport/streams.ts'
-import { streamOf } from '../../../src/protocol/table.ts'
+import { encode } from '../../../src/protocol/codec.ts'
+import { subjectOf } from '../../../src/protocol/subjects.ts'
+import { HEADERS, MSGPACK, streamOf } from '../../../src/protocol/table.ts'
 import { manualClock, type ManualClock } from '../../support/manual-clock.ts'
 
 let clock: ManualClock
@@ -30,6 +32,12 @@ const stored = async (): Promise<string[]> => {
   const reading = watcher.getMessages(streamOf('main', 'EVENT'), { seq: 1, count: 100 })
   await clock.advance(5)
   return (await reading).map((message) => (JSON.parse(Buffer.from(message.body).toString()) as { id: string }).id)
+}
+/** what a coordinator writes first */
+const led = async (storeId: string): Promise<void> => {
+  const writing = watcher.append(subjectOf('main', 'state', {}), encode({ epoch: { storeId, n: 1 } }, 'msgpack'), { headers: { [HEADERS.contentType]: MSGPACK } })
+  await clock.advance(5)
+  await writing
 }
 const relink = async (): Promise<void> => {
   bus.setLink(false)
@@ -83,6 +91,18 @@ test('streams that come late are waited for', async () => {
   await made()
   await clock.advance(1000)
   expect(await stored()).toEqual(['a'])
+})
+
+test('the history of another store is not told to a new one', async () => {
+  await led('store-1')
+  await told('a')
+  server.resetStore()
+  await relink()
+  await made()
+  await led('store-2')
+  await clock.advance(1000)
+  await told('b')
+  expect(await stored()).toEqual(['b'])
 })
 
 test('who has stopped tells nothing any more', async () => {
