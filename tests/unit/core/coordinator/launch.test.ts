@@ -50,6 +50,20 @@ test('a queued launch comes again after a failover: the same run, nothing twice,
   expect(c.ask('answer', { key: '7' }).body).toEqual({ run, fault: null })
 })
 
+test('a launch by request without a key is given one, told in its event: what became of it is remembered like any other, in an entry before its answer', () => {
+  const c = coordinatorWith()
+  const { run } = c.ask('launch', document({ job: task() })).body
+  const { key } = c.events('accepted').at(-1)!.body as { key: string }
+  const { fault } = c.ask('launch', document({ job: task({ resources: { cpus: 99 } }) }))
+  expect(fault).toMatchObject({ code: 'PLAN_INVALID' })
+  const refused = c.events('rejected').at(-1)!.body as { key: string }
+  c.failover()
+  expect(c.ask('answer', { key }).body).toEqual({ run, fault: null })
+  expect(c.ask('answer', { key: refused.key }).body).toEqual({ run: null, fault })
+  const order = c.commands.flatMap((command) => (command.kind === 'persist' && command.ops.some(({ op }) => op === 'key') ? ['record'] : command.kind === 'reply' || command.kind === 'refuse' ? ['answer'] : []))
+  expect(order.slice(0, 4)).toEqual(['record', 'answer', 'record', 'answer'])
+})
+
 test('an answered key survives a failover, and is forgotten after 48 hours', () => {
   const c = coordinatorWith()
   const body = document({ job: task() })
