@@ -53,6 +53,10 @@ export const RunRecord = z.object({
   /** when each role was first ready / done */
   roleReadyAt: z.record(z.string(), Wall),
   startSkewMs: z.record(z.string(), Millis),
+  /** `role/on` → since when the role could start but for that dependency: its timeout goes on over a failover */
+  waitsSince: z.record(z.string(), Wall).optional(),
+  /** role → when the first torchrun agent of its attempt exited 0: its peers' time goes on over a failover */
+  firstDoneAt: z.record(z.string(), Wall).optional(),
   workers: z.array(WorkerRecord),
 })
 export type RunRecord = z.infer<typeof RunRecord>

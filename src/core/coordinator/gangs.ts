@@ -16,7 +16,7 @@ export const launchGang = (ctx: Ctx, role: RoleLive, workers: Worker[]): void =>
   const attempt = workers.reduce((most, worker) => Math.max(most, worker.record.attempt), 0) + 1
   const gang: Gang = { role, workers, unprepared: new Set(workers), unstarted: new Set(workers), bindings: null, recheck: true, abort: null }
   role.gangs.add(gang)
-  role.firstDoneAt = null
+  delete role.run.record.firstDoneAt?.[role.spec.name]
   role.rankFailedAt = null
   for (const worker of workers) {
     const node = ctx.s.nodes.get(worker.record.node!)

@@ -92,12 +92,8 @@ export interface RoleLive {
   /** a restart that has been decided and waits until what it replaces is gone */
   restart: { workers: Worker[]; backoffMs: number; text: string; kind: 'restart' | 'port' | 'launch' } | null
   launchTries: number
-  /** monotonic time at which it could start but for one dependency, by that dependency's name */
-  waitsSince: Map<string, number>
   /** its order to stop has been given, with grace 0 or not */
   stopTold: 'no' | 'stop' | 'kill'
-  /** when the first torchrun agent of the attempt exited 0, monotonic */
-  firstDoneAt: number | null
   /** a rank of this attempt has failed, and its torchrun has not ended yet */
   rankFailedAt: number | null
 }
@@ -250,7 +246,7 @@ export const newRun = (head: Omit<RunRecord, 'workers'>, spec: Launch, recordOf:
   for (const roleSpec of spec.roles) {
     const role: RoleLive = {
       run, spec: roleSpec, workers: [], counts: { waiting: 0, placed: 0, prepared: 0, started: 0, ready: 0, exited: 0, ended: 0 }, dependents: [], gangs: new Set(),
-      restart: null, launchTries: 0, waitsSince: new Map(), stopTold: 'no', firstDoneAt: null, rankFailedAt: null,
+      restart: null, launchTries: 0, stopTold: 'no', rankFailedAt: null,
     }
     for (let index = 0; index < roleSpec.replicas; index++) {
       const worker = newWorker(run, role, recordOf(roleSpec.name, index) ?? waitingRecord(roleSpec.name, index))
