@@ -30,6 +30,20 @@ test('it dies while a node is away: what had started is running, no start deadli
   expect(c.status(run).workers.map(({ pid, state }) => [pid, state])).toEqual(before.map((pid) => [pid, 'running']))
 })
 
+test('it dies and a node is away for good: what was known of its workers is still shown, pid, ports and ranks, and that they are lost [FC-5]', () => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  const run = c.launch({ roles: { trainer: torchrun('2x1', { resources: { ports: 1 } }) } })
+  for (const index of [0, 1]) c.report(run, `trainer/${index}`, { ranks: [rankOf(index, null)] })
+  c.advance(2000)
+  const { pid, addr, ports, ranks } = c.worker(run, 'trainer/1')
+  expect([pid, ports.length, ranks[0]!.pid]).toEqual([expect.any(Number), 1, 1001])
+  c.silence('n1')
+  c.failover()
+  expect(c.worker(run, 'trainer/1')).toMatchObject({ state: 'running', pid, addr, ports, ranks })
+  c.advance(40_000)
+  expect(c.worker(run, 'trainer/1')).toMatchObject({ state: 'lost', pid, addr, ports, ranks })
+})
+
 test('it dies between the intent and the order: the next one prepares the same forks [FC-4]', () => {
   const c = coordinatorWith({ n0: {}, n1: {} })
   for (const agent of c.agents.values()) agent.hold.add('prepare')
