@@ -64,6 +64,7 @@ export const watchFork = (host: HostContext, fork: Fork, { onLook, recovering }:
     forkDir: fork.forkDir,
     logDir: logDirOf(host.spoolDir, forkId),
     hasRanks: fork.spec.torchrun !== null,
+    hasSetUp: fork.spec.setup !== null,
     // as it was at the start: the spool may be reached by another path now
     marker: `${MARKER}=${exec?.env[MARKER] ?? fork.forkDir}`,
     cgroup: exec?.cgroup ?? null,

@@ -20,6 +20,8 @@ export const Exit = z.object({
   oom: z.boolean().nullable(),
   unknown: z.string().nullable(),
   killedBy: z.string().nullable(),
+  /** there when the `setup` ended, and the command never began: the command of the set-up that failed, empty where it is not known */
+  inSetUp: z.string().optional(),
 })
 export type Exit = z.infer<typeof Exit>
 

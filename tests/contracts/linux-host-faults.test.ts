@@ -67,6 +67,22 @@ const startAll = async (name: keyof typeof SIZES): Promise<{ spec: ForkSpec; mem
   return { spec, members: members() }
 }
 
+test('a set-up that fails is told from a command that fails, with the step, also by an agent that comes after [A-04]', async () => {
+  await open()
+  const [failed, killed, passed] = [forkSpec(['true'], { setup: 'true\nls /no/such/venv', n: 0 }), forkSpec(['true'], { setup: 'kill -KILL $$', n: 1 }), forkSpec(['sh', '-c', 'exit 2'], { setup: 'true', n: 2 })]
+  const told = {
+    [failed.forkId]: { code: 2, signal: null, oom: false, unknown: null, inSetUp: 'ls /no/such/venv' },
+    [killed.forkId]: { code: null, signal: 'SIGKILL', oom: expect.toBeOneOf([false, null]) as unknown, unknown: null, inSetUp: '' },
+    [passed.forkId]: { code: 2, signal: null, oom: false, unknown: null },
+  }
+  for (const spec of [failed, killed, passed]) {
+    await start(spec)
+    expect((await events.next('exited', spec.forkId)).exit).toEqual(told[spec.forkId])
+  }
+  await host.close()
+  for (const { spec, exit } of await open()) expect({ ...exit, exitedAt: 0 }).toEqual({ ...told[spec.forkId], exitedAt: 0 })
+})
+
 const ways = findCgroups('test') === null ? [['without cgroups', false] as const] : [['without cgroups', false] as const, ['with a cgroup', true] as const]
 
 describe.each(ways)('a tree that is hard to end, %s', (_, cgroups) => {
