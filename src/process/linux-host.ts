@@ -17,6 +17,7 @@ import { fillCall } from './exec-plan.ts'
 import { makeForkFiles, readBindings, removeForkFiles, type ForkOnDisk } from './fork-files.ts'
 import { abortFork, endLeases, placeOf, probeFork, startFork, type Fork, type HostContext } from './fork-life.ts'
 import { chooseHost } from './host-choice.ts'
+import { createGpuClaims } from './gpu-claims.ts'
 import { createLeases } from './leases.ts'
 import { createLedger } from './ledger.ts'
 import { takeLock, type Lock } from './lock.ts'
@@ -129,6 +130,7 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
   const poll = (): void => {
     oomKills = readOomKills()
     for (const fork of forks.values()) fork.observer?.check(true)
+    context?.leases.tend()
     for (const fork of lingering) if (membersOf(fork.observer!.tree).length === 0 && lingering.delete(fork)) endLeases(context!, fork)
   }
   const sweep = (): void => {
@@ -147,7 +149,7 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
       const { capacity: { gpus, memoryBytes }, cores } = await capacity
       makeSpool(spoolDir)
       lock = await takeLock(lockDir(spoolDir))
-      const leases = createLeases(createLedger({ gpus, cpus: cores, memoryBytes }), createPortLeaser(options.portRange && { from: options.portRange[0], to: options.portRange[1] }))
+      const leases = createLeases(createLedger({ gpus, cpus: cores, memoryBytes }), createPortLeaser(options.portRange && { from: options.portRange[0], to: options.portRange[1] }), createGpuClaims(gpus))
       const { python = null, killBudgetMs } = options
       context = { spoolDir, node, agentEnv, shim, cacheDir, python, nodeCores: cores.length, bootId: readBootId(), cgroups, leases, killBudgetMs, wall, oomKills: () => oomKills, emit }
       const found: Recovered[] = []

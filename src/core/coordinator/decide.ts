@@ -73,9 +73,11 @@ const onAborted = (ctx: Ctx, gang: Gang): void => {
   dissolve(gang)
   if (run.record.stopping !== null) return
   const unproven = workers.find((worker) => worker.record.receipt?.outcome !== 'gone')
-  const tries = abort.retry === 'elsewhere' ? role.launchTries : ++role.launchTries
-  if (unproven === undefined && (abort.retry === 'elsewhere' || (abort.retry === 'again' && tries < settings.launchTries))) {
-    noteRestart(ctx, run, `${role.spec.name}:launch`, role.spec.name, abort.retry === 'elsewhere' ? 1 : backoff(settings.launchRetryMs, tries - 1))
+  const uncounted = abort.retry === 'elsewhere' || abort.retry === 'busy'
+  const tries = uncounted ? role.launchTries : ++role.launchTries
+  if (unproven === undefined && (uncounted || (abort.retry === 'again' && tries < settings.launchTries))) {
+    const pauseMs = abort.retry === 'elsewhere' ? 1 : abort.retry === 'busy' ? backoff(settings.busyRetryMs, (role.busy?.tries ?? 1) - 1) : backoff(settings.launchRetryMs, tries - 1)
+    noteRestart(ctx, run, `${role.spec.name}:launch`, role.spec.name, pauseMs)
     for (const worker of workers) if (!isUsers(worker)) toWaiting(ctx, worker)
     ctx.out.push({ kind: 'log', level: 'warn', fields: { msg: 'an attempt is void', run: run.record.run, role: role.spec.name, why: abort.text, again: true } })
     return

@@ -118,6 +118,7 @@ export const isAborted = (gang: Gang): boolean => gang.abort !== null && gang.wo
 const settle = (ctx: Ctx, gang: Gang): void => {
   const { role } = gang
   role.launchTries = 0
+  role.busy = null
   const times = gang.workers.map((worker) => {
     const startedAt = worker.report?.startedAt ?? worker.record.startedAt
     if (startedAt === null) return null

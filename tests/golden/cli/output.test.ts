@@ -64,7 +64,7 @@ test('the list of runs [U-11]', async () => {
 })
 
 test('nodes, with one that holds forks of nobody', async () => {
-  fleet.nodes = [node({}), node({ node: 'n1', state: 'suspect', lastSeenMs: 4200, unowned: ['old-0123456789ab.main.0.1'] }), node({ node: 'big', state: 'lost', gpus: 8, reason: 'no beat for 31 s' })]
+  fleet.nodes = [node({}), node({ node: 'n1', state: 'suspect', lastSeenMs: 4200, unowned: ['old-0123456789ab.main.0.1'] }), node({ node: 'big', state: 'lost', gpus: 8, reason: 'no beat for 31 s' }), node({ node: 'big2', gpus: 8, gpusSharedWith: ['big'] })]
   await expect(await show(['nodes'])).toMatchFileSnapshot('nodes.txt')
 })
 
