@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Fault } from '../protocol/faults.ts'
 import { parseForkId } from '../protocol/names.ts'
 import type { ForkSpec } from '../protocol/resolved.ts'
-import { overwriteFileSync } from '../system/files.ts'
+import { overwriteFileSync, removeTreeSync } from '../system/files.ts'
 import { isAlive, readBootId, readOomKills, residentBytes } from '../system/proc.ts'
 import { signalNumber } from '../system/signals.ts'
 import { callPreStop } from './beside.ts'
@@ -42,6 +42,8 @@ export interface LinuxHostOptions {
   version?: string
   logRetentionMs?: number
   logRetainedBytesMax?: number
+  /** released forks whose logs are kept */
+  logRetainedForksMax?: number
   clockWall?: () => number
   /** false: do not use cgroups even where they can be had */
   cgroups?: boolean
@@ -52,6 +54,7 @@ export interface LinuxHostOptions {
 const DAY_MS = 24 * 3600 * 1000
 const POLL_MS = 1000
 const SWEEP_MS = 10 * 60 * 1000
+const RETAINED_FORKS_MAX = 10_000
 
 export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
   const { spoolDir, node, agentEnv, shim, cacheDir, clockWall: wall = Date.now } = options
@@ -133,8 +136,18 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
     context?.leases.tend()
     for (const fork of lingering) if (membersOf(fork.observer!.tree).length === 0 && lingering.delete(fork)) endLeases(context!, fork)
   }
+  const retained = { ageMsMax: options.logRetentionMs ?? DAY_MS, bytesMax: options.logRetainedBytesMax ?? Infinity, forksMax: options.logRetainedForksMax ?? RETAINED_FORKS_MAX }
+  /** released forks whose logs are kept, oldest first */
+  let kept = new Set<string>()
+  const keepLogs = (forkId: string): void => {
+    kept.add(forkId)
+    if (kept.size <= retained.forksMax) return
+    const [oldest] = kept
+    kept.delete(oldest!)
+    removeTreeSync(logDirOf(spoolDir, oldest!))
+  }
   const sweep = (): void => {
-    sweepLogs(join(spoolDir, 'logs'), (forkId) => forks.has(forkId), { ageMsMax: options.logRetentionMs ?? DAY_MS, bytesMax: options.logRetainedBytesMax ?? Infinity }, wall())
+    kept = new Set(sweepLogs(join(spoolDir, 'logs'), (forkId) => forks.has(forkId), retained, wall()))
     sweepTombstones(spoolDir, wall())
     cgroups?.sweep((forkId) => forks.has(forkId))
   }
@@ -241,6 +254,7 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
       fork.observer?.close()
       forks.delete(forkId)
       removeForkFiles(spoolDir, forkId, { logs: false })
+      keepLogs(forkId)
       // of every other end the receipt is the proof; to look at all processes for each fork would be dear
       if (fork.observer?.facts.receipt?.outcome === 'survivors' && membersOf(fork.observer.tree).length > 0) lingering.add(fork)
       else endLeases(owned(), fork)

@@ -84,6 +84,23 @@ test('a set-up that fails is told from a command that fails, with the step, also
   for (const { spec, exit } of await open()) expect({ ...exit, exitedAt: 0 }).toEqual({ ...told[spec.forkId], exitedAt: 0 })
 })
 
+test('more forks end than logs are kept of: each release lets the oldest go, also of those that an earlier agent released [A-33]', async () => {
+  await open({ logRetainedForksMax: 3 })
+  const released = async (n: number): Promise<void> => {
+    const spec = forkSpec(['true'], { n })
+    await start(spec)
+    await events.next('empty', spec.forkId)
+    await host.release(spec.forkId)
+  }
+  const kept = (): string[] => readdirSync(join(spoolDir, 'logs')).map((forkId) => forkId.split('.')[2]!).toSorted()
+  for (let n = 0; n < 5; n++) await released(n)
+  expect(kept()).toEqual(['2', '3', '4'])
+  await host.close()
+  await open({ logRetainedForksMax: 3 })
+  await released(5)
+  expect(kept()).toEqual(['3', '4', '5'])
+})
+
 describe('two agents on one machine that have the same GPUs', () => {
   const uuid = (): string => `GPU-${randomUUID()}`
   const gpus = (count: number, more: Partial<ForkSpec> = {}): ForkSpec => forkSpec(['sleep', '600'], { resources: { cpus: 0, gpus: count, memoryBytes: 0, ports: 0, share: false }, ...more })
