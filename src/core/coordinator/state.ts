@@ -92,7 +92,7 @@ export interface RoleLive {
   /** a restart that has been decided and waits until what it replaces is gone */
   restart: { workers: Worker[]; backoffMs: number; text: string; kind: 'restart' | 'port' | 'launch' } | null
   launchTries: number
-  /** what it needs is leased by agents that are not ours: what its node said, and how often */
+  /** its node has leased what it needs to others that we do not count: what it said, and how often */
   busy: { text: string; tries: number } | null
   /** its order to stop has been given, with grace 0 or not */
   stopTold: 'no' | 'stop' | 'kill'

@@ -271,3 +271,16 @@ test('the GPUs are leased by agents of somebody else: the run waits and says so,
   c.advance(5_000)
   expect(c.status(other).state).toBe('running')
 })
+
+test('a GPU that others share is asked for alone: its node refuses, and the run waits until they have ended, however long [A-19]', () => {
+  const c = coordinatorWith({ n0: { gpus: 1 } })
+  const shared = c.ask('launch', document({ job: task({ resources: { gpus: 1, share: true } }) })).body.run
+  expect(c.status(shared).state).toBe('running')
+  c.agents.get('n0')!.refuse.set('prepare', Array(5).fill(fault('GPU_ALLOC', '1 GPU asked for, 0 of 1 free on this node')))
+  const alone = c.ask('launch', document({ job: task({ resources: { gpus: 1 } }) })).body.run
+  c.advance(30_000)
+  expect(c.status(alone)).toMatchObject({ state: 'pending', reason: expect.stringContaining('0 of 1 free on this node') })
+  c.exit(shared, 'job/0', { code: 0 })
+  c.advance(30_000)
+  expect(c.status(alone).state).toBe('running')
+})
