@@ -54,6 +54,8 @@ export interface AgentHandle {
 
 const VERBS = ['prepare', 'start', 'kill', 'cancel', 'signal', 'release', 'inventory', 'adopt'] as const
 const KEPT_MS = 600_000
+/** forks released since then: some logs may have gone for them */
+const KEPT_RELEASES = 1000
 const FLUSH_MS = 1000
 
 interface Answer {
@@ -78,6 +80,7 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
   const subscriptions: Subscription[] = []
   const health = new Map<string, { forks: Set<string>; subscription: Subscription }>()
   let orders = 0
+  let released = 0
   let resolveEnded!: (end: { why: 'stopped' | 'superseded' }) => void
   let resolveJoined!: () => void
   const ended = new Promise<{ why: 'stopped' | 'superseded' }>((resolve) => (resolveEnded = resolve))
@@ -176,6 +179,7 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
   }
   const unserveWorker = (forkId: string, logsToo: boolean): void => {
     if (logsToo) logServer.drop(forkId)
+    else if (++released % KEPT_RELEASES === 0) lookForKept()
     const { run, role, index } = parseForkId(forkId)!
     const id = workerIdOf(run, role, index)
     const served = health.get(id)

@@ -23,7 +23,10 @@ export interface Io {
   line(parts: readonly (string | Uint8Array)[]): void
   /** one JSON document on stdout */
   printJson(value: unknown): void
-  /** the one rewritten line on stderr while something is awaited (null clears it). Not a terminal: a line when it first says so and each 30 s */
+  /**
+   * the one rewritten line on stderr while something is awaited (null clears it). Not a terminal: a line when it first says so and each 30 s,
+   * with `--json` none: a program reads there, and what it may find is the fault
+   */
   status(text: string | null): void
   /** colour on a terminal alone; `stream` is where it will be written */
   paint(colour: Colour, text: string, stream: 'stdout' | 'stderr'): string
@@ -130,7 +133,7 @@ export const ioOn = (streams: Streams): Io => {
         const room = Math.max(20, (stderr.columns ?? 80) - 1)
         stderr.write(`\r\x1b[2K${text.length > room ? `${text.slice(0, room - 1)}…` : text}`)
         statusShown = text
-      } else if (now() - saidAt >= HEARTBEAT_MS) {
+      } else if (!io.json && now() - saidAt >= HEARTBEAT_MS) {
         saidAt = now()
         stderr.write(`${text}\n`)
       }

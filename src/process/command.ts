@@ -9,6 +9,7 @@ import { formatHostPort } from '../protocol/hostport.ts'
 import { fillTemplate } from '../protocol/templates.ts'
 import { Fault } from '../protocol/faults.ts'
 import type { Prepared } from './process-host.ts'
+import { SET_UP } from './set-up.ts'
 
 export interface CommandInput {
   spec: ForkSpec
@@ -19,6 +20,8 @@ export interface CommandInput {
   rankShim: readonly string[]
   /** torchrun's own files; a directory of the fork, since without one torch leaves `torchelastic_*` in the temp dir */
   torchLogDir: string
+  /** tells how far the set-up came (set-up.ts) */
+  setUpFile: string
   /** interpreter that has torch (`findTorchPython`); null: `torchrun` and `python` are on the worker's PATH */
   python: string | null
 }
@@ -31,14 +34,8 @@ export const buildCommand = (input: CommandInput): string[] => {
   const asked = spec.command.map(fill)
   const command = spec.shell ? ['bash', '-c', ...asked] : asked
   const prefixed = [...spec.prefix.map(fill), ...(spec.torchrun === null ? command : torchrun(input, spec.torchrun, command))]
-  return spec.setup === null ? prefixed : ['bash', '-c', SETUP, 'troupe', spec.setup, ...prefixed]
+  return spec.setup === null ? prefixed : ['bash', '-c', SET_UP, 'troupe', spec.setup, input.setUpFile, ...prefixed]
 }
-
-/**
- * The first command of the set-up that fails ends the worker with its code (`set +e` in the set-up turns that off). The set-up is an
- * argument of eval, so an open quote or here-document in it can only break itself, and the worker gets its argv as `"$@"`.
- */
-const SETUP = 'troupe_setup=$1; shift; set -e; eval "$troupe_setup"; unset troupe_setup; exec "$@"'
 
 const torchrun = ({ spec, prepared, bindings, rankShim, torchLogDir, python }: CommandInput, shape: NonNullable<ForkSpec['torchrun']>, command: string[]): string[] => {
   if (bindings.rendezvous === null) throw new Fault('WORKER_CONFIG', `${spec.forkId} has no rendezvous`)

@@ -46,7 +46,7 @@ export const planExec = (input: ExecPlanInput): ExecPlan => {
   const env: Record<string, string> = { ...buildEnvironment({ ...input, errorFile: fileOf.error(forkDir) }), [MARKER]: forkDir }
   const cwd = spec.cwd ?? input.agentEnv['HOME'] ?? homedir()
   if (statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true) throw new Fault('WORKER_CONFIG', `the working directory '${cwd}' is not there on this node`, { data: { cwd } })
-  return { cwd, env, argv: buildCommand({ ...input, rankShim: [...input.shim, '--rank', forkDir], torchLogDir: join(forkDir, 'torch'), python: pythonFor(input, env['PATH']) }) }
+  return { cwd, env, argv: buildCommand({ ...input, rankShim: [...input.shim, '--rank', forkDir], torchLogDir: join(forkDir, 'torch'), setUpFile: fileOf.setUp(forkDir), python: pythonFor(input, env['PATH']) }) }
 }
 
 /** For torchrun alone: looking through PATH has its price. Set-up, prefix and a PATH of the user's decide before we do. */

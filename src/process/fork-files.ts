@@ -8,6 +8,7 @@ import { readJsonSync, removeTreeSync } from '../system/files.ts'
 import type { Prepared } from './process-host.ts'
 import { prepareRanks } from './ranks.ts'
 import { BLANK_RECORD } from './records.ts'
+import { writeSetUp } from './set-up.ts'
 import { fileOf, forkDirOf, logDirOf } from './spool.ts'
 
 export interface ForkOnDisk {
@@ -23,6 +24,7 @@ export const makeForkFiles = (spool: string, fork: ForkOnDisk): void => {
     mkdirSync(directory, { mode: 0o700 })
     mkdirSync(logDirOf(spool, forkId), { mode: 0o700 })
     writeFileSync(fileOf.record(directory), BLANK_RECORD, { mode: 0o600 })
+    if (fork.spec.setup !== null) writeSetUp(fileOf.setUp(directory))
     if (torchrun !== null) prepareRanks(fileOf.ranks(directory), torchrun.nproc)
     // last: a fork without it was never prepared
     writeFileSync(fileOf.fork(directory), JSON.stringify(fork), { mode: 0o600 })

@@ -64,6 +64,7 @@ export const watchFork = (host: HostContext, fork: Fork, { onLook, recovering }:
     forkDir: fork.forkDir,
     logDir: logDirOf(host.spoolDir, forkId),
     hasRanks: fork.spec.torchrun !== null,
+    hasSetUp: fork.spec.setup !== null,
     // as it was at the start: the spool may be reached by another path now
     marker: `${MARKER}=${exec?.env[MARKER] ?? fork.forkDir}`,
     cgroup: exec?.cgroup ?? null,
@@ -106,7 +107,7 @@ export const startFork = async (host: HostContext, fork: Fork, bindings: Binding
   const cgroup = host.cgroups?.make(forkId) ?? null
   writeExecFile(fileOf.exec(forkDir), { ...plan, logDir: logDirOf(spoolDir, forkId), cgroup, bootId: host.bootId, oomKills: host.oomKills() })
   if (spec.ready !== null || spec.preStop !== null) writeBindings(forkDir, bindings)
-  await leases.handOver(forkId)
+  const held = await leases.handOver(forkId)
   if (fork.aborted) throw new Fault('CANCELLED', `${forkId} was cancelled`)
   let start: StartWait | null = null
   const observer = watchFork(host, fork, { onLook: (record) => start?.seen(record) })
@@ -120,6 +121,7 @@ export const startFork = async (host: HostContext, fork: Fork, bindings: Binding
   start = spawnShim({
     argv: [...host.shim, forkDir],
     env: shimEnvironment(host.agentEnv),
+    held,
     look(ended) {
       observer.check(ended)
       return observer.facts.record

@@ -14,12 +14,16 @@ export const readGpus = async (env: Record<string, string | undefined>, run: Rea
   const bound = readBinding(env)
   if (bound !== null && bound.length === 0) return []
   const listed = await listDevices(run)
-  if (bound === null) return listed.filter((device) => device.leasable).map(({ id, name, memoryBytes }) => ({ id, name, memoryBytes }))
+  if (bound === null) return listed.filter((device) => device.leasable).map(({ id, name, memoryBytes, uuid }) => ({ id, name, memoryBytes, uuid }))
   return bound.map((id) => {
     const device = listed.find((d) => d.id === id || d.uuid === id || (/^(GPU|MIG)-/.test(id) && d.uuid.startsWith(id)))
-    return { id, name: device?.name ?? 'GPU', memoryBytes: device?.memoryBytes ?? null }
+    const uuid = device?.uuid ?? (WHOLE_UUID.test(id) ? id : undefined)
+    return { id, name: device?.name ?? 'GPU', memoryBytes: device?.memoryBytes ?? null, ...(uuid !== undefined && { uuid }) }
   })
 }
+
+/** CUDA takes abbreviations too. */
+const WHOLE_UUID = /^(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** @returns the ids that a scheduler bound this process to; null when none did */
 const readBinding = (env: Record<string, string | undefined>): string[] | null => {

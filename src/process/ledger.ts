@@ -10,10 +10,11 @@ export interface Ledger {
   /**
    * All or nothing. The same fork id gets the same answer again.
    *
+   * @param without  GPUs that other agents of the machine have given away; who shares does not mind
    * @returns `gpus` and `cores` in the order of the node; empty for what is not asked for
    * @throws {Fault} GPU_ALLOC with what was asked and what is free
    */
-  lease(forkId: string, resources: Pick<Resources, 'cpus' | 'gpus' | 'memoryBytes' | 'share'>): { gpus: string[]; cores: number[] }
+  lease(forkId: string, resources: Pick<Resources, 'cpus' | 'gpus' | 'memoryBytes' | 'share'>, without?: ReadonlySet<string>): { gpus: string[]; cores: number[] }
   /** Take over what a live fork of an earlier agent holds; never refused, since the process is there. */
   adopt(forkId: string, held: { gpus: string[]; cores: number[]; memoryBytes: number }): void
   /** Idempotent. */
@@ -30,11 +31,11 @@ export const createLedger = (capacity: { gpus: Gpu[]; cpus: number[]; memoryByte
   const leases = new Map<string, Lease>()
   const usersOf = (gpu: string): number => [...leases.values()].filter((lease) => lease.gpus.includes(gpu)).length
 
-  const takeGpus = (count: number, share: boolean): string[] => {
+  const takeGpus = (count: number, share: boolean, without: ReadonlySet<string>): string[] => {
     const all = capacity.gpus.map(({ id }) => ({ id, users: usersOf(id) }))
     // the sort is stable, so equally used GPUs keep the node's order
-    const open = share ? all.toSorted((a, b) => a.users - b.users) : all.filter(({ users }) => users === 0)
-    if (open.length < count) throw refusal('GPU', count, open.length, all.length)
+    const open = share ? all.toSorted((a, b) => a.users - b.users) : all.filter(({ id, users }) => users === 0 && !without.has(id))
+    if (open.length < count) throw refusal('GPU', count, open.length, all.length, without.size)
     const taken = new Set(open.slice(0, count).map(({ id }) => id))
     return all.filter(({ id }) => taken.has(id)).map(({ id }) => id)
   }
@@ -53,10 +54,10 @@ export const createLedger = (capacity: { gpus: Gpu[]; cpus: number[]; memoryByte
   }
 
   return {
-    lease(forkId, resources) {
+    lease(forkId, resources, without = NONE) {
       let lease = leases.get(forkId)
       if (lease === undefined) {
-        lease = { gpus: takeGpus(resources.gpus, resources.share), cores: takeCores(resources.cpus), memoryBytes: takeMemory(resources.memoryBytes) }
+        lease = { gpus: takeGpus(resources.gpus, resources.share, without), cores: takeCores(resources.cpus), memoryBytes: takeMemory(resources.memoryBytes) }
         leases.set(forkId, lease)
       }
       return { gpus: [...lease.gpus], cores: [...lease.cores] }
@@ -66,7 +67,10 @@ export const createLedger = (capacity: { gpus: Gpu[]; cpus: number[]; memoryByte
   }
 }
 
-const refusal = (what: string, asked: number, free: number, total: number): Fault =>
-  new Fault('GPU_ALLOC', `${amount(what, asked)} asked for, ${free} of ${total} free on this node`, { data: { what, asked, free, total } })
+const NONE: ReadonlySet<string> = new Set()
+
+/** @param elsewhere  how many of the node's are leased by other agents of the machine */
+const refusal = (what: string, asked: number, free: number, total: number, elsewhere = 0): Fault =>
+  new Fault('GPU_ALLOC', `${amount(what, asked)} asked for, ${free} of ${total} free on this node${elsewhere > 0 ? ` (${elsewhere} leased by other agents of this machine)` : ''}`, { data: { what, asked, free, total, elsewhere } })
 
 const amount = (what: string, count: number): string => `${count} ${count === 1 ? what : what.replace(/^\w+/, '$&s')}`

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Fault } from '../protocol/faults.ts'
 import { parseForkId } from '../protocol/names.ts'
 import type { ForkSpec } from '../protocol/resolved.ts'
-import { overwriteFileSync } from '../system/files.ts'
+import { overwriteFileSync, removeTreeSync } from '../system/files.ts'
 import { isAlive, readBootId, readOomKills, residentBytes } from '../system/proc.ts'
 import { signalNumber } from '../system/signals.ts'
 import { callPreStop } from './beside.ts'
@@ -17,6 +17,7 @@ import { fillCall } from './exec-plan.ts'
 import { makeForkFiles, readBindings, removeForkFiles, type ForkOnDisk } from './fork-files.ts'
 import { abortFork, endLeases, placeOf, probeFork, startFork, type Fork, type HostContext } from './fork-life.ts'
 import { chooseHost } from './host-choice.ts'
+import { createGpuClaims } from './gpu-claims.ts'
 import { createLeases } from './leases.ts'
 import { createLedger } from './ledger.ts'
 import { takeLock, type Lock } from './lock.ts'
@@ -41,6 +42,8 @@ export interface LinuxHostOptions {
   version?: string
   logRetentionMs?: number
   logRetainedBytesMax?: number
+  /** released forks whose logs are kept */
+  logRetainedForksMax?: number
   clockWall?: () => number
   /** false: do not use cgroups even where they can be had */
   cgroups?: boolean
@@ -51,6 +54,7 @@ export interface LinuxHostOptions {
 const DAY_MS = 24 * 3600 * 1000
 const POLL_MS = 1000
 const SWEEP_MS = 10 * 60 * 1000
+const RETAINED_FORKS_MAX = 10_000
 
 export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
   const { spoolDir, node, agentEnv, shim, cacheDir, clockWall: wall = Date.now } = options
@@ -129,10 +133,21 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
   const poll = (): void => {
     oomKills = readOomKills()
     for (const fork of forks.values()) fork.observer?.check(true)
+    context?.leases.tend()
     for (const fork of lingering) if (membersOf(fork.observer!.tree).length === 0 && lingering.delete(fork)) endLeases(context!, fork)
   }
+  const retained = { ageMsMax: options.logRetentionMs ?? DAY_MS, bytesMax: options.logRetainedBytesMax ?? Infinity, forksMax: options.logRetainedForksMax ?? RETAINED_FORKS_MAX }
+  /** released forks whose logs are kept, oldest first */
+  let kept = new Set<string>()
+  const keepLogs = (forkId: string): void => {
+    kept.add(forkId)
+    if (kept.size <= retained.forksMax) return
+    const [oldest] = kept
+    kept.delete(oldest!)
+    removeTreeSync(logDirOf(spoolDir, oldest!))
+  }
   const sweep = (): void => {
-    sweepLogs(join(spoolDir, 'logs'), (forkId) => forks.has(forkId), { ageMsMax: options.logRetentionMs ?? DAY_MS, bytesMax: options.logRetainedBytesMax ?? Infinity }, wall())
+    kept = new Set(sweepLogs(join(spoolDir, 'logs'), (forkId) => forks.has(forkId), retained, wall()))
     sweepTombstones(spoolDir, wall())
     cgroups?.sweep((forkId) => forks.has(forkId))
   }
@@ -147,7 +162,7 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
       const { capacity: { gpus, memoryBytes }, cores } = await capacity
       makeSpool(spoolDir)
       lock = await takeLock(lockDir(spoolDir))
-      const leases = createLeases(createLedger({ gpus, cpus: cores, memoryBytes }), createPortLeaser(options.portRange && { from: options.portRange[0], to: options.portRange[1] }))
+      const leases = createLeases(createLedger({ gpus, cpus: cores, memoryBytes }), createPortLeaser(options.portRange && { from: options.portRange[0], to: options.portRange[1] }), createGpuClaims(gpus))
       const { python = null, killBudgetMs } = options
       context = { spoolDir, node, agentEnv, shim, cacheDir, python, nodeCores: cores.length, bootId: readBootId(), cgroups, leases, killBudgetMs, wall, oomKills: () => oomKills, emit }
       const found: Recovered[] = []
@@ -239,6 +254,7 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
       fork.observer?.close()
       forks.delete(forkId)
       removeForkFiles(spoolDir, forkId, { logs: false })
+      keepLogs(forkId)
       // of every other end the receipt is the proof; to look at all processes for each fork would be dear
       if (fork.observer?.facts.receipt?.outcome === 'survivors' && membersOf(fork.observer.tree).length > 0) lingering.add(fork)
       else endLeases(owned(), fork)

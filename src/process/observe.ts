@@ -16,6 +16,7 @@ import { wasOomKilled } from './oom.ts'
 import type { HostEvent } from './process-host.ts'
 import { readRanks } from './ranks.ts'
 import { exitOf, readRecord, unknownExit, type ForkRecord } from './records.ts'
+import { readSetUp } from './set-up.ts'
 import { fileOf } from './spool.ts'
 import { isComplete, membersOf, type Tree } from './tree.ts'
 import { watchPaths } from './watch.ts'
@@ -50,6 +51,7 @@ export interface ObserveOptions {
   forkDir: string
   logDir: string
   hasRanks: boolean
+  hasSetUp: boolean
   /** see tree.ts */
   marker: string
   cgroup: string | null
@@ -84,6 +86,11 @@ export const observeFork = (options: ObserveOptions): Observer => {
   let closed = false
 
   const tree = (): Tree => ({ marker: options.marker, shim: facts.record.shim, child: facts.record.child, cgroup: facts.record.child?.inCgroup ? options.cgroup : null })
+  /** one process with the command: its file says which of the two ended */
+  const inSetUp = (known: PlainExit): PlainExit => {
+    const step = options.hasSetUp ? readSetUp(fileOf.setUp(forkDir)) : null
+    return step === null ? known : { ...known, inSetUp: step }
+  }
   const oom = (): boolean | null => wasOomKilled(tree().cgroup, options.oomKills)
   // asked once: the machine's count goes on, and what was told must not change
   const rankOoms = new Map<string, boolean | null>()
@@ -151,7 +158,7 @@ export const observeFork = (options: ObserveOptions): Observer => {
     if (facts.exit === null) {
       if (verdict.exit !== undefined) tellExit(plain(verdict.exit), verdict.exit.exitedAt)
       else if (exit !== null) {
-        const known = exitOf(exit, oom)
+        const known = exit.kind === 'status' ? inSetUp(exitOf(exit, oom)) : exitOf(exit, oom)
         if (known.signal === 'SIGKILL') judge({ exit: { ...known, exitedAt: exit.at } })
         tellExit(known, exit.at)
       } else if (orphaned) {
@@ -218,4 +225,4 @@ export const observeFork = (options: ObserveOptions): Observer => {
   }
 }
 
-const plain = ({ code, signal, oom, unknown }: PlainExit & { exitedAt: number }): PlainExit => ({ code, signal, oom, unknown })
+const plain = ({ exitedAt: _at, ...exit }: PlainExit & { exitedAt: number }): PlainExit => exit

@@ -14,6 +14,8 @@ export interface ShimStart {
   /** argv of the shim, ended by the fork's directory */
   argv: readonly string[]
   env: Record<string, string>
+  /** descriptors that it keeps as long as the tree lives: leases of the machine */
+  held?: readonly number[]
   /** look at the record now, at the shim too when it is said to have ended */
   look(ended: boolean): ForkRecord
   /** told when the shim has ended, as long as this agent lives */
@@ -30,9 +32,9 @@ export interface StartWait {
 const isSettled = (record: ForkRecord): boolean => record.child !== null || record.exit !== null
 
 /** @throws {Fault} WORKER_CREATE when the shim cannot be run, or its program not within half a minute (`done` rejects) */
-export const spawnShim = ({ argv, env, look, onEnd }: ShimStart): StartWait => {
-  // nothing of this agent goes into a worker: no descriptor, no session, no directory
-  const shim = spawn(argv[0]!, argv.slice(1), { detached: true, stdio: 'ignore', cwd: '/', env })
+export const spawnShim = ({ argv, env, held = [], look, onEnd }: ShimStart): StartWait => {
+  // nothing of this agent goes into a worker: no descriptor, no session, no directory. The shim alone keeps what is `held`
+  const shim = spawn(argv[0]!, argv.slice(1), { detached: true, stdio: ['ignore', 'ignore', 'ignore', ...held], cwd: '/', env: held.length > 0 ? { ...env, TROUPE_HELD: String(held.length) } : env })
   shim.unref()
   let settle!: (record: ForkRecord) => void
   let refuse!: (fault: Fault) => void

@@ -6,7 +6,7 @@ import * as z from 'zod'
 import { Epoch, Exit, FirstFailure, ForkId, Incarnation, Index, Millis, Name, RankReport, Receipt, RunState, Wall } from './shapes.ts'
 import { Launch } from './resolved.ts'
 
-/** One worker of a run, as decided: where it is to be, and how its latest attempt ended. Volatile facts (pid, ready) come from its agent. */
+/** One worker of a run, as decided: where it is to be, and how its latest attempt ended. Whether it is ready comes from its agent alone. */
 export const WorkerRecord = z.object({
   role: Name,
   index: Index,
@@ -24,7 +24,7 @@ export const WorkerRecord = z.object({
   stderrTail: z.array(z.string()),
   startedAt: Wall.nullable(),
   exitedAt: Wall.nullable(),
-  /** what its agent said last, for `status` after the agent has forgotten it */
+  /** what its agent said when this was written, for `status` when the agent has forgotten it or cannot be heard */
   seen: z
     .object({ pid: z.number().int().nullable(), addr: z.string().nullable(), ports: z.array(z.number().int()), gpus: z.array(z.string()), ranks: z.array(RankReport) })
     .nullable()
@@ -53,6 +53,10 @@ export const RunRecord = z.object({
   /** when each role was first ready / done */
   roleReadyAt: z.record(z.string(), Wall),
   startSkewMs: z.record(z.string(), Millis),
+  /** `role/on` → since when the role could start but for that dependency: its timeout goes on over a failover */
+  waitsSince: z.record(z.string(), Wall).optional(),
+  /** role → when the first torchrun agent of its attempt exited 0: its peers' time goes on over a failover */
+  firstDoneAt: z.record(z.string(), Wall).optional(),
   workers: z.array(WorkerRecord),
 })
 export type RunRecord = z.infer<typeof RunRecord>

@@ -20,6 +20,8 @@ export const Exit = z.object({
   oom: z.boolean().nullable(),
   unknown: z.string().nullable(),
   killedBy: z.string().nullable(),
+  /** there when the `setup` ended, and the command never began: the command of the set-up that failed, empty where it is not known */
+  inSetUp: z.string().optional(),
 })
 export type Exit = z.infer<typeof Exit>
 
@@ -97,7 +99,8 @@ export const ForkReport = z.object({
 })
 export type ForkReport = z.infer<typeof ForkReport>
 
-export const Gpu = z.object({ id: z.string(), name: z.string(), memoryBytes: z.number().nullable() })
+/** `uuid`: which device that is, whoever numbers it; left out where nobody can tell. Nodes that name the same one share it */
+export const Gpu = z.object({ id: z.string(), name: z.string(), memoryBytes: z.number().nullable(), uuid: z.string().optional() })
 export type Gpu = z.infer<typeof Gpu>
 
 /** What a node has, told once per incarnation in its inventory. */
@@ -214,6 +217,8 @@ export const NodeInfo = z.object({
   hostname: z.string(),
   cpus: z.number(),
   gpus: z.number(),
+  /** nodes of the same machine that give out (some of) the same GPUs: each is leased once */
+  gpusSharedWith: z.array(Name).optional(),
   memoryBytes: z.number(),
   workers: z.number().int(),
   lastSeenMs: Millis,

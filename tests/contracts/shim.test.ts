@@ -2,7 +2,7 @@
  * One suite over both shims, shim.c and shim.py: what they start, what they record, what they leave alone. No host is involved.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -160,6 +160,19 @@ describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
     expect(log('stdout')).toContain('session True group True\n')
     expect(log('stdout')).toContain(`cwd ${cwd}\n`)
     removeDirectory(cwd)
+  })
+
+  test('what it is given to hold it holds until nothing of the tree is left, a straggler too, and the program has none of it [A-19 A-32]', async () => {
+    const fork = prepare(['sh', '-c', 'ls -l /proc/self/fd; sleep 30 & echo $! > child; exit 0'], { cwd: directory })
+    const fds = ['a', 'b'].map((name) => openSync(join(directory, `held-${name}`), 'w'))
+    const shim = spawn(built[kind][0]!, [...built[kind].slice(1), fork.forkDir], { detached: true, stdio: ['ignore', 'ignore', 'ignore', ...fds, openSync(directory, 'r')], env: { PATH: process.env['PATH'], TROUPE_HELD: '2' }, cwd: '/' })
+    const held = (): string[] => readdirSync(`/proc/${shim.pid}/fd`).map((fd) => readlinkSync(`/proc/${shim.pid}/fd/${fd}`)).filter((file) => file.startsWith(directory) && !file.endsWith('/record'))
+    await until(() => fork.record().exit, 'the root has ended')
+    expect(held().toSorted()).toEqual([join(directory, 'held-a'), join(directory, 'held-b')])
+    expect(fork.log('stdout')).not.toContain('held-')
+    process.kill(Number(readFileSync(join(directory, 'child'), 'utf8')), 'SIGKILL')
+    await until(() => fork.record().emptyAt, 'nothing is left')
+    for (const fd of fds) closeSync(fd)
   })
 
   test('values with equals signs, quotes, newlines and UTF-8, and arguments with spaces, arrive as they are [FC-14]', async () => {

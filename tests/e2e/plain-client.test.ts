@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { python, root, run, startFleet, task, until, type Fleet } from '../support/fleet.ts'
 
@@ -62,7 +63,15 @@ test.each([
   expect((await launch(task('after', ['true']))).reply.run).toMatch(/^after-/)
 })
 
-test('an observer may not launch: the server refuses the subject', async () => {
-  await expect(plain('request', 'coordinator.launch', task('no', ['true']), '', fleet.info.credentials.observer)).rejects.toThrow()
+test('an observer may not launch: the server refuses the subject, and whoever asked is told at once, by the command line with 5', async () => {
+  const began = performance.now()
+  await expect(plain('request', 'coordinator.launch', task('no', ['true']), '', fleet.info.credentials.observer)).rejects.toThrow(/permissions violation for publish/i)
+  const local = await fleet.json(['context', 'show'])
+  await writeFile(join(fleet.home, 'contexts', 'watching.json'), JSON.stringify({ ...local, name: 'watching', credentials: fleet.info.credentials.observer }))
+  const refused = await fleet.troupe(['launch', '--context', 'watching', '-f', '-', '--json'], { input: task('no', ['true']) })
+  expect([refused.code, refused.stdout]).toEqual([5, ''])
+  expect(JSON.parse(refused.stderr)).toMatchObject({ code: 'PERMISSION' })
+  // an answer that never comes is given up after five seconds, a coordinator that is not there after more than one
+  expect(performance.now() - began).toBeLessThan(5000)
   expect((await fleet.json(['ps', '--all'])).some((r: { name: string }) => r.name === 'no')).toBe(false)
 })

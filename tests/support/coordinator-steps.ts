@@ -38,6 +38,8 @@ export interface FakeAgent {
 export interface NodeOptions {
   cpus?: number
   gpus?: number
+  /** names the devices: nodes with the same prefix are agents of one machine */
+  machine?: string
   memoryBytes?: number
   skewMs?: number
 }
@@ -172,10 +174,10 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
     if (agent.alive) step({ kind: 'beat', node: agent.node, incarnation: agent.incarnation, tick: now, rev: agent.rev, loopLagMs: 0, storeRefused: false, leaving: false, draining: false })
   }
 
-  const addNode = (node: string, { cpus = 8, gpus = 0, memoryBytes = 16 * GIB, skewMs = 0 }: NodeOptions = {}): FakeAgent => {
+  const addNode = (node: string, { cpus = 8, gpus = 0, memoryBytes = 16 * GIB, skewMs = 0, machine }: NodeOptions = {}): FakeAgent => {
     const agent: FakeAgent = {
       node, incarnation: ulid(now + ++births, new Uint8Array(10)), alive: true, forks: new Map(), rev: 0, skewMs, refuse: new Map(), tombstones: new Set(), hold: new Set(), held: [],
-      capacity: { hostname: node, cpus, memoryBytes, gpus: Array.from({ length: gpus }, (_, i) => ({ id: `GPU-${i}`, name: 'fake', memoryBytes: null })), host: node, interfaces: {}, version: '0' },
+      capacity: { hostname: node, cpus, memoryBytes, gpus: Array.from({ length: gpus }, (_, i) => ({ id: `GPU-${i}`, name: 'fake', memoryBytes: null, ...(machine !== undefined && { uuid: `${machine}-${i}` }) })), host: node, interfaces: {}, version: '0' },
     }
     agents.set(node, agent)
     beat(agent)

@@ -14,11 +14,12 @@ export const durationText = (ms: number): string => {
   return `${Math.floor(whole / 86_400)}d${two(Math.floor((whole % 86_400) / 3600))}h`
 }
 
-/** `exited 7`, `killed by SIGSEGV`, `exited 0, ended by user:ann` */
+/** `exited 7`, `exited 1 in set-up, at 'module load cuda'`, `killed by SIGSEGV`, `exited 0, ended by user:ann` */
 export const exitText = (exit: Exit | null): string => {
   if (exit === null) return 'no exit'
   const how = exit.unknown !== null ? `exit unknown: ${exit.unknown}` : exit.signal !== null ? `killed by ${exit.signal}` : `exited ${exit.code}`
-  return `${how}${exit.oom === true ? ' (out of memory)' : ''}${exit.killedBy === null ? '' : `, ended by ${exit.killedBy}`}`
+  const where = exit.inSetUp === undefined ? '' : ` in set-up${exit.inSetUp === '' ? '' : `, at '${exit.inSetUp}'`}`
+  return `${how}${where}${exit.oom === true ? ' (out of memory)' : ''}${exit.killedBy === null ? '' : `, ended by ${exit.killedBy}`}`
 }
 
 export const receiptText = (receipt: Receipt | null): string => {

@@ -46,7 +46,7 @@ export const recoverFork = (state: AgentState, recovered: RecoveredFork, at: num
   }
 }
 
-const exitOf = ({ code, signal, oom, unknown }: Omit<Exit, 'killedBy'>, killedBy: string | null): Exit => ({ code, signal, oom, unknown, killedBy })
+const exitOf = ({ code, signal, oom, unknown, inSetUp }: Omit<Exit, 'killedBy'>, killedBy: string | null): Exit => ({ code, signal, oom, unknown, killedBy, ...(inSetUp !== undefined && { inSetUp }) })
 
 const tell = (state: AgentState, fork: Fork, what: WorkerWhat, out: Out): void => {
   if (!fork.acked.includes(what)) stateFact(state, fork, what, out)

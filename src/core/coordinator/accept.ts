@@ -21,19 +21,18 @@ export const resolveAndCheck = (ctx: Ctx, document: unknown): Launch => {
   return launch
 }
 
-const answer = (ctx: Ctx, options: { user: string; key: string | null; given: string; document: Record<string, unknown>; since: number; remember: boolean; queued: boolean }): Answer => {
-  const { user, given, document, since, remember } = options
+const answer = (ctx: Ctx, options: { user: string; given: string; document: Record<string, unknown>; since: number; queued: boolean }): Answer => {
+  const { user, given, document, since } = options
   const { s } = ctx
   const id = keyIdOf(user, given)
-  const hash = remember ? specHash(document) : ''
-  const before = remember ? s.keys.get(id) : undefined
+  const hash = specHash(document)
+  const before = s.keys.get(id)
   if (before !== undefined) {
     if (before.hash !== hash)
       return { run: null, fault: new Fault('KEY_CONFLICT', `key '${given}' was used with another document${before.run === null ? '' : ` (run ${before.run})`}`, { data: { key: given, run: before.run } }).toBody() }
     return before.run === null ? { run: null, fault: before.fault as unknown as FaultBody } : { run: before.run, existing: true, fault: null }
   }
   const note = (run: string | null, fault: FaultBody | null): void => {
-    if (!remember) return
     const record = { key: id, hash, run, fault: fault === null ? null : { ...fault }, at: ctx.wall }
     s.keys.set(id, record)
     ctx.lateOps.push({ op: 'key', key: record })
@@ -51,7 +50,7 @@ const answer = (ctx: Ctx, options: { user: string; key: string | null; given: st
     const fault = toFault(error).toBody()
     note(null, fault)
     const name = typeof document['name'] === 'string' ? document['name'] : 'unnamed'
-    if (!options.queued) rejectedEvent(ctx, { name, user, key: options.key, fault, id: remember ? runIdOf('rejected', id) : `${s.incarnation}.rejected.${++s.counter}` })
+    if (!options.queued) rejectedEvent(ctx, { name, user, key: given, fault, id: runIdOf('rejected', id) })
     return { run: null, fault }
   }
 }
@@ -74,9 +73,10 @@ const accept = (ctx: Ctx, { run: id, launch, user, key, since }: { run: string; 
   tellAccepted(ctx, run)
 }
 
+/** Who gave no key is given one, in the event that tells the outcome: it is remembered as any other. */
 export const onLaunch = (ctx: Ctx, request: RequestOf<'launch'>): void => {
   const given = request.key ?? `${ctx.s.incarnation}.${++ctx.s.counter}`
-  const result = answer(ctx, { user: request.user, key: request.key, given, document: request.body, since: ctx.wall, remember: request.key !== null, queued: false })
+  const result = answer(ctx, { user: request.user, given, document: request.body, since: ctx.wall, queued: false })
   ctx.out.push(result.fault === null ? { kind: 'reply', request: request.id, body: { run: result.run, existing: result.existing } } : { kind: 'refuse', request: request.id, fault: result.fault })
 }
 
@@ -89,7 +89,7 @@ export const onQueuedLaunch = (ctx: Ctx, queued: QueuedLaunch): void => {
     ctx.lateOps.push({ op: 'key', key: ctx.s.keys.get(id)! })
     return answered(ctx, queued, given, { run: null, fault: queued.fault! })
   }
-  answered(ctx, queued, given, answer(ctx, { user: queued.user, key: given, given, document: queued.body, since: queued.storedAt, remember: true, queued: true }))
+  answered(ctx, queued, given, answer(ctx, { user: queued.user, given, document: queued.body, since: queued.storedAt, queued: true }))
 }
 
 /** The outcome is told each time: whoever answered it first may have died before it did. The same event again is dropped by its id. */

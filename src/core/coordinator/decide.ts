@@ -16,7 +16,7 @@ import { advanceRestart, beginRestart, isUsers, judgeRestart, noteRestart, repla
 import { clocksAt, liveState, setState } from './run-state.ts'
 import { reasonOf } from './explain.ts'
 import { advanceStop, beginStop, endingOf, endNeverStarted, isStopped } from './stop.ts'
-import { live, touchRun, wakeAt, type Ctx, type Gang, type RoleLive, type Run, type Worker } from './state.ts'
+import { live, touchRun, touchWorker, wakeAt, type Ctx, type Gang, type RoleLive, type Run, type Worker } from './state.ts'
 
 export const decide = (ctx: Ctx, run: Run): void => {
   const { record } = run
@@ -73,9 +73,11 @@ const onAborted = (ctx: Ctx, gang: Gang): void => {
   dissolve(gang)
   if (run.record.stopping !== null) return
   const unproven = workers.find((worker) => worker.record.receipt?.outcome !== 'gone')
-  const tries = abort.retry === 'elsewhere' ? role.launchTries : ++role.launchTries
-  if (unproven === undefined && (abort.retry === 'elsewhere' || (abort.retry === 'again' && tries < settings.launchTries))) {
-    noteRestart(ctx, run, `${role.spec.name}:launch`, role.spec.name, abort.retry === 'elsewhere' ? 1 : backoff(settings.launchRetryMs, tries - 1))
+  const uncounted = abort.retry === 'elsewhere' || abort.retry === 'busy'
+  const tries = uncounted ? role.launchTries : ++role.launchTries
+  if (unproven === undefined && (uncounted || (abort.retry === 'again' && tries < settings.launchTries))) {
+    const pauseMs = abort.retry === 'elsewhere' ? 1 : abort.retry === 'busy' ? backoff(settings.busyRetryMs, (role.busy?.tries ?? 1) - 1) : backoff(settings.launchRetryMs, tries - 1)
+    noteRestart(ctx, run, `${role.spec.name}:launch`, role.spec.name, pauseMs)
     for (const worker of workers) if (!isUsers(worker)) toWaiting(ctx, worker)
     ctx.out.push({ kind: 'log', level: 'warn', fields: { msg: 'an attempt is void', run: run.record.run, role: role.spec.name, why: abort.text, again: true } })
     return
@@ -106,8 +108,10 @@ const judgeExits = (ctx: Ctx, run: Run): void => {
     }
     const outcome = outcomeOf(worker)
     if (outcome === 'failed') onFailure(ctx, worker)
-    else if (outcome === 'ok' && worker.role.spec.kind === 'torchrun' && worker.role.firstDoneAt === null) {
-      worker.role.firstDoneAt = ctx.now
+    else if (outcome === 'ok' && worker.role.spec.kind === 'torchrun' && run.record.firstDoneAt?.[worker.role.spec.name] === undefined) {
+      run.record.firstDoneAt = { ...run.record.firstDoneAt, [worker.role.spec.name]: ctx.wall }
+      // with the entry of its exit: this decides nothing yet
+      touchWorker(ctx, worker, false)
       wakeAt(ctx, run, ctx.now + ctx.s.settings.peerExitMs)
     }
   }
@@ -192,6 +196,12 @@ const fail = (ctx: Ctx, run: Run, lost: boolean, extra: string | null): void => 
 
 // — time —
 
+/** A new leader has not heard its node yet: what became of it meanwhile may have been in time. */
+const isUnheard = (ctx: Ctx, worker: Worker): boolean => {
+  const node = worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
+  return live(worker) && worker.report === null && node !== undefined && !node.inventoried && node.state !== 'lost'
+}
+
 const secondsText = (ms: number): string => (ms >= 120_000 ? `${Math.round(ms / 6000) / 10} min` : `${Math.round(ms / 100) / 10} s`)
 
 const timedOut = (ctx: Ctx, run: Run, text: string): void => beginStop(ctx, run, { why: 'timed-out', text, code: 124, kill: false })
@@ -214,12 +224,14 @@ const checkTimes = (ctx: Ctx, run: Run): void => {
 const checkPeers = (ctx: Ctx, run: Run): void => {
   const { peerExitMs } = ctx.s.settings
   for (const role of run.roles) {
-    if (role.firstDoneAt === null || role.restart !== null || isDone(role)) continue
-    if (ctx.now - role.firstDoneAt < peerExitMs) {
-      wakeAt(ctx, run, role.firstDoneAt + peerExitMs)
+    const firstDoneAt = run.record.firstDoneAt?.[role.spec.name]
+    if (firstDoneAt === undefined || role.restart !== null || isDone(role)) continue
+    const left = firstDoneAt + peerExitMs - ctx.wall
+    if (left > 0) {
+      wakeAt(ctx, run, ctx.now + left)
       continue
     }
-    const late = role.workers.find((worker) => live(worker) && exitOf(worker) === null)
+    const late = role.workers.find((worker) => live(worker) && exitOf(worker) === null && !isUnheard(ctx, worker))
     if (late === undefined || run.record.stopping !== null) continue
     run.record.firstFailure = { worker: late.id, node: late.record.node ?? '', exit: lostExit(`it ran on ${secondsText(peerExitMs)} after a peer had exited 0`), stderrTail: [], at: ctx.wall, uncertain: false }
     beginStop(ctx, run, { why: 'failed', text: `${late.id} did not end within ${secondsText(peerExitMs)} of a peer that exited 0`, code: 1, kill: false })
@@ -324,17 +336,23 @@ const isPlaceGood = (ctx: Ctx, worker: Worker): boolean => {
 
 const dependenciesMet = (ctx: Ctx, role: RoleLive): boolean => {
   const { run, spec } = role
+  if (spec.dependsOn.length === 0) return true
   const unmet = spec.dependsOn.filter(({ role: on, condition }) => !isMet(run.byRole.get(on)!, condition))
+  const waits = (run.record.waitsSince ??= {})
+  // waited for again, after a restart, is waited for anew
+  for (const { role: on } of spec.dependsOn) if (!unmet.some((dependency) => dependency.role === on)) delete waits[`${spec.name}/${on}`]
   for (const { role: on, condition, timeoutMs } of unmet) {
     // its patience counts from when this role could start but for it
     if (timeoutMs === null || unmet.length > 1) continue
-    const since = role.waitsSince.get(on) ?? ctx.now
-    role.waitsSince.set(on, since)
-    if (ctx.now - since >= timeoutMs) {
+    const key = `${spec.name}/${on}`
+    if (waits[key] === undefined) touchRun(ctx, run)
+    const since = (waits[key] ??= ctx.wall)
+    if (ctx.wall - since >= timeoutMs) {
+      if (run.byRole.get(on)!.workers.some((worker) => isUnheard(ctx, worker))) continue
       timedOut(ctx, run, `role ${spec.name} waited ${secondsText(timeoutMs)} for ${on} to be ${condition}`)
       return false
     }
-    wakeAt(ctx, run, since + timeoutMs)
+    wakeAt(ctx, run, ctx.now + since + timeoutMs - ctx.wall)
   }
   return unmet.length === 0
 }

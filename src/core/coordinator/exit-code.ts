@@ -15,7 +15,9 @@ export const TROUPE_FAILED = 125
 /** The child's code, 128 + signal, or 125 when nobody can know. */
 export const codeOfExit = (exit: Exit): number => exit.code ?? (exit.signal === null ? TROUPE_FAILED : 128 + (SIGNALS[exit.signal] ?? 0))
 
-export const exitText = (exit: Exit): string =>
+export const exitText = (exit: Exit): string => `${howText(exit)}${exit.inSetUp === undefined ? '' : ` in its set-up${exit.inSetUp === '' ? '' : `, at '${exit.inSetUp}'`}`}`
+
+const howText = (exit: Exit): string =>
   exit.signal !== null ? `was killed by ${exit.signal}${exit.oom === true ? ' (out of memory)' : ''}` : exit.code !== null ? `exited ${exit.code}` : `ended, and how is not known (${exit.unknown ?? 'no record'})`
 
 export const exitedCleanly = (exit: Exit): boolean => exit.code === 0

@@ -16,7 +16,7 @@ const roleWaits = (ctx: Ctx, role: RoleLive): string | null => {
   if (role.restart !== null) return `role ${spec.name} is started again when ${role.restart.workers.filter(live).length} of its workers are gone (${role.restart.text})`
   if (counts.waiting === 0 || role.workers.every((worker) => worker.record.phase !== 'waiting' || isLeftOut(worker))) return null
   const until = run.record.restarts[spec.name]?.backoffUntil ?? 0
-  if (until > ctx.wall) return `waiting for a retry of role ${spec.name} in ${seconds(until - ctx.wall)}`
+  if (until > ctx.wall) return `waiting for a retry of role ${spec.name} in ${seconds(until - ctx.wall)}${role.busy === null ? '' : ` (${role.busy.text})`}`
   const unmet = unmetOf(role)
   if (unmet === undefined || role.workers.some((worker) => worker.record.phase === 'waiting' && worker.record.node === null && !isLeftOut(worker))) return run.placeReason ?? 'waiting for nodes'
   return `role ${spec.name} waits for ${unmet.role} to be ${unmet.condition}${notReady(run.byRole.get(unmet.role)!)}`

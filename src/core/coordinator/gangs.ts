@@ -16,7 +16,7 @@ export const launchGang = (ctx: Ctx, role: RoleLive, workers: Worker[]): void =>
   const attempt = workers.reduce((most, worker) => Math.max(most, worker.record.attempt), 0) + 1
   const gang: Gang = { role, workers, unprepared: new Set(workers), unstarted: new Set(workers), bindings: null, recheck: true, abort: null }
   role.gangs.add(gang)
-  role.firstDoneAt = null
+  delete role.run.record.firstDoneAt?.[role.spec.name]
   role.rankFailedAt = null
   for (const worker of workers) {
     const node = ctx.s.nodes.get(worker.record.node!)
@@ -118,6 +118,7 @@ export const isAborted = (gang: Gang): boolean => gang.abort !== null && gang.wo
 const settle = (ctx: Ctx, gang: Gang): void => {
   const { role } = gang
   role.launchTries = 0
+  role.busy = null
   const times = gang.workers.map((worker) => {
     const startedAt = worker.report?.startedAt ?? worker.record.startedAt
     if (startedAt === null) return null

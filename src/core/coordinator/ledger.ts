@@ -2,6 +2,7 @@
  * What is taken on each node: by workers placed there until their tree is proven gone, and by places reserved for workers that wait
  * for a dependency or a restart.
  */
+import type { Gpu } from '../../protocol/shapes.ts'
 import { weightOf, type Place } from './placement.ts'
 import { change, nodeOf, type Ctx, type NodeLive, type Worker } from './state.ts'
 
@@ -21,6 +22,33 @@ export const vacate = (ctx: Ctx, node: NodeLive | undefined, worker: Worker): vo
   node.used.gpus -= weight.gpus
   node.used.memoryBytes -= weight.memoryBytes
   if (ctx.s.queue.size > 0) ctx.s.placeDue = true
+}
+
+/** GPUs of a node that are taken, by its own workers and by those of nodes that give out the same ones. Of a part in common all may be taken. */
+export const gpusTaken = (node: NodeLive): number => {
+  let taken = ownGpus(node)
+  for (const [peer, common] of node.gpuPeers) taken += Math.min(ownGpus(peer), common)
+  return taken
+}
+const ownGpus = (node: NodeLive): number => {
+  let gpus = node.used.gpus
+  for (const fork of node.unowned.values()) gpus += fork.gpus
+  return gpus
+}
+
+/** Its inventory says which GPUs it has, or it is gone (null): find those that name the same devices. */
+export const linkGpus = (ctx: Ctx, node: NodeLive, gpus: readonly Gpu[] | null): void => {
+  for (const peer of node.gpuPeers.keys()) peer.gpuPeers.delete(node)
+  node.gpuPeers.clear()
+  const uuids = new Set((gpus ?? []).flatMap(({ uuid }) => uuid ?? []))
+  if (uuids.size === 0) return
+  for (const other of ctx.s.nodes.values()) {
+    if (other === node || other.capacity === null) continue
+    const common = other.capacity.gpus.reduce((sum, { uuid }) => sum + (uuid !== undefined && uuids.has(uuid) ? 1 : 0), 0)
+    if (common === 0) continue
+    node.gpuPeers.set(other, common)
+    other.gpuPeers.set(node, common)
+  }
 }
 
 /** Keep a place for a worker that waits. */
@@ -44,14 +72,12 @@ export const placesOf = (ctx: Ctx): Place[] => {
   const places: Place[] = []
   for (const node of ctx.s.nodes.values()) {
     if (node.capacity === null || node.state === 'lost') continue
-    let { cpus, gpus } = node.used
-    for (const fork of node.unowned.values()) {
-      cpus += fork.cpus
-      gpus += fork.gpus
-    }
+    let { cpus } = node.used
+    for (const fork of node.unowned.values()) cpus += fork.cpus
     places.push({
       name: node.name, cpus: node.capacity.cpus, gpus: node.capacity.gpus.length, memoryBytes: node.capacity.memoryBytes,
-      used: { cpus, gpus, memoryBytes: node.used.memoryBytes }, workers: node.workers.size, open: isOpen(ctx, node), avoid: node.avoidUntil > ctx.now,
+      used: { cpus, gpus: gpusTaken(node), memoryBytes: node.used.memoryBytes }, workers: node.workers.size, open: isOpen(ctx, node), avoid: node.avoidUntil > ctx.now,
+      ...(node.gpuPeers.size > 0 && { gpuPeers: new Map([...node.gpuPeers].map(([peer, common]) => [peer.name, common])) }),
     })
   }
   return places

@@ -6,6 +6,7 @@
 import type { ForkReport, NodeCapacity } from '../../protocol/shapes.ts'
 import type { CoordinatorEvent } from './messages.ts'
 import { nodeEvent, lostEvent } from './events.ts'
+import { linkGpus } from './ledger.ts'
 import { applyReport } from './reports.ts'
 import { change, nodeOf, toStray, workOn, type Ctx, type NodeLive } from './state.ts'
 
@@ -103,6 +104,7 @@ export const onInventory = (ctx: Ctx, node: NodeLive, sentAt: number, inventory:
   node.inventoried = true
   node.pid = inventory.pid
   node.capacity = inventory.capacity
+  linkGpus(ctx, node, inventory.capacity.gpus)
   node.rev = Math.max(node.rev, inventory.rev)
   for (const rev of node.ahead) if (rev <= node.rev) node.ahead.delete(rev)
   const known = new Set<string>()
@@ -190,7 +192,10 @@ export const onNodesTick = (ctx: Ctx): void => {
           worker.lostTold = true
           lostEvent(ctx, worker, node)
         }
-      if (node.workers.size === 0 && node.leaving && node.unowned.size === 0) s.nodes.delete(node.name)
+      if (node.workers.size === 0 && node.leaving && node.unowned.size === 0) {
+        linkGpus(ctx, node, null)
+        s.nodes.delete(node.name)
+      }
     }
     if (node.incarnation !== null && node.state === 'ready' && (!node.inventoried || node.beatRev > node.rev)) askInventory(ctx, node)
   }

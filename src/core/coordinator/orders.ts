@@ -239,10 +239,13 @@ const onWorkFault = (ctx: Ctx, verb: OrderVerb, workers: Worker[], fault: FaultB
   if (AGAIN_LATER.has(fault.code) || (verb !== 'prepare' && verb !== 'start')) return
   const [blame] = workers
   if (blame?.gang == null) return
+  // what we count says that there is room: others of the machine have it, or who shares it; it fits after they have ended
+  const busy = verb === 'prepare' && fault.code === 'GPU_ALLOC'
+  if (busy) blame.role.busy = { text: `${blame.record.node}: ${fault.message}`, tries: (blame.role.busy?.tries ?? 0) + 1 }
   abortGang(ctx, blame.gang, {
     text: `${blame.id} could not be ${verb === 'prepare' ? 'prepared' : 'started'} on ${blame.record.node}: ${fault.message}`,
     code: 125,
-    retry: fault.retryable || fault.code === 'CANCELLED' ? 'again' : 'never',
+    retry: busy ? 'busy' : fault.retryable || fault.code === 'CANCELLED' ? 'again' : 'never',
     blame,
     exit: null,
   })

@@ -12,6 +12,8 @@ export interface Place {
   memoryBytes: number
   used: { cpus: number; gpus: number; memoryBytes: number }
   workers: number
+  /** places that give out the same GPUs, and how many of them: what is taken here is taken there */
+  gpuPeers?: ReadonlyMap<string, number>
   /** may get something new now */
   open: boolean
   /** others first */
@@ -105,6 +107,7 @@ const better = (a: Free, b: Free): boolean => {
  */
 const tryAll = (asks: readonly Ask[], frees: readonly Free[], taken: ReadonlyMap<string, ReadonlySet<string>>): { places: string[]; left: Ask[] } | { failed: Ask; found: number } => {
   for (const [role, nodes] of taken) for (const free of frees) if (nodes.has(free.place.name)) free.roles.add(role)
+  const byName = new Map(frees.some((free) => free.place.gpuPeers !== undefined) ? frees.map((free) => [free.place.name, free]) : [])
   const heap = heapOf(frees)
   const places: string[] = []
   const left: Ask[] = []
@@ -135,6 +138,10 @@ const tryAll = (asks: readonly Ask[], frees: readonly Free[], taken: ReadonlyMap
     }
     const weight = weightOf(resources)
     for (const one of KINDS) best.free[one] -= weight[one]
+    for (const [name, common] of best.place.gpuPeers ?? []) {
+      const peer = byName.get(name)
+      if (peer !== undefined) peer.free.gpus -= Math.min(weight.gpus, common)
+    }
     best.workers++
     if (role.kind === 'torchrun') best.roles.add(role.name)
     placedOf.set(role.name, found + 1)

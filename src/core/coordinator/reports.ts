@@ -70,10 +70,13 @@ const merge = (worker: Worker, report: ForkReport, rev: number | null): boolean 
 const accept = (ctx: Ctx, worker: Worker, over: boolean): void => {
   const report = worker.report!
   const { record } = worker
+  // pid, addresses and ranks go with the start, in an entry that is shared: a later leader shows them for a node that it cannot hear
+  const before = record.seen?.ranks.length ?? 0
+  record.seen = seenOf(report)
   if (record.startedAt === null && report.startedAt !== null) {
     record.startedAt = report.startedAt
     touchWorker(ctx, worker, false)
-  }
+  } else if (report.ranks.length > before) touchWorker(ctx, worker, false)
   if (report.ready) worker.everReady = true
   if (report.exit !== null && record.exitedAt === null) {
     record.exitedAt = report.exitedAt ?? ctx.wall

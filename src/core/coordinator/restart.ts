@@ -5,7 +5,7 @@
 import { matcherOf } from '../../protocol/patterns.ts'
 import type { Role } from '../../protocol/resolved.ts'
 import { currentFork, dissolve } from './gangs.ts'
-import { isOpen, occupy } from './ledger.ts'
+import { gpusTaken, isOpen, occupy } from './ledger.ts'
 import { backoff } from './orders.ts'
 import { exitOf } from './outcome.ts'
 import { endingOf } from './stop.ts'
@@ -115,7 +115,7 @@ const keep = (ctx: Ctx, worker: Worker, name: string): void => {
   const { capacity, used } = node
   const asked = worker.role.spec.resources[worker.record.index]!
   // it was freed when its tree was gone; somebody else may have it by now
-  if (capacity === null || used.cpus + asked.cpus > capacity.cpus || used.memoryBytes + asked.memoryBytes > capacity.memoryBytes || (!asked.share && used.gpus + asked.gpus > capacity.gpus.length)) return
+  if (capacity === null || used.cpus + asked.cpus > capacity.cpus || used.memoryBytes + asked.memoryBytes > capacity.memoryBytes || (!asked.share && gpusTaken(node) + asked.gpus > capacity.gpus.length)) return
   worker.record.node = name
   occupy(node, worker)
 }

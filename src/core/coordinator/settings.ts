@@ -18,9 +18,11 @@ export interface CoordinatorSettings {
   /** first and longest pause before an order is sent again */
   orderRetryMs: readonly [number, number]
   prepareLapseMs: number
-  /** attempts of a gang that cannot be started for want of ports, GPUs or a spool */
+  /** attempts of a gang that cannot be started for want of ports or a spool */
   launchTries: number
   launchRetryMs: readonly [number, number]
+  /** a node has leased what a gang needs to others that we do not count: it is asked for again, as long as its run may wait */
+  busyRetryMs: readonly [number, number]
   /** a child that says "address in use" so soon after its start, before it is ready, lost the last moment to a stranger */
   portConflictMs: number
   portConflictTries: number
@@ -53,6 +55,7 @@ export const COORDINATOR_DEFAULTS: CoordinatorSettings = {
   prepareLapseMs: 30_000,
   launchTries: 3,
   launchRetryMs: [500, 5000],
+  busyRetryMs: [1000, 30_000],
   portConflictMs: 60_000,
   portConflictTries: 3,
   peerExitMs: 300_000,

@@ -74,8 +74,8 @@ export interface Abort {
   text: string
   /** exit code of the run when it is not tried again */
   code: number
-  /** again: with new ids, counted. elsewhere: its node went before anything started, not counted. never: cannot work */
-  retry: 'again' | 'elsewhere' | 'port' | 'never'
+  /** again: with new ids, counted. elsewhere: its node went before anything started, not counted. busy: others have what it needs, not counted. never: cannot work */
+  retry: 'again' | 'elsewhere' | 'busy' | 'port' | 'never'
   blame: Worker | null
   exit: Exit | null
   at: number
@@ -92,12 +92,10 @@ export interface RoleLive {
   /** a restart that has been decided and waits until what it replaces is gone */
   restart: { workers: Worker[]; backoffMs: number; text: string; kind: 'restart' | 'port' | 'launch' } | null
   launchTries: number
-  /** monotonic time at which it could start but for one dependency, by that dependency's name */
-  waitsSince: Map<string, number>
+  /** its node has leased what it needs to others that we do not count: what it said, and how often */
+  busy: { text: string; tries: number } | null
   /** its order to stop has been given, with grace 0 or not */
   stopTold: 'no' | 'stop' | 'kill'
-  /** when the first torchrun agent of the attempt exited 0, monotonic */
-  firstDoneAt: number | null
   /** a rank of this attempt has failed, and its torchrun has not ended yet */
   rankFailedAt: number | null
 }
@@ -161,6 +159,8 @@ export interface NodeLive {
   /** workers that are placed or have a place reserved here */
   readonly workers: Set<Worker>
   readonly used: { cpus: number; gpus: number; memoryBytes: number }
+  /** nodes of the same machine that give out the same GPUs, and how many of ours those are: each GPU is leased once */
+  readonly gpuPeers: Map<NodeLive, number>
   /** forks that nobody here knows: alarmed and listed, not reaped */
   readonly unowned: Map<string, { gpus: number; cpus: number }>
   /** forks to forget, and forks that must not run */
@@ -250,7 +250,7 @@ export const newRun = (head: Omit<RunRecord, 'workers'>, spec: Launch, recordOf:
   for (const roleSpec of spec.roles) {
     const role: RoleLive = {
       run, spec: roleSpec, workers: [], counts: { waiting: 0, placed: 0, prepared: 0, started: 0, ready: 0, exited: 0, ended: 0 }, dependents: [], gangs: new Set(),
-      restart: null, launchTries: 0, waitsSince: new Map(), stopTold: 'no', firstDoneAt: null, rankFailedAt: null,
+      restart: null, launchTries: 0, busy: null, stopTold: 'no', rankFailedAt: null,
     }
     for (let index = 0; index < roleSpec.replicas; index++) {
       const worker = newWorker(run, role, recordOf(roleSpec.name, index) ?? waitingRecord(roleSpec.name, index))
@@ -274,7 +274,7 @@ const newWorker = (run: Run, role: RoleLive, record: WorkerRecord): Worker => ({
 export const newNode = (name: string, now: number): NodeLive => ({
   name, incarnation: null, pid: 0, capacity: null, state: 'suspect', reason: 'not heard since this coordinator leads', evidence: false, leaving: false, drainingItself: false,
   storeRefused: false, rev: 0, ahead: new Set(), beatRev: 0, inventoried: false, inventory: null, inventoryAt: -Infinity, beatAt: now, loopLagMs: 0, offset: null,
-  workers: new Set(), used: { cpus: 0, gpus: 0, memoryBytes: 0 }, unowned: new Map(), release: new Set(), strays: new Set(), releaseOrder: null, strayOrder: null,
+  workers: new Set(), used: { cpus: 0, gpus: 0, memoryBytes: 0 }, gpuPeers: new Map(), unowned: new Map(), release: new Set(), strays: new Set(), releaseOrder: null, strayOrder: null,
   retryAt: 0, tries: 0, avoidUntil: 0,
 })
 

@@ -140,6 +140,7 @@ export const nodeInfo = (ctx: Ctx, node: NodeLive): NodeInfo => {
     hostname: node.capacity?.hostname ?? '',
     cpus: node.capacity?.cpus ?? 0,
     gpus: node.capacity?.gpus.length ?? 0,
+    ...(node.gpuPeers.size > 0 && { gpusSharedWith: [...node.gpuPeers.keys()].map(({ name }) => name).toSorted() }),
     memoryBytes: node.capacity?.memoryBytes ?? 0,
     workers: [...node.workers].filter(live).length,
     lastSeenMs: Math.max(0, ctx.now - node.beatAt),

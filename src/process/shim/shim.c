@@ -5,6 +5,7 @@
  *   shim FORKDIR               runs what FORKDIR/exec says, fills FORKDIR/record, ends when nothing of the tree is left
  *   shim --rank FORKDIR CMD…   one rank below torchrun: log files and a record of its own; ends the way its child ended
  *
+ * TROUPE_HELD=N in the shim's own environment: descriptors 3 to 3+N-1 are leases, kept until nothing of the tree is left; the worker has none of them.
  * exec: NUL-ended words: cwd, log directory, cgroup or nothing, boot id, OOM kills, argc, argv…, environment…
  * record: four slots of 128 bytes (shim, child, exit, empty), blank from `prepare` on, so that a full disk cannot lose an exit.
  */
@@ -145,13 +146,26 @@ static int await_exec(pid_t child, int report) {
   return error == ENOENT && strcmp(stage, "exec") == 0 ? 127 : 126;
 }
 
+static int held(void) {
+  const char *count = getenv("TROUPE_HELD");
+  int n = count ? atoi(count) : 0;
+  return n > 0 && n < 1024 ? n : 0;
+}
+
+/* The leases end just before we say so: who hears it may lease again at once. */
+static void say_empty(void) {
+  for (int fd = 3; fd < 3 + held(); fd++) close(fd);
+  put(EMPTY, "empty %lld", wall());
+}
+
 static int run_worker(const char *directory) {
   char start[24];
   if (chdir(directory) < 0 || mkdir("started", 0700) < 0) return 3;
   setsid();
   for (int number = 1; number < NSIG; number++) signal(number, number == SIGCHLD ? SIG_DFL : SIG_IGN);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
-  syscall(SYS_close_range, 3, ~0U, 0);
+  for (int fd = 3; fd < 3 + held(); fd++) fcntl(fd, F_SETFD, FD_CLOEXEC);
+  syscall(SYS_close_range, 3 + held(), ~0U, 0);
   record = open("record", O_RDWR | O_CLOEXEC);
   put(SHIM, "shim %d %s", (int)getpid(), start_time(getpid(), start));
 
@@ -161,7 +175,7 @@ static int run_worker(const char *directory) {
   if (words) argc = strtoul(words[5], NULL, 10);
   if (argc == 0 || count < HEAD + argc || pipe2(report, O_CLOEXEC) < 0) {
     put(EXIT, "failed %d setup %lld", errno, wall());
-    put(EMPTY, "empty %lld", wall());
+    say_empty();
     return 4;
   }
   pid_t child = *words[2] ? fork_into(words[2]) : -1;
@@ -186,7 +200,7 @@ static int run_worker(const char *directory) {
   /* Orphans of the tree come to us; when there is no child left, nothing of it is. */
   for (pid_t ended; (ended = wait(&status)) > 0 || errno == EINTR;)
     if (ended == child && !failed) put(EXIT, "exit %d %lld", status, wall());
-  put(EMPTY, "empty %lld", wall());
+  say_empty();
   return 0;
 }
 

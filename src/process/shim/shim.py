@@ -108,6 +108,17 @@ def await_exec(child, report):
     return failure_code(int(failed[0]), failed[1])
 
 
+def held():
+    count = os.environ.get("TROUPE_HELD", "")
+    return range(3, 3 + int(count)) if count.isdigit() and int(count) < 1024 else range(0)
+
+
+def say_empty():
+    for fd in held():
+        os.close(fd)
+    put(EMPTY, f"empty {wall()}")
+
+
 def run_worker(directory):
     global record
     try:
@@ -125,7 +136,9 @@ def run_worker(directory):
         except (OSError, ValueError):
             pass
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    os.closerange(3, 1024)
+    for fd in held():
+        os.set_inheritable(fd, False)
+    os.closerange(3 + len(held()), 1024)
     record = os.open("record", os.O_RDWR)
     put(SHIM, f"shim {os.getpid()} {start_time(os.getpid())}")
 
@@ -133,7 +146,7 @@ def run_worker(directory):
     argc = int(words[5]) if words else 0
     if argc == 0 or len(words) < HEAD + argc:
         put(EXIT, f"failed {errno.EINVAL} setup {wall()}")
-        put(EMPTY, f"empty {wall()}")
+        say_empty()
         return 4
     argv = words[HEAD : HEAD + argc]
     environment = dict(word.split(b"=", 1) for word in words[HEAD + argc :])
@@ -169,7 +182,7 @@ def run_worker(directory):
             break
         if ended == child and not failed:
             put(EXIT, f"exit {status} {wall()}")
-    put(EMPTY, f"empty {wall()}")
+    say_empty()
     return 0
 
 

@@ -42,6 +42,13 @@ test('a run that failed: the failure first, with its last lines and how long its
   await expect(await show(['wait', RUN])).toMatchFileSnapshot('wait-failed.txt')
 })
 
+test('a run whose set-up failed: the failure block and the worker say at which step [A-34 U-05]', async () => {
+  const exit = { code: 1, signal: null, oom: false, unknown: null, killedBy: null, inSetUp: 'module load cuda/13' }
+  const stderrTail = ['bash: module: command not found']
+  fleet.statuses.set(RUN, runStatus({ state: 'failed', reason: `${RUN}/main/0 exited 1 in its set-up, at 'module load cuda/13' on n0`, code: 1, endedAt: 1_700_000_060_000, firstFailure: { worker: `${RUN}/main/0`, node: 'n0', exit, stderrTail, at: 1, uncertain: false }, workers: [worker('main', 0, { ...exited(1), exit, node: 'n0' })] }))
+  await expect(await show(['status', 'last'])).toMatchFileSnapshot('status-set-up.txt')
+})
+
 test('a run that is well, and one that waits and why [U-11]', async () => {
   fleet.statuses.set(RUN, runStatus({ workers: [worker('main', 0, { addr: '127.0.0.1:10000', ports: [10_000] }), worker('main', 1, { ready: false, reason: 'http 503 on port 0' })] }))
   fleet.statuses.set('eval-aaaaaaaaaaaa', waiting())
@@ -57,7 +64,7 @@ test('the list of runs [U-11]', async () => {
 })
 
 test('nodes, with one that holds forks of nobody', async () => {
-  fleet.nodes = [node({}), node({ node: 'n1', state: 'suspect', lastSeenMs: 4200, unowned: ['old-0123456789ab.main.0.1'] }), node({ node: 'big', state: 'lost', gpus: 8, reason: 'no beat for 31 s' })]
+  fleet.nodes = [node({}), node({ node: 'n1', state: 'suspect', lastSeenMs: 4200, unowned: ['old-0123456789ab.main.0.1'] }), node({ node: 'big', state: 'lost', gpus: 8, reason: 'no beat for 31 s' }), node({ node: 'big2', gpus: 8, gpusSharedWith: ['big'] })]
   await expect(await show(['nodes'])).toMatchFileSnapshot('nodes.txt')
 })
 

@@ -18,8 +18,16 @@ async def main() -> None:
     with open(credentials) as file:
         secret = json.load(file)
 
+    refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def on_error(error: Exception) -> None:
+        # the client goes on waiting for an answer to what the server has refused
+        if "permissions violation" in str(error).lower() and not refused.done():
+            refused.set_exception(error)
+
     client = await nats.connect(
         url,
+        error_cb=on_error,
         nkeys_seed_str=secret["nkeySeed"],
         inbox_prefix=secret["inboxPrefix"].encode(),
         allow_reconnect=False,
@@ -30,7 +38,12 @@ async def main() -> None:
         ack = await client.jetstream().publish(subject, body, headers=headers, timeout=5)
         print(json.dumps({"stream": ack.stream, "seq": ack.seq}))
     else:
-        answer = await client.request(subject, body, headers=headers, timeout=5)
+        asking = asyncio.ensure_future(client.request(subject, body, headers=headers, timeout=5))
+        await asyncio.wait({asking, refused}, return_when=asyncio.FIRST_COMPLETED)
+        if refused.done():
+            asking.cancel()
+            refused.result()
+        answer = await asking
         print(json.dumps({"reply": json.loads(answer.data), "headers": dict(answer.headers or {})}))
     await client.close()
 

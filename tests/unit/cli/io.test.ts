@@ -28,6 +28,19 @@ test('a pending wait that nobody sees on a terminal is a line now and each 30 s 
   expect(stderr()).toBe('waiting\nwaiting\nwaiting\n')
 })
 
+test('with --json a pending wait says nothing where a program reads: on stderr stands the fault alone [K-25]', () => {
+  const piped = captureIo()
+  piped.io.json = true
+  piped.io.status('waiting')
+  piped.io.status(null)
+  expect(piped.stderr()).toBe('')
+  const terminal = captureIo({ tty: true })
+  terminal.io.json = true
+  terminal.io.status('waiting')
+  terminal.io.status(null)
+  expect(terminal.stderr()).toBe('\r\x1b[2Kwaiting\r\x1b[2K')
+})
+
 test('other talk puts the heartbeat off', () => {
   let now = 0
   const { io, stderr } = captureIo({ now: () => now })

@@ -5,13 +5,14 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { buildCommand, findTorchPython, type CommandInput } from '../../../src/process/command.ts'
+import { readSetUp, writeSetUp } from '../../../src/process/set-up.ts'
 import { bindingsOf, forkSpec, preparedFork } from '../../support/fork-spec.ts'
 
 const build = (changes: Partial<CommandInput> = {}): string[] =>
-  buildCommand({ spec: forkSpec(), prepared: preparedFork(), bindings: bindingsOf(), node: 'n0', rankShim: ['/shim', '--rank'], torchLogDir: '/spool/torch', python: null, ...changes })
+  buildCommand({ spec: forkSpec(), prepared: preparedFork(), bindings: bindingsOf(), node: 'n0', rankShim: ['/shim', '--rank'], torchLogDir: '/spool/torch', setUpFile: join(bin, 'set-up'), python: null, ...changes })
 
 /** argv as the last program of a chain saw it, and how it ended */
-const run = async ([file, ...args]: string[], env: NodeJS.ProcessEnv = process.env): Promise<{ code: number; stdout: string }> => {
+const run = async ([file, ...args]: string[], env: NodeJS.ProcessEnv = process.env): Promise<{ code: number | null; stdout: string }> => {
   try {
     return { code: 0, stdout: (await promisify(execFile)(file!, args, { env, timeout: 10_000 })).stdout }
   } catch (error) {
@@ -64,6 +65,40 @@ test('a set-up that fails ends the worker with the code of the command that fail
   ] as const)
     expect((await run(build({ spec: forkSpec({ setup, command }) }))).code, setup).toBe(code)
   expect((await run(['test', '-e', marker])).code).toBe(1)
+})
+
+test.each([
+  ['a command of it fails', 'true\nfalse || true\n(exit 4) # here\necho later', 4, '( exit 4 )'],
+  ['a program that is not there', 'no-such-command-here --load x', 127, 'no-such-command-here --load x'],
+  ['what it sources fails', 'source lib.sh', 1, 'grep -q nothing /dev/null'],
+  ['what it sources is not there', 'true\nsource /no/such/venv/bin/activate\ntrue', 1, 'source /no/such/venv/bin/activate'],
+  ['a variable is not set', 'set -u; echo $NO_SUCH_VARIABLE', 1, 'echo $NO_SUCH_VARIABLE'],
+  ['what it becomes is not there', 'exec no-such-program', 127, 'exec no-such-program'],
+  ['it exits by itself', 'exit 7', 7, ''],
+  ['it exits by itself in a function, after a failure that it caught', 'f() { source /no/such || exit 5; }; f', 5, ''],
+  ['it goes on after failures and then exits', 'set +e\nfalse\nexit 3', 3, ''],
+  ['it is no bash', 'echo "unclosed', 2, ''],
+  ['it dies by a signal', 'kill -KILL $$', null, ''],
+  ['it exits 0, and the command never began', 'exit 0', 0, ''],
+  ['an own trap, noclobber, posix and -u', 'set -o posix; set -uC; trap "echo mine" ERR; false', 1, ''],
+])('the set-up ends the worker (%s): its file says so, and at which command where that is known [A-04]', async (_, setup, code, step) => {
+  const file = join(bin, 'set-up')
+  writeSetUp(file)
+  await writeFile(join(bin, 'lib.sh'), 'true\ngrep -q nothing /dev/null\n')
+  const ran = await run(['env', '-C', bin, ...build({ spec: forkSpec({ setup: setup.replace('lib.sh', './lib.sh'), command: ['true'] }) })])
+  expect([ran.code, readSetUp(file)]).toEqual([code, step])
+})
+
+test.each(['true', 'set +e; false', 'false || true', 'set -o posix; set -uC; trap "echo mine" ERR', 'set -a; X=1', 'cat > /dev/null <<EOF\ntext'])('the set-up is passed (%s): an exit is the command’s own, also when there is no such program', async (setup) => {
+  const file = join(bin, 'set-up')
+  for (const [command, code] of [
+    [['bash', '-c', '[ -z "${troupe_setup-}${troupe_file-}" ] && exit 7'], 7],
+    [['no-such-program-here'], 127],
+  ] as const) {
+    writeSetUp(file)
+    const ran = await run(build({ spec: forkSpec({ setup, command: [...command] }) }))
+    expect([ran.code, readSetUp(file)]).toEqual([code, null])
+  }
 })
 
 test('a here-document that the set-up never closes swallows none of the worker’s command [A-04]', async () => {

@@ -15,11 +15,11 @@ const ids = async (env: Record<string, string>, run: ReadProgram = nothing): Pro
 test('nvidia-smi, replaying answers in the published form of 8 whole GPUs, gives their indices, names and memory [A-19]', async () => {
   const gpus = await readGpus({}, on('plain'))
   expect(gpus.map(({ id }) => id)).toEqual(['0', '1', '2', '3', '4', '5', '6', '7'])
-  expect(gpus[7]).toEqual({ id: '7', name: 'NVIDIA A100-SXM4-80GB', memoryBytes: 80 * 2 ** 30 })
+  expect(gpus[7]).toMatchObject({ id: '7', name: 'NVIDIA A100-SXM4-80GB', memoryBytes: 80 * 2 ** 30 })
 })
 
 test('nvidia-smi, replaying answers in the published form of a node with MIG, gives instances by UUID and whole GPUs, not the GPUs that are cut up [A-19]', async () => {
-  expect(await readGpus({}, on('mig'))).toEqual([
+  expect(await readGpus({}, on('mig'))).toMatchObject([
     { id: '0', name: 'NVIDIA A100-SXM4-40GB', memoryBytes: 40 * 2 ** 30 },
     { id: 'MIG-6b4cb242-4a23-d596-2217-beaddbc496cb', name: 'NVIDIA A100-SXM4-40GB MIG 3g.20gb', memoryBytes: 20 * 2 ** 30 },
     { id: 'MIG-92276658-1e27-a1c0-8a6a-63ec24ede6a4', name: 'NVIDIA A100-SXM4-40GB MIG 3g.20gb', memoryBytes: 20 * 2 ** 30 },
@@ -46,10 +46,19 @@ test('the scheduler’s binding comes before what the node has, in its own words
 
 test('a bound MIG UUID is told with the name and memory that the replayed answers in the published form know of it [A-19]', async () => {
   const [bound] = await readGpus({ CUDA_VISIBLE_DEVICES: 'MIG-923a7369-94e3-bf91-1a61-dbe22e44158b' }, on('mig'))
-  expect(bound).toEqual({ id: 'MIG-923a7369-94e3-bf91-1a61-dbe22e44158b', name: 'NVIDIA A100-SXM4-40GB MIG 1g.5gb', memoryBytes: 5 * 2 ** 30 })
+  expect(bound).toMatchObject({ id: 'MIG-923a7369-94e3-bf91-1a61-dbe22e44158b', name: 'NVIDIA A100-SXM4-40GB MIG 1g.5gb', memoryBytes: 5 * 2 ** 30 })
 })
 
 test('an empty binding, Slurm’s NoDevFiles and -1 mean no GPUs, although the node has eight (replayed answers in the published form) [A-19]', async () => {
   for (const value of ['', 'NoDevFiles', '-1', ' ']) expect(await ids({ CUDA_VISIBLE_DEVICES: value }, on('plain')), value).toEqual([])
   expect(await ids({ CUDA_VISIBLE_DEVICES: '1,-1,2' }, on('plain'))).toEqual(['1'])
+})
+
+test('which device it is is told by its UUID, however it is bound; not of a number that nobody can look up (replayed answers in the published form) [A-19]', async () => {
+  const uuids = async (env: Record<string, string>, run?: ReadProgram) => (await readGpus(env, run ?? nothing)).map(({ uuid }) => uuid)
+  const all = await uuids({}, on('plain'))
+  expect(new Set(all).size).toBe(8)
+  expect(await uuids({ CUDA_VISIBLE_DEVICES: `2,${all[3]},${all[4]!.slice(0, 12)}` }, on('plain'))).toEqual(all.slice(2, 5))
+  expect(await uuids({ CUDA_VISIBLE_DEVICES: `2,${all[3]},${all[4]!.slice(0, 12)}` })).toEqual([undefined, all[3], undefined])
+  expect((await uuids({}, on('mig')))[1]).toBe('MIG-6b4cb242-4a23-d596-2217-beaddbc496cb')
 })

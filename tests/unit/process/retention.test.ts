@@ -20,18 +20,24 @@ const none = (): boolean => false
 test('logs older than the retention go, younger ones stay', () => {
   logOf('old', 2000)
   logOf('young', 500)
-  sweepLogs(logs, none, { ageMsMax: 1000, bytesMax: Infinity }, NOW)
+  sweepLogs(logs, none, { ageMsMax: 1000, bytesMax: Infinity, forksMax: Infinity }, NOW)
   expect(readdirSync(logs)).toEqual(['young'])
 })
 
 test('too many bytes: the oldest go until the rest fits', () => {
   for (const [forkId, age] of [['c', 100], ['a', 300], ['b', 200]] as const) logOf(forkId, age)
-  sweepLogs(logs, none, { ageMsMax: 1000, bytesMax: KIB_64 + 1000 }, NOW)
+  sweepLogs(logs, none, { ageMsMax: 1000, bytesMax: KIB_64 + 1000, forksMax: Infinity }, NOW)
   expect(readdirSync(logs)).toEqual(['c'])
 })
 
 test('forks that are not released keep theirs, whatever their age and size', () => {
   logOf('live', 5000)
-  sweepLogs(logs, (forkId) => forkId === 'live', { ageMsMax: 1000, bytesMax: 0 }, NOW)
+  sweepLogs(logs, (forkId) => forkId === 'live', { ageMsMax: 1000, bytesMax: 0, forksMax: Infinity }, NOW)
   expect(readdirSync(logs)).toEqual(['live'])
+})
+
+test('too many forks: the oldest go, however small; told is what stays, oldest first', () => {
+  for (const [forkId, age] of [['c', 100], ['a', 300], ['live', 400], ['b', 200]] as const) logOf(forkId, age)
+  expect(sweepLogs(logs, (forkId) => forkId === 'live', { ageMsMax: 1000, bytesMax: Infinity, forksMax: 2 }, NOW)).toEqual(['b', 'c'])
+  expect(readdirSync(logs).toSorted()).toEqual(['b', 'c', 'live'])
 })

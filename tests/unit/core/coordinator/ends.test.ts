@@ -23,6 +23,15 @@ test('services only: the run goes on until somebody stops it, and is cancelled t
   expect(c.status(run)).toMatchObject({ state: 'cancelled', code: 130, reason: 'stopped by me' })
 })
 
+test('a set-up fails: status, reason and explain say so and name the step, not only the code [A-34 K-24]', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { a: task() } })
+  c.exit(run, 'a/0', { code: 1, inSetUp: 'module load cuda' })
+  expect(c.status(run)).toMatchObject({ state: 'failed', code: 1, reason: `${run}/a/0 exited 1 in its set-up, at 'module load cuda' on n0`, firstFailure: { exit: { inSetUp: 'module load cuda' } } })
+  expect(c.worker(run, 'a/0').exit).toMatchObject({ code: 1, inSetUp: 'module load cuda' })
+  expect(c.ask('explain', { run }).body.lines.map(({ text }: { text: string }) => text).join('\n')).toContain("exited 1 in its set-up, at 'module load cuda'")
+})
+
 test('a worker that we stopped exits with 7: never a failure', () => {
   const c = coordinatorWith()
   const run = c.launch({ roles: { a: task(), b: task() } })
