@@ -218,7 +218,10 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
   const roundTrip = (): void => {
     const sentAt = clock.now()
     bus.roundTripMs().then(
-      () => actor.post({ type: 'round-trip', sentAt }),
+      () => {
+        host.renewFences(clock.now() - sentAt)
+        actor.post({ type: 'round-trip', sentAt })
+      },
       () => undefined, // no contact: that is what the fence waits for
     )
   }

@@ -5,6 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { Fault } from '../protocol/faults.ts'
 import { Bindings, ForkSpec } from '../protocol/resolved.ts'
 import { readJsonSync, removeTreeSync } from '../system/files.ts'
+import { makeFence } from './fence.ts'
 import type { Prepared } from './process-host.ts'
 import { prepareRanks } from './ranks.ts'
 import { BLANK_RECORD } from './records.ts'
@@ -25,6 +26,7 @@ export const makeForkFiles = (spool: string, fork: ForkOnDisk): void => {
     mkdirSync(logDirOf(spool, forkId), { mode: 0o700 })
     writeFileSync(fileOf.record(directory), BLANK_RECORD, { mode: 0o600 })
     if (fork.spec.setup !== null) writeSetUp(fileOf.setUp(directory))
+    makeFence(directory, fork.spec)
     if (torchrun !== null) prepareRanks(fileOf.ranks(directory), torchrun.nproc)
     // last: a fork without it was never prepared
     writeFileSync(fileOf.fork(directory), JSON.stringify(fork), { mode: 0o600 })

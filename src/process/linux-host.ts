@@ -11,6 +11,7 @@ import { overwriteFileSync, removeTreeSync } from '../system/files.ts'
 import { isAlive, readBootId, readOomKills, residentBytes } from '../system/proc.ts'
 import { signalNumber } from '../system/signals.ts'
 import { callPreStop } from './beside.ts'
+import { renewFence } from './fence.ts'
 import { readCapacity } from './capacity.ts'
 import { findCgroups } from './cgroup.ts'
 import { fillCall } from './exec-plan.ts'
@@ -231,6 +232,11 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
       if (fork?.spec.preStop == null) return
       const call = fillCall(fork.spec.preStop, { ...fork, bindings: readBindings(fork.forkDir), node })
       await callPreStop(call, placeOf(fork), fork.prepared.host, fork.prepared.ports)
+    },
+
+    renewFences(ageMs) {
+      if (lock?.held() !== true) return
+      for (const { spec, forkDir, observer, aborted } of forks.values()) if (spec.fenceAfterMs !== null && !aborted && observer?.facts.receipt == null) renewFence(forkDir, spec, ageMs)
     },
 
     async note(forkId, notes) {

@@ -25,7 +25,7 @@ type PlainExit = Omit<Exit, 'killedBy'>
 
 export interface ForkFacts {
   record: ForkRecord
-  exit: (PlainExit & { exitedAt: number }) | null
+  exit: (PlainExit & { exitedAt: number; fenced?: boolean }) | null
   stderrTail: string[]
   errorFile: string | null
   ranks: RankReport[]
@@ -124,10 +124,11 @@ export const observeFork = (options: ObserveOptions): Observer => {
 
   const tellExit = (exit: PlainExit, exitedAt: number): void => {
     const failedRank = lookAtRanks(false)
-    facts.exit = { ...exit, exitedAt }
+    const fenced = facts.record.exit?.fenced === true && { fenced: true }
+    facts.exit = { ...exit, exitedAt, ...fenced }
     facts.stderrTail = stderrTail(logDir, exit.code === 0 ? null : failedRank)
     facts.errorFile = errorFileText(fileOf.error(forkDir))
-    emit({ what: 'exited', forkId, exit, exitedAt, stderrTail: facts.stderrTail, errorFile: facts.errorFile })
+    emit({ what: 'exited', forkId, exit, exitedAt, ...fenced, stderrTail: facts.stderrTail, errorFile: facts.errorFile })
   }
   const tellReceipt = (receipt: Omit<Receipt, 'ms'>, at: number): void => {
     lookAtRanks(true)

@@ -12,7 +12,8 @@
  *    The shim is spared to the last. Neither waits for graces: timing is the agent's.
  * 6. `exited` is told once when the root has ended, `empty` once when nothing of the tree is left (with a receipt); `exited` comes first.
  * 7. Leases end when the tree is gone (or a prepare is dropped), never at the order to stop.
- * 8. A listener is never called from inside one of the calls.
+ * 8. A fork with `fenceAfter` whose agent says nothing to `renewFences` for T, its grace and a slack is ended without it: dead and frozen agents too.
+ * 9. A listener is never called from inside one of the calls.
  */
 import type { Bindings, ForkSpec } from '../protocol/resolved.ts'
 import type { Exit, LogOffsets, NodeCapacity, RankReport, Receipt } from '../protocol/shapes.ts'
@@ -34,7 +35,7 @@ export interface Started {
 }
 
 export type HostEvent =
-  | { what: 'exited'; forkId: string; exit: Omit<Exit, 'killedBy'>; exitedAt: number; stderrTail: string[]; errorFile: string | null }
+  | { what: 'exited'; forkId: string; exit: Omit<Exit, 'killedBy'>; exitedAt: number; fenced?: boolean; stderrTail: string[]; errorFile: string | null }
   /** nothing of the tree is left, or that can never be known (the shim was killed and no marker is found) */
   | { what: 'empty'; forkId: string; receipt: Omit<Receipt, 'ms'> }
   | { what: 'ranks'; forkId: string; ranks: RankReport[] }
@@ -46,7 +47,7 @@ export interface Recovered {
   phase: 'prepared' | 'running' | 'exited' | 'gone' | 'cancelled'
   prepared: Prepared | null
   started: Started | null
-  exit: (Omit<Exit, 'killedBy'> & { exitedAt: number }) | null
+  exit: (Omit<Exit, 'killedBy'> & { exitedAt: number; fenced?: boolean }) | null
   stderrTail: string[]
   errorFile: string | null
   receipt: Receipt | null
@@ -73,6 +74,8 @@ export interface ProcessHost {
   killTree(forkId: string): Promise<void>
   /** the role's pre-stop call; resolves when it ended or its own timeout passed, never rejects */
   preStop(forkId: string): Promise<void>
+  /** the bus answered what was asked so long ago: forks with a fence may go on */
+  renewFences(ageMs: number): void
   /** small JSON kept beside the fork; survives the agent */
   note(forkId: string, notes: Record<string, unknown>): Promise<void>
   /** the end is in STATE: leave logs (by retention) and the tombstone, forget the rest */

@@ -19,6 +19,8 @@ export type RawExit = ({ kind: 'status'; status: number } | { kind: 'failed'; er
   at: number
   /** the same in microseconds: decides which of two came first */
   atMicros: number
+  /** its shim ended it, since the fence had run out */
+  fenced?: boolean
 }
 
 export interface ForkRecord {
@@ -43,7 +45,7 @@ export const parseRecord = (text: string): ForkRecord => {
     child: child[0] === 'child' ? { pid: Number(child[1]), startTime: child[2]!, at: millis(child[3]), inCgroup: child[4] === 'c' } : null,
     exit:
       exit[0] === 'exit'
-        ? { kind: 'status', status: Number(exit[1]), at: millis(exit[2]), atMicros: Number(exit[2]) }
+        ? { kind: 'status', status: Number(exit[1]), at: millis(exit[2]), atMicros: Number(exit[2]), ...(exit[3] === 'fence' && { fenced: true }) }
         : exit[0] === 'failed'
           ? { kind: 'failed', errno: Number(exit[1]), stage: exit[2]!, at: millis(exit[3]), atMicros: Number(exit[3]) }
           : null,

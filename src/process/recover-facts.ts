@@ -55,6 +55,6 @@ export const recoverFork = async (host: HostContext, forkId: string, hold: (fork
 /** The end of a fork whose shim can tell no more: what it recorded, else that nobody knows. Nothing of it can be left. */
 const endOfLost = (record: ForkRecord | null, reason: string, now: number): Pick<Recovered, 'started' | 'exit' | 'receipt'> => ({
   started: record === null ? null : startedOf(record, now),
-  exit: record?.exit ? { ...exitOf(record.exit, () => null), exitedAt: record.exit.at } : { ...unknownExit(reason), exitedAt: now },
+  exit: record?.exit ? { ...exitOf(record.exit, () => null), exitedAt: record.exit.at, ...(record.exit.fenced && { fenced: true }) } : { ...unknownExit(reason), exitedAt: now },
   receipt: { outcome: 'gone', survivors: [], reason: null, ms: 0 },
 })

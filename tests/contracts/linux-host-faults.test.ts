@@ -180,6 +180,20 @@ describe('two agents on one machine that have the same GPUs', () => {
 
 const ways = findCgroups('test') === null ? [['without cgroups', false] as const] : [['without cgroups', false] as const, ['with a cgroup', true] as const]
 
+test('an agent that is frozen or dead renews no fence: the shim ends the tree, and the next agent is told by whom [I2 FC-4]', async () => {
+  await open()
+  const spec = forkSpec(misbehave('family'), { fenceAfterMs: 300, stop: { signal: 'SIGTERM', graceMs: 0, order: 'parallel' } })
+  await start(spec)
+  const renewing = setInterval(() => host.renewFences(0), 100)
+  await sleep(3000)
+  clearInterval(renewing)
+  expect(recordOf(spec.forkId).exit).toBeNull()
+  await host.close()
+  await until(() => recordOf(spec.forkId).emptyAt !== null, 'the tree is gone')
+  const [found] = await open()
+  expect(found).toMatchObject({ phase: 'gone', exit: { signal: 'SIGKILL', fenced: true }, receipt: { outcome: 'gone' } })
+})
+
 describe.each(ways)('a tree that is hard to end, %s', (_, cgroups) => {
   test.each(Object.keys(SIZES) as (keyof typeof SIZES)[])('%s: nothing of it is left after kill, and the receipt says so [A-32 A-07 FC-2 +A17]', async (name) => {
     await open({ cgroups })

@@ -125,7 +125,7 @@ const faultOf = (random: Random, at: number, nodes: number, coordinators: number
   return { at, kind: 'twin', node }
 }
 
-/** An agent that cannot end its workers in time (dead, frozen) defeats a fence: it is for links. */
+/** For an agent that cannot end its workers in time (dead, frozen) the shim does, and a simulated fork has none that lives by itself: links only. */
 const fenceFaultOf = (random: Random, at: number, nodes: number, coordinators: number): FaultPlan =>
   random.chance(0.6)
     ? { at, kind: 'cut-agent', node: random.int(0, nodes - 1), logs: false, forMs: random.int(5000, 20_000) }

@@ -324,6 +324,7 @@ export const simMachine = (options: MachineOptions): SimMachine => {
           round()
         }),
       preStop: () => new Promise((resolve) => process.clock.after(random.int(1, 50), resolve)),
+      renewFences: () => {},
       note: (forkId, notes) =>
         operation(`note ${forkId}`, (resolve) => {
           const spool = spools.get(forkId)

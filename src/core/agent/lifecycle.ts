@@ -147,7 +147,7 @@ const UNTOLD = { what: 'exited', exit: { code: null, signal: null, oom: null, un
 
 const onExited = (state: AgentState, fork: Fork, event: Extract<HostEvent, { what: 'exited' }>, at: number, out: Out): void => {
   fork.phase = 'exited'
-  fork.exit = { ...event.exit, killedBy: fork.stop?.killedBy ?? null }
+  fork.exit = { ...event.exit, killedBy: fork.stop?.killedBy ?? (event.fenced ? 'fence' : null) }
   fork.exitedAt = event.exitedAt
   fork.exitedTick = at
   fork.stderrTail = event.stderrTail

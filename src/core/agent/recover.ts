@@ -19,7 +19,7 @@ export const recoverFork = (state: AgentState, recovered: RecoveredFork, at: num
     start: recovered.started,
     runningSince: at,
     everReady: notes.everReady,
-    exit: recovered.exit === null ? null : exitOf(recovered.exit, notes.stop?.killedBy ?? null),
+    exit: recovered.exit === null ? null : exitOf(recovered.exit, notes.stop?.killedBy ?? (recovered.exit.fenced ? 'fence' : null)),
     exitedAt: recovered.exit?.exitedAt ?? null,
     exitedTick: at,
     stderrTail: recovered.stderrTail,

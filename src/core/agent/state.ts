@@ -49,7 +49,7 @@ export interface Start {
 }
 export type RawExit = Omit<Exit, 'killedBy'>
 export type HostEvent =
-  | { what: 'exited'; forkId: string; exit: RawExit; exitedAt: number; stderrTail: string[]; errorFile: string | null }
+  | { what: 'exited'; forkId: string; exit: RawExit; exitedAt: number; fenced?: boolean; stderrTail: string[]; errorFile: string | null }
   | { what: 'empty'; forkId: string; receipt: Omit<Receipt, 'ms'> }
   | { what: 'ranks'; forkId: string; ranks: RankReport[] }
   | { what: 'probe'; forkId: string; ready: boolean; reason: string | null }
@@ -58,7 +58,7 @@ export interface RecoveredFork {
   phase: 'prepared' | 'running' | 'exited' | 'gone' | 'cancelled'
   prepared: Leases | null
   started: Start | null
-  exit: (RawExit & { exitedAt: number }) | null
+  exit: (RawExit & { exitedAt: number; fenced?: boolean }) | null
   stderrTail: string[]
   errorFile: string | null
   receipt: Receipt | null

@@ -8,8 +8,10 @@
  * TROUPE_HELD=N in the shim's own environment: descriptors 3 to 3+N-1 are leases, kept until nothing of the tree is left; the worker has none of them.
  * exec: NUL-ended words: cwd, log directory, cgroup or nothing, boot id, OOM kills, argc, argv…, environment…
  * record: four slots of 128 bytes (shim, child, exit, empty), blank from `prepare` on, so that a full disk cannot lose an exit.
+ * fence: where there is one, its agent renews it; when nobody has for its limit, the tree is ended here: the agent may be dead or frozen.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -21,6 +23,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -158,6 +161,61 @@ static void say_empty(void) {
   put(EMPTY, "empty %lld", wall());
 }
 
+static struct {
+  long long limit, renewed;
+  char token[32];
+  int over;
+} fence;
+
+/* Time in which the machine slept counts too: elsewhere it passed. Ours alone is compared, no other process's clock. */
+static long long boot_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* fence: limit in ms, token, how old the agent's word was when it was written, the token again (a torn line has two). */
+static int look_at_fence(void) {
+  char line[129] = "", first[32], again[32];
+  long long limit, age;
+  int fd = open("fence", O_RDONLY | O_CLOEXEC);
+  ssize_t length = fd < 0 ? 0 : read(fd, line, sizeof line - 1);
+  if (fd >= 0) close(fd);
+  if (length > 0 && sscanf(line, "%lld %31s %lld %31s", &limit, first, &age, again) == 4 && !strcmp(first, again) && strcmp(first, fence.token)) {
+    strcpy(fence.token, first);
+    fence.limit = limit;
+    fence.renewed = boot_ms() - age;
+  }
+  if (fence.limit > 0 && boot_ms() - fence.renewed >= fence.limit) fence.over = 1;
+  return fence.limit > 0;
+}
+
+/* One round of SIGKILL over our children and their groups; whose parent ends comes to us, for the next. */
+static void kill_children(const char *cgroup) {
+  char path[PATH_MAX], line[1024];
+  snprintf(path, sizeof path, "%s/cgroup.kill", cgroup);
+  int whole = *cgroup ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+  if (whole >= 0 && write(whole, "1", 1) != 1) whole = -1;
+  if (whole >= 0) close(whole);
+  DIR *processes = opendir("/proc");
+  for (struct dirent *entry; processes && (entry = readdir(processes));) {
+    int pid = atoi(entry->d_name), parent, group;
+    if (pid <= 0) continue;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? 0 : read(fd, line, sizeof line - 1);
+    if (fd >= 0) close(fd);
+    line[length > 0 ? length : 0] = 0;
+    char *at = strrchr(line, ')');
+    if (!at || sscanf(at, ") %*c %d %d", &parent, &group) != 2 || parent != getpid()) continue;
+    if (group > 1 && group != getpgrp()) kill(-group, SIGKILL);
+    kill(pid, SIGKILL);
+  }
+  if (processes) closedir(processes);
+}
+
+static void tick(int number) { (void)number; }
+
 static int run_worker(const char *directory) {
   char start[24];
   if (chdir(directory) < 0 || mkdir("started", 0700) < 0) return 3;
@@ -197,9 +255,21 @@ static int run_worker(const char *directory) {
   close(report[1]);
   int failed = await_exec(child, report[0]);
 
+  if (look_at_fence()) {
+    struct sigaction action = {.sa_handler = tick}; /* not SA_RESTART: it is to interrupt the wait */
+    struct itimerval often = {{0, 250000}, {0, 250000}};
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+  }
   /* Orphans of the tree come to us; when there is no child left, nothing of it is. */
-  for (pid_t ended; (ended = wait(&status)) > 0 || errno == EINTR;)
-    if (ended == child && !failed) put(EXIT, "exit %d %lld", status, wall());
+  for (pid_t ended; (ended = waitpid(-1, &status, fence.over ? WNOHANG : 0)) >= 0 || errno == EINTR;) {
+    if (ended == child && !failed) put(EXIT, "exit %d %lld%s", status, wall(), fence.over ? " fence" : "");
+    if (ended > 0) continue;
+    look_at_fence();
+    if (!fence.over) continue;
+    kill_children(words[2]);
+    usleep(1000);
+  }
   say_empty();
   return 0;
 }

@@ -14,6 +14,7 @@ SLOT_BYTES, HEAD = 128, 6
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 prctl = ctypes.CDLL(None).prctl
 record = -1
+fence = {"limit": 0, "renewed": 0, "token": b"", "over": False}
 
 
 def put(slot, text):
@@ -119,6 +120,53 @@ def say_empty():
     put(EMPTY, f"empty {wall()}")
 
 
+def boot_ms():
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+def look_at_fence():
+    try:
+        with open("fence", "rb") as file:
+            limit, first, age, again = file.read(128).split()
+        if first == again and first != fence["token"]:
+            fence.update(token=first, limit=int(limit), renewed=boot_ms() - int(age))
+    except (OSError, ValueError):
+        pass
+    if fence["limit"] > 0 and boot_ms() - fence["renewed"] >= fence["limit"]:
+        fence["over"] = True
+    return fence["limit"] > 0
+
+
+def kill_quietly(kill, target):
+    try:
+        kill(target, signal.SIGKILL)
+    except OSError:
+        pass
+
+
+def kill_children(cgroup):
+    if cgroup:
+        try:
+            with open(cgroup + b"/cgroup.kill", "wb") as file:
+                file.write(b"1")
+        except OSError:
+            pass
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        if len(fields) < 3 or int(fields[1]) != os.getpid():
+            continue
+        group = int(fields[2])
+        if group > 1 and group != os.getpgrp():
+            kill_quietly(os.killpg, group)
+        kill_quietly(os.kill, int(name))
+
+
 def run_worker(directory):
     global record
     try:
@@ -175,13 +223,23 @@ def run_worker(directory):
     os.close(report)
     failed = await_exec(child, said)
 
+    def tick(_number, _frame):
+        look_at_fence()
+        if fence["over"]:
+            kill_children(words[2])
+            signal.setitimer(signal.ITIMER_REAL, 0.005)
+
+    if look_at_fence():
+        signal.signal(signal.SIGALRM, tick)
+        signal.setitimer(signal.ITIMER_REAL, 0.25, 0.25)
     while True:
         try:
             ended, status = os.wait()
         except ChildProcessError:
             break
         if ended == child and not failed:
-            put(EXIT, f"exit {status} {wall()}")
+            put(EXIT, f"exit {status} {wall()}{' fence' if fence['over'] else ''}")
+    signal.setitimer(signal.ITIMER_REAL, 0)
     say_empty()
     return 0
 
