@@ -1,23 +1,33 @@
 /**
  * Runs a short program beside a worker, with its environment and directory: probes and pre-stop calls. Owns its timeout and its end:
- * it gets a group of its own and never outlives its time.
+ * it gets a group of its own, and nothing of it outlives its time: no shim is above it, so what left the group is found by a mark in its environment.
  */
+import { randomUUID } from 'node:crypto'
 import { spawn } from 'node:child_process'
 import { get } from 'node:http'
 import type { PreStop } from '../protocol/resolved.ts'
+import { isDead, readAll, readEnvironment } from '../system/proc.ts'
 
 export interface Place {
   cwd: string
   env: Readonly<Record<string, string>>
 }
 
+interface BesideOptions {
+  timeoutMs: number
+  /** also when it ended in time, look at all processes for what it left: dear, so not after each probe */
+  leavesNothing?: boolean
+}
+
 /** @returns its exit code; 128 + signal when it was ended by one. @throws {Error} when it cannot run, or took longer */
-export const runBeside = ({ cwd, env }: Place, argv: readonly string[], timeoutMs: number): Promise<number> =>
+export const runBeside = ({ cwd, env }: Place, argv: readonly string[], { timeoutMs, leavesNothing = false }: BesideOptions): Promise<number> =>
   new Promise((resolve, reject) => {
-    const child = spawn(argv[0]!, argv.slice(1), { cwd, env: { ...env }, stdio: 'ignore', detached: true })
+    const mark = `TROUPE_BESIDE=${randomUUID()}`
+    const child = spawn(argv[0]!, argv.slice(1), { cwd, env: { ...env, TROUPE_BESIDE: mark.slice('TROUPE_BESIDE='.length) }, stdio: 'ignore', detached: true })
     const timer = setTimeout(() => {
       reject(new Error(`${argv[0]} took longer than ${timeoutMs} ms`))
       endGroup(child.pid)
+      endMarked(mark)
     }, timeoutMs)
     child.once('error', (error) => {
       clearTimeout(timer)
@@ -26,6 +36,7 @@ export const runBeside = ({ cwd, env }: Place, argv: readonly string[], timeoutM
     child.once('exit', (code, signal) => {
       clearTimeout(timer)
       endGroup(child.pid)
+      if (leavesNothing) endMarked(mark)
       resolve(code ?? 128 + (signal === 'SIGKILL' ? 9 : 15))
     })
   })
@@ -38,9 +49,25 @@ const endGroup = (pid: number | undefined): void => {
   }
 }
 
+/** What it forks while we look is found in the next round. */
+const ROUNDS_MAX = 10
+
+const endMarked = (mark: string): void => {
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const left = readAll().filter((stat) => !isDead(stat) && stat.ppid !== 2 && readEnvironment(stat.pid)?.includes(mark) === true)
+    if (left.length === 0) return
+    for (const { pid } of left)
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // it ended meanwhile
+      }
+  }
+}
+
 /** The pre-stop call; it resolves when it ended or its time is over, whatever came of it. */
 export const callPreStop = async (preStop: PreStop, place: Place, host: string, ports: readonly number[]): Promise<void> => {
-  if (preStop.kind === 'exec') return void (await runBeside(place, preStop.command, preStop.timeoutMs).catch(() => {}))
+  if (preStop.kind === 'exec') return void (await runBeside(place, preStop.command, { timeoutMs: preStop.timeoutMs, leavesNothing: true }).catch(() => {}))
   const port = ports[preStop.port]
   if (port !== undefined) await callHttp({ host, port, path: preStop.path, timeoutMs: preStop.timeoutMs })
 }

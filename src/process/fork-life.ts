@@ -92,7 +92,7 @@ export const probeFork = ({ spoolDir, node, emit }: HostContext, fork: Fork, bin
     probe: fillCall(spec.ready, { spec, prepared, bindings, node }),
     host: prepared.host,
     ports: prepared.ports,
-    run: (argv, timeoutMs) => runBeside(placeOf(fork), argv, timeoutMs),
+    run: (argv, timeoutMs) => runBeside(placeOf(fork), argv, { timeoutMs }),
     logFiles: () => readdirSync(logDir).map((source) => join(logDir, source)),
     onChange: (ready, reason) => emit({ what: 'probe', forkId: spec.forkId, ready, reason }),
   })

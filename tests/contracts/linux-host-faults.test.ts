@@ -180,6 +180,21 @@ describe('two agents on one machine that have the same GPUs', () => {
 
 const ways = findCgroups('test') === null ? [['without cgroups', false] as const] : [['without cgroups', false] as const, ['with a cgroup', true] as const]
 
+test.each([
+  ['hangs', 'sleep 3600'],
+  ['ends in time', 'true'],
+])('a pre-stop call that %s and has put processes into sessions of their own: none of them outlives it [A-07 I3]', async (_, last) => {
+  await open()
+  const left = (): ProcStat[] => living(readAll()).filter((stat) => readCommand(stat.pid).join(' ') === 'sleep 36123')
+  const spec = forkSpec(['sleep', '3600'], { preStop: { kind: 'exec', command: ['sh', '-c', `setsid sleep 36123 & (setsid sleep 36123 &); sleep 0.3; ${last}`], timeoutMs: 800 } })
+  await start(spec)
+  const called = host.preStop(spec.forkId)
+  await until(() => left().length === 2, 'both are there')
+  await called
+  await until(() => left().length === 0, 'both are gone')
+  expect(isAlive(recordOf(spec.forkId).child!)).toBe(true)
+})
+
 test('an agent that is frozen or dead renews no fence: the shim ends the tree, and the next agent is told by whom [I2 FC-4]', async () => {
   await open()
   const spec = forkSpec(misbehave('family'), { fenceAfterMs: 300, stop: { signal: 'SIGTERM', graceMs: 0, order: 'parallel' } })
