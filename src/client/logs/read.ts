@@ -195,7 +195,8 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
   }
 
   async function* past(forks: ForkParts[]): AsyncGenerator<LogItem> {
-    if (pinned === null && options.tail === undefined) yield* replay(forks)
+    // of one source the spool alone is enough, but when something was written only the relay knows
+    if ((pinned === null || options.since !== undefined) && options.tail === undefined) yield* replay(forks)
     for (const fork of forks) {
       if (options.tail !== undefined) yield* tail(fork, options.tail)
       else if (!(yield* complete(fork))) yield* pinned === null ? [] : replay([fork])
