@@ -25,7 +25,9 @@ export const command: CliCommand = {
           else
             for (const [i, { status, passed }] of results.entries()) {
               if (!passed || flags.for === 'done') for (const line of failureBlock(status).split('\n')) if (line !== '') io.stderr(line)
-              io.stdout(io.quiet ? `${status.run}\n` : `${status.run} ${flags.for === 'done' || !said[i]!.passed ? status.state : `is ${flags.for}`}\n`)
+              // a point that was passed stays passed: what is no longer so is said as it was
+              const point = status.code === null ? `is ${flags.for}` : `was ${flags.for}, and is ${status.state}`
+              io.stdout(io.quiet ? `${status.run}\n` : `${status.run} ${flags.for === 'done' || !said[i]!.passed ? status.state : point}\n`)
             }
           io.setExit(results.map((result) => result.code).find((code) => code !== 0) ?? 0)
         }),
