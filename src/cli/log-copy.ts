@@ -1,12 +1,42 @@
 /** `--out DIR`: a copy of each source's bytes as a file, `DIR/RUN/ROLE-INDEX-SOURCE.log`, a later attempt's with its number. Gaps stay holes, and are said. */
-import { mkdir, open, type FileHandle } from 'node:fs/promises'
-import { join, relative, resolve } from 'node:path'
+import { access, constants, mkdir, open, stat, type FileHandle } from 'node:fs/promises'
+import { dirname, join, relative, resolve } from 'node:path'
 import type { LogGap, LogItem } from '../client/logs/items.ts'
+import { Fault } from '../protocol/faults.ts'
 import type { Io } from './io.ts'
 
 export interface Copied {
   files: string[]
   gaps: LogGap[]
+}
+
+/**
+ * Make the directory, before anything is launched whose logs could then not be kept.
+ *
+ * @throws {Fault} USAGE when it cannot be made, is no directory or cannot be written
+ */
+export const prepareCopies = async (cwd: string, out: string): Promise<void> => {
+  const directory = resolve(cwd, out)
+  try {
+    await makeDirectory(directory)
+    await access(directory, constants.W_OK | constants.X_OK)
+  } catch (error) {
+    throw new Fault('USAGE', `logs cannot be kept in '${out}': ${(error as Error).message}`, { cause: error, hint: 'give --out a directory that can be written' })
+  }
+}
+
+/** Not `recursive`: below /proc node tries that for ever. */
+const makeDirectory = async (directory: string, retry = true): Promise<void> => {
+  try {
+    await mkdir(directory)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' && retry && dirname(directory) !== directory) {
+      await makeDirectory(dirname(directory))
+      return makeDirectory(directory, false)
+    }
+    if (!(await stat(directory).then((found) => found.isDirectory(), () => false))) throw error
+  }
 }
 
 /** Copies until the log is complete; what was copied before a fault stays. */
@@ -18,7 +48,7 @@ export const copyLogs = async (items: AsyncIterable<LogItem>, cwd: string, out: 
     const file = join(resolve(cwd, out), run!, `${role}-${index}${item.attempt > 1 ? `-attempt${item.attempt}` : ''}-${item.source}.log`)
     let handle = handles.get(file)
     if (handle === undefined) {
-      await mkdir(join(resolve(cwd, out), run!), { recursive: true })
+      await makeDirectory(dirname(file))
       handles.set(file, (handle = await open(file, 'w')))
     }
     return handle

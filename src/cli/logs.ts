@@ -28,7 +28,8 @@ export const command: CliCommand = {
         withTroupe(io, async (troupe) => {
           const options: LogOptions = { ...flags, signal: io.closed, onTrouble: (why) => io.status(why) }
           if (out !== undefined) {
-            const { copyLogs, sayCopied } = await import('./log-copy.ts')
+            const { copyLogs, prepareCopies, sayCopied } = await import('./log-copy.ts')
+            await prepareCopies(io.cwd, out)
             return sayCopied(io, await copyLogs(troupe.logs(text, { ...options, chunks: true }), io.cwd, out))
           }
           for await (const item of troupe.logs(text, options)) {

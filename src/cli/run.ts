@@ -46,6 +46,7 @@ export const command: CliCommand = {
       .option('--out <dir>', 'keep a copy of the logs there')
       .action(async (argv: string[], flags: Flags) => {
         const read = await documentOf(io, argv, flags)
+        if (flags.out !== undefined) await (await import('./log-copy.ts')).prepareCopies(io.cwd, flags.out)
         io.outliveStdout()
         await withTroupe(io, (troupe) => attached(io, troupe, read, flags))
       })
@@ -153,11 +154,18 @@ const interrupted = async (io: Io, troupe: Troupe, run: string, count: number, l
   })
 }
 
+/** `timeout` signals its program and then the whole group: that is one signal, and does not make a kill of a stop. */
+const ECHO_MS = 50
+
 /** Signals to us, counted from the first moment: one that comes before the launch is accepted is not lost. */
 const interruptions = (): { onInterrupt(listener: (count: number) => void): void; close(): void } => {
   let count = 0
   let listener: ((count: number) => void) | null = null
-  const onSignal = (): void => {
+  let last = { signal: '', at: -Infinity }
+  const onSignal = (signal: string): void => {
+    const echo = signal === last.signal && performance.now() - last.at < ECHO_MS
+    last = { signal, at: performance.now() }
+    if (echo) return
     count++
     listener?.(count)
   }

@@ -77,6 +77,43 @@ test('logs --raw is the file: 1 MB lines, binary bytes, no newline at the end; -
   expect(several.stderr).toContain('main/0 stdout, main/0 stderr')
 })
 
+test('logs --raw --since gives what was written since, not only what is still to come [U-05]', async () => {
+  const run = await launch('ticks', ['sh', '-c', 'for i in 1 2 3 4 5 6 7 8 9; do echo tick $i; sleep 0.3; done; sleep 600'])
+  await until('all is written', async () => (await fleet.troupe(['logs', run])).stdout.includes('tick 9'))
+  const { stdout } = await fleet.troupe(['logs', `${run}/main/0`, '--raw', '--stream', 'stdout', '--since', '1h'])
+  expect(stdout).toBe([1, 2, 3, 4, 5, 6, 7, 8, 9].map((i) => `tick ${i}\n`).join(''))
+  await fleet.troupe(['kill', run])
+})
+
+test('--out of a directory that cannot be: refused before anything is launched, and at once [R-18]', async () => {
+  await writeFile(join(dir, 'a-file'), '')
+  for (const out of ['/proc/nothing/here', join(dir, 'a-file')]) {
+    const ran = await fleet.troupe(['run', '--name', 'unkept', '--out', out, '--', 'true'])
+    expect({ code: ran.code, stdout: ran.stdout }).toEqual({ code: 2, stdout: '' })
+    expect(ran.stderr).toContain(`logs cannot be kept in '${out}'`)
+  }
+  expect((await fleet.json(['ps', '--all'])).some(({ name }: { name: string }) => name === 'unkept')).toBe(false)
+})
+
+test('a signal that comes twice at once, as from `timeout`: a stop with its grace, not a kill', async () => {
+  const child = start(['run', '--name', 'polite', '--', 'sh', '-c', 'trap "sleep 0.5; echo bye; exit 0" TERM; echo up; while :; do sleep 0.05; done'])
+  let out = ''
+  child.stdout!.on('data', (chunk: Buffer) => (out += chunk))
+  await until('it runs', async () => out.includes('up'))
+  child.kill('SIGTERM')
+  await new Promise((resolve) => setTimeout(resolve, 10))
+  child.kill('SIGTERM')
+  await child.ended
+  expect({ code: child.exitCode, out }).toEqual({ code: 130, out: 'up\nbye\n' })
+})
+
+test('wait for a point of a run that has ended: 0, and it says what was and what is [U-10]', async () => {
+  const run = await launch('over', ['true'])
+  expect((await fleet.troupe(['wait', run])).code).toBe(0)
+  const { code, stdout } = await fleet.troupe(['wait', run, '--for', 'running'])
+  expect({ code, stdout }).toEqual({ code: 0, stdout: `${run} was running, and is succeeded\n` })
+})
+
 test('a follower of a run that has not started waits, and its lines carry their worker [A-33 U-05 +A22]', async () => {
   const document = JSON.stringify({ apiVersion: 'troupe/v1', name: 'later', roles: { first: { kind: 'task', command: ['sleep', '1'] }, main: { kind: 'task', replicas: 2, dependsOn: { first: { condition: 'done' } }, command: ['sh', '-c', 'for i in 1 2 3; do echo line $i; sleep 0.1; done'] } } })
   const id = (await fleet.troupe(['launch', '-q', '-f', '-'], { input: document })).stdout.trim()
