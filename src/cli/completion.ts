@@ -26,9 +26,14 @@ compdef _troupe troupe
   fish: `# troupe completion for fish: troupe completion fish | source
 function __troupe_complete
   set -l words (commandline -opc) (commandline -ct)
-  troupe __complete -- $words[2..] 2>/dev/null
+  set -l found (troupe __complete -- $words[2..] 2>/dev/null)
+  if test (count $found) -gt 0
+    printf '%s\\n' $found
+  else
+    __fish_complete_path (commandline -ct)
+  end
 end
-complete -c troupe -a '(__troupe_complete)'
+complete -c troupe -f -a '(__troupe_complete)'
 `,
 }
 
