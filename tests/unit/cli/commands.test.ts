@@ -108,7 +108,8 @@ test('Ctrl-C in run stops the run and waits for its end; again, it is killed', a
   const orders: string[] = []
   fleet.onEnd = (how) => {
     orders.push(how)
-    if (how === 'stop') return void process.emit('SIGINT')
+    // later than the echo of one signal
+    if (how === 'stop') return void setTimeout(() => process.emit('SIGINT'), 80)
     fleet.final.add(FORK)
     fleet.statuses.set(RUN, runStatus({ state: 'cancelled', code: 130, endedAt: 1, workers: [worker('main', 0, exited(137, 'user:ann'))] }))
     void fleet.runEvent('ended')
