@@ -54,14 +54,28 @@ export const allowed = (role: Role, name: string): boolean => (role.nodelist.len
 /**
  * Could each worker stand alone on some known node, if that were empty?
  *
- * @throws {Fault} PLAN_INVALID with both numbers. Says nothing while no node is known, or while a node that the role names may yet join.
+ * @throws {Fault} PLAN_INVALID with both numbers. Of nodes it says nothing while none is known, or while one that the role names may yet join.
  */
 export const checkPlan = (launch: Launch, places: readonly Place[]): void => {
+  for (const role of launch.roles) {
+    const named = [...new Set(role.nodelist)].filter((name) => allowed(role, name))
+    if (role.kind === 'torchrun' && named.length > 0 && named.length < role.minReplicas)
+      throw new Fault('PLAN_INVALID', `role ${role.name} needs ${role.minReplicas} nodes; its nodelist allows ${named.length}: ${named.join(', ')}`, {
+        data: { role: role.name, resource: 'nodes', asked: role.minReplicas, largest: named.length, node: null },
+        hint: 'each worker of a torchrun role has a node of its own',
+      })
+  }
   if (places.length === 0) return
   for (const role of launch.roles) {
     if (role.nodelist.some((name) => !places.some((place) => place.name === name))) continue
     const candidates = places.filter((place) => allowed(role, place.name))
-    if (candidates.length === 0) continue
+    if (candidates.length === 0) {
+      const excluded = places.map((place) => place.name).filter((name) => role.exclude.includes(name))
+      throw new Fault('PLAN_INVALID', `role ${role.name} needs 1 node; of ${places.length} known it excludes ${excluded.length}, and 0 are left`, {
+        data: { role: role.name, resource: 'nodes', asked: 1, largest: 0, node: null },
+        hint: 'troupe nodes shows which there are',
+      })
+    }
     for (const resources of distinct(role.resources)) {
       if (candidates.some((place) => missing(resources, place, place) === null)) continue
       // the node that comes nearest says which number is wrong

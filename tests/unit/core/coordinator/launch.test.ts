@@ -120,6 +120,13 @@ test('a node list with a node that has not joined: pending, and it says which', 
   expect(c.worker(run, 'job/0')).toMatchObject({ node: 'n7', state: 'running' })
 })
 
+test('every known node is excluded, or the node list is too short for the shape: refused, with both numbers [A-36]', () => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  expect(c.ask('launch', document({ job: task({ exclude: ['n0', 'n1', 'n9'] }) })).fault).toMatchObject({ code: 'PLAN_INVALID', message: 'role job needs 1 node; of 2 known it excludes 2, and 0 are left' })
+  expect(c.ask('launch', document({ job: torchrun('2x1', { nodelist: ['n7'] }) })).fault).toMatchObject({ code: 'PLAN_INVALID', message: 'role job needs 2 nodes; its nodelist allows 1: n7' })
+  expect(c.ask('list', {}).body).toEqual({ runs: [] })
+})
+
 test('nodes that are excluded get nothing', () => {
   const c = coordinatorWith({ n0: {}, n1: {}, n2: {} })
   const run = c.launch({ roles: { job: task({ replicas: 6, exclude: ['n1'] }) } })
