@@ -39,5 +39,8 @@ export const command: CliCommand = {
 export const nodesTable = (nodes: readonly NodeInfo[]): string =>
   table(
     ['NODE', 'STATE', 'HOST', 'CPUS', 'GPUS', 'MEMORY', 'WORKERS', 'SEEN', 'LAG', 'REASON'],
-    nodes.map((n) => [n.node, n.state, n.hostname, n.cpus, n.gpusSharedWith === undefined ? n.gpus : `${n.gpus} (as ${n.gpusSharedWith.join(', ')})`, `${Math.round(n.memoryBytes / 1e9)} GB`, n.workers, `${durationText(n.lastSeenMs)} ago`, `${Math.round(n.loopLagMs)} ms`, n.unowned.length > 0 ? `unowned: ${n.unowned.join(', ')}` : n.reason]),
+    nodes.map((n) => [n.node, n.state, n.hostname, n.cpus, n.gpusSharedWith === undefined ? n.gpus : `${n.gpus} (as ${n.gpusSharedWith.join(', ')})`, `${Math.round(n.memoryBytes / 1e9)} GB`, n.workers, `${durationText(n.lastSeenMs)} ago`, `${Math.round(n.loopLagMs)} ms`, reasonText(n)]),
   )
+
+/** Both: a node that refuses its orders has unowned forks as a rule. */
+const reasonText = ({ reason, unowned }: NodeInfo): string | null => [reason, unowned.length > 0 ? `unowned: ${unowned.join(', ')}` : null].filter((text) => text !== null).join('; ') || null

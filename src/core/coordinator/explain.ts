@@ -6,9 +6,12 @@ import { isTerminal } from '../../protocol/shapes.ts'
 import { exitText } from './exit-code.ts'
 import { exitOf, isLeftOut, isMet, toldCause } from './outcome.ts'
 import { clockOf, clocksAt } from './run-state.ts'
-import { live, stageOf, type Ctx, type RoleLive, type Run, type Worker } from './state.ts'
+import { live, stageOf, type Ctx, type NodeLive, type RoleLive, type Run, type Worker } from './state.ts'
 
 const seconds = (ms: number): string => `${Math.round(ms / 100) / 10} s`
+
+/** Its orders are all refused until a person says that the store is right; nothing else would tell why nothing happens. */
+const refusal = (node: NodeLive | undefined): string | null => (node?.storeRefused ? `node ${node.name} does not know this state store and refuses its orders: troupe nodes adopt ${node.name}` : null)
 
 /** What holds a role back; null when nothing does. */
 const roleWaits = (ctx: Ctx, role: RoleLive): string | null => {
@@ -42,9 +45,13 @@ export const reasonOf = (ctx: Ctx, run: Run): string | null => {
     return lostText === null ? because : `${because}; ${lostText} (troupe stop --force ends it without proof)`
   }
   if (lostText !== null) return lostText
+  const refusing = run.workers.find((worker) => live(worker) && worker.record.node !== null && ctx.s.nodes.get(worker.record.node)?.storeRefused)
+  if (refusing !== undefined) return `${refusing.id}: ${refusal(ctx.s.nodes.get(refusing.record.node!))}`
   for (const role of run.roles) {
     const waits = roleWaits(ctx, role)
-    if (waits !== null) return waits
+    if (waits === null) continue
+    const closed = record.state === 'pending' ? [...ctx.s.nodes.values()].map(refusal).find((text) => text !== null) : undefined
+    return closed === undefined ? waits : `${waits}; ${closed}`
   }
   for (const role of run.roles) {
     const { placed, prepared } = role.counts
@@ -69,6 +76,7 @@ export const workerReason = (ctx: Ctx, worker: Worker): string | null => {
     default:
       if (node?.state === 'lost') return `node ${node.name} is lost (${node.reason}); its processes may be running`
       if (node !== undefined && node.state === 'suspect') return `node ${node.name} is suspect: ${node.reason}`
+      if (node?.storeRefused) return refusal(node)
       if (worker.spoolLost) return `node ${record.node} has lost its spool`
       if (record.ending !== null) return `it is being ended (${toldCause(record.ending)})`
       if (report === null) return `it is being prepared on ${record.node}`

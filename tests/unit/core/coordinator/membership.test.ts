@@ -150,6 +150,19 @@ test('stop --force: a worker on a silent node ends without proof, and is called 
   expect(c.durable.fenced.size).toBe(0)
 })
 
+test('a node that refuses the orders of a store made anew: status and explain say so, and what a person can do', () => {
+  const c = coordinatorWith({ n0: {} })
+  c.silence('n0')
+  const run = c.launch({ roles: { job: task() } })
+  const { incarnation } = c.agents.get('n0')!
+  c.step({ kind: 'beat', node: 'n0', incarnation, tick: 1, rev: 0, loopLagMs: 0, storeRefused: true, leaving: false, draining: false })
+  const hint = 'node n0 does not know this state store and refuses its orders: troupe nodes adopt n0'
+  expect(c.status(run).reason).toContain(hint)
+  const later = c.launch({ name: 'later', roles: { job: task() } })
+  expect(c.status(later)).toMatchObject({ state: 'pending', reason: expect.stringContaining(hint) })
+  expect((c.ask('explain', { run }).body as { lines: { text: string }[] }).lines.map(({ text }) => text).join('\n')).toContain(hint)
+})
+
 test('fenceAfter: the worker is started elsewhere only after T, its grace and a margin', () => {
   const c = coordinatorWith({ n0: {}, n1: {}, n2: {} }, { fenceMarginMs: 5000 })
   const run = c.launch({ roles: { job: task({ exclude: ['n0'], fenceAfter: '40s', stop: { grace: '10s' }, restart: 'on-failure' }) } })
