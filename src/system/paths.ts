@@ -2,14 +2,22 @@
  * Where Troupe keeps things: TROUPE_HOME (contexts, credentials; may be on NFS), TROUPE_LOCAL (bus stores and spools; a local disk alone),
  * TROUPE_CACHE (downloads). Owns the defaults and the look at the file system; makes a directory only in `ensurePrivateDir`.
  */
-import { statfsSync } from 'node:fs'
+import { realpathSync, statfsSync } from 'node:fs'
 import { lstat, mkdir, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 
 export type Env = Readonly<Record<string, string | undefined>>
 
-const given = (env: Env, name: string): string | null => (env[name] ? resolve(env[name]) : null)
+const given = (env: Env, name: string): string | null => (env[name] ? realOf(resolve(env[name])) : null)
+/** One directory is one fleet, by whichever link it was reached: what is not there yet is taken as it is written. */
+const realOf = (path: string): string => {
+  try {
+    return realpathSync(path)
+  } catch {
+    return dirname(path) === path ? path : join(realOf(dirname(path)), basename(path))
+  }
+}
 const xdg = (env: Env, name: string, fallback: string): string => {
   const base = env[name]
   // the XDG specification: a relative path there is to be ignored

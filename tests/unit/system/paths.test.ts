@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, mkdtemp, rm, stat } from 'node:fs/promises'
+import { chmod, chown, mkdir, mkdtemp, rm, stat, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -26,6 +26,12 @@ test('stores stand below TROUPE_HOME when it is set and on a local disk, else by
   expect(localOf({ HOME: dir })).toBe(`/var/tmp/troupe-${uid}`)
   expect(localOf({ HOME: dir, SLURM_TMPDIR: '/scratch' })).toBe(`/scratch/troupe-${uid}`)
   expect(localOf({ TROUPE_HOME: dir, TROUPE_LOCAL: '/l' })).toBe('/l')
+})
+
+test('a directory is the same fleet’s by whichever link it was reached, also where it is not there yet', async () => {
+  await mkdir(join(dir, 'real'))
+  await symlink(join(dir, 'real'), join(dir, 'link'))
+  for (const below of ['', '/not/yet']) expect(localOf({ TROUPE_HOME: join(dir, `link${below}`) })).toBe(localOf({ TROUPE_HOME: join(dir, `real${below}`) }))
 })
 
 test('fleets and nodes do not meet', () => {
