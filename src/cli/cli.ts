@@ -38,6 +38,8 @@ export const runCli = async (argv: readonly string[], io: Io): Promise<number> =
   } catch (error) {
     io.status(null)
     if (error instanceof CommanderError && error.exitCode === 0) return 0
+    // what cannot be read as a command line still says how its fault is to be told; what stands behind -- is somebody else's
+    io.json ||= argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined).includes('--json')
     const fault = error instanceof CommanderError ? usageFault(error) : toFault(error)
     await renderFault(io, fault)
     if (!(error instanceof CommanderError) && !(error instanceof Fault) && io.env['TROUPE_DEBUG'] && error instanceof Error) io.stderr(error.stack ?? '', { always: true })

@@ -36,6 +36,9 @@ test.each([
   expect({ code: ran.code, stdout: ran.stdout }).toEqual({ code: 2, stdout: '' })
   expect(ran.stderr).toContain(words)
   expect(ran.stderr).not.toMatch(/^\s+at /m)
+  if (argv.length === 0) return
+  const asJson = await cli([argv[0]!, '--json', ...argv.slice(1)])
+  expect({ code: asJson.code, stdout: asJson.stdout, fault: JSON.parse(asJson.stderr) }).toMatchObject({ code: 2, stdout: '', fault: { code: expect.stringMatching(/USAGE|SPEC_INVALID/), message: expect.any(String) } })
 })
 
 test('no fleet: exit 4 and what to type, on every command that needs one', async () => {
