@@ -51,8 +51,14 @@ export const factsOn = (bus: Bus, fleet: string): Facts => {
           end()
           reject(new Error(`${count - left} of ${count} '${what}' within ${boundMs} ms`))
         }, boundMs)
+        // the measurement is over, or lost
+        const unlink = bus.onLink(() => {
+          end()
+          reject(new Error(`the link went before '${what}' came`))
+        })
         const end = (): void => {
           off()
+          unlink()
           clearTimeout(timer)
         }
       }),
