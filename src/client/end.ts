@@ -27,7 +27,7 @@ export const endRef = async (messenger: Messenger, user: string, how: 'stop' | '
   const attempts = new Map(before.workers.map((worker) => [worker.worker, worker.attempt]))
   for (const target of targetsOf(ref))
     await patiently(() => messenger.ask(`coordinator.${how}`, { user }, { ...target, ...(force === true && { force }) }), { boundMs: FAILOVER_MS, signal, onTrouble })
-  const status = await waitUntil(messenger, user, ref.run, (now) => isTerminal(now.state) || (ref.role !== undefined && now.workers.filter((w) => refFits(ref, w)).every((w) => isOver(w, attempts))), options).catch((error: unknown) => {
+  const status = await waitUntil(messenger, user, ref, (now) => isTerminal(now.state) || (ref.role !== undefined && now.workers.filter((w) => refFits(ref, w)).every((w) => isOver(w, attempts))), options).catch((error: unknown) => {
     throw isFault(error, 'WORKER_TIMEOUT') ? notProven(how, ref, error) : error
   })
   return { receipts: receiptsOf(status, ref), status }

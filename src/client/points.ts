@@ -78,13 +78,13 @@ export const endCode = (status: RunStatus, ref: Ref): number => {
   return started.map((worker) => exitCodeOf(worker.exit)).find((code) => code !== 0) ?? 0
 }
 
-/** Why it has not got there yet, in one line, for whoever waits. */
-export const whyNot = (status: RunStatus, point: Point): string => {
+/** Why it has not got there yet, in one line, for whoever waits. @param ref  whose reason is wanted; the whole run's without */
+export const whyNot = (status: RunStatus, point: Point, ref: Ref = { run: status.run }): string => {
   const ready = status.roles.reduce((sum, role) => sum + role.ready, 0)
   const workers = status.roles.reduce((sum, role) => sum + role.workers, 0)
   // a stop that takes long waits for somebody
-  const slow = status.workers.find((worker) => worker.reason !== null && (status.state === 'stopping' ? worker.state === 'stopping' : point === 'ready' && !worker.ready))
+  const slow = workersOf(status, ref).find((worker) => worker.reason !== null && (status.state === 'stopping' ? worker.state === 'stopping' : point === 'ready' && !worker.ready))
   const own = slow === undefined ? null : `${slow.role}/${slow.index}: ${slow.reason}`
-  const reason = status.state === 'stopping' ? [status.reason, own].filter((part) => part !== null).join('; ') || null : (status.reason ?? own)
+  const reason = status.state === 'stopping' ? [status.reason, own].filter((part) => part !== null).join('; ') || null : isWhole(ref) ? (status.reason ?? own) : (own ?? status.reason)
   return `${status.run} is ${status.state}${workers > 1 && point === 'ready' ? `, ${ready} of ${workers} ready` : ''}${reason === null ? '' : `: ${reason}`}`
 }

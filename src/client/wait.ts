@@ -34,8 +34,9 @@ const LOOK_PAUSE_MS = 30
  * @param until  is given every status
  * @throws {Fault} WORKER_TIMEOUT with `data.status`, WORKER_NOT_FOUND, CONN after a long outage
  */
-export const waitUntil = async (messenger: Messenger, user: string, run: string, until: (status: RunStatus) => boolean | Promise<boolean>, waiting: Waiting = {}): Promise<RunStatus> => {
+export const waitUntil = async (messenger: Messenger, user: string, ref: Ref, until: (status: RunStatus) => boolean | Promise<boolean>, waiting: Waiting = {}): Promise<RunStatus> => {
   const { timeoutMs = Infinity, signal, onStatus, onTrouble } = waiting
+  const { run } = ref
   const deadline = performance.now() + timeoutMs
   const left = (): number => deadline - performance.now()
   const nudges = inboxOf<null>()
@@ -43,7 +44,7 @@ export const waitUntil = async (messenger: Messenger, user: string, run: string,
   const subscription = messenger.bus.subscribe(eventSubject(messenger.fleet, run), nudge)
   const offLink = messenger.bus.onLink((up) => void (up && nudge()))
   let last: RunStatus | null = null
-  const late = (): Fault => new Fault('WORKER_TIMEOUT', last === null ? `no status of ${run} within ${timeoutMs} ms` : `still waiting after ${timeoutMs} ms: ${whyNot(last, 'ready')}`, { data: { ...(last !== null && { status: last }) } })
+  const late = (): Fault => new Fault('WORKER_TIMEOUT', last === null ? `no status of ${run} within ${timeoutMs} ms` : `still waiting after ${timeoutMs} ms: ${whyNot(last, 'ready', ref)}`, { data: { ...(last !== null && { status: last }) } })
   try {
     for (;;) {
       throwIfAborted(signal)
@@ -85,7 +86,7 @@ export const waitForPoint = async (messenger: Messenger, user: string, ref: Ref,
   const status = await waitUntil(
     messenger,
     user,
-    ref.run,
+    ref,
     async (seen) => {
       checkRef(seen, ref)
       if (passed(seen)) return true

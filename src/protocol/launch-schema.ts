@@ -107,7 +107,7 @@ const shared = {
   network: strict({ interface: z.string().min(1).optional(), cidr: z.string().optional() }).optional().describe('which address peers get: that of an interface, or the one inside a CIDR block'),
   nodelist: z.array(NameText).optional().describe('only these nodes'),
   exclude: z.array(NameText).optional().describe('not these nodes'),
-  failFast: z.boolean().optional().describe('true (default): the first failure ends its peers'),
+  failFast: z.boolean().optional().describe('true (default): the first failure ends the run. false: the other workers of its role go on to their own ends; then the run ends, failed'),
 }
 
 const KINDS = ['task', 'service', 'torchrun'] as const
@@ -121,7 +121,7 @@ const RoleForm = strict({
   shell: z.boolean().prefault(false).describe('run the one string by `bash -c`'),
   ...shared,
   ready: ReadyForm.optional().describe('readiness probe: one of http, tcp, exec, log. Without one a worker is ready when it runs'),
-  preStop: strict({ exec: ExecForm.optional(), http: Http.optional(), timeout: Duration.prefault('10s') }).optional().describe('called before the stop signal: exec or http'),
+  preStop: strict({ exec: ExecForm.optional(), http: Http.optional(), timeout: Duration.prefault('10s') }).optional().describe('called before the stop signal: exec or http. A kill does not wait for it'),
   restart: z.union([z.enum(POLICIES), RestartForm]).prefault('never').describe('never, on-failure, always, or the long form'),
   stop: StopForm.prefault({}).describe('the stop ladder'),
   fenceAfter: Duration.optional().describe('its agent ends a worker after so long without the coordinator, so that it may be restarted elsewhere'),

@@ -3,7 +3,7 @@
  * its one order is answered.
  */
 import { Fault } from '../../protocol/faults.ts'
-import { nearest } from '../../protocol/names.ts'
+import { nearest, parseForkId } from '../../protocol/names.ts'
 import { keyIdOf, onLaunch, resolveAndCheck } from './accept.ts'
 import { nodeEvent } from './events.ts'
 import { explainRun } from './explain.ts'
@@ -108,6 +108,10 @@ const theNode = (ctx: Ctx, name: string): NodeLive => {
 }
 
 const noRun = (ctx: Ctx, run: string): Fault => {
+  // the state was lost, and its workers run on
+  const nodes = [...ctx.s.nodes.values()].filter((node) => [...node.unowned.keys()].some((forkId) => parseForkId(forkId)?.run === run)).map((node) => node.name)
+  if (nodes.length > 0)
+    return new Fault('WORKER_NOT_FOUND', `no run '${run}' is in the state log, which was lost; workers of it run on, unowned, on ${nodes.join(', ')}`, { data: { run, nodes }, hint: 'troupe nodes lists them; troupe down ends them with the fleet' })
   const near = nearest(run, ctx.s.runs.keys())
   return new Fault('WORKER_NOT_FOUND', `no run '${run}'${near === null ? '' : `; did you mean ${near}?`}`, { data: { run } })
 }

@@ -57,6 +57,10 @@ test('an attempt, a source or a rank that is not there is an error, never an emp
   await expect(read(`${RUN}/main:3`)).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('it has no ranks') })
   fleet.statuses.set(RUN, torch([0, 1]))
   await expect(read(RUN, { rank: 2 })).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('the last is 1') })
+  const two = torch([0, 1])
+  two.workers.push({ ...two.workers[0]!, worker: `${RUN}/main/1`, index: 1, forkId: PEER, ranks: two.workers[0]!.ranks.splice(1) })
+  fleet.statuses.set(RUN, two)
+  await expect(read(`${RUN}/main/1`, { rank: 0 })).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', hint: `it is one of ${RUN}/main/0` })
 })
 
 test('--raw is the bytes of the file: 1 MB lines, binary, no newline at the end [FC-13]', async () => {

@@ -129,6 +129,11 @@ test('a timeout is 124 and says why it waits', async () => {
   await expect(fleet.troupe.wait(RUN, { timeoutMs: 100 })).rejects.toMatchObject({ code: 'WORKER_TIMEOUT', message: expect.stringContaining('waiting for nodes: 2 more') })
 })
 
+test('a timeout of one worker gives its own reason, not that of another', async () => {
+  set({ workers: [worker('main', 0, { ready: false, reason: 'its probe was refused' }), worker('main', 1, { ready: false, reason: 'a stranger has its port' })] })
+  await expect(fleet.troupe.wait(`${RUN}/main/1`, { timeoutMs: 100 })).rejects.toMatchObject({ code: 'WORKER_TIMEOUT', message: expect.stringContaining('a stranger has its port') })
+})
+
 test('an unknown run: not found, with the nearest', async () => {
   set({})
   await expect(fleet.troupe.wait('job-ffffffffffff')).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND' })

@@ -253,6 +253,7 @@ test('the store was made anew: forks of no known run are listed and left alone; 
   expect(c.orders('kill')).toEqual([])
   expect(c.orders('cancel')).toEqual([])
   expect(forks(c)).toEqual([`${run}.job.1.1`])
+  expect(c.ask('kill', { run }).fault).toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('unowned, on n0'), hint: expect.stringContaining('troupe down') })
 })
 
 test('ended runs beyond the bound go to the archive, and are dropped when they are there [U-11 +U6]', () => {
