@@ -150,7 +150,8 @@ const settle = (ctx: Ctx): void => {
   const touched = new Set<Run>()
   for (let round = 0; s.dirty.size > 0 || s.placeDue; round++) {
     if (round > 1000) throw new Error(`decisions do not settle: ${[...s.dirty].map((run) => run.record.run).slice(0, 3).join(', ')}`)
-    for (const run of s.dirty) {
+    // a copy: what makes itself due again belongs to the next round
+    for (const run of [...s.dirty]) {
       s.dirty.delete(run)
       decide(ctx, run)
       touched.add(run)
