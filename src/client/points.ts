@@ -4,7 +4,7 @@
  */
 import { Fault } from '../protocol/faults.ts'
 import { isTerminal, type Exit, type RunStatus, type WorkerStatus } from '../protocol/shapes.ts'
-import { refFits, type Ref } from './refs.ts'
+import { refFits, refText, type Ref } from './refs.ts'
 
 export const POINTS = ['running', 'ready', 'done'] as const
 export type Point = (typeof POINTS)[number]
@@ -27,9 +27,14 @@ export const checkRef = (status: RunStatus, ref: Ref): void => {
   if (ref.ranks === undefined) return
   if (role.kind !== 'torchrun') throw new Fault('WORKER_NOT_FOUND', `role ${ref.role} of ${ref.run} is a ${role.kind}: it has no ranks`, { hint: `a worker is written ${ref.run}/${ref.role}/${ref.ranks[0]}` })
   const workers = status.workers.filter((worker) => worker.role === ref.role)
-  const known = workers.flatMap((worker) => worker.ranks.map(({ rank }) => rank))
-  const none = workers.every((worker) => worker.ranks.length > 0) ? ref.ranks.find((rank) => !known.includes(rank)) : undefined
-  if (none !== undefined) throw new Fault('WORKER_NOT_FOUND', `there is no rank ${none} in ${ref.run}/${ref.role}; the last is ${Math.max(...known)}`)
+  const asked = workers.filter((worker) => refFits(ref, worker))
+  const has = (worker: WorkerStatus, rank: number): boolean => worker.ranks.some((one) => one.rank === rank)
+  const none = asked.every((worker) => worker.ranks.length > 0) ? ref.ranks.find((rank) => !asked.some((worker) => has(worker, rank))) : undefined
+  if (none === undefined) return
+  const where = `there is no rank ${none} in ${refText({ ...ref, ranks: undefined })}`
+  const owner = workers.find((worker) => has(worker, none))
+  if (owner !== undefined) throw new Fault('WORKER_NOT_FOUND', where, { hint: `it is one of ${owner.worker}` })
+  throw new Fault('WORKER_NOT_FOUND', `${where}; the last is ${Math.max(...workers.flatMap((worker) => worker.ranks.map(({ rank }) => rank)))}`)
 }
 
 /** Workers of a ref in a status; ranks are their worker's. */

@@ -6,7 +6,8 @@ import { randomUUID } from 'node:crypto'
 import { spawn } from 'node:child_process'
 import { get } from 'node:http'
 import type { PreStop } from '../protocol/resolved.ts'
-import { isDead, readAll, readEnvironment } from '../system/proc.ts'
+import { isDead, readAll } from '../system/proc.ts'
+import { carries } from './tree.ts'
 
 export interface Place {
   cwd: string
@@ -54,7 +55,7 @@ const ROUNDS_MAX = 10
 
 const endMarked = (mark: string): void => {
   for (let round = 0; round < ROUNDS_MAX; round++) {
-    const left = readAll().filter((stat) => !isDead(stat) && stat.ppid !== 2 && readEnvironment(stat.pid)?.includes(mark) === true)
+    const left = readAll().filter((stat) => !isDead(stat) && carries(stat, mark))
     if (left.length === 0) return
     for (const { pid } of left)
       try {

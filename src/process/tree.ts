@@ -24,13 +24,16 @@ export const membersOf = (tree: Tree): ProcStat[] => {
   return strays(tree)
 }
 
+/** @param marker  `NAME=value`. Kernel threads have no environment */
+export const carries = ({ pid, ppid }: ProcStat, marker: string): boolean => ppid !== 2 && readEnvironment(pid)?.includes(marker) === true
+
 /** What can be found of a tree whose shim is dead. Complete only when nothing left the session and cleared its environment. */
 const strays = ({ marker, child }: Tree): ProcStat[] => {
   const all = readAll()
   // a session's id is not given to a new process while anybody is in it, but the root's pid may be, once all are gone
   const leader = child === null ? null : (all.find((stat) => stat.pid === child.pid) ?? null)
   const sessionIsOurs = child !== null && (leader === null || leader.startTime === child.startTime)
-  const roots = all.filter((stat) => stat.pid !== process.pid && ((sessionIsOurs && stat.session === child.pid) || (stat.ppid !== 2 && readEnvironment(stat.pid)?.includes(marker) === true)))
+  const roots = all.filter((stat) => stat.pid !== process.pid && ((sessionIsOurs && stat.session === child.pid) || carries(stat, marker)))
   const found = new Map([...roots, ...below(new Set(roots.map((stat) => stat.pid)), all)].map((stat) => [stat.pid, stat]))
   return [...found.values()].filter((stat) => !isDead(stat))
 }

@@ -10,6 +10,7 @@ import { HEADERS, MSGPACK, streamOf } from '../protocol/table.ts'
 import { systemClock, type Clock } from '../system/clock.ts'
 import type { Bus, Message } from './bus.ts'
 import type { StateLog } from './state-log.ts'
+import { readStateTail } from './state-tail.ts'
 import { streamConfigOf } from './streams.ts'
 
 export interface StateLogSettings {
@@ -180,8 +181,7 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
       return end
     },
     async lastEpoch() {
-      const tail = await bus.getLast(stream, subject)
-      return tail === null ? null : entryOf(tail).epoch
+      return (await readStateTail({ bus, fleet }))?.epoch ?? null
     },
     async close() {
       for (const end of cleanups) end()

@@ -161,9 +161,8 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
       })
       const over = isOver(seen)
       const forks = forksOf(seen)
-      if (isShort) yield* completeAll(forks)
       if (!over && forks.length === 0) onTrouble?.(whyNot(seen, 'running'))
-      for (const fork of forks) if (!finished.has(idOf(fork)) && (over || hasExited(seen, fork))) yield* complete(fork)
+      yield* completeAll(over || isShort ? forks : forks.filter((fork) => hasExited(seen, fork)))
       if (!over) continue
       if (forks.every((fork) => finished.has(idOf(fork)) || isRead(fork))) break
       endedAt ??= performance.now()
@@ -282,19 +281,10 @@ const checkAsked = (now: RunStatus, ref: Ref, { attempt, rank, source }: LogOpti
   const asked = rank ?? name?.rank ?? null
   const roles = now.roles.filter(({ role }) => ref.role === undefined || ref.role === role)
   if (asked !== null && !roles.some(({ kind }) => kind === 'torchrun')) throw new Fault('WORKER_NOT_FOUND', `there is no rank ${asked} in ${refText(ref)}: no torchrun role is in it`)
-  if (asked !== null) for (const { role, kind } of roles) if (kind === 'torchrun' && roles.length === 1) checkRef(now, { run: ref.run, role, ranks: [asked] })
-  if (asked !== null && ref.indices !== undefined) checkRankOf(now, ref, asked)
+  if (asked !== null) for (const { role, kind } of roles) if (kind === 'torchrun' && roles.length === 1) checkRef(now, { ...ref, role, ranks: [asked] })
   if (attempt === undefined) return
   const latest = Math.max(0, ...now.workers.filter((worker) => refFits(ref, worker)).map((worker) => worker.attempt))
   if (attempt < 1 || (attempt > latest && !follow)) throw new Fault('WORKER_NOT_FOUND', `${refText(ref)} has no attempt ${attempt}`, { hint: latest === 0 ? 'it has not started yet' : `the latest is ${latest}` })
-}
-
-/** A rank of another worker; where ranks are not known yet it is believed. */
-const checkRankOf = (now: RunStatus, ref: Ref, rank: number): void => {
-  const workers = now.workers.filter((worker) => refFits(ref, worker))
-  if (workers.some((worker) => worker.ranks.length === 0 || worker.ranks.some((one) => one.rank === rank))) return
-  const owner = now.workers.find((worker) => worker.role === ref.role && worker.ranks.some((one) => one.rank === rank))
-  throw new Fault('WORKER_NOT_FOUND', `there is no rank ${rank} in ${refText(ref)}`, { ...(owner !== undefined && { hint: `it is one of ${owner.worker}` }) })
 }
 
 const manySources = (found: readonly { forkId: string; source: string }[]): Fault => {

@@ -136,7 +136,8 @@ test('bytes that were shipped while the link was down are got from the node: non
   expect(await reading).toEqual(['[main/0] 1', '[main/0] 2', '[main/0] 3', '[main/0] 4'])
 })
 
-test('a follower whose node is silent for a while names no gap: what is missing comes when it answers again [FC-5]', async () => {
+/** A follower that has heard the first and the third line, while the node that has the second does not answer. */
+const followerWithHole = async (): Promise<{ reading: Promise<string[]> }> => {
   running()
   const reading = read(RUN, { follow: true })
   await fleet.write(FORK, 'stdout', '1\n')
@@ -144,6 +145,11 @@ test('a follower whose node is silent for a while names no gap: what is missing 
   fleet.agent(false)
   await fleet.write(FORK, 'stdout', '2\n', false)
   await fleet.write(FORK, 'stdout', '3\n')
+  return { reading }
+}
+
+test('a follower whose node is silent for a while names no gap: what is missing comes when it answers again [FC-5]', async () => {
+  const { reading } = await followerWithHole()
   await sleepMs(50)
   fleet.agent(true)
   await fleet.write(FORK, 'stdout', '4\n')
@@ -166,13 +172,7 @@ test('a link that breaks while the past is read is waited for: no gap', async ()
 })
 
 test('a node that is silent to the end: what the relay has beyond the hole is given, and the hole is named', async () => {
-  running()
-  const reading = read(RUN, { follow: true })
-  await fleet.write(FORK, 'stdout', '1\n')
-  await sleepMs(50)
-  fleet.agent(false)
-  await fleet.write(FORK, 'stdout', '2\n', false)
-  await fleet.write(FORK, 'stdout', '3\n')
+  const { reading } = await followerWithHole()
   await fleet.record(FORK, 'stdout', { kind: 'final', generation: 0, bytes: 6, lost: [] })
   await end()
   expect(await reading).toEqual(['[main/0] 1', 'gap 2-4 its node does not answer', '[main/0] 3'])
