@@ -1,6 +1,6 @@
 /**
- * A process that is many node agents: the real actor, each with two real connections and its own key, over a simulated process host; only what would
- * be a machine below them is not real. It ends with its parent.
+ * A process that is many node agents: the real actor, each with two real connections and its own key, over a
+ * simulated process host; only what would be a machine below them is not real. It ends with its parent.
  */
 import { startNodeAgent } from '../src/actors/node-agent.ts'
 import { readKey } from '../src/fleet/keys.ts'
@@ -30,9 +30,17 @@ const { home, local, fleet, url, nodes } = JSON.parse(process.argv[2]!) as Agent
 const places = placesOf(home, local, fleet)
 process.once('disconnect', () => process.exit(0))
 
-const start = async (node: string): Promise<void> => {
-  const [incarnation, credentials, random] = [ulid(), await readKey(places, { role: 'agent', node }), randomOf(Number(node.replace(/\D/g, '')))]
-  const [bus, logBus] = await Promise.all([agentConnectionName(node, incarnation), `troupe-logs/${node}/${incarnation}`].map((name) => connectNats({ servers: url, credentials, name, connectTimeoutMs: 20_000 })))
+async function start(node: string): Promise<void> {
+  const [incarnation, credentials, random] = [
+    ulid(),
+    await readKey(places, { role: 'agent', node }),
+    randomOf(Number(node.replace(/\D/g, ''))),
+  ]
+  const [bus, logBus] = await Promise.all(
+    [agentConnectionName(node, incarnation), `troupe-logs/${node}/${incarnation}`].map((name) =>
+      connectNats({ servers: url, credentials, name, connectTimeoutMs: 20_000 }),
+    ),
+  )
   const machine = simMachine({ node, clock: systemClock, random })
   const self = simProcess({ name: node, clock: systemClock, nowOffset: 0, wallOffset: 0 })
   const agent = await startNodeAgent({
@@ -51,7 +59,7 @@ const start = async (node: string): Promise<void> => {
 }
 
 const waiting = [...nodes]
-const lane = async (): Promise<void> => {
+async function lane(): Promise<void> {
   for (let node = waiting.shift(); node !== undefined; node = waiting.shift()) await start(node)
 }
 await Promise.all(Array.from({ length: LANES }, lane))

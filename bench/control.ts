@@ -1,4 +1,7 @@
-/** A control round trip, `coordinator.status`: quiet, and while eight workers flood their logs. Beside each: PING and PONG with the server on the same connection, alternating with it. */
+/**
+ * A control round trip, `coordinator.status`: quiet, and while eight workers flood their logs. Beside each:
+ * PING and PONG with the server on the same connection, alternating with it.
+ */
 import { rowOf, type Measurement } from './measure.ts'
 import { flood, MIB } from './flood.ts'
 import { startFleet, task, type BenchFleet } from './fleet.ts'
@@ -19,7 +22,10 @@ export const control: Measurement = {
     const flooding = await flood(fleet, 'flood', WORKERS, bytesEach)
     await flooding.firstBytesAt
     let drained = false
-    void flooding.final.then(() => (drained = true), () => (drained = true))
+    void flooding.final.then(
+      () => (drained = true),
+      () => (drained = true),
+    )
     const flooded = await ask(fleet, run, times, () => drained)
     await fleet.troupe.kill(flooding.run)
     await fleet.troupe.kill(run)
@@ -27,7 +33,12 @@ export const control: Measurement = {
 
     const figure = figureOf(flooded.asked)
     return [
-      rowOf({ what: 'control round trip (coordinator.status), quiet', unit: 'ms', figure: figureOf(quiet.asked), beside: [{ what: 'PING and PONG of the server', unit: 'ms', ...figureOf(quiet.pinged) }] }),
+      rowOf({
+        what: 'control round trip (coordinator.status), quiet',
+        unit: 'ms',
+        figure: figureOf(quiet.asked),
+        beside: [{ what: 'PING and PONG of the server', unit: 'ms', ...figureOf(quiet.pinged) }],
+      }),
       rowOf({
         what: `control round trip, ${WORKERS} workers flooding`,
         unit: 'ms',
@@ -39,7 +50,12 @@ export const control: Measurement = {
   },
 }
 
-const ask = async ({ messenger, bus, info }: BenchFleet, run: string, times: number, over: () => boolean): Promise<{ asked: number[]; pinged: number[] }> => {
+async function ask(
+  { messenger, bus, info }: BenchFleet,
+  run: string,
+  times: number,
+  over: () => boolean,
+): Promise<{ asked: number[]; pinged: number[] }> {
   const [asked, pinged]: [number[], number[]] = [[], []]
   while (asked.length < times && !(over() && asked.length > 0)) {
     asked.push(await timed(() => messenger.ask('coordinator.status', { user: info.user }, { run })))

@@ -1,6 +1,7 @@
 /**
- * A worker's end → its `exited` event at a subscriber. The worker is ended by a SIGKILL from here, so that one monotonic clock stamps both ends.
- * Beside: a bare child of ours that is killed in the same way, until Node tells its exit.
+ * A worker's end → its `exited` event at a subscriber. The worker is ended by a SIGKILL from here, so that
+ * one monotonic clock stamps both ends. Beside: a bare child of ours that is killed in the same way, until
+ * Node tells its exit.
  */
 import { spawn } from 'node:child_process'
 import { rowOf, type Measurement } from './measure.ts'
@@ -46,8 +47,8 @@ export const exitEvent: Measurement = {
   },
 }
 
-const killBare = (): Promise<number> =>
-  new Promise((resolve, reject) => {
+function killBare(): Promise<number> {
+  return new Promise((resolve, reject) => {
     const child = spawn(SLEEP[0]!, SLEEP.slice(1), { stdio: 'ignore' })
     child.once('error', reject)
     child.once('spawn', () => {
@@ -56,3 +57,4 @@ const killBare = (): Promise<number> =>
       child.kill('SIGKILL')
     })
   })
+}

@@ -15,11 +15,15 @@ export interface Arrived {
 export interface Facts {
   on(listener: (fact: Arrived) => void): () => void
   /** the `count`-th one that fits */
-  await(what: string, fits: (fact: Arrived) => boolean, options?: { count?: number; boundMs?: number }): Promise<Arrived>
+  await(
+    what: string,
+    fits: (fact: Arrived) => boolean,
+    options?: { count?: number; boundMs?: number },
+  ): Promise<Arrived>
 }
 
 /** `troupe.v1.FLEET.event.RUN.ROLE.INDEX.WHAT.NODE` */
-const read = (message: Message): Arrived => {
+function read(message: Message): Arrived {
   const at = performance.now()
   const [, , , , run, role, index, what] = message.subject.split('.')
   return { what: what!, run: run!, role: role!, index: Number(index), at, message }
@@ -27,7 +31,7 @@ const read = (message: Message): Arrived => {
 
 const BOUND_MS = 60_000
 
-export const factsOn = (bus: Bus, fleet: string): Facts => {
+export function factsOn(bus: Bus, fleet: string): Facts {
   const listeners = new Set<(fact: Arrived) => void>()
   bus.subscribe(eventSubject(fleet), (message) => {
     const fact = read(message)
@@ -66,7 +70,7 @@ export const factsOn = (bus: Bus, fleet: string): Facts => {
 }
 
 /** Events of the launch named `name`: a run's id is its name and a hash. */
-export const ofLaunch = (name: string) => {
+export function ofLaunch(name: string) {
   const pattern = new RegExp(`^${name}-[^-]+$`)
   return (fact: Arrived): boolean => pattern.test(fact.run)
 }

@@ -1,6 +1,6 @@
 /**
- * A real fleet of the built command line in a home of its own, as a user would bring it up: bus, coordinator and agents are processes.
- * One connection with the client's credential; it ends with the measurement.
+ * A real fleet of the built command line in a home of its own, as a user would bring it up: bus, coordinator
+ * and agents are processes. One connection with the client's credential; it ends with the measurement.
  */
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -29,29 +29,54 @@ export interface BenchFleet {
 }
 
 /** Where a fleet is going to be; its directory is there, nothing else. */
-export const makePlaces = async ({ teardown }: Bench): Promise<{ places: Places; env: NodeJS.ProcessEnv; remove: () => Promise<void> }> => {
+export async function makePlaces({
+  teardown,
+}: Bench): Promise<{ places: Places; env: NodeJS.ProcessEnv; remove: () => Promise<void> }> {
   const home = await mkdtemp(join(diskDir(), 'troupe-bench-'))
   const remove = teardown.add(() => rm(home, { recursive: true, force: true }))
   const local = join(home, 'local')
-  return { places: placesOf(home, local, 'main'), env: { ...process.env, TROUPE_HOME: home, TROUPE_LOCAL: local }, remove }
+  return {
+    places: placesOf(home, local, 'main'),
+    env: { ...process.env, TROUPE_HOME: home, TROUPE_LOCAL: local },
+    remove,
+  }
 }
 
 /** A session of its own: Ctrl-C is for us, and we end it. */
-const troupe = (bench: Bench, env: NodeJS.ProcessEnv, args: string[]): Promise<string> =>
-  new Promise((resolve, reject) => {
-    const child = spawn(join(bench.root, 'bin/troupe'), args, { env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+function troupe(bench: Bench, env: NodeJS.ProcessEnv, args: string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(join(bench.root, 'bin/troupe'), args, {
+      env,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     let [stdout, stderr] = ['', '']
     child.stdout.on('data', (chunk) => (stdout += chunk))
     child.stderr.on('data', (chunk) => (stderr += chunk))
     child.once('error', reject)
-    child.once('close', (code) => (code === 0 ? resolve(stdout) : reject(new Error(`troupe ${args.join(' ')} ended with ${code}: ${stderr.trim()}`))))
+    child.once('close', (code) =>
+      code === 0
+        ? resolve(stdout)
+        : reject(new Error(`troupe ${args.join(' ')} ended with ${code}: ${stderr.trim()}`)),
+    )
   })
+}
 
-export const startFleet = async (bench: Bench, agents: number, made?: Awaited<ReturnType<typeof makePlaces>>): Promise<BenchFleet> => {
+export async function startFleet(
+  bench: Bench,
+  agents: number,
+  made?: Awaited<ReturnType<typeof makePlaces>>,
+): Promise<BenchFleet> {
   const { places, env, remove } = made ?? (await makePlaces(bench))
   const down = bench.teardown.add(() => troupe(bench, env, ['down']))
-  const info = JSON.parse(await troupe(bench, env, ['up', '--agents', String(agents), '--detach', '--json'])) as UpInfo
-  const bus = await connectNats({ servers: info.url, credentials: await readCredentials(info.credentials.client), name: 'troupe bench' })
+  const info = JSON.parse(
+    await troupe(bench, env, ['up', '--agents', String(agents), '--detach', '--json']),
+  ) as UpInfo
+  const bus = await connectNats({
+    servers: info.url,
+    credentials: await readCredentials(info.credentials.client),
+    name: 'troupe bench',
+  })
   const close = bench.teardown.add(() => bus.close())
   const messenger = messengerOn(bus, info.fleet)
   return {
@@ -72,4 +97,6 @@ export const startFleet = async (bench: Bench, agents: number, made?: Awaited<Re
 }
 
 /** A launch document of one role, `main`. */
-export const task = (name: string, command: readonly string[], role: object = {}): Record<string, unknown> => ({ apiVersion: 'troupe/v1', name, roles: { main: { kind: 'task', command, ...role } } })
+export function task(name: string, command: readonly string[], role: object = {}): Record<string, unknown> {
+  return { apiVersion: 'troupe/v1', name, roles: { main: { kind: 'task', command, ...role } } }
+}

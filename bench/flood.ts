@@ -7,10 +7,12 @@ import { task, type BenchFleet } from './fleet.ts'
 export const MIB = 1024 * 1024
 const LINE = 'the quick brown fox jumps over the lazy dog, sixty-four bytes..'
 
-const command = (bytes: number): string[] => ['sh', '-c', `yes '${LINE}' | head -c ${bytes}`]
+function command(bytes: number): string[] {
+  return ['sh', '-c', `yes '${LINE}' | head -c ${bytes}`]
+}
 
 /** SHA-256 of what one worker writes; `bytes` is a multiple of 1 MiB */
-export const floodHash = (bytes: number): string => {
+export function floodHash(bytes: number): string {
   const block = Buffer.from(`${LINE}\n`.repeat(MIB / (LINE.length + 1)))
   const hash = createHash('sha256')
   for (let done = 0; done < bytes; done += MIB) hash.update(block)
@@ -29,7 +31,12 @@ export interface Flood {
 const BOUND_MS = 300_000
 
 /** Resolves when it was accepted. */
-export const flood = async ({ bus, info, troupe, facts }: BenchFleet, name: string, workers: number, bytesEach: number): Promise<Flood> => {
+export async function flood(
+  { bus, info, troupe, facts }: BenchFleet,
+  name: string,
+  workers: number,
+  bytesEach: number,
+): Promise<Flood> {
   const options = { boundMs: BOUND_MS }
   const final = facts.await('logs-final', ofLaunch(name), { ...options, count: workers })
   const ended = facts.await('ended', ofLaunch(name), options)

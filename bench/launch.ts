@@ -1,6 +1,7 @@
 /**
- * From sending `coordinator.launch` to hearing `started` with a pid, on one connection, fleet warm and otherwise idle. The floor is what no durable launch
- * can be without: one fsync, four round trips (launch, intent to STATE, prepare, start) and one bare spawn of the same program, added up.
+ * From sending `coordinator.launch` to hearing `started` with a pid, on one connection, fleet warm and
+ * otherwise idle. The floor is what no durable launch can be without: one fsync, four round trips (launch,
+ * intent to STATE, prepare, start) and one bare spawn of the same program, added up.
  */
 import { rowOf, type Measurement } from './measure.ts'
 import { startFleet, task, type BenchFleet } from './fleet.ts'
@@ -38,21 +39,46 @@ export const launch: Measurement = {
         unit: 'ms',
         figure,
         beside: [
-          { what: `1 fsync + ${ROUND_TRIPS} round trips + 1 spawn`, unit: 'ms', p50: least, p99: null, n: times },
+          {
+            what: `1 fsync + ${ROUND_TRIPS} round trips + 1 spawn`,
+            unit: 'ms',
+            p50: least,
+            p99: null,
+            n: times,
+          },
           { what: 'fsync of the disk', unit: 'ms', ...figureOf(fsync) },
           { what: 'raw NATS request', unit: 'ms', ...figureOf(trips) },
           { what: 'bare spawn', unit: 'ms', ...figureOf(spawns) },
         ],
-        aim: { text: `p50 ≤ ${AIM.p50} ms, p99 ≤ ${AIM.p99} ms`, met: figure.p50 <= AIM.p50 && (figure.p99 ?? figure.p50) <= AIM.p99 },
+        aim: {
+          text: `p50 ≤ ${AIM.p50} ms, p99 ≤ ${AIM.p99} ms`,
+          met: figure.p50 <= AIM.p50 && (figure.p99 ?? figure.p50) <= AIM.p99,
+        },
         notes: [`STATE entries from the request to \`started\`: ${median(entries)} (median), each an fsync`],
       }),
-      rowOf({ what: 'launch request → accepted', unit: 'ms', figure: figureOf(accepted), beside: [{ what: '1 fsync + 2 round trips', unit: 'ms', p50: median(fsync) + 2 * median(trips), p99: null, n: times }] }),
+      rowOf({
+        what: 'launch request → accepted',
+        unit: 'ms',
+        figure: figureOf(accepted),
+        beside: [
+          {
+            what: '1 fsync + 2 round trips',
+            unit: 'ms',
+            p50: median(fsync) + 2 * median(trips),
+            p99: null,
+            n: times,
+          },
+        ],
+      }),
     ]
   },
 }
 
 /** One after the other: the next begins when the one before has ended. */
-const launches = async ({ troupe, facts, places, info }: BenchFleet, times: number): Promise<{ started: number[]; accepted: number[]; entries: number[] }> => {
+async function launches(
+  { troupe, facts, places, info }: BenchFleet,
+  times: number,
+): Promise<{ started: number[]; accepted: number[]; entries: number[] }> {
   const state = await watchState(places, info)
   const [started, accepted, entries]: [number[], number[], number[]] = [[], [], []]
   try {

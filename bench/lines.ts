@@ -1,6 +1,6 @@
 /**
- * A line that a worker writes → the line at a reader that follows: the worker writes its time, of the clock that all processes of a machine share.
- * Beside: half a raw round trip, the way of one message.
+ * A line that a worker writes → the line at a reader that follows: the worker writes its time, of the clock
+ * that all processes of a machine share. Beside: half a raw round trip, the way of one message.
  */
 import { rowOf, type Measurement } from './measure.ts'
 import { startFleet, task } from './fleet.ts'
@@ -10,13 +10,17 @@ import { figureOf, median } from './stats.ts'
 
 const EVERY_MS = 10
 const AIM_P99_MS = 200
-const clockMs = (): number => Number(process.hrtime.bigint()) / 1e6
+function clockMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6
+}
 
-const writer = (lines: number): string[] => [
-  process.execPath,
-  '-e',
-  `let n = 0; const timer = setInterval(() => { require('fs').writeSync(1, process.hrtime.bigint() + '\\n'); if (++n === ${lines}) clearInterval(timer) }, ${EVERY_MS})`,
-]
+function writer(lines: number): string[] {
+  return [
+    process.execPath,
+    '-e',
+    `let n = 0; const timer = setInterval(() => { require('fs').writeSync(1, process.hrtime.bigint() + '\\n'); if (++n === ${lines}) clearInterval(timer) }, ${EVERY_MS})`,
+  ]
+}
 
 export const lines: Measurement = {
   name: 'lines',
@@ -26,7 +30,8 @@ export const lines: Measurement = {
     const over = facts.await('ended', ofLaunch('lines'))
     const { run } = await troupe.launch(task('lines', writer(wanted)))
     const late: number[] = []
-    for await (const item of troupe.logs(run, { follow: true })) if (item.kind === 'line') late.push(clockMs() - Number(item.text) / 1e6)
+    for await (const item of troupe.logs(run, { follow: true }))
+      if (item.kind === 'line') late.push(clockMs() - Number(item.text) / 1e6)
     await over
     await end()
     if (late.length !== wanted) throw new Error(`${late.length} of ${wanted} lines arrived`)

@@ -1,4 +1,7 @@
-/** The machine that a figure is from: its kind, the time of an fsync on its disk, and what a process has in memory. */
+/**
+ * The machine that a figure is from: its kind, the time of an fsync on its disk, and what a process has in
+ * memory.
+ */
 import { closeSync, fsyncSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
 import { arch, availableParallelism, cpus, loadavg, release, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
@@ -14,18 +17,20 @@ export interface Machine {
   load: number
 }
 
-export const describeMachine = (): Machine => ({
-  cpus: availableParallelism(),
-  model: cpus()[0]?.model ?? 'unknown',
-  memoryBytes: totalmem(),
-  kernel: release(),
-  arch: arch(),
-  node: process.version,
-  load: loadavg()[0]!,
-})
+export function describeMachine(): Machine {
+  return {
+    cpus: availableParallelism(),
+    model: cpus()[0]?.model ?? 'unknown',
+    memoryBytes: totalmem(),
+    kernel: release(),
+    arch: arch(),
+    node: process.version,
+    load: loadavg()[0]!,
+  }
+}
 
 /** A local disk, not memory: /tmp may be a tmpfs, where an fsync costs nothing. */
-export const diskDir = (): string => {
+export function diskDir(): string {
   try {
     return statSync('/var/tmp').isDirectory() ? '/var/tmp' : tmpdir()
   } catch {
@@ -34,7 +39,7 @@ export const diskDir = (): string => {
 }
 
 /** ms of each of `times` appends of 512 bytes with an fsync */
-export const fsyncTimes = (dir: string, times: number): number[] => {
+export function fsyncTimes(dir: string, times: number): number[] {
   const file = join(dir, `fsync-${process.pid}`)
   const fd = openSync(file, 'a', 0o600)
   try {
@@ -55,6 +60,15 @@ const MB = 1e6
 const KIB = 1024
 
 /** Resident and proportional (shared pages counted once) memory, MB. @see proc(5) */
-export const memoryOf = (pid: number): { rss: number; pss: number } => ({ rss: megabytes(`/proc/${pid}/status`, 'VmRSS'), pss: megabytes(`/proc/${pid}/smaps_rollup`, 'Pss') })
+export function memoryOf(pid: number): { rss: number; pss: number } {
+  return {
+    rss: megabytes(`/proc/${pid}/status`, 'VmRSS'),
+    pss: megabytes(`/proc/${pid}/smaps_rollup`, 'Pss'),
+  }
+}
 
-const megabytes = (file: string, field: string): number => (Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(readFileSync(file, 'latin1'))?.[1]) * KIB) / MB
+function megabytes(file: string, field: string): number {
+  return (
+    (Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(readFileSync(file, 'latin1'))?.[1]) * KIB) / MB
+  )
+}

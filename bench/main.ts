@@ -1,6 +1,7 @@
 /**
- * `npm run bench`: each measurement after the other, each with a fleet or server of its own and what stands beside it in the same run. Owns the command line,
- * the order, and that nothing is left, also on Ctrl-C; what is measured stands in the files that MEASUREMENTS names.
+ * `npm run bench`: each measurement after the other, each with a fleet or server of its own and what stands
+ * beside it in the same run. Owns the command line, the order, and that nothing is left, also on Ctrl-C; what
+ * is measured stands in the files that MEASUREMENTS names.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -21,7 +22,19 @@ import { figureOf } from './stats.ts'
 import { teardown } from './teardown.ts'
 import { thousandAgents } from './thousand-agents.ts'
 
-const MEASUREMENTS: readonly Measurement[] = [launch, sixteen, forks, exitEvent, logs, read, lines, control, ps, memory, thousandAgents]
+const MEASUREMENTS: readonly Measurement[] = [
+  launch,
+  sixteen,
+  forks,
+  exitEvent,
+  logs,
+  read,
+  lines,
+  control,
+  ps,
+  memory,
+  thousandAgents,
+]
 const NAMES = MEASUREMENTS.map(({ name }) => name)
 
 const USAGE = `npm run bench [-- --only NAME]… [--quick] [--json]
@@ -31,13 +44,24 @@ const USAGE = `npm run bench [-- --only NAME]… [--quick] [--json]
   --json       the report as JSON on stdout, without the table
 `
 
-const parse = (args: string[]): { only: string[]; quick: boolean; json: boolean; help: boolean } => {
-  const { values } = parseArgs({ args, options: { only: { type: 'string', multiple: true, default: [] }, quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } } })
-  for (const name of values.only) if (!NAMES.includes(name)) throw new Error(`there is no measurement '${name}': ${NAMES.join(', ')}`)
+function parse(args: string[]): { only: string[]; quick: boolean; json: boolean; help: boolean } {
+  const { values } = parseArgs({
+    args,
+    options: {
+      only: { type: 'string', multiple: true, default: [] },
+      quick: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  for (const name of values.only)
+    if (!NAMES.includes(name)) throw new Error(`there is no measurement '${name}': ${NAMES.join(', ')}`)
   return values
 }
 
-const say = (line: string): void => void process.stderr.write(`${line}\n`)
+function say(line: string): void {
+  return void process.stderr.write(`${line}\n`)
+}
 
 /**
  * @param root         the checkout, built
@@ -45,7 +69,12 @@ const say = (line: string): void => void process.stderr.write(`${line}\n`)
  * @param onInterrupt  takes what is to be done on Ctrl-C
  * @returns exit code: 0 all measured, 1 something could not be, 2 wrong usage
  */
-export const bench = async (options: { root: string; programs: string; args: string[]; onInterrupt(handler: () => Promise<void>): void }): Promise<number> => {
+export async function bench(options: {
+  root: string
+  programs: string
+  args: string[]
+  onInterrupt(handler: () => Promise<void>): void
+}): Promise<number> {
   const { root, programs, args, onInterrupt } = options
   let asked: ReturnType<typeof parse>
   try {
@@ -59,12 +88,20 @@ export const bench = async (options: { root: string; programs: string; args: str
     process.stdout.write(USAGE)
     return 0
   }
-  const report: Report = { at: new Date().toISOString(), quick, machine: describeMachine(), fsyncMs: figureOf(fsyncTimes(diskDir(), quick ? 20 : 200)), rows: [], failed: [] }
+  const report: Report = {
+    at: new Date().toISOString(),
+    quick,
+    machine: describeMachine(),
+    fsyncMs: figureOf(fsyncTimes(diskDir(), quick ? 20 : 200)),
+    rows: [],
+    failed: [],
+  }
   let interrupted = false
   for (const measurement of MEASUREMENTS) {
     if (only.length > 0 && !only.includes(measurement.name)) continue
     const started = teardown()
-    const endAll = (): Promise<void> => started.end((error) => say(`  not ended in order: ${(error as Error).message}`))
+    const endAll = (): Promise<void> =>
+      started.end((error) => say(`  not ended in order: ${(error as Error).message}`))
     onInterrupt(() => {
       interrupted = true
       return endAll()

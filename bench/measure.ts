@@ -1,5 +1,6 @@
 /**
- * What a measurement is and what it gives. Owns the shapes alone: one file for each measurement, floors.ts for what stands beside, report.ts for the table.
+ * What a measurement is and what it gives. Owns the shapes alone: one file for each measurement, floors.ts
+ * for what stands beside, report.ts for the table.
  */
 import type { Teardown } from './teardown.ts'
 
@@ -49,7 +50,12 @@ export interface Measurement {
   run(bench: Bench): Promise<Row[]>
 }
 
-export const rowOf = (row: Omit<Row, 'ratio' | 'notes' | 'aim'> & Partial<Pick<Row, 'notes' | 'aim'>>): Row => {
+export function rowOf(row: Omit<Row, 'ratio' | 'notes' | 'aim'> & Partial<Pick<Row, 'notes' | 'aim'>>): Row {
   const [floor] = row.beside
-  return { notes: [], aim: null, ...row, ratio: floor !== undefined && floor.unit === row.unit ? row.figure.p50 / floor.p50 : null }
+  return {
+    notes: [],
+    aim: null,
+    ...row,
+    ratio: floor !== undefined && floor.unit === row.unit ? row.figure.p50 / floor.p50 : null,
+  }
 }

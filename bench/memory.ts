@@ -1,4 +1,7 @@
-/** Resident memory of agent and coordinator: at rest, and the most that they had while eight workers flooded their logs. Beside: a Node process that does nothing. */
+/**
+ * Resident memory of agent and coordinator: at rest, and the most that they had while eight workers flooded
+ * their logs. Beside: a Node process that does nothing.
+ */
 import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { flood, MIB } from './flood.ts'
@@ -34,7 +37,9 @@ export const memory: Measurement = {
         figure: when === 'rest' ? figureOf(rss) : { p50: most, p99: null, n: rss.length },
         beside: [idle],
         aim: { text: `≤ ${AIM_MB[when]} MB`, met: most <= AIM_MB[when] },
-        notes: [`${(when === 'rest' ? median(pss) : Math.max(...pss)).toFixed(0)} MB with shared pages counted once (PSS)`],
+        notes: [
+          `${(when === 'rest' ? median(pss) : Math.max(...pss)).toFixed(0)} MB with shared pages counted once (PSS)`,
+        ],
       })
     }
     return parts.flatMap((part) => [row(part, 'rest'), row(part, 'flooded')])
@@ -44,8 +49,13 @@ export const memory: Measurement = {
 type Samples<P extends string> = Record<P, { rss: number[]; pss: number[] }>
 
 /** Until something is over. */
-const sample = async <P extends string>(pids: Record<P, number>, over: Promise<unknown>): Promise<Samples<P>> => {
-  const samples = Object.fromEntries(Object.keys(pids).map((part) => [part, { rss: [], pss: [] }])) as unknown as Samples<P>
+async function sample<P extends string>(
+  pids: Record<P, number>,
+  over: Promise<unknown>,
+): Promise<Samples<P>> {
+  const samples = Object.fromEntries(
+    Object.keys(pids).map((part) => [part, { rss: [], pss: [] }]),
+  ) as unknown as Samples<P>
   const state = { over: false }
   const end = over.finally(() => (state.over = true))
   while (!state.over) {
@@ -60,7 +70,7 @@ const sample = async <P extends string>(pids: Record<P, number>, over: Promise<u
   return samples
 }
 
-const idleNode = async ({ teardown }: Bench): Promise<Beside> => {
+async function idleNode({ teardown }: Bench): Promise<Beside> {
   const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' })
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   const end = teardown.add(() => (child.kill('SIGKILL'), exited))

@@ -1,5 +1,6 @@
 /**
- * The floor of everything on the bus: a nats-server of the same configuration, without Troupe, and another process that answers.
+ * The floor of everything on the bus: a nats-server of the same configuration, without Troupe, and another
+ * process that answers.
  */
 import { spawn } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -33,17 +34,49 @@ export interface RawBus {
   end(): Promise<void>
 }
 
-export const startRawBus = async ({ teardown, programs }: Bench): Promise<RawBus> => {
+export async function startRawBus({ teardown, programs }: Bench): Promise<RawBus> {
   const dir = await mkdtemp(join(diskDir(), 'troupe-bench-bus-'))
   const remove = teardown.add(() => rm(dir, { recursive: true, force: true }))
   await mkdir(join(dir, 'store'))
   const { path: binary } = await findNatsServer({ env: process.env, cache: cacheOf() })
   const { seed, publicKey } = createUserKey()
   const credentials: Credentials = { nkeySeed: seed, inboxPrefix: '_INBOX.bench' }
-  const [host, port, serverName, configFile] = ['127.0.0.1', await pickPort('127.0.0.1'), 'troupe-bench', join(dir, 'nats.conf')] as const
-  await writeFile(configFile, serverConfigText({ host, port, serverName, storeDir: join(dir, 'store'), pidFile: join(dir, 'nats.pid'), users: [{ publicKey, comment: 'bench', publish: ['>'], subscribe: ['>'], allowResponses: null, account: 'core' }] }))
+  const [host, port, serverName, configFile] = [
+    '127.0.0.1',
+    await pickPort('127.0.0.1'),
+    'troupe-bench',
+    join(dir, 'nats.conf'),
+  ] as const
+  await writeFile(
+    configFile,
+    serverConfigText({
+      host,
+      port,
+      serverName,
+      storeDir: join(dir, 'store'),
+      pidFile: join(dir, 'nats.pid'),
+      users: [
+        {
+          publicKey,
+          comment: 'bench',
+          publish: ['>'],
+          subscribe: ['>'],
+          allowResponses: null,
+          account: 'core',
+        },
+      ],
+    }),
+  )
   // a session of its own: Ctrl-C is for us, and we end it
-  const server = await startNatsServer({ binary, configFile, host, port, serverName, logFile: join(dir, 'nats.log'), detached: true })
+  const server = await startNatsServer({
+    binary,
+    configFile,
+    host,
+    port,
+    serverName,
+    logFile: join(dir, 'nats.log'),
+    detached: true,
+  })
   const stop = teardown.add(() => server.stop())
   const bus = await connectNats({ servers: server.url, credentials, name: 'bench' })
   const close = teardown.add(() => bus.close())
@@ -51,7 +84,10 @@ export const startRawBus = async ({ teardown, programs }: Bench): Promise<RawBus
 
   const echo = async (connections: number): Promise<void> => {
     const order: EchoOrder = { url: server.url, credentials, connections }
-    const child = spawn(process.execPath, [join(programs, 'echo-process.mjs'), JSON.stringify(order)], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], detached: true })
+    const child = spawn(process.execPath, [join(programs, 'echo-process.mjs'), JSON.stringify(order)], {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      detached: true,
+    })
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
     ends.push(teardown.add(() => (child.kill('SIGKILL'), exited)))
     await new Promise<void>((resolve, reject) => {
@@ -62,7 +98,8 @@ export const startRawBus = async ({ teardown, programs }: Bench): Promise<RawBus
 
   return {
     bus,
-    echo: async (processes, connectionsEach) => void (await Promise.all(Array.from({ length: processes }, () => echo(connectionsEach)))),
+    echo: async (processes, connectionsEach) =>
+      void (await Promise.all(Array.from({ length: processes }, () => echo(connectionsEach)))),
     async roundTrips(times) {
       const body = new Uint8Array(256)
       const values: number[] = []

@@ -12,20 +12,39 @@ export interface Report {
   failed: { measurement: string; reason: string }[]
 }
 
-const number = (value: number): string => (value >= 1000 ? Math.round(value).toLocaleString('en') : value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2))
-const amount = (value: number, unit: Unit): string => `${number(value)}${unit === '1/s' ? '/s' : ` ${unit}`}`
+function number(value: number): string {
+  return value >= 1000
+    ? Math.round(value).toLocaleString('en')
+    : value >= 100
+      ? value.toFixed(0)
+      : value >= 10
+        ? value.toFixed(1)
+        : value.toFixed(2)
+}
+function amount(value: number, unit: Unit): string {
+  return `${number(value)}${unit === '1/s' ? '/s' : ` ${unit}`}`
+}
 
 /** One row while the others are still being measured. */
-export const lineOf = ({ what, unit, figure, ratio, beside }: Row): string => `${what}: ${amount(figure.p50, unit)}${ratio === null ? '' : `, ${number(ratio)}x of ${beside[0]!.what}`}`
+export function lineOf({ what, unit, figure, ratio, beside }: Row): string {
+  return `${what}: ${amount(figure.p50, unit)}${ratio === null ? '' : `, ${number(ratio)}x of ${beside[0]!.what}`}`
+}
 
-export const tableOf = ({ machine, fsyncMs, rows, failed, quick }: Report): string => {
+export function tableOf({ machine, fsyncMs, rows, failed, quick }: Report): string {
   const head = ['WHAT', 'P50', 'P99', 'N', 'BESIDE', 'P50', 'RATIO', 'AIM', 'MET']
   const lines: string[][] = []
   const notes: string[] = []
   for (const row of rows) {
     row.beside.forEach((beside, i) =>
       lines.push([
-        ...(i === 0 ? [row.what, amount(row.figure.p50, row.unit), row.figure.p99 === null ? '-' : amount(row.figure.p99, row.unit), String(row.figure.n)] : ['', '', '', '']),
+        ...(i === 0
+          ? [
+              row.what,
+              amount(row.figure.p50, row.unit),
+              row.figure.p99 === null ? '-' : amount(row.figure.p99, row.unit),
+              String(row.figure.n),
+            ]
+          : ['', '', '', '']),
         beside.what,
         amount(beside.p50, beside.unit),
         i > 0 || row.ratio === null ? '' : `${number(row.ratio)}x`,
@@ -36,7 +55,12 @@ export const tableOf = ({ machine, fsyncMs, rows, failed, quick }: Report): stri
     for (const note of row.notes) notes.push(`${row.what}: ${note}`)
   }
   const widths = head.map((title, i) => Math.max(title.length, ...lines.map((line) => line[i]!.length)))
-  const text = [head, ...lines].map((line) => line.map((cell, i) => cell.padEnd(widths[i]!)).join('  ').trimEnd())
+  const text = [head, ...lines].map((line) =>
+    line
+      .map((cell, i) => cell.padEnd(widths[i]!))
+      .join('  ')
+      .trimEnd(),
+  )
   return [
     `${machine.cpus} cores (${machine.model}), ${Math.round(machine.memoryBytes / 1e9)} GB, Linux ${machine.kernel}, Node ${machine.node}; load before ${machine.load.toFixed(2)}; fsync p50 ${number(fsyncMs.p50)} ms${quick ? '; QUICK: too few to say anything' : ''}`,
     '',

@@ -1,4 +1,7 @@
-/** One launch of 16 workers → all 16 have told their pid, beside a bare Node loop that spawns 16 of the same program; the two alternate. */
+/**
+ * One launch of 16 workers → all 16 have told their pid, beside a bare Node loop that spawns 16 of the same
+ * program; the two alternate.
+ */
 import { rowOf, type Measurement } from './measure.ts'
 import { startFleet, task } from './fleet.ts'
 import { ofLaunch } from './facts.ts'
@@ -18,7 +21,10 @@ export const sixteen: Measurement = {
     const [ours, bare]: [number[], number[]] = [[], []]
     for (let i = -2; i < times; i++) {
       const name = `sixteen-${i + 2}`
-      const [started, ended] = [facts.await('started', ofLaunch(name), { count: WORKERS }), facts.await('ended', ofLaunch(name))]
+      const [started, ended] = [
+        facts.await('started', ofLaunch(name), { count: WORKERS }),
+        facts.await('ended', ofLaunch(name)),
+      ]
       const began = performance.now()
       await troupe.launch(task(name, PROGRAM, { replicas: WORKERS }))
       const { at } = await started

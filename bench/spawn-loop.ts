@@ -1,4 +1,7 @@
-/** The floor of everything that starts processes: Node's own spawn in a loop, of the same program, without a shim, a record, a log or a word to anybody. */
+/**
+ * The floor of everything that starts processes: Node's own spawn in a loop, of the same program, without a
+ * shim, a record, a log or a word to anybody.
+ */
 import { spawn } from 'node:child_process'
 
 export interface LoopTimes {
@@ -9,7 +12,7 @@ export interface LoopTimes {
 }
 
 /** Start `count` at once. @param argv  a program that ends by itself */
-export const spawnLoop = (argv: readonly string[], count: number): Promise<LoopTimes> => {
+export function spawnLoop(argv: readonly string[], count: number): Promise<LoopTimes> {
   const began = performance.now()
   let [startedMs, started, ended] = [0, 0, 0]
   return new Promise((resolve, reject) => {

@@ -1,4 +1,7 @@
-/** Counts the coordinator's entries in STATE as they are written, with the coordinator's own credential: each is an fsync. */
+/**
+ * Counts the coordinator's entries in STATE as they are written, with the coordinator's own credential: each
+ * is an fsync.
+ */
 import { readKey } from '../src/fleet/keys.ts'
 import type { Places } from '../src/fleet/places.ts'
 import { subjectOf } from '../src/protocol/subjects.ts'
@@ -10,8 +13,12 @@ export interface StateEntries {
   close(): Promise<void>
 }
 
-export const watchState = async (places: Places, { url }: { url: string }): Promise<StateEntries> => {
-  const bus = await connectNats({ servers: url, credentials: await readKey(places, { role: 'coordinator' }), name: 'troupe bench: state' })
+export async function watchState(places: Places, { url }: { url: string }): Promise<StateEntries> {
+  const bus = await connectNats({
+    servers: url,
+    credentials: await readKey(places, { role: 'coordinator' }),
+    name: 'troupe bench: state',
+  })
   let written = 0
   bus.subscribe(subjectOf(places.fleet, 'state', {}), () => void written++)
   await bus.flush()

@@ -13,7 +13,7 @@ export interface Teardown {
   end(onError: (error: unknown) => void): Promise<void>
 }
 
-export const teardown = (): Teardown => {
+export function teardown(): Teardown {
   const ends: (() => Promise<void>)[] = []
   let ending = false
   const goOn = (): void => {

@@ -1,6 +1,7 @@
 /**
- * From one launch of a worker on each of 1,000 agents to the last `started`: real connections, the real agent actor over a simulated process host (which
- * answers within some ms), a real server and a real coordinator, all on this machine. Beside: one raw request that as many connections answer.
+ * From one launch of a worker on each of 1,000 agents to the last `started`: real connections, the real agent
+ * actor over a simulated process host (which answers within some ms), a real server and a real coordinator,
+ * all on this machine. Beside: one raw request that as many connections answer.
  */
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
@@ -33,9 +34,16 @@ export const thousandAgents: Measurement = {
       await ensureKey(made.places, { role: 'agent', node }, ownName())
     }
     const fleet = await startFleet(bench, 0, made)
-    const order = { home: made.places.home, local: made.places.local, fleet: fleet.info.fleet, url: fleet.info.url }
+    const order = {
+      home: made.places.home,
+      local: made.places.local,
+      fleet: fleet.info.fleet,
+      url: fleet.info.url,
+    }
     const began = performance.now()
-    const ends = await Promise.all(shares(nodes).map((share) => startAgents(bench, { ...order, nodes: share })))
+    const ends = await Promise.all(
+      shares(nodes).map((share) => startAgents(bench, { ...order, nodes: share })),
+    )
     const there = await joined(fleet, agents)
     const joinMs = performance.now() - began
     bench.say(`  ${there} of ${agents} agents joined in ${(joinMs / 1000).toFixed(1)} s`)
@@ -63,27 +71,41 @@ export const thousandAgents: Measurement = {
   },
 }
 
-const shares = (nodes: readonly string[]): string[][] => Array.from({ length: PROCESSES }, (_, k) => nodes.filter((_, i) => i % PROCESSES === k))
+function shares(nodes: readonly string[]): string[][] {
+  return Array.from({ length: PROCESSES }, (_, k) => nodes.filter((_, i) => i % PROCESSES === k))
+}
 
 /** Resolves when its agents have joined, or will not in time. @returns ends it */
-const startAgents = async ({ teardown, programs }: Bench, order: AgentsOrder): Promise<() => Promise<void>> => {
-  const child = spawn(process.execPath, [join(programs, 'agents-process.mjs'), JSON.stringify(order)], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], detached: true })
+async function startAgents({ teardown, programs }: Bench, order: AgentsOrder): Promise<() => Promise<void>> {
+  const child = spawn(process.execPath, [join(programs, 'agents-process.mjs'), JSON.stringify(order)], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    detached: true,
+  })
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   const end = teardown.add(() => (child.kill('SIGKILL'), exited))
-  await Promise.race([new Promise((resolve) => child.once('message', resolve)), sleep(JOIN_MS), exited.then(() => Promise.reject(new Error(`the agents' process ended with ${child.exitCode ?? child.signalCode}`)))])
+  await Promise.race([
+    new Promise((resolve) => child.once('message', resolve)),
+    sleep(JOIN_MS),
+    exited.then(() =>
+      Promise.reject(new Error(`the agents' process ended with ${child.exitCode ?? child.signalCode}`)),
+    ),
+  ])
   return end
 }
 
 /** How many the coordinator has heard, at the latest when the time is over. */
-const joined = async ({ troupe }: BenchFleet, wanted: number): Promise<number> => {
+async function joined({ troupe }: BenchFleet, wanted: number): Promise<number> {
   for (const giveUpAt = performance.now() + JOIN_MS; ; await sleep(250)) {
     const ready = (await troupe.nodes()).filter((node) => node.state === 'ready').length
     if (ready >= wanted || performance.now() > giveUpAt) return ready
   }
 }
 
-const launchOnAll = async ({ troupe, facts }: BenchFleet, name: string, replicas: number): Promise<number> => {
-  const [started, ended] = [facts.await('started', ofLaunch(name), { count: replicas }), facts.await('ended', ofLaunch(name))]
+async function launchOnAll({ troupe, facts }: BenchFleet, name: string, replicas: number): Promise<number> {
+  const [started, ended] = [
+    facts.await('started', ofLaunch(name), { count: replicas }),
+    facts.await('ended', ofLaunch(name)),
+  ]
   const began = performance.now()
   await troupe.launch(task(name, PROGRAM, { replicas, ...WORKER }))
   const { at } = await started
@@ -91,12 +113,14 @@ const launchOnAll = async ({ troupe, facts }: BenchFleet, name: string, replicas
   return at - began
 }
 
-const rawGather = async (bench: Bench, connections: number, times: number): Promise<Beside> => {
+async function rawGather(bench: Bench, connections: number, times: number): Promise<Beside> {
   const raw = await startRawBus(bench)
   await raw.echo(PROCESSES, Math.ceil(connections / PROCESSES))
   const values: number[] = []
   for (let i = -1; i < times; i++) {
-    const ms = await timed(() => raw.bus.gather(ECHO_SUBJECT, new Uint8Array(256), { timeoutMs: 10_000, count: connections }))
+    const ms = await timed(() =>
+      raw.bus.gather(ECHO_SUBJECT, new Uint8Array(256), { timeoutMs: 10_000, count: connections }),
+    )
     if (i >= 0) values.push(ms)
   }
   await raw.end()

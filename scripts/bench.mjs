@@ -1,4 +1,5 @@
-// `npm run bench`: set-up, then the measurements of bench/, bundled as the product is, so that what is measured is what is shipped.
+// `npm run bench`: set-up, then the measurements of bench/, bundled as the product is, so that what is
+// measured is what is shipped.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,19 +30,28 @@ try {
     const { build } = await import('esbuild')
     await build({
       absWorkingDir: root,
-      entryPoints: Object.fromEntries(['main', 'echo-process', 'agents-process'].map((name) => [name, `bench/${name}.ts`])),
+      entryPoints: Object.fromEntries(
+        ['main', 'echo-process', 'agents-process'].map((name) => [name, `bench/${name}.ts`]),
+      ),
       outdir: programs,
       outExtension: { '.js': '.mjs' },
       bundle: true,
       platform: 'node',
       format: 'esm',
       target: 'node20.19',
-      banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+      banner: {
+        js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+      },
       sourcemap: 'inline',
       logLevel: 'warning',
     })
     const { bench } = await import(pathToFileURL(join(programs, 'main.mjs')))
-    process.exitCode = await bench({ root, programs, args: process.argv.slice(2), onInterrupt: (handler) => (end = () => handler().finally(remove)) })
+    process.exitCode = await bench({
+      root,
+      programs,
+      args: process.argv.slice(2),
+      onInterrupt: (handler) => (end = () => handler().finally(remove)),
+    })
   } finally {
     if (!ending) await remove()
   }

@@ -1,4 +1,5 @@
-// Bundle the command line (agent and coordinator are verbs of it) and the library each into one file, and the types beside them.
+// Bundle the command line (agent and coordinator are verbs of it) and the library each into one file, and the
+// types beside them.
 // One file each, because a thousand nodes that read node_modules from a shared disk are an outage.
 import { build } from 'esbuild'
 import { execFile } from 'node:child_process'
@@ -24,16 +25,20 @@ const common = {
   logLevel: 'warning',
 }
 
-const types = async () => {
+async function types() {
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
-  await promisify(execFile)(process.execPath, [tsc, '-p', join(root, 'tsconfig.types.json')], { cwd: root }).catch((error) => {
+  await promisify(execFile)(process.execPath, [tsc, '-p', join(root, 'tsconfig.types.json')], {
+    cwd: root,
+  }).catch((error) => {
     process.stderr.write(error.stdout || error.message)
     throw new Error('the types do not build', { cause: error })
   })
 }
 
-/** V8's code cache of what a start runs: made by a start that reads a context and then fails for want of one. */
-const codeCache = async () => {
+/**
+ * V8's code cache of what a start runs: made by a start that reads a context and then fails for want of one.
+ */
+async function codeCache() {
   const cache = join(dist, `troupe-${process.version}.cache`)
   await rm(cache, { force: true })
   const env = { ...process.env, TROUPE_MAKE_CODE_CACHE: cache, TROUPE_HOME: join(dist, 'no-home') }
@@ -63,9 +68,16 @@ await Promise.all([
     outdir: dist,
     outExtension: { '.js': '.mjs' },
     // some dependencies are CommonJS and ask for node's own modules by require
-    banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+    banner: {
+      js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+    },
   }),
-  rm(join(dist, 'shim'), { recursive: true, force: true }).then(() => cp(join(root, 'src/process/shim'), join(dist, 'shim'), { recursive: true, filter: (file) => !file.endsWith('.ts') })),
+  rm(join(dist, 'shim'), { recursive: true, force: true }).then(() =>
+    cp(join(root, 'src/process/shim'), join(dist, 'shim'), {
+      recursive: true,
+      filter: (file) => !file.endsWith('.ts'),
+    }),
+  ),
   process.argv.includes('--no-types') ? null : types(),
 ])
 await codeCache()

@@ -1,4 +1,5 @@
-// `npm run gen`: write the pages that come from the code; `-- --check`: fail where a file differs, is missing or is left over.
+// `npm run gen`: write the pages that come from the code; `-- --check`: fail where a file differs, is missing
+// or is left over.
 // Every src/ROOM/docs.ts with `pages()` takes part.
 import { build } from 'esbuild'
 import { existsSync } from 'node:fs'
@@ -11,13 +12,25 @@ const check = process.argv.includes('--check')
 /** Nothing but generated files stands there. */
 const OWNED = ['docs/reference', 'docs/schemas', 'tests/golden/bytes']
 
-const rooms = (await readdir(join(root, 'src'))).filter((room) => existsSync(join(root, 'src', room, 'docs.ts'))).toSorted()
+const rooms = (await readdir(join(root, 'src')))
+  .filter((room) => existsSync(join(root, 'src', room, 'docs.ts')))
+  .toSorted()
 // inside the checkout, so that packages are found
 await mkdir(join(root, 'node_modules/.cache'), { recursive: true })
 const temp = await mkdtemp(join(root, 'node_modules/.cache/troupe-gen-'))
 const pages = []
 try {
-  await build({ absWorkingDir: root, entryPoints: Object.fromEntries(rooms.map((room) => [room, `src/${room}/docs.ts`])), outdir: temp, outExtension: { '.js': '.mjs' }, bundle: true, packages: 'external', platform: 'node', format: 'esm', logLevel: 'warning' })
+  await build({
+    absWorkingDir: root,
+    entryPoints: Object.fromEntries(rooms.map((room) => [room, `src/${room}/docs.ts`])),
+    outdir: temp,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'esm',
+    logLevel: 'warning',
+  })
   for (const room of rooms) pages.push(...(await import(pathToFileURL(join(temp, `${room}.mjs`)))).pages())
 } finally {
   await rm(temp, { recursive: true, force: true })
@@ -33,10 +46,12 @@ for (const dir of OWNED) {
   }
 }
 const changed = []
-for (const { path, text } of pages) if ((await readFile(join(root, path), 'utf8').catch(() => null)) !== text) changed.push({ path, text })
+for (const { path, text } of pages)
+  if ((await readFile(join(root, path), 'utf8').catch(() => null)) !== text) changed.push({ path, text })
 
 if (check) {
-  for (const path of [...changed.map((page) => page.path), ...leftOver]) process.stderr.write(`differs: ${path}\n`)
+  for (const path of [...changed.map((page) => page.path), ...leftOver])
+    process.stderr.write(`differs: ${path}\n`)
   if (changed.length + leftOver.length > 0) process.stderr.write('run: npm run gen\n')
   process.exitCode = changed.length + leftOver.length > 0 ? 1 : 0
 } else {

@@ -1,10 +1,18 @@
-// `npm run rows`: each row of FEATURES.md that this version must show, with the tests that show it, from the last `npm test`.
-// Row ids stand in brackets at the end of a test's name: `[A-32 FC-2 +A17]`. Fails on a row without a passing test.
+// `npm run rows`: each row of FEATURES.md that this version must show, with the tests that show it, from the
+// last `npm test`.
+// Row ids stand in brackets at the end of a test's name: `[A-32 FC-2 +A17]`. Fails on a row without a passing
+// test.
 import { readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { root } from './setup/setup.mjs'
 
-const range = (prefix, spec) => spec.flatMap((item) => (Array.isArray(item) ? Array.from({ length: item[1] - item[0] + 1 }, (_, i) => item[0] + i) : [item])).map((n) => `${prefix}-${String(n).padStart(prefix === 'FC' ? 1 : 2, '0')}`)
+function range(prefix, spec) {
+  return spec
+    .flatMap((item) =>
+      Array.isArray(item) ? Array.from({ length: item[1] - item[0] + 1 }, (_, i) => item[0] + i) : [item],
+    )
+    .map((n) => `${prefix}-${String(n).padStart(prefix === 'FC' ? 1 : 2, '0')}`)
+}
 
 export const ROWS = [
   ...range('A', [[1, 7], [18, 21], [27, 34], 36, 37, 39, 40, [42, 44]]),
@@ -13,7 +21,25 @@ export const ROWS = [
   ...range('R', [6, 10, 15, 17, 18]),
   ...range('FC', [[1, 5], 8, 9, [12, 16], 18, [23, 25]]),
   // the known defects that these rows point to
-  ...['A2', 'A3', 'A7', 'A9', 'A15', 'A16', 'A17', 'A18', 'A22', 'A27', 'K1', 'K4', 'R3', 'U4', 'U5', 'U6', 'U7'].map((id) => `+${id}`),
+  ...[
+    'A2',
+    'A3',
+    'A7',
+    'A9',
+    'A15',
+    'A16',
+    'A17',
+    'A18',
+    'A22',
+    'A27',
+    'K1',
+    'K4',
+    'R3',
+    'U4',
+    'U5',
+    'U6',
+    'U7',
+  ].map((id) => `+${id}`),
 ]
 
 const results = JSON.parse(
@@ -26,14 +52,17 @@ const shown = new Map(ROWS.map((row) => [row, []]))
 for (const file of results.testResults)
   for (const test of file.assertionResults) {
     const ids = /\[([^\]]+)\]\s*$/.exec(test.title)?.[1]?.split(/\s+/) ?? []
-    for (const id of ids) shown.get(id)?.push({ title: test.title, file: relative(root, file.name), status: test.status })
+    for (const id of ids)
+      shown.get(id)?.push({ title: test.title, file: relative(root, file.name), status: test.status })
   }
 
 let missing = 0
 for (const [row, tests] of shown) {
   const passing = tests.filter((test) => test.status === 'passed')
   if (passing.length === 0) missing++
-  process.stdout.write(`${row}${passing.length === 0 ? '  NOT SHOWN' : ''}\n${tests.map((test) => `  ${test.status === 'passed' ? '' : `${test.status}: `}${test.file}: ${test.title}\n`).join('')}`)
+  process.stdout.write(
+    `${row}${passing.length === 0 ? '  NOT SHOWN' : ''}\n${tests.map((test) => `  ${test.status === 'passed' ? '' : `${test.status}: `}${test.file}: ${test.title}\n`).join('')}`,
+  )
 }
 process.stdout.write(`${ROWS.length - missing} of ${ROWS.length} rows have a passing test\n`)
 process.exitCode = missing === 0 ? 0 : 1

@@ -8,5 +8,16 @@ export interface SeedResult {
 export declare const SEEDS: number
 export declare const RARE: number
 export declare const NAMED: readonly string[]
-export declare const simulate: (options?: { from?: number; seeds?: number; first?: boolean; trace?: boolean; workers?: number; onLine?: (line: string) => void; onResult?: (result: SeedResult) => void }) => Promise<{ results: SeedResult[] }>
-export declare const countSituations: (results: readonly SeedResult[], names: readonly string[]) => Map<string, number>
+export declare const simulate: (options?: {
+  from?: number
+  seeds?: number
+  first?: boolean
+  trace?: boolean
+  workers?: number
+  onLine?: (line: string) => void
+  onResult?: (result: SeedResult) => void
+}) => Promise<{ results: SeedResult[] }>
+export declare const countSituations: (
+  results: readonly SeedResult[],
+  names: readonly string[],
+) => Map<string, number>

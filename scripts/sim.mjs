@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * `npm run sim`: whole fleets on the bus in memory, one seed each (tests/sim). Prints how many seeds contained each named situation,
- * and fails when an invariant broke or a situation is rare.
+ * `npm run sim`: whole fleets on the bus in memory, one seed each (tests/sim). Prints how many seeds
+ * contained each named situation, and fails when an invariant broke or a situation is rare.
  *
  *   npm run sim                       2,000 seeds
  *   npm run sim -- --seeds N --from K
@@ -25,23 +25,49 @@ export const RARE = 50
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
 /**
- * @param {{ from?: number, seeds?: number, first?: boolean, trace?: boolean, workers?: number, onLine?: (line: string) => void, onResult?: (result: any) => void }} options
- * @returns {Promise<{ results: { seed: number, violations: { invariant: string, at: number, text: string }[], situations: string[], simulatedMs: number }[] }>}
+ * @param {{ from?: number, seeds?: number, first?: boolean, trace?: boolean, workers?: number, onLine?:
+ * (line: string) => void, onResult?: (result: any) => void }} options
+ * @returns {Promise<{ results: { seed: number, violations: { invariant: string, at: number, text: string }[],
+ * situations: string[], simulatedMs: number }[] }>}
  */
-export const simulate = async ({ from = 1, seeds = SEEDS, first = false, trace = false, workers: wanted = availableParallelism(), onLine = console.log, onResult = () => {} } = {}) => {
+export async function simulate({
+  from = 1,
+  seeds = SEEDS,
+  first = false,
+  trace = false,
+  workers: wanted = availableParallelism(),
+  onLine = console.log,
+  onResult = () => {},
+} = {}) {
   const dir = await mkdtemp(join(tmpdir(), 'troupe-sim-'))
   try {
     const outfile = join(dir, 'run.mjs')
     await build({
-      entryPoints: [join(ROOT, 'tests/sim/run.ts')], outfile, bundle: true, platform: 'node', format: 'esm', target: 'node20', external: ['msgpackr-extract'], logLevel: 'error', sourcemap: 'inline',
-      banner: { js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);" },
+      entryPoints: [join(ROOT, 'tests/sim/run.ts')],
+      outfile,
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      target: 'node20',
+      external: ['msgpackr-extract'],
+      logLevel: 'error',
+      sourcemap: 'inline',
+      banner: {
+        js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);",
+      },
     })
     const workers = Math.min(seeds, wanted)
     const results = []
     const running = []
     await Promise.all(
       Array.from({ length: workers }, (_, k) => {
-        const worker = new Worker(outfile, { workerData: { seeds: Array.from({ length: seeds }, (_, i) => from + i).filter((_, i) => i % workers === k), trace }, execArgv: ['--enable-source-maps'] })
+        const worker = new Worker(outfile, {
+          workerData: {
+            seeds: Array.from({ length: seeds }, (_, i) => from + i).filter((_, i) => i % workers === k),
+            trace,
+          },
+          execArgv: ['--enable-source-maps'],
+        })
         running.push(worker)
         return new Promise((resolve, reject) => {
           worker.on('message', ({ result, line }) => {
@@ -62,20 +88,37 @@ export const simulate = async ({ from = 1, seeds = SEEDS, first = false, trace =
 }
 
 /** How many seeds contained each situation, those that none contained too. */
-export const countSituations = (results, names) => {
+export function countSituations(results, names) {
   const counts = new Map(names.map((name) => [name, 0]))
-  for (const { situations } of results) for (const name of situations) counts.set(name, (counts.get(name) ?? 0) + 1)
+  for (const { situations } of results)
+    for (const name of situations) counts.set(name, (counts.get(name) ?? 0) + 1)
   return counts
 }
 
 /** The situations that issue and DESIGN name, in their order. */
 export const NAMED = [
-  'coordinator dies between intent and order', 'reply lost after start', 'duplicate after the terminal state', 'agent restarts between prepare and start', 'exit while the agent is dead',
-  'deposed coordinator sends', 'late timer of an old attempt', 'append landed with its ack lost', 'freeze and thaw with an order in the buffer', 'two incarnations on one spool',
+  'coordinator dies between intent and order',
+  'reply lost after start',
+  'duplicate after the terminal state',
+  'agent restarts between prepare and start',
+  'exit while the agent is dead',
+  'deposed coordinator sends',
+  'late timer of an old attempt',
+  'append landed with its ack lost',
+  'freeze and thaw with an order in the buffer',
+  'two incarnations on one spool',
 ]
 
-const main = async () => {
-  const { values } = parseArgs({ options: { seeds: { type: 'string' }, from: { type: 'string' }, seed: { type: 'string' }, first: { type: 'boolean' }, workers: { type: 'string' } } })
+async function main() {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: 'string' },
+      from: { type: 'string' },
+      seed: { type: 'string' },
+      first: { type: 'boolean' },
+      workers: { type: 'string' },
+    },
+  })
   const one = values.seed !== undefined
   const seeds = one ? 1 : Number(values.seeds ?? SEEDS)
   const from = Number(values.seed ?? values.from ?? 1)
@@ -92,16 +135,22 @@ const main = async () => {
       failures++
       if (failures > 20 && !one) return
       console.log(`seed ${seed} (again: npm run sim -- --seed ${seed})`)
-      for (const { invariant, at, text } of violations.slice(0, 8)) console.log(`  ${invariant} at ${(at / 1000).toFixed(3)} s: ${text}`)
+      for (const { invariant, at, text } of violations.slice(0, 8))
+        console.log(`  ${invariant} at ${(at / 1000).toFixed(3)} s: ${text}`)
     },
   })
   const counts = countSituations(results, NAMED)
   const owed = Math.ceil((RARE * results.length) / SEEDS)
   const rare = one || values.first ? [] : NAMED.filter((name) => counts.get(name) < owed)
   console.log(`\n${'SITUATION'.padEnd(48)} SEEDS`)
-  for (const [name, count] of counts) console.log(`${name.padEnd(48)} ${String(count).padStart(5)}${rare.includes(name) ? `  rare: at least ${owed} are asked for` : ''}`)
+  for (const [name, count] of counts)
+    console.log(
+      `${name.padEnd(48)} ${String(count).padStart(5)}${rare.includes(name) ? `  rare: at least ${owed} are asked for` : ''}`,
+    )
   const simulated = results.reduce((sum, { simulatedMs }) => sum + simulatedMs, 0)
-  console.log(`\n${results.length} seeds, ${failures} failed, ${(simulated / 3_600_000).toFixed(1)} h simulated in ${((performance.now() - began) / 1000).toFixed(1)} s`)
+  console.log(
+    `\n${results.length} seeds, ${failures} failed, ${(simulated / 3_600_000).toFixed(1)} h simulated in ${((performance.now() - began) / 1000).toFixed(1)} s`,
+  )
   process.exitCode = failures > 0 || rare.length > 0 ? 1 : 0
 }
 

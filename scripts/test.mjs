@@ -1,4 +1,5 @@
-// `npm test [-- vitest arguments]`: all set-up, then every test, then one line `N passed, N failed, N skipped`.
+// `npm test [-- vitest arguments]`: all set-up, then every test, then one line `N passed, N failed, N
+// skipped`.
 // With CI=true a skipped test is a failure: a missing component must not look like success.
 import { spawn } from 'node:child_process'
 import { mkdir, readFile, rm } from 'node:fs/promises'
@@ -14,22 +15,41 @@ process.once('SIGINT', async () => {
   process.exitCode = 130
 })
 
-const main = async () => {
+async function main() {
   const found = await setUp({ forTests: true })
   await testTools()
   await mkdir(join(root, 'dist'), { recursive: true })
   await rm(results, { force: true })
   const given = process.argv.slice(2)
-  const argv = [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${results}`, ...given]
-  const child = spawn(process.execPath, argv, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...found } })
-  const code = await new Promise((resolve) => child.on('close', (status, signal) => resolve(status ?? (signal === 'SIGINT' ? 130 : 1))))
-  const summary = JSON.parse(await readFile(results, 'utf8').catch(() => '{"numPassedTests":0,"numFailedTests":1}'))
+  const argv = [
+    join(root, 'node_modules/vitest/vitest.mjs'),
+    'run',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${results}`,
+    ...given,
+  ]
+  const child = spawn(process.execPath, argv, {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...found },
+  })
+  const code = await new Promise((resolve) =>
+    child.on('close', (status, signal) => resolve(status ?? (signal === 'SIGINT' ? 130 : 1))),
+  )
+  const summary = JSON.parse(
+    await readFile(results, 'utf8').catch(() => '{"numPassedTests":0,"numFailedTests":1}'),
+  )
   const skipped = (summary.numPendingTests ?? 0) + (summary.numTodoTests ?? 0)
   const forbidden = process.env.CI === 'true' && skipped > 0 && given.length === 0
   if (forbidden) say('with CI=true a skipped test counts as failed')
   // a file that cannot be loaded has no tests to count, yet it failed
-  const brokenFiles = (summary.testResults ?? []).filter((file) => file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed')).length
-  process.stdout.write(`${summary.numPassedTests} passed, ${summary.numFailedTests + brokenFiles + (forbidden ? skipped : 0)} failed, ${forbidden ? 0 : skipped} skipped\n`)
+  const brokenFiles = (summary.testResults ?? []).filter(
+    (file) => file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed'),
+  ).length
+  process.stdout.write(
+    `${summary.numPassedTests} passed, ${summary.numFailedTests + brokenFiles + (forbidden ? skipped : 0)} failed, ${forbidden ? 0 : skipped} skipped\n`,
+  )
   process.exitCode = code !== 0 ? code : forbidden ? 1 : 0
 }
 

@@ -1,13 +1,21 @@
-// The cache outside the checkout: where downloads live, shared by all clones of one user, and never half-written:
+// The cache outside the checkout: where downloads live, shared by all clones of one user, and never
+// half-written:
 // a thing is made under a lock, and counts only when its `.complete` stamp is there.
 import { mkdir, open, readFile, rm, stat, unlink, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-export const cacheDir = () => process.env.TROUPE_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'troupe')
+export function cacheDir() {
+  return process.env.TROUPE_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'troupe')
+}
 
-const exists = (path) => stat(path).then(() => true, () => false)
+function exists(path) {
+  return stat(path).then(
+    () => true,
+    () => false,
+  )
+}
 
 /**
  * The directory `name` of the cache, made by `make(dir)` unless a complete one is there.
@@ -15,7 +23,7 @@ const exists = (path) => stat(path).then(() => true, () => false)
  * @param {string} name
  * @param {(dir: string) => Promise<void>} make
  */
-export const cached = async (name, make) => {
+export async function cached(name, make) {
   const dir = join(cacheDir(), name)
   const stamp = join(dir, '.complete')
   if (await exists(stamp)) return dir
@@ -34,7 +42,7 @@ export const cached = async (name, make) => {
 }
 
 /** One maker at a time. A lock whose process is gone is taken over. */
-const lock = async (file) => {
+async function lock(file) {
   for (;;) {
     try {
       const handle = await open(file, 'wx')
@@ -44,7 +52,8 @@ const lock = async (file) => {
     } catch (error) {
       if (error.code !== 'EEXIST') throw error
       const owner = Number(await readFile(file, 'utf8').catch(() => '0'))
-      if (owner > 0 && !(await exists(`/proc/${owner}`)) && (await exists('/proc/self'))) await unlink(file).catch(() => {})
+      if (owner > 0 && !(await exists(`/proc/${owner}`)) && (await exists('/proc/self')))
+        await unlink(file).catch(() => {})
       else await sleep(200)
     }
   }

@@ -1,4 +1,5 @@
-// A current nats-server: PATH if at or above the security floor, else the cache, else `go install`, else the official release
+// A current nats-server: PATH if at or above the security floor, else the cache, else `go install`, else the
+// official release
 // checked against its published SHA-256 sums.
 import { createHash } from 'node:crypto'
 import { chmod, rm, writeFile } from 'node:fs/promises'
@@ -10,16 +11,18 @@ import { needSpace } from './space.mjs'
 const VERSION = '2.15.2'
 
 /** Security floor: 2.12.12 or a later 2.12.x, or at least 2.14.3. */
-export const aboveFloor = (version) => {
+export function aboveFloor(version) {
   const [major, minor, patch] = version.split('.').map(Number)
   if (major !== 2) return major > 2
   return minor > 14 || (minor === 14 && patch >= 3) || (minor === 12 && patch >= 12)
 }
 
-const versionOf = async (program) => /v(\d+\.\d+\.\d+)/.exec((await quiet([program, '--version'])).stdout)?.[1]
+async function versionOf(program) {
+  return /v(\d+\.\d+\.\d+)/.exec((await quiet([program, '--version'])).stdout)?.[1]
+}
 
 /** @returns path of the program */
-export const natsServer = async () => {
+export async function natsServer() {
   const given = process.env.TROUPE_NATS_SERVER
   if (given) {
     if (!(await versionOf(given))) throw new SetupError(`TROUPE_NATS_SERVER=${given} is no nats-server`)
@@ -27,13 +30,18 @@ export const natsServer = async () => {
   }
   const onPath = await versionOf('nats-server')
   if (onPath && aboveFloor(onPath)) return 'nats-server'
-  if (onPath) say(`nats-server ${onPath} on PATH is below the security floor (2.12.12 or 2.14.3): getting ${VERSION}`)
+  if (onPath)
+    say(`nats-server ${onPath} on PATH is below the security floor (2.12.12 or 2.14.3): getting ${VERSION}`)
   const dir = await cached(`nats-server/${VERSION}`, async (target) => {
     await needSpace(target, 0.6e9, `nats-server ${VERSION}`)
     const program = join(target, 'nats-server')
     if ((await quiet(['go', 'version'])).code === 0) {
       try {
-        await step(`nats-server ${VERSION} with go install`, ['go', 'install', `github.com/nats-io/nats-server/v2@v${VERSION}`], { env: { ...process.env, GOBIN: target, GOFLAGS: '-trimpath' } })
+        await step(
+          `nats-server ${VERSION} with go install`,
+          ['go', 'install', `github.com/nats-io/nats-server/v2@v${VERSION}`],
+          { env: { ...process.env, GOBIN: target, GOFLAGS: '-trimpath' } },
+        )
         return
       } catch (error) {
         say(`${error.message}\ntrying the official release`)
@@ -44,19 +52,24 @@ export const natsServer = async () => {
   return join(dir, 'nats-server')
 }
 
-const release = async (dir, program) => {
+async function release(dir, program) {
   const arch = { x64: 'amd64', arm64: 'arm64' }[process.arch]
   const base = `https://github.com/nats-io/nats-server/releases/download/v${VERSION}`
   const name = `nats-server-v${VERSION}-${process.platform}-${arch}.tar.gz`
   const get = async (url) => {
     const answer = await fetch(url, { signal: AbortSignal.timeout(120_000) }).catch((error) => {
-      throw new SetupError(`cannot get ${url}: ${error.cause?.message ?? error.message}. Put a nats-server of at least 2.14.3 on PATH, or install Go.`)
+      throw new SetupError(
+        `cannot get ${url}: ${error.cause?.message ?? error.message}. Put a nats-server of at least 2.14.3 on PATH, or install Go.`,
+      )
     })
     if (!answer.ok) throw new SetupError(`cannot get ${url}: ${answer.status}`)
     return Buffer.from(await answer.arrayBuffer())
   }
   const sums = (await get(`${base}/SHA256SUMS`)).toString()
-  const wanted = sums.split('\n').find((line) => line.trim().endsWith(name))?.split(/\s+/)[0]
+  const wanted = sums
+    .split('\n')
+    .find((line) => line.trim().endsWith(name))
+    ?.split(/\s+/)[0]
   if (!wanted) throw new SetupError(`the release's SHA256SUMS does not name ${name}`)
   const archive = await get(`${base}/${name}`)
   const sum = createHash('sha256').update(archive).digest('hex')
@@ -68,4 +81,3 @@ const release = async (dir, program) => {
   await chmod(program, 0o755)
   if (!(await versionOf(program))) throw new SetupError('the unpacked nats-server does not run')
 }
-

@@ -9,10 +9,13 @@ export const GB = 1e9
  * @param {number} bytes  how many at most
  * @param {string} what
  */
-export const needSpace = async (dir, bytes, what) => {
+export async function needSpace(dir, bytes, what) {
   await mkdir(dir, { recursive: true })
   const { bavail, bsize } = await statfs(dir)
   const free = bavail * bsize
   say(`${what}: up to ${(bytes / GB).toFixed(1)} GB into ${dir} (${(free / GB).toFixed(1)} GB free)`)
-  if (free < bytes) throw new SetupError(`${what} needs up to ${(bytes / GB).toFixed(1)} GB in ${dir}, ${(free / GB).toFixed(1)} GB are free. Set TROUPE_CACHE to a larger disk.`)
+  if (free < bytes)
+    throw new SetupError(
+      `${what} needs up to ${(bytes / GB).toFixed(1)} GB in ${dir}, ${(free / GB).toFixed(1)} GB are free. Set TROUPE_CACHE to a larger disk.`,
+    )
 }

@@ -1,14 +1,28 @@
-// What only the tests need beside the product's own set-up: a C compiler (for the C shim's half of the contract) and libfaketime
-// (an agent with a wrong wall clock). Installed where we may (root on Debian); else named, and with CI=true a failure.
+// What only the tests need beside the product's own set-up: a C compiler (for the C shim's half of the
+// contract) and libfaketime
+// (an agent with a wrong wall clock). Installed where we may (root on Debian); else named, and with CI=true a
+// failure.
 import { quiet, say, SetupError, step } from './say.mjs'
 
 const TOOLS = [
-  { name: 'a C compiler', there: async () => (await quiet(['cc', '--version'])).code === 0, packages: ['gcc', 'libc6-dev'] },
-  { name: 'libfaketime', there: async () => (await quiet(['sh', '-c', 'ls /usr/lib/*/faketime/libfaketime.so.1'])).code === 0, packages: ['libfaketime'] },
-  { name: 'unshare', there: async () => (await quiet(['unshare', '--version'])).code === 0, packages: ['util-linux'] },
+  {
+    name: 'a C compiler',
+    there: async () => (await quiet(['cc', '--version'])).code === 0,
+    packages: ['gcc', 'libc6-dev'],
+  },
+  {
+    name: 'libfaketime',
+    there: async () => (await quiet(['sh', '-c', 'ls /usr/lib/*/faketime/libfaketime.so.1'])).code === 0,
+    packages: ['libfaketime'],
+  },
+  {
+    name: 'unshare',
+    there: async () => (await quiet(['unshare', '--version'])).code === 0,
+    packages: ['util-linux'],
+  },
 ]
 
-export const testTools = async () => {
+export async function testTools() {
   const missing = []
   for (const tool of TOOLS) if (!(await tool.there())) missing.push(tool)
   if (missing.length === 0) return
@@ -16,7 +30,18 @@ export const testTools = async () => {
   if (mayInstall) {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
     await step('reading package lists', ['apt-get', 'update', '-q'], { env })
-    await step(`installing ${missing.map((tool) => tool.name).join(', ')}`, ['apt-get', 'install', '-y', '-q', '--no-install-recommends', ...missing.flatMap((tool) => tool.packages)], { env })
+    await step(
+      `installing ${missing.map((tool) => tool.name).join(', ')}`,
+      [
+        'apt-get',
+        'install',
+        '-y',
+        '-q',
+        '--no-install-recommends',
+        ...missing.flatMap((tool) => tool.packages),
+      ],
+      { env },
+    )
   }
   for (const tool of missing)
     if (!(await tool.there())) {

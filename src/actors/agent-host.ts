@@ -1,24 +1,40 @@
 /**
- * The agent's calls of its process host: one at a time for each fork, in the order in which they were decided, so that a drop never
- * races with the next prepare. Outcomes come back as events. Owns that order and the joining of notes; timing is the step's.
+ * The agent's calls of its process host: one at a time for each fork, in the order in which they were
+ * decided, so that a drop never races with the next prepare. Outcomes come back as events. Owns that order
+ * and the joining of notes; timing is the step's.
  */
 import { isFault, toFault } from '../protocol/faults.ts'
 import type { AgentCommand, AgentEvent } from '../core/agent/state.ts'
 import type { ProcessHost } from '../process/process-host.ts'
 import type { Clock } from '../system/clock.ts'
 
-export type HostCommand = Extract<AgentCommand, { type: 'prepare' | 'drop' | 'start' | 'cancel' | 'note' | 'pre-stop' | 'signal-tree' | 'signal-one' | 'kill-tree' | 'release' }>
+export type HostCommand = Extract<
+  AgentCommand,
+  {
+    type:
+      | 'prepare'
+      | 'drop'
+      | 'start'
+      | 'cancel'
+      | 'note'
+      | 'pre-stop'
+      | 'signal-tree'
+      | 'signal-one'
+      | 'kill-tree'
+      | 'release'
+  }
+>
 
 export interface AgentHost {
   perform(command: HostCommand): void
 }
 
-export const agentHostOn = (options: {
+export function agentHostOn(options: {
   host: ProcessHost
   clock: Clock
   post(event: AgentEvent): void
   log(fields: Record<string, unknown>): void
-}): AgentHost => {
+}): AgentHost {
   const { host, clock, post, log } = options
   const lanes = new Map<string, Promise<unknown>>()
   /** notes that wait for their turn: only the latest of a fork is written */
@@ -26,7 +42,9 @@ export const agentHostOn = (options: {
 
   const inTurn = (forkIds: readonly string[], work: () => Promise<unknown>): void => {
     const before = forkIds.flatMap((forkId) => lanes.get(forkId) ?? [])
-    const turn = (before.length === 0 ? work() : Promise.all(before).then(work)).catch((error: unknown) => failed(error, 'a call of the process host'))
+    const turn = (before.length === 0 ? work() : Promise.all(before).then(work)).catch((error: unknown) =>
+      failed(error, 'a call of the process host'),
+    )
     for (const forkId of forkIds) lanes.set(forkId, turn)
     void turn.then(() => {
       for (const forkId of forkIds) if (lanes.get(forkId) === turn) lanes.delete(forkId)
@@ -34,10 +52,17 @@ export const agentHostOn = (options: {
   }
   const failed = (error: unknown, what: string): void => {
     if (isFault(error, 'LOCKED')) post({ type: 'superseded' })
-    else log({ msg: `${what} failed`, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    else
+      log({
+        msg: `${what} failed`,
+        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      })
   }
   /** A refusal is an outcome, but for one: who does not own the spool any more decides nothing. */
-  const refused = (error: unknown, tell: (fault: ReturnType<ReturnType<typeof toFault>['toBody']>) => void): void => {
+  const refused = (
+    error: unknown,
+    tell: (fault: ReturnType<ReturnType<typeof toFault>['toBody']>) => void,
+  ): void => {
     if (isFault(error, 'LOCKED')) post({ type: 'superseded' })
     else tell(toFault(error, 'WORKER_CREATE').toBody())
   }
@@ -65,7 +90,8 @@ export const agentHostOn = (options: {
           return inTurn(forkIds, () =>
             host.prepare(specs).then(
               (leases) => post({ ...told, leases, fault: null, at: clock.now() }),
-              (error: unknown) => refused(error, (fault) => post({ ...told, leases: null, fault, at: clock.now() })),
+              (error: unknown) =>
+                refused(error, (fault) => post({ ...told, leases: null, fault, at: clock.now() })),
             ),
           )
         }
@@ -75,7 +101,8 @@ export const agentHostOn = (options: {
           return inTurn([forkId], () =>
             host.start(forkId, command.bindings).then(
               (start) => post({ ...told, start, fault: null, at: clock.now() }),
-              (error: unknown) => refused(error, (fault) => post({ ...told, start: null, fault, at: clock.now() })),
+              (error: unknown) =>
+                refused(error, (fault) => post({ ...told, start: null, fault, at: clock.now() })),
             ),
           )
         }
@@ -85,7 +112,8 @@ export const agentHostOn = (options: {
           return inTurn([forkId], () =>
             host.cancel(forkId).then(
               (proven) => post({ ...told, proven, fault: null, at: clock.now() }),
-              (error: unknown) => refused(error, (fault) => post({ ...told, proven: false, fault, at: clock.now() })),
+              (error: unknown) =>
+                refused(error, (fault) => post({ ...told, proven: false, fault, at: clock.now() })),
             ),
           )
         }
@@ -99,7 +127,9 @@ export const agentHostOn = (options: {
         case 'release':
           return inTurn([command.forkId], () => host.release(command.forkId))
         case 'pre-stop':
-          return void host.preStop(command.forkId).then(() => post({ type: 'pre-stopped', forkId: command.forkId, at: clock.now() }))
+          return void host
+            .preStop(command.forkId)
+            .then(() => post({ type: 'pre-stopped', forkId: command.forkId, at: clock.now() }))
         case 'kill-tree':
           return void host
             .killTree(command.forkId)
@@ -108,7 +138,14 @@ export const agentHostOn = (options: {
         case 'signal-tree':
           return guarded(() => host.signalTree(command.forkId, command.signal))
         case 'signal-one':
-          return guarded(() => post({ type: 'signalled', order: command.order, forkId: command.forkId, found: host.signalOne(command.forkId, command.signal, command.rank) }))
+          return guarded(() =>
+            post({
+              type: 'signalled',
+              order: command.order,
+              forkId: command.forkId,
+              found: host.signalOne(command.forkId, command.signal, command.rank),
+            }),
+          )
       }
     },
   }

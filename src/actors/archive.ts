@@ -1,5 +1,6 @@
 /**
- * Ended runs that the coordinator's memory no longer holds: written to their stream, and read back for `status` and `list --all`.
+ * Ended runs that the coordinator's memory no longer holds: written to their stream, and read back for
+ * `status` and `list --all`.
  */
 import { summaryOfStatus } from '../core/coordinator/status.ts'
 import { subjectOf, wildcardOf } from '../protocol/subjects.ts'
@@ -19,7 +20,17 @@ export interface Archive {
 /** the most that `list --all` shows of the archive */
 const LISTED_MAX = 500
 
-export const archiveOn = ({ bus, messenger, fleet, log }: { bus: Bus; messenger: Messenger; fleet: string; log(fields: Record<string, unknown>): void }): Archive => {
+export function archiveOn({
+  bus,
+  messenger,
+  fleet,
+  log,
+}: {
+  bus: Bus
+  messenger: Messenger
+  fleet: string
+  log(fields: Record<string, unknown>): void
+}): Archive {
   const stream = streamOf(fleet, 'ARCHIVE')
   const failed = (error: unknown): null => {
     log({ level: 'warn', msg: 'the archive cannot be read', error: String(error) })
@@ -36,9 +47,15 @@ export const archiveOn = ({ bus, messenger, fleet, log }: { bus: Bus; messenger:
       const known = new Set(runs.map((run) => run.run))
       const last = await bus.getLast(stream, subject).catch(failed)
       if (last === null) return { runs }
-      const messages = await bus.getMessages(stream, { seq: Math.max(1, last.seq - LISTED_MAX + 1), subject, count: LISTED_MAX }).catch(failed)
-      const archived = (messages ?? []).flatMap((message) => messenger.read('archive', message)?.body ?? []).filter((status) => !known.has(status.run))
-      return { runs: [...runs, ...archived.map(summaryOfStatus)].toSorted((a, b) => b.acceptedAt - a.acceptedAt) }
+      const messages = await bus
+        .getMessages(stream, { seq: Math.max(1, last.seq - LISTED_MAX + 1), subject, count: LISTED_MAX })
+        .catch(failed)
+      const archived = (messages ?? [])
+        .flatMap((message) => messenger.read('archive', message)?.body ?? [])
+        .filter((status) => !known.has(status.run))
+      return {
+        runs: [...runs, ...archived.map(summaryOfStatus)].toSorted((a, b) => b.acceptedAt - a.acceptedAt),
+      }
     },
   }
 }

@@ -1,9 +1,17 @@
 /**
- * The coordinator's actor: performs what core/coordinator decides. Owns the bus, the clock and the state log's tenure; decides nothing. While it stands by
- * it serves nothing: it has no subscription that a request could reach.
+ * The coordinator's actor: performs what core/coordinator decides. Owns the bus, the clock and the state
+ * log's tenure; decides nothing. While it stands by it serves nothing: it has no subscription that a request
+ * could reach.
  */
 import { COORDINATOR_DEFAULTS, type CoordinatorSettings } from '../core/coordinator/settings.ts'
-import { REQUEST_VERBS, type CoordinatorCommand, type CoordinatorEvent, type Fact, type RequestVerb, type Times } from '../core/coordinator/messages.ts'
+import {
+  REQUEST_VERBS,
+  type CoordinatorCommand,
+  type CoordinatorEvent,
+  type Fact,
+  type RequestVerb,
+  type Times,
+} from '../core/coordinator/messages.ts'
 import { newState } from '../core/coordinator/state.ts'
 import { stepCoordinator } from '../core/coordinator/step.ts'
 import { Fault, isFault } from '../protocol/faults.ts'
@@ -60,7 +68,7 @@ interface Office {
 
 const RETRY_MS = 500
 
-export const startCoordinator = (options: CoordinatorOptions): Promise<CoordinatorHandle> => {
+export function startCoordinator(options: CoordinatorOptions): Promise<CoordinatorHandle> {
   const { bus, fleet, stateLog, incarnation, clock, log } = options
   const settings = { ...COORDINATOR_DEFAULTS, ...options.settings }
   // beyond a tenure: who lost it with the bus still has the last events to tell
@@ -90,18 +98,47 @@ export const startCoordinator = (options: CoordinatorOptions): Promise<Coordinat
     settings,
     log,
     onLead(tenure) {
-      office = takeOffice({ ...options, messenger: told.messenger, settings, tenure, end: (why) => void stop(why) })
+      office = takeOffice({
+        ...options,
+        messenger: told.messenger,
+        settings,
+        tenure,
+        end: (why) => void stop(why),
+      })
       // its first step may have thrown
       if (stopped) leave()
     },
     onLeaseBack: () => office?.actor.flush(),
     onDeposed: leave,
   })
-  return Promise.resolve({ role: () => (stopped ? 'stopped' : office === null ? 'standby' : 'leader'), stop: () => stop('stopped'), ended })
+  return Promise.resolve({
+    role: () => (stopped ? 'stopped' : office === null ? 'standby' : 'leader'),
+    stop: () => stop('stopped'),
+    ended,
+  })
 }
 
-const takeOffice = (options: CoordinatorOptions & { messenger: Messenger; settings: CoordinatorSettings; tenure: Tenure; end(why: 'idle' | 'crashed'): void }): Office => {
-  const { bus, fleet, messenger, incarnation, clock, settings, tenure, backends = [], log, onStep, end } = options
+function takeOffice(
+  options: CoordinatorOptions & {
+    messenger: Messenger
+    settings: CoordinatorSettings
+    tenure: Tenure
+    end(why: 'idle' | 'crashed'): void
+  },
+): Office {
+  const {
+    bus,
+    fleet,
+    messenger,
+    incarnation,
+    clock,
+    settings,
+    tenure,
+    backends = [],
+    log,
+    onStep,
+    end,
+  } = options
   let open = true
   // while one leads, wall time follows the monotonic clock: somebody who sets the clock moves no deadline
   const wallBase = clock.wall() - clock.now()
@@ -138,14 +175,22 @@ const takeOffice = (options: CoordinatorOptions & { messenger: Messenger; settin
       case 'refuse':
         return take(command.request)?.fault(Fault.fromBody(command.fault))
       case 'reply-plan': {
-        const lines = backends.find((backend) => backend.name === command.body.launch.backend)?.plan(command.body.launch).lines ?? []
-        return take(command.request)?.reply({ ...command.body, plan: [...lines, ...command.body.plan] } as never)
+        const lines =
+          backends.find((backend) => backend.name === command.body.launch.backend)?.plan(command.body.launch)
+            .lines ?? []
+        return take(command.request)?.reply({
+          ...command.body,
+          plan: [...lines, ...command.body.plan],
+        } as never)
       }
       case 'reply-from-archive': {
         const responder = take(command.request)
         const { body, fault } = command
-        const found = command.verb === 'status' ? archive.status(command.run!) : archive.list(body as { runs: never[] })
-        return void found.then((answer) => (answer === null ? responder?.fault(Fault.fromBody(fault!)) : responder?.reply(answer as never)))
+        const found =
+          command.verb === 'status' ? archive.status(command.run!) : archive.list(body as { runs: never[] })
+        return void found.then((answer) =>
+          answer === null ? responder?.fault(Fault.fromBody(fault!)) : responder?.reply(answer as never),
+        )
       }
       case 'answer-queued':
         return publisher.whenTold(command.told, () => queue?.answer(command.seq, command))
@@ -154,7 +199,9 @@ const takeOffice = (options: CoordinatorOptions & { messenger: Messenger; settin
       case 'archive':
         return archiveRun(command.status)
       case 'timer':
-        return after(Math.max(0, command.at - clock.now()), () => post({ kind: 'timer', timer: command.timer }))
+        return after(Math.max(0, command.at - clock.now()), () =>
+          post({ kind: 'timer', timer: command.timer }),
+        )
       case 'log':
         return log({ level: command.level, ...command.fields })
       case 'end':
@@ -169,7 +216,12 @@ const takeOffice = (options: CoordinatorOptions & { messenger: Messenger; settin
     void archive.put(status).then(
       () => post({ kind: 'archived', run: status.run }),
       (error: unknown) => {
-        log({ level: 'warn', msg: 'a run was not archived; trying again', run: status.run, error: String(error) })
+        log({
+          level: 'warn',
+          msg: 'a run was not archived; trying again',
+          run: status.run,
+          error: String(error),
+        })
         after(RETRY_MS, () => archiveRun(status))
       },
     )
@@ -177,18 +229,40 @@ const takeOffice = (options: CoordinatorOptions & { messenger: Messenger; settin
   /** An agent that reads it later than this tick of its own clock does nothing. */
   const notAfterOf = (node: string, to: string): number | null => {
     const beat = ticks.get(node)
-    return beat === undefined || beat.incarnation !== to ? null : beat.tick + (clock.now() - beat.at) + settings.orderAllowanceMs
+    return beat === undefined || beat.incarnation !== to
+      ? null
+      : beat.tick + (clock.now() - beat.at) + settings.orderAllowanceMs
   }
 
-  const order = async ({ id, node, incarnation: to, verb, body, timeoutMs }: Extract<CoordinatorCommand, { kind: 'order' }>['order']): Promise<void> => {
+  const order = async ({
+    id,
+    node,
+    incarnation: to,
+    verb,
+    body,
+    timeoutMs,
+  }: Extract<CoordinatorCommand, { kind: 'order' }>['order']): Promise<void> => {
     const sentWall = wallBase + clock.now()
     const done = (result: { reply?: unknown; fault?: Fault }): void =>
-      post({ kind: 'order-result', id, sentWall, gotWall: wallBase + clock.now(), reply: (result.reply as never) ?? null, fault: result.fault?.toBody() ?? null })
+      post({
+        kind: 'order-result',
+        id,
+        sentWall,
+        gotWall: wallBase + clock.now(),
+        reply: (result.reply as never) ?? null,
+        fault: result.fault?.toBody() ?? null,
+      })
     const notAfter = notAfterOf(node, to)
     // its clock is not known (yet): it beats within half a second
-    if (notAfter === null) return after(1, () => done({ fault: new Fault('EXPIRED', `no beat of ${node} to count from`) }))
+    if (notAfter === null)
+      return after(1, () => done({ fault: new Fault('EXPIRED', `no beat of ${node} to count from`) }))
     try {
-      done({ reply: await messenger.ask(`node.${verb}`, { node, incarnation: to }, body as never, { headers: orderHeaders({ epoch: tenure.epoch, notAfter }), timeoutMs }) })
+      done({
+        reply: await messenger.ask(`node.${verb}`, { node, incarnation: to }, body as never, {
+          headers: orderHeaders({ epoch: tenure.epoch, notAfter }),
+          timeoutMs,
+        }),
+      })
     } catch (error) {
       done({ fault: isFault(error) ? error : new Fault('FAILED', String(error), { retryable: true }) })
     }
@@ -202,7 +276,12 @@ const takeOffice = (options: CoordinatorOptions & { messenger: Messenger; settin
       try {
         return stepCoordinator(state, event)
       } catch (error) {
-        log({ level: 'error', msg: 'a step of the coordinator failed', event: event.kind, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+        log({
+          level: 'error',
+          msg: 'a step of the coordinator failed',
+          event: event.kind,
+          error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+        })
         end('crashed')
         return [state, []]
       }
@@ -224,7 +303,14 @@ const takeOffice = (options: CoordinatorOptions & { messenger: Messenger; settin
         if (!tenure.leased()) return responder.fault(notNow())
         const id = ++requests
         responders.set(id, responder as never)
-        const event = { kind: 'request', id, verb, user: request.params['user' as never] as string, key: request.headers[HEADERS.key] ?? null, body: request.body } as Fact
+        const event = {
+          kind: 'request',
+          id,
+          verb,
+          user: request.params['user' as never] as string,
+          key: request.headers[HEADERS.key] ?? null,
+          body: request.body,
+        } as Fact
         if (actor.offer(happened(event))) return
         responders.delete(id)
         responder.fault(new Fault('OVERLOADED', 'the coordinator has too much to do'))
@@ -234,13 +320,20 @@ const takeOffice = (options: CoordinatorOptions & { messenger: Messenger; settin
   subscriptions.push(
     messenger.listen('beat', {}, ({ params, body }) => {
       const known = ticks.get(params.node)
-      if (known === undefined || known.incarnation !== body.incarnation || body.tick >= known.tick) ticks.set(params.node, { incarnation: body.incarnation, tick: body.tick, at: clock.now() })
+      if (known === undefined || known.incarnation !== body.incarnation || body.tick >= known.tick)
+        ticks.set(params.node, { incarnation: body.incarnation, tick: body.tick, at: clock.now() })
       post({ kind: 'beat', node: params.node, ...body })
     }),
     messenger.listen('event.worker', {}, ({ params, body }) => {
       const { id: _id, at: _at, what: _what, node, incarnation: from, rev, ...report } = body
       // the server vouches for the node in the subject, for nothing in the body
-      if (node !== params.node || report.run !== params.run || report.role !== params.role || String(report.index) !== params.index) return
+      if (
+        node !== params.node ||
+        report.run !== params.run ||
+        report.role !== params.role ||
+        String(report.index) !== params.index
+      )
+        return
       post({ kind: 'report', node, incarnation: from, rev, report })
     }),
     bus.subscribe(DISCONNECT_ADVISORY, (message) => {
@@ -254,13 +347,25 @@ const takeOffice = (options: CoordinatorOptions & { messenger: Messenger; settin
     if (up) resync()
   })
   const stopTicking = clock.every(settings.nodesTickMs, () => post({ kind: 'nodes-tick' }))
-  const resync = (): void => bus.publish(subjectOf(fleet, 'nodes.resync', {}), new Uint8Array(), orderHeaders({ epoch: tenure.epoch, notAfter: 0 }))
+  const resync = (): void =>
+    bus.publish(
+      subjectOf(fleet, 'nodes.resync', {}),
+      new Uint8Array(),
+      orderHeaders({ epoch: tenure.epoch, notAfter: 0 }),
+    )
 
   const openQueue = async (): Promise<void> => {
     try {
       await ensureStreams(bus, fleet)
       if (!open) return
-      const serving = await serveLaunchQueue({ bus, messenger, fleet, clock, offer: (fact) => open && tenure.leased() && actor.offer(happened(fact)), log })
+      const serving = await serveLaunchQueue({
+        bus,
+        messenger,
+        fleet,
+        clock,
+        offer: (fact) => open && tenure.leased() && actor.offer(happened(fact)),
+        log,
+      })
       if (open) queue = serving
       else serving.close()
     } catch (error) {
@@ -289,9 +394,11 @@ const takeOffice = (options: CoordinatorOptions & { messenger: Messenger; settin
   }
 }
 
-const notNow = (): Fault => new Fault('NOT_LEADER', 'this coordinator has not heard from its state log; ask again')
+function notNow(): Fault {
+  return new Fault('NOT_LEADER', 'this coordinator has not heard from its state log; ask again')
+}
 
-const agentOf = (message: Message): { node: string; incarnation: string } | null => {
+function agentOf(message: Message): { node: string; incarnation: string } | null {
   try {
     const { client } = JSON.parse(new TextDecoder().decode(message.body)) as { client?: { name?: unknown } }
     return typeof client?.name === 'string' ? parseAgentConnectionName(client.name) : null

@@ -1,6 +1,7 @@
 /**
- * Tells an agent's facts until the event stream has acknowledged them: in order per fork, one of a fork in flight, kept while the
- * bus is away. Bounded: of a fork at most one each of its kinds waits, a newer report of ready or ranks takes the place of the older.
+ * Tells an agent's facts until the event stream has acknowledged them: in order per fork, one of a fork in
+ * flight, kept while the bus is away. Bounded: of a fork at most one each of its kinds waits, a newer report
+ * of ready or ranks takes the place of the older.
  */
 import { Fault } from '../protocol/faults.ts'
 import type { ForkReport } from '../protocol/shapes.ts'
@@ -9,7 +10,8 @@ import type { Clock } from '../system/clock.ts'
 import type { Messenger } from '../transport/messenger.ts'
 
 export type WorkerFact = BodyOf<'event.worker'>
-type What = 'prepared' | 'started' | 'ready' | 'unready' | 'exited' | 'gone' | 'logs-final' | 'ranks' | 'cancelled'
+type What =
+  'prepared' | 'started' | 'ready' | 'unready' | 'exited' | 'gone' | 'logs-final' | 'ranks' | 'cancelled'
 
 export interface FactEmitter {
   emit(fact: { id: string; what: What; rev: number; report: ForkReport }): void
@@ -19,21 +21,25 @@ export interface FactEmitter {
 }
 
 const RETRY_MS = [100, 2000] as const
-const REPLACES: Partial<Record<What, readonly What[]>> = { ready: ['ready', 'unready'], unready: ['ready', 'unready'], ranks: ['ranks'] }
+const REPLACES: Partial<Record<What, readonly What[]>> = {
+  ready: ['ready', 'unready'],
+  unready: ['ready', 'unready'],
+  ranks: ['ranks'],
+}
 
 interface Line {
   queue: WorkerFact[]
   sending: boolean
 }
 
-export const startFactEmitter = (options: {
+export function startFactEmitter(options: {
   messenger: Messenger
   node: string
   incarnation: string
   clock: Clock
   onAcked(forkId: string, what: What): void
   log(fields: Record<string, unknown>): void
-}): FactEmitter => {
+}): FactEmitter {
   const { messenger, node, incarnation, clock, onAcked, log } = options
   const lines = new Map<string, Line>()
   let stopped = false
@@ -61,8 +67,10 @@ export const startFactEmitter = (options: {
         return await messenger.emit('event.worker', { run, role, index, what, node }, fact)
       } catch (error) {
         // a fact that does not fit its row would block all after it for ever
-        if (!(error instanceof Fault)) return log({ msg: 'a fact does not fit the protocol', id: fact.id, error: String(error) })
-        if (error.code === 'PERMISSION') log({ msg: 'the bus refuses a fact', id: fact.id, error: error.message })
+        if (!(error instanceof Fault))
+          return log({ msg: 'a fact does not fit the protocol', id: fact.id, error: String(error) })
+        if (error.code === 'PERMISSION')
+          log({ msg: 'the bus refuses a fact', id: fact.id, error: error.message })
       }
       await pause(wait)
     }
@@ -85,7 +93,8 @@ export const startFactEmitter = (options: {
       const line = lines.get(report.forkId) ?? { queue: [], sending: false }
       lines.set(report.forkId, line)
       const replaced = REPLACES[what]
-      if (replaced !== undefined) line.queue = line.queue.filter((waiting) => !replaced.includes(waiting.what as What))
+      if (replaced !== undefined)
+        line.queue = line.queue.filter((waiting) => !replaced.includes(waiting.what as What))
       line.queue.push({ id, at: clock.wall(), what, node, incarnation, rev, ...report })
       if (!line.sending) void drain(report.forkId, line)
     },

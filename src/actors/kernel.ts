@@ -1,14 +1,18 @@
 /**
- * The actor kernel: one bounded mailbox, one pure `step`, one `perform`. Owns ordering, the persist barrier and shedding;
- * knows nothing of buses or processes.
+ * The actor kernel: one bounded mailbox, one pure `step`, one `perform`. Owns ordering, the persist barrier
+ * and shedding; knows nothing of buses or processes.
  *
- * 1. `step(state, event)` is pure but owns its state: it may change the object it is given and must return it. Time and randomness come in events.
- * 2. Events are handled one at a time, in order of arrival; an event that a perform brings back waits its turn (no re-entrance).
- * 3. Commands leave in the order in which steps gave them. `persist` is a barrier: what follows it, of this step and of later ones, waits until it is acknowledged,
+ * 1. `step(state, event)` is pure but owns its state: it may change the object it is given and must return
+ * it. Time and randomness come in events.
+ * 2. Events are handled one at a time, in order of arrival; an event that a perform brings back waits its
+ * turn (no re-entrance).
+ * 3. Commands leave in the order in which steps gave them. `persist` is a barrier: what follows it, of this
+ * step and of later ones, waits until it is acknowledged,
  *    so nothing that anybody sees rests on a fact that could still be lost. Persists that meet while one is in flight are joined into one append.
  * 4. A refused persist ends the actor (`deposed`): its waiting commands are dropped, never performed.
  *    `mayPerform` can close the door for a while (a lease that ran out): commands wait, and leave on `flush`.
- * 5. At the watermark `offer` refuses (the asker sheds with OVERLOADED); `post` — results, timers, exits — is never refused.
+ * 5. At the watermark `offer` refuses (the asker sheds with OVERLOADED); `post` — results, timers, exits — is
+ * never refused.
  */
 export interface Step<S, E, C> {
   (state: S, event: E): readonly [S, readonly C[]]
@@ -24,7 +28,10 @@ export interface ActorOptions<S, E, C, P> {
   /** writes joined persists; rejects when this actor may write no more */
   persist?(ops: P[]): Promise<void>
   onDeposed?(error: unknown): void
-  /** asked before each command; while it says no, commands wait in order. Persists are not asked for: they prove themselves */
+  /**
+   * asked before each command; while it says no, commands wait in order. Persists are not asked for: they
+   * prove themselves
+   */
   mayPerform?(): boolean
   /** called after each step, for tests and the simulator; throwing here is a crash */
   onStep?(event: E, commands: readonly C[]): void
@@ -45,8 +52,17 @@ export interface ActorHandle<E> {
 
 export const MAILBOX_MAX = 10_000
 
-export const runActor = <S, E, C, P = never>(options: ActorOptions<S, E, C, P>): ActorHandle<E> => {
-  const { step, perform, persistOf, persist, onDeposed, mayPerform, onStep, mailboxMax = MAILBOX_MAX } = options
+export function runActor<S, E, C, P = never>(options: ActorOptions<S, E, C, P>): ActorHandle<E> {
+  const {
+    step,
+    perform,
+    persistOf,
+    persist,
+    onDeposed,
+    mayPerform,
+    onStep,
+    mailboxMax = MAILBOX_MAX,
+  } = options
   let state = options.state
   let halted = false
   let draining = false
@@ -149,7 +165,7 @@ interface Queue<T> extends Iterable<T> {
 }
 
 /** First in, first out; `Array.shift` moves everything that is left each time. */
-const queue = <T>(): Queue<T> => {
+function queue<T>(): Queue<T> {
   let items: T[] = []
   let head = 0
   return {

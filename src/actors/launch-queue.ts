@@ -1,6 +1,6 @@
 /**
- * The durable door: launches from the work queue, one in hand. It is acknowledged when its answer is in STATE, not before; an invalid one is answered and
- * ended after one try.
+ * The durable door: launches from the work queue, one in hand. It is acknowledged when its answer is in
+ * STATE, not before; an invalid one is answered and ended after one try.
  */
 import type { Fact } from '../core/coordinator/messages.ts'
 import { encode } from '../protocol/codec.ts'
@@ -23,7 +23,7 @@ const WORKING_MS = 500
 /** the coordinator has too much to do, or may not act now */
 const AGAIN_MS = 250
 
-export const serveLaunchQueue = async (options: {
+export async function serveLaunchQueue(options: {
   bus: Bus
   messenger: Messenger
   fleet: string
@@ -31,7 +31,7 @@ export const serveLaunchQueue = async (options: {
   /** false: not now */
   offer(fact: Fact): boolean
   log(fields: Record<string, unknown>): void
-}): Promise<LaunchQueue> => {
+}): Promise<LaunchQueue> {
   const { bus, messenger, fleet, clock, offer, log } = options
   let closed = false
   let hand: { message: QueuedMessage; done(): void } | null = null
@@ -40,8 +40,19 @@ export const serveLaunchQueue = async (options: {
     const params = parseSubject(fleet, 'launch', message.subject)
     const read = messenger.read('launch', message)
     return {
-      kind: 'queued-launch', seq: message.seq, user: params?.user ?? 'unknown', key: message.headers[HEADERS.key] ?? null, storedAt: message.storedAt, body: read?.body ?? null,
-      fault: read === null ? new Fault('REQUEST_INVALID', 'the body is no launch document: neither JSON nor msgpack of a mapping').toBody() : null,
+      kind: 'queued-launch',
+      seq: message.seq,
+      user: params?.user ?? 'unknown',
+      key: message.headers[HEADERS.key] ?? null,
+      storedAt: message.storedAt,
+      body: read?.body ?? null,
+      fault:
+        read === null
+          ? new Fault(
+              'REQUEST_INVALID',
+              'the body is no launch document: neither JSON nor msgpack of a mapping',
+            ).toBody()
+          : null,
     }
   }
 
@@ -71,7 +82,14 @@ export const serveLaunchQueue = async (options: {
       const { message, done } = hand
       const replyTo = message.headers[HEADERS.replyTo]
       // an inbox and nothing else: what the coordinator may publish is more than the asker may
-      if (replyTo !== undefined && isInbox(replyTo)) bus.publish(replyTo, encode(fault ?? { run }, 'json'), fault === null ? {} : { [HEADERS.error]: `${fault.code}: ${fault.message}`.replace(/[\r\n]+/g, ' ').slice(0, 400) })
+      if (replyTo !== undefined && isInbox(replyTo))
+        bus.publish(
+          replyTo,
+          encode(fault ?? { run }, 'json'),
+          fault === null
+            ? {}
+            : { [HEADERS.error]: `${fault.code}: ${fault.message}`.replace(/[\r\n]+/g, ' ').slice(0, 400) },
+        )
       message.ack().then(done, (error: unknown) => {
         // it comes again, and its key gives the same answer
         log({ level: 'warn', msg: 'a queued launch was not acknowledged', seq, error: String(error) })

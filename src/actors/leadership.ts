@@ -1,12 +1,15 @@
 /**
- * Who leads a fleet: one writer of the STATE log at a time. Owns the lease, the one append in flight, renewals, snapshots and the wait of a standby;
- * what is written is the coordinator's.
+ * Who leads a fleet: one writer of the STATE log at a time. Owns the lease, the one append in flight,
+ * renewals, snapshots and the wait of a standby; what is written is the coordinator's.
  *
- * 1. A leader acts until (the time it sent its last acknowledged entry) + lease, on its own monotonic clock. Not the time of the acknowledgement: a
+ * 1. A leader acts until (the time it sent its last acknowledged entry) + lease, on its own monotonic clock.
+ * Not the time of the acknowledgement: a
  *    standby counts from when it saw the entry, which may be earlier than that.
- * 2. A standby takes over when it has seen no new entry for lease + margin, with an entry at the tail that it folded. It need not wait when its last writer
+ * 2. A standby takes over when it has seen no new entry for lease + margin, with an entry at the tail that it
+ * folded. It need not wait when its last writer
  *    resigned, or when it never saw anything but an empty log: one that became empty had a leader, who may act until its lease ends.
- * 3. An append that may have landed is settled by the log (state-log.ts). Refused: deposed. Unsettled: the same entry is tried again, and meanwhile the
+ * 3. An append that may have landed is settled by the log (state-log.ts). Refused: deposed. Unsettled: the
+ * same entry is tried again, and meanwhile the
  *    lease runs out by itself; after some leases of that the leader stands down, and takes over again if the last entry is still its own.
  */
 import { isFault } from '../protocol/faults.ts'
@@ -24,7 +27,9 @@ export interface Tenure {
   persist(ops: StateOp[]): Promise<void>
   /** may it act now? */
   leased(): boolean
-  /** the link to the log broke: it may not act until an entry is acknowledged again, which is tried at once */
+  /**
+   * the link to the log broke: it may not act until an entry is acknowledged again, which is tried at once
+   */
   doubt(): void
 }
 
@@ -46,12 +51,15 @@ export interface Leadership {
 }
 
 const RETRY_MS = 200
-/** Leases without a settled entry after which a leader stands down by itself: its store may be gone, and only a fold finds out. */
+/**
+ * Leases without a settled entry after which a leader stands down by itself: its store may be gone, and only
+ * a fold finds out.
+ */
 const UNSETTLED_LEASES = 3
 /** How long a resigning leader tries to say so. */
 const RESIGN_MS = 1000
 
-export const runLeadership = (options: LeadershipOptions): Leadership => {
+export function runLeadership(options: LeadershipOptions): Leadership {
   const { stateLog, incarnation, clock, settings, log, onLead, onLeaseBack, onDeposed } = options
   let stopped = false
   let number = 0
@@ -62,8 +70,19 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
 
   const pause = (ms: number): Promise<void> => new Promise((resolve) => clock.after(ms, resolve))
 
-  const entryOf = (epoch: Epoch, kind: StateEntry['kind'], ops: StateOp[], part: StateEntry['part'] = null): StateEntry => ({
-    epoch, writer: incarnation, number: ++number, at: Math.round(clock.wall()), kind, part, ops,
+  const entryOf = (
+    epoch: Epoch,
+    kind: StateEntry['kind'],
+    ops: StateOp[],
+    part: StateEntry['part'] = null,
+  ): StateEntry => ({
+    epoch,
+    writer: incarnation,
+    number: ++number,
+    at: Math.round(clock.wall()),
+    kind,
+    part,
+    ops,
   })
 
   const stand = async (): Promise<void> => {
@@ -90,7 +109,8 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
         tail = entry
         resigned = entry.kind === 'resign'
         const mine = tenure
-        if (mine !== null && entry.writer !== incarnation && entry.epoch.n > mine.epoch.n) mine.depose(new Error(`epoch ${entry.epoch.n} of ${entry.writer} has begun`))
+        if (mine !== null && entry.writer !== incarnation && entry.epoch.n > mine.epoch.n)
+          mine.depose(new Error(`epoch ${entry.epoch.n} of ${entry.writer} has begun`))
       })
     }
     while (!stopped) {
@@ -110,7 +130,8 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
       try {
         const entries = await stateLog.read()
         const last = entries.at(-1) ?? null
-        const moved = last !== null && (tail === null || last.writer !== tail.writer || last.number !== tail.number)
+        const moved =
+          last !== null && (tail === null || last.writer !== tail.writer || last.number !== tail.number)
         const vanished = last === null && tail !== null
         emptied = last === null && (emptied || vanished)
         // the last word is one's own: nobody else can have acted since
@@ -124,7 +145,10 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
         if (!free && (moved || vanished || !isSilent())) continue
         if (stopped) break
         // a store that is made twice by the same one is two stores
-        const epoch = last === null ? { storeId: stores++ === 0 ? incarnation : `${incarnation}-${stores}`, n: 1 } : { storeId: last.epoch.storeId, n: last.epoch.n + 1 }
+        const epoch =
+          last === null
+            ? { storeId: stores++ === 0 ? incarnation : `${incarnation}-${stores}`, n: 1 }
+            : { storeId: last.epoch.storeId, n: last.epoch.n + 1 }
         const sentAt = clock.now()
         await stateLog.append(entryOf(epoch, 'takeover', []))
         if (stopped) break
@@ -170,7 +194,10 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
       end()
     }
 
-    /** One entry, until it stands or somebody else wrote. Never more than one in flight: callers go through `writing`. */
+    /**
+     * One entry, until it stands or somebody else wrote. Never more than one in flight: callers go through
+     * `writing`.
+     */
     const write = async (entry: StateEntry): Promise<void> => {
       // of its first try: that may be the one that landed, and a standby counts from when it did
       const sentAt = clock.now()
@@ -183,7 +210,12 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
           break
         } catch (error) {
           if (isFault(error, 'CONN') || isFault(error, 'TIMEOUT')) {
-            log({ level: 'warn', msg: 'the state log does not take an entry', number: entry.number, error: String(error) })
+            log({
+              level: 'warn',
+              msg: 'the state log does not take an entry',
+              number: entry.number,
+              error: String(error),
+            })
             if (clock.now() - sentAt < UNSETTLED_LEASES * settings.leaseMs) {
               await pause(RETRY_MS)
               continue
@@ -229,7 +261,11 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
         await write(entry)
       }
       entries = parts.length
-      await stateLog.purgeBefore(first!).catch((error: unknown) => log({ level: 'warn', msg: 'what a snapshot replaced was not purged', error: String(error) }))
+      await stateLog
+        .purgeBefore(first!)
+        .catch((error: unknown) =>
+          log({ level: 'warn', msg: 'what a snapshot replaced was not purged', error: String(error) }),
+        )
     }
 
     let renewing = false
@@ -276,8 +312,11 @@ export const runLeadership = (options: LeadershipOptions): Leadership => {
   }
 }
 
-/** Ops in order, cut so that no entry is larger than the bound (by their JSON, which is longer than what is sent). */
-export const pieces = (ops: readonly StateOp[], bytesMax = ENTRY_BYTES_MAX): StateOp[][] => {
+/**
+ * Ops in order, cut so that no entry is larger than the bound (by their JSON, which is longer than what is
+ * sent).
+ */
+export function pieces(ops: readonly StateOp[], bytesMax = ENTRY_BYTES_MAX): StateOp[][] {
   const list: StateOp[][] = [[]]
   let bytes = 0
   for (const op of ops) {
@@ -291,4 +330,3 @@ export const pieces = (ops: readonly StateOp[], bytesMax = ENTRY_BYTES_MAX): Sta
   }
   return list
 }
-

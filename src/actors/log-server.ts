@@ -1,9 +1,11 @@
 /**
- * Serves `worker.log` from the spool: for forks that live here, that ended, and that were released, as long as their logs are kept.
- * One subscription for each worker, so that a worker that nobody holds is known at once.
+ * Serves `worker.log` from the spool: for forks that live here, that ended, and that were released, as long
+ * as their logs are kept. One subscription for each worker, so that a worker that nobody holds is known at
+ * once.
  *
- * Several nodes may hold attempts of one worker. Asked for an attempt, only the node that holds it answers; asked for none, each
- * answers with its latest, and who cannot live with that asks with the attempt that status names (the client library does).
+ * Several nodes may hold attempts of one worker. Asked for an attempt, only the node that holds it answers;
+ * asked for none, each answers with its latest, and who cannot live with that asks with the attempt that
+ * status names (the client library does).
  */
 import { Fault, toFault } from '../protocol/faults.ts'
 import { forkIdOf, parseForkId, workerIdOf } from '../protocol/names.ts'
@@ -24,21 +26,50 @@ const BYTES_DEFAULT = 256 * 1024
 /** Requests that are read for at the same time; each holds at most half a mebibyte. */
 const READS_MAX = 16
 
-export const startLogServer = (options: { messenger: Messenger; node: string; store: LogStore }): LogServer => {
+export function startLogServer(options: { messenger: Messenger; node: string; store: LogStore }): LogServer {
   const { messenger, node, store } = options
-  const workers = new Map<string, { attempts: Set<number>; of: (attempt: number) => string; subscription: Subscription }>()
+  const workers = new Map<
+    string,
+    { attempts: Set<number>; of: (attempt: number) => string; subscription: Subscription }
+  >()
   let reads = 0
 
-  const answer = async (forkId: string, attempt: number, body: Request<'worker.log'>['body']): Promise<ReplyOf<'worker.log'>> => {
+  const answer = async (
+    forkId: string,
+    attempt: number,
+    body: Request<'worker.log'>['body'],
+  ): Promise<ReplyOf<'worker.log'>> => {
     const [sizes, marks] = await Promise.all([store.sizes(forkId), store.marks(forkId)])
-    const sources = Object.fromEntries(Object.entries(sizes).map(([name, size]) => [name, { size, floor: marks[name]?.floor ?? 0, generation: marks[name]?.generation ?? 0, shipped: marks[name]?.shipped ?? 0 }]))
+    const sources = Object.fromEntries(
+      Object.entries(sizes).map(([name, size]) => [
+        name,
+        {
+          size,
+          floor: marks[name]?.floor ?? 0,
+          generation: marks[name]?.generation ?? 0,
+          shipped: marks[name]?.shipped ?? 0,
+        },
+      ]),
+    )
     const isFinal = (name: string): boolean => (marks[name] ?? NO_MARKS).final
     const about = { node, forkId, attempt, sources }
     const { source, bytesMax = BYTES_DEFAULT } = body
-    if (source === undefined) return { ...about, source: null, offset: 0, bytes: new Uint8Array(0), final: Object.keys(sizes).every(isFinal) }
+    if (source === undefined)
+      return {
+        ...about,
+        source: null,
+        offset: 0,
+        bytes: new Uint8Array(0),
+        final: Object.keys(sizes).every(isFinal),
+      }
     const found = sources[source]
-    if (found === undefined) throw new Fault('WORKER_NOT_FOUND', `${forkId} has no log '${source}'`, { hint: `it has: ${Object.keys(sources).join(', ') || 'none yet'}` })
-    const offset = body.offset ?? (body.tailLines === undefined ? found.floor : await store.offsetOfTail(forkId, source, body.tailLines))
+    if (found === undefined)
+      throw new Fault('WORKER_NOT_FOUND', `${forkId} has no log '${source}'`, {
+        hint: `it has: ${Object.keys(sources).join(', ') || 'none yet'}`,
+      })
+    const offset =
+      body.offset ??
+      (body.tailLines === undefined ? found.floor : await store.offsetOfTail(forkId, source, body.tailLines))
     const bytes = (await store.read(forkId, source, offset, bytesMax)) as Uint8Array<ArrayBuffer>
     return { ...about, source, offset, bytes, final: isFinal(source) && offset + bytes.length >= found.size }
   }
@@ -48,7 +79,8 @@ export const startLogServer = (options: { messenger: Messenger; node: string; st
       const attempt = body.attempt ?? Math.max(...attempts)
       // another node may hold it: silence is the only answer that cannot be wrong
       if (!attempts.has(attempt)) return
-      if (reads >= READS_MAX) return responder.fault(new Fault('OVERLOADED', `${READS_MAX} log requests are being read for`))
+      if (reads >= READS_MAX)
+        return responder.fault(new Fault('OVERLOADED', `${READS_MAX} log requests are being read for`))
       reads++
       answer(forkIdOf(run, role, index, attempt), attempt, body)
         .then(responder.reply, (error: unknown) => responder.fault(toFault(error)))
@@ -74,11 +106,16 @@ export const startLogServer = (options: { messenger: Messenger; node: string; st
       const held = workers.get(id)
       if (held !== undefined) return void held.attempts.add(parts.attempt)
       const attempts = new Set([parts.attempt])
-      workers.set(id, { attempts, of: (attempt) => forkIdOf(parts.run, parts.role, parts.index, attempt), subscription: serve(parts.run, parts.role, parts.index, attempts) })
+      workers.set(id, {
+        attempts,
+        of: (attempt) => forkIdOf(parts.run, parts.role, parts.index, attempt),
+        subscription: serve(parts.run, parts.role, parts.index, attempts),
+      })
     },
     drop,
     keepOnly(forkIds) {
-      for (const { attempts, of } of workers.values()) for (const attempt of attempts) if (!forkIds.has(of(attempt))) drop(of(attempt))
+      for (const { attempts, of } of workers.values())
+        for (const attempt of attempts) if (!forkIds.has(of(attempt))) drop(of(attempt))
     },
     stop() {
       for (const { subscription } of workers.values()) subscription.unsubscribe()

@@ -1,6 +1,7 @@
 /**
- * Ships the logs of a node's forks over a connection of their own. Owns which sources there are, the bounds they share (memory, a
- * worker's rate) and the keeping of marks; one source's way is source-shipper.ts. Log bytes never pass an actor's mailbox.
+ * Ships the logs of a node's forks over a connection of their own. Owns which sources there are, the bounds
+ * they share (memory, a worker's rate) and the keeping of marks; one source's way is source-shipper.ts. Log
+ * bytes never pass an actor's mailbox.
  */
 import { parseForkId } from '../protocol/names.ts'
 import { sourceToken } from '../protocol/log-records.ts'
@@ -35,7 +36,7 @@ interface Shipment {
   finishing: boolean
 }
 
-export const startLogShipper = (options: {
+export function startLogShipper(options: {
   bus: Bus
   fleet: string
   node: string
@@ -44,7 +45,7 @@ export const startLogShipper = (options: {
   settings: LogSettings
   onFinal(forkId: string, offsets: LogOffsets): void
   log(fields: Record<string, unknown>): void
-}): LogShipper => {
+}): LogShipper {
   const { bus, fleet, node, store, clock, settings, onFinal, log } = options
   const shipments = new Map<string, Promise<Shipment>>()
   const opened = new Set<Shipment>()
@@ -75,13 +76,23 @@ export const startLogShipper = (options: {
 
   const open = async (forkId: string): Promise<Shipment> => {
     const known = await store.marks(forkId)
-    const shipment: Shipment = { forkId, known, sources: new Map(), unwatch: () => undefined, throttle: throttleOf(settings.workerBytesPerSecond, clock), dirty: false, grown: false, finishing: false }
+    const shipment: Shipment = {
+      forkId,
+      known,
+      sources: new Map(),
+      unwatch: () => undefined,
+      throttle: throttleOf(settings.workerBytesPerSecond, clock),
+      dirty: false,
+      grown: false,
+      finishing: false,
+    }
     opened.add(shipment)
-    if (!stopped) shipment.unwatch = store.watch(forkId, (source) => {
-      if (stopped || shipment.finishing) return
-      shipment.grown = true
-      sourceOf(shipment, source).more()
-    })
+    if (!stopped)
+      shipment.unwatch = store.watch(forkId, (source) => {
+        if (stopped || shipment.finishing) return
+        shipment.grown = true
+        sourceOf(shipment, source).more()
+      })
     return shipment
   }
   const shipmentOf = (forkId: string): Promise<Shipment> => {
@@ -92,7 +103,10 @@ export const startLogShipper = (options: {
     return opening
   }
 
-  const marksOf = ({ known, sources }: Shipment): Record<string, SourceMarks> => ({ ...known, ...Object.fromEntries([...sources].map(([source, shipper]) => [source, shipper.marks])) })
+  const marksOf = ({ known, sources }: Shipment): Record<string, SourceMarks> => ({
+    ...known,
+    ...Object.fromEntries([...sources].map(([source, shipper]) => [source, shipper.marks])),
+  })
   const save = async (shipment: Shipment): Promise<void> => {
     shipment.dirty = false
     try {
@@ -108,19 +122,27 @@ export const startLogShipper = (options: {
     if (!shipment.grown) return
     shipment.grown = false
     const sizes = await store.sizes(shipment.forkId)
-    for (const [source, size] of Object.entries(sizes)) if (size > settings.spoolBytesMax) await sourceOf(shipment, source).cap(size)
+    for (const [source, size] of Object.entries(sizes))
+      if (size > settings.spoolBytesMax) await sourceOf(shipment, source).cap(size)
   }
 
   const finishAll = async (shipment: Shipment): Promise<void> => {
     shipment.finishing = true
     shipment.unwatch()
     const names = new Set([...Object.keys(await store.sizes(shipment.forkId)), ...shipment.sources.keys()])
-    await Promise.all([...names].filter((source) => shipment.known[source]?.final !== true).map((source) => sourceOf(shipment, source).finish()))
+    await Promise.all(
+      [...names]
+        .filter((source) => shipment.known[source]?.final !== true)
+        .map((source) => sourceOf(shipment, source).finish()),
+    )
     if (stopped) return
     await save(shipment)
     shipments.delete(shipment.forkId)
     opened.delete(shipment)
-    const final = Object.entries(marksOf(shipment)).map(([source, { generation, shipped, lost }]) => [source, { bytes: shipped, lost, ...(generation > 0 && { generation }) }])
+    const final = Object.entries(marksOf(shipment)).map(([source, { generation, shipped, lost }]) => [
+      source,
+      { bytes: shipped, lost, ...(generation > 0 && { generation }) },
+    ])
     onFinal(shipment.forkId, Object.fromEntries(final) as LogOffsets)
   }
 
@@ -128,7 +150,8 @@ export const startLogShipper = (options: {
     if (!stopped) log({ msg: what, forkId, error: String(error) })
   }
   const endLooking = clock.every(settings.markMs, () => {
-    for (const shipment of opened) void look(shipment).catch(failed('logs cannot be looked after', shipment.forkId))
+    for (const shipment of opened)
+      void look(shipment).catch(failed('logs cannot be looked after', shipment.forkId))
   })
   const unlink = bus.onLink((connected) => {
     if (connected) for (const { sources } of opened) for (const source of sources.values()) source.wake()
@@ -155,7 +178,7 @@ export const startLogShipper = (options: {
 }
 
 /** A bucket of one second's worth: what is over it waits. */
-const throttleOf = (bytesPerSecond: number | null, clock: Clock): Throttle => {
+function throttleOf(bytesPerSecond: number | null, clock: Clock): Throttle {
   if (bytesPerSecond === null) return () => ({ waitMs: 0, limited: false })
   let level = bytesPerSecond
   let at = clock.now()
@@ -163,6 +186,8 @@ const throttleOf = (bytesPerSecond: number | null, clock: Clock): Throttle => {
     const now = clock.now()
     level = Math.min(bytesPerSecond, level + ((now - at) * bytesPerSecond) / 1000) - bytes
     at = now
-    return level < 0 ? { waitMs: (-level * 1000) / bytesPerSecond, limited: true } : { waitMs: 0, limited: false }
+    return level < 0
+      ? { waitMs: (-level * 1000) / bytesPerSecond, limited: true }
+      : { waitMs: 0, limited: false }
   }
 }

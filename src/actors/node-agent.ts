@@ -1,11 +1,18 @@
 /**
- * The node agent's `perform`: connects the decisions of core/agent to the bus, the process host, the clock and the logs. Owns
- * subscriptions, answers and the order of its coming and going; decides nothing.
+ * The node agent's `perform`: connects the decisions of core/agent to the bus, the process host, the clock
+ * and the logs. Owns subscriptions, answers and the order of its coming and going; decides nothing.
  *
  * Control goes over `bus`; chunks and ranges of logs over `logBus`, so that no order waits behind a flood.
  */
 import { stepAgent } from '../core/agent/step.ts'
-import { AGENT_DEFAULTS, newAgent, type AgentCommand, type AgentEvent, type AgentSettings, type Order } from '../core/agent/state.ts'
+import {
+  AGENT_DEFAULTS,
+  newAgent,
+  type AgentCommand,
+  type AgentEvent,
+  type AgentSettings,
+  type Order,
+} from '../core/agent/state.ts'
 import { Fault, isFault, toFault } from '../protocol/faults.ts'
 import { parseForkId, workerIdOf } from '../protocol/names.ts'
 import { readOrderHeaders } from '../protocol/order-headers.ts'
@@ -68,7 +75,7 @@ interface Answer {
  *
  * @throws {Fault} LOCKED when the spool's owner lives and cannot be ended, SPOOL when it cannot be read
  */
-export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHandle> => {
+export async function startNodeAgent(options: NodeAgentOptions): Promise<AgentHandle> {
   const { bus, logBus, fleet, node, incarnation, host, logs, store, clock, log } = options
   const { logs: logOverrides, ...overrides } = options.settings ?? {}
   const settings = { ...AGENT_DEFAULTS, ...overrides }
@@ -99,7 +106,9 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
         return messenger.cast('beat', { node }, { incarnation, ...body, draining: false })
       }
       case 'timer':
-        return clock.after(command.afterMs, () => actor.post({ type: 'timer', timer: command.timer, at: clock.now() }))
+        return clock.after(command.afterMs, () =>
+          actor.post({ type: 'timer', timer: command.timer, at: clock.now() }),
+        )
       case 'ship-logs':
         return shipper.ship(command.forkId)
       case 'finish-logs':
@@ -141,8 +150,24 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
     ...(options.onStep !== undefined && { onStep: options.onStep }),
   })
   const agentHost = agentHostOn({ host, clock, post: actor.post, log })
-  const emitter = startFactEmitter({ messenger, node, incarnation, clock, log, onAcked: (forkId, what) => actor.post({ type: 'fact-acked', forkId, what }) })
-  const shipper = startLogShipper({ bus: logBus, fleet, node, store: logs, clock, settings: logSettings, log, onFinal: (forkId, offsets) => actor.post({ type: 'logs-final', forkId, offsets }) })
+  const emitter = startFactEmitter({
+    messenger,
+    node,
+    incarnation,
+    clock,
+    log,
+    onAcked: (forkId, what) => actor.post({ type: 'fact-acked', forkId, what }),
+  })
+  const shipper = startLogShipper({
+    bus: logBus,
+    fleet,
+    node,
+    store: logs,
+    clock,
+    settings: logSettings,
+    log,
+    onFinal: (forkId, offsets) => actor.post({ type: 'logs-final', forkId, offsets }),
+  })
   const logServer = startLogServer({ messenger: messengerOn(logBus, fleet), node, store: logs })
 
   const answer = (order: number, say: (answer: Answer) => void): void => {
@@ -154,17 +179,28 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
   const offer = (responder: Answer, eventOf: (order: number) => AgentEvent): void => {
     const order = ++orders
     answers.set(order, responder)
-    if (!actor.offer(eventOf(order))) answer(order, (one) => one.fault(new Fault('OVERLOADED', `node ${node} has too much to do`)))
+    if (!actor.offer(eventOf(order)))
+      answer(order, (one) => one.fault(new Fault('OVERLOADED', `node ${node} has too much to do`)))
   }
 
   const join = (): void => {
     for (const verb of VERBS)
       subscriptions.push(
         messenger.serve(`node.${verb}`, { node, incarnation }, ({ body, headers }, responder) =>
-          offer(responder, (order) => ({ type: 'order', order, request: { verb, body } as Order, ...readOrderHeaders(headers), at: clock.now() })),
+          offer(responder, (order) => ({
+            type: 'order',
+            order,
+            request: { verb, body } as Order,
+            ...readOrderHeaders(headers),
+            at: clock.now(),
+          })),
         ),
       )
-    subscriptions.push(bus.subscribe(subjectOf(fleet, 'nodes.resync', {}), () => actor.post({ type: 'resync', at: clock.now() })))
+    subscriptions.push(
+      bus.subscribe(subjectOf(fleet, 'nodes.resync', {}), () =>
+        actor.post({ type: 'resync', at: clock.now() }),
+      ),
+    )
     resolveJoined()
   }
 
@@ -174,7 +210,9 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
     const id = workerIdOf(run, role, index)
     const served = health.get(id)
     if (served !== undefined) return void served.forks.add(forkId)
-    const subscription = messenger.serve('worker.health', { run, role, index }, (_, responder) => offer(responder, (order) => ({ type: 'health', order, run, role, index })))
+    const subscription = messenger.serve('worker.health', { run, role, index }, (_, responder) =>
+      offer(responder, (order) => ({ type: 'health', order, run, role, index })),
+    )
     health.set(id, { forks: new Set([forkId]), subscription })
   }
   const unserveWorker = (forkId: string, logsToo: boolean): void => {
@@ -191,7 +229,10 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
   const measure = ({ order, report }: Extract<AgentCommand, { type: 'health' }>): void => {
     const { forkId, phase, ready, readyReason, pid, exit } = report
     host.measure(forkId).then(
-      (size) => answer(order, (one) => one.reply({ node, forkId, phase, ready, readyReason, pid, exit, ...size } as never)),
+      (size) =>
+        answer(order, (one) =>
+          one.reply({ node, forkId, phase, ready, readyReason, pid, exit, ...size } as never),
+        ),
       (error: unknown) => answer(order, (one) => one.fault(toFault(error))),
     )
   }
@@ -208,9 +249,12 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
 
   const readTail = (): void => {
     readStateTail(messenger)
-      .then((tail) => actor.post({ type: 'tail', epoch: tail?.epoch ?? null, seq: tail?.seq ?? 0, at: clock.now() }))
+      .then((tail) =>
+        actor.post({ type: 'tail', epoch: tail?.epoch ?? null, seq: tail?.seq ?? 0, at: clock.now() }),
+      )
       .catch((error: unknown) => {
-        if (!isFault(error, 'CONN') && !isFault(error, 'TIMEOUT')) log({ msg: 'the state log cannot be read', error: String(error) })
+        if (!isFault(error, 'CONN') && !isFault(error, 'TIMEOUT'))
+          log({ msg: 'the state log cannot be read', error: String(error) })
         actor.post({ type: 'tail-unreadable', at: clock.now() })
       })
   }
@@ -235,7 +279,8 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
   /** The host deletes old logs by its own rules; what is gone is not served any more. */
   const lookForKept = (): void => {
     logs.retained().then(
-      (kept) => logServer.keepOnly(new Set([...kept, ...[...health.values()].flatMap(({ forks }) => [...forks])])),
+      (kept) =>
+        logServer.keepOnly(new Set([...kept, ...[...health.values()].flatMap(({ forks }) => [...forks])])),
       (error: unknown) => log({ msg: 'the kept logs cannot be listed', error: String(error) }),
     )
   }
@@ -245,14 +290,21 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
     actor.halt()
     stopTicking()
     stopLooking()
-    for (const subscription of [...subscriptions, ...[...health.values()].map((served) => served.subscription)]) subscription.unsubscribe()
+    for (const subscription of [
+      ...subscriptions,
+      ...[...health.values()].map((served) => served.subscription),
+    ])
+      subscription.unsubscribe()
     emitter.stop()
     told.stop()
     logServer.stop()
     void (async () => {
       await shipper.stop({ keepMarks: why === 'stopped' })
       if (why === 'stopped') {
-        await Promise.race([bus.flush().catch(() => undefined), new Promise<void>((resolve) => clock.after(FLUSH_MS, resolve))])
+        await Promise.race([
+          bus.flush().catch(() => undefined),
+          new Promise<void>((resolve) => clock.after(FLUSH_MS, resolve)),
+        ])
         await host.close()
       }
     })()
@@ -268,7 +320,11 @@ export const startNodeAgent = async (options: NodeAgentOptions): Promise<AgentHa
   })
   try {
     const forks = await host.recover()
-    const [capacity, { epoch }, retained] = await Promise.all([host.capacity(), store.read(), logs.retained()])
+    const [capacity, { epoch }, retained] = await Promise.all([
+      host.capacity(),
+      store.read(),
+      logs.retained(),
+    ])
     for (const forkId of retained) logServer.hold(forkId)
     recovered = true
     actor.post({ type: 'recovered', forks, capacity, epoch, at: clock.now() })

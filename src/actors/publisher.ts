@@ -1,6 +1,6 @@
 /**
- * Events on their way into their stream: in order, tried again while nobody has acknowledged them. A report, so it is bounded: when the stream is gone for
- * long the oldest are given up.
+ * Events on their way into their stream: in order, tried again while nobody has acknowledged them. A report,
+ * so it is bounded: when the stream is gone for long the oldest are given up.
  */
 import type { Publication } from '../core/coordinator/messages.ts'
 import { isFault } from '../protocol/faults.ts'
@@ -8,7 +8,9 @@ import type { Messenger } from '../transport/messenger.ts'
 
 export interface Publisher {
   publish(event: Publication): void
-  /** call back when the event with this id is in its stream (or given up), at once when it is not on its way */
+  /**
+   * call back when the event with this id is in its stream (or given up), at once when it is not on its way
+   */
   whenTold(id: string, fn: () => void): void
 }
 
@@ -16,21 +18,35 @@ const RETRY_MS = 500
 /** events that wait for an acknowledgement; more than that are dropped, and counted in the log */
 const WAITING_MAX = 10_000
 
-export const publisherOn = (options: { messenger: Messenger; after(ms: number, fn: () => void): void; log(fields: Record<string, unknown>): void }): Publisher => {
+export function publisherOn(options: {
+  messenger: Messenger
+  after(ms: number, fn: () => void): void
+  log(fields: Record<string, unknown>): void
+}): Publisher {
   const { messenger, after, log } = options
   let waiting = 0
   let dropped = 0
 
-  /** events of one run wait for each other: a late `accepted` behind its `ended` would open it again for whoever follows */
+  /**
+   * events of one run wait for each other: a late `accepted` behind its `ended` would open it again for
+   * whoever follows
+   */
   const chains = new Map<string, Publication[]>()
 
   const send = (event: Publication, then: () => void): void =>
-    void messenger.emit(event.row, event.params as never, event.body as never).then(then, (error: unknown) => {
-      if (isFault(error) && error.retryable) return after(RETRY_MS, () => send(event, then))
-      // what does not fit its row never will
-      log({ level: 'error', msg: 'an event could not be published', id: event.body.id, error: String(error) })
-      then()
-    })
+    void messenger
+      .emit(event.row, event.params as never, event.body as never)
+      .then(then, (error: unknown) => {
+        if (isFault(error) && error.retryable) return after(RETRY_MS, () => send(event, then))
+        // what does not fit its row never will
+        log({
+          level: 'error',
+          msg: 'an event could not be published',
+          id: event.body.id,
+          error: String(error),
+        })
+        then()
+      })
 
   const listeners = new Map<string, (() => void)[]>()
   const told = (id: string): void => {
@@ -58,7 +74,8 @@ export const publisherOn = (options: { messenger: Messenger; after(ms: number, f
     },
     publish(event) {
       if (waiting >= WAITING_MAX) {
-        if (dropped++ % 1000 === 0) log({ level: 'warn', msg: 'events are given up: their stream does not take them', dropped })
+        if (dropped++ % 1000 === 0)
+          log({ level: 'warn', msg: 'events are given up: their stream does not take them', dropped })
         return
       }
       waiting++

@@ -1,8 +1,10 @@
 /**
- * Ships one log source: file → tail → chunks on the bus, acknowledged, a few in flight; records where bytes are missing or begin
- * anew. Owns a source's marks while it is shipped. What it may take of memory and rate is handed in; which sources there are is log-shipper.ts's.
+ * Ships one log source: file → tail → chunks on the bus, acknowledged, a few in flight; records where bytes
+ * are missing or begin anew. Owns a source's marks while it is shipped. What it may take of memory and rate
+ * is handed in; which sources there are is log-shipper.ts's.
  *
- * A record stands where it belongs in the order: it leaves when all before it is acknowledged, and what follows waits for it.
+ * A record stands where it belongs in the order: it leaves when all before it is acknowledged, and what
+ * follows waits for it.
  */
 import { isFault } from '../protocol/faults.ts'
 import { logHeaders, recordHeaders, type LogRecord } from '../protocol/log-records.ts'
@@ -32,7 +34,7 @@ const RETRY_MS = [100, 2000] as const
 const APPEND_TIMEOUT_MS = 5000
 const READ_RETRIES_MAX = 3
 
-export const startSourceShipper = (options: {
+export function startSourceShipper(options: {
   bus: Bus
   subject: string
   store: LogStore
@@ -45,11 +47,15 @@ export const startSourceShipper = (options: {
   clock: Clock
   onChange(): void
   log(fields: Record<string, unknown>): void
-}): SourceShipper => {
+}): SourceShipper {
   const { bus, subject, store, forkId, source, window, throttle, settings, clock, onChange, log } = options
   const marks: SourceMarks = { ...options.from, lost: [...options.from.lost] }
   let readAt = Math.max(marks.shipped, marks.floor)
-  const tail = store.tail(forkId, source, { generation: marks.generation, offset: readAt, chunkBytesMax: settings.chunkBytesMax })
+  const tail = store.tail(forkId, source, {
+    generation: marks.generation,
+    offset: readAt,
+    chunkBytesMax: settings.chunkBytesMax,
+  })
   const inFlight: { to: number; acked: boolean }[] = []
   let records: LogRecord[] = []
   let limited = false
@@ -89,7 +95,8 @@ export const startSourceShipper = (options: {
         await bus.append(subject, body, { headers, timeoutMs: APPEND_TIMEOUT_MS })
         return true
       } catch (error) {
-        if (!isFault(error, 'CONN') && !isFault(error, 'TIMEOUT')) log({ msg: 'the bus does not take a log chunk', subject, error: String(error) })
+        if (!isFault(error, 'CONN') && !isFault(error, 'TIMEOUT'))
+          log({ msg: 'the bus does not take a log chunk', subject, error: String(error) })
       }
       await pause(wait)
     }
@@ -141,13 +148,18 @@ export const startSourceShipper = (options: {
         return await alone(async () => {
           if (stopped) return null
           const chunk = await tail.read()
-          if (chunk !== null && chunk.generation === marks.generation) readAt = chunk.offset + chunk.bytes.length
+          if (chunk !== null && chunk.generation === marks.generation)
+            readAt = chunk.offset + chunk.bytes.length
           return chunk
         })
       } catch (error) {
         log({ msg: 'a log cannot be read', forkId, source, error: String(error) })
         if (finishing && tries >= READ_RETRIES_MAX) {
-          lose(readAt, (await store.sizes(forkId))[source] ?? readAt, `cannot be read: ${(error as Error).message}`)
+          lose(
+            readAt,
+            (await store.sizes(forkId))[source] ?? readAt,
+            `cannot be read: ${(error as Error).message}`,
+          )
           return null
         }
         await pause(RETRY_MS[1])
@@ -165,7 +177,13 @@ export const startSourceShipper = (options: {
 
   const keepRate = async (chunk: LogChunk): Promise<void> => {
     const { waitMs, limited: now } = throttle(chunk.bytes.length)
-    if (now && !limited) records.push({ kind: 'limited', generation: marks.generation, offset: chunk.offset, bytesPerSecond: settings.workerBytesPerSecond! })
+    if (now && !limited)
+      records.push({
+        kind: 'limited',
+        generation: marks.generation,
+        offset: chunk.offset,
+        bytesPerSecond: settings.workerBytesPerSecond!,
+      })
     limited = now
     await sendRecords()
     if (waitMs > 0) await new Promise<void>((resolve) => clock.after(waitMs, resolve))
@@ -208,7 +226,15 @@ export const startSourceShipper = (options: {
       // what came after the last read of the pump that just ended
       await start()
       await acknowledged(1)
-      await deliver(new Uint8Array(0), recordHeaders(forkId, { kind: 'final', generation: marks.generation, bytes: readAt, lost: marks.lost }))
+      await deliver(
+        new Uint8Array(0),
+        recordHeaders(forkId, {
+          kind: 'final',
+          generation: marks.generation,
+          bytes: readAt,
+          lost: marks.lost,
+        }),
+      )
       if (stopped) return
       marks.shipped = readAt
       marks.final = true

@@ -1,10 +1,13 @@
-/** A bounded amount that is taken and given back, first come first served: what keeps log shipping's memory flat. */
+/**
+ * A bounded amount that is taken and given back, first come first served: what keeps log shipping's memory
+ * flat.
+ */
 export interface Window {
   take(amount: number): Promise<void>
   give(amount: number): void
 }
 
-export const windowOf = (size: number): Window => {
+export function windowOf(size: number): Window {
   let free = size
   const queue: { amount: number; go: () => void }[] = []
   return {

@@ -1,6 +1,7 @@
 /**
- * The Backend contract: where nodes come from. A backend starts node agents and tells when an allocation ends; it never says
- * "ready": an agent does, by joining on the bus. tests/contracts/backend.contract.ts is the shared suite.
+ * The Backend contract: where nodes come from. A backend starts node agents and tells when an allocation
+ * ends; it never says "ready": an agent does, by joining on the bus. tests/contracts/backend.contract.ts is
+ * the shared suite.
  */
 import type { Launch } from '../protocol/resolved.ts'
 
@@ -18,7 +19,10 @@ export interface Plan {
   nodes: number
 }
 
-export type AllocationEnd = { why: 'released' } | { why: 'ended'; text: string; processesGone: boolean } | { why: 'unknown'; word: string }
+export type AllocationEnd =
+  | { why: 'released' }
+  | { why: 'ended'; text: string; processesGone: boolean }
+  | { why: 'unknown'; word: string }
 
 export interface Allocation {
   /** serialisable: `recover(handle)` gives the same allocation after a failover */

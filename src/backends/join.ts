@@ -1,32 +1,51 @@
 /**
- * The backend `join`: nodes that are on the bus already. It brings none, so an allocation is only the leave to use them.
+ * The backend `join`: nodes that are on the bus already. It brings none, so an allocation is only the leave
+ * to use them.
  */
 import type { Allocation, AllocationEnd, Backend, Plan } from './backend.ts'
 import type { Launch } from '../protocol/resolved.ts'
 
 /** What a launch asks of the nodes, line by line. */
-export const askedLines = (launch: Launch): string[] =>
-  launch.roles.map((role) => {
+export function askedLines(launch: Launch): string[] {
+  return launch.roles.map((role) => {
     const { cpus, gpus, memoryBytes, ports } = role.resources[0]!
-    const parts = [gpus > 0 && `${gpus} GPUs`, cpus > 0 && `${cpus} cores`, memoryBytes > 0 && `${Math.round(memoryBytes / 1024 / 1024)} MiB`, ports > 0 && `${ports} ports`].filter(Boolean)
-    const shape = role.kind === 'torchrun' ? `torchrun on ${role.replicas} nodes with ${role.nproc} processes each` : `${role.replicas} ${role.kind}${role.replicas === 1 ? '' : 's'}`
+    const parts = [
+      gpus > 0 && `${gpus} GPUs`,
+      cpus > 0 && `${cpus} cores`,
+      memoryBytes > 0 && `${Math.round(memoryBytes / 1024 / 1024)} MiB`,
+      ports > 0 && `${ports} ports`,
+    ].filter(Boolean)
+    const shape =
+      role.kind === 'torchrun'
+        ? `torchrun on ${role.replicas} nodes with ${role.nproc} processes each`
+        : `${role.replicas} ${role.kind}${role.replicas === 1 ? '' : 's'}`
     return `${role.name}: ${shape}${parts.length > 0 ? `, each with ${parts.join(', ')}` : ''}`
   })
+}
 
 /** Nodes that the roles cannot share: torchrun's workers stand alone. */
-export const nodesNeeded = (launch: Launch): number => Math.max(1, ...launch.roles.map((role) => (role.kind === 'torchrun' ? role.minReplicas : 1)))
+export function nodesNeeded(launch: Launch): number {
+  return Math.max(1, ...launch.roles.map((role) => (role.kind === 'torchrun' ? role.minReplicas : 1)))
+}
 
 /** A backend that brings no nodes: `plan` says who does. */
-export const sharedBackend = (name: string, whence: string): Backend => ({
-  name,
-  capabilities: { allocates: false, provesGone: false },
-  plan: (launch): Plan => ({ backend: name, lines: [whence, ...askedLines(launch)], nodes: nodesNeeded(launch) }),
-  allocate: (_plan, signal) => (signal.aborted ? Promise.reject(signal.reason as Error) : Promise.resolve(sharedAllocation(name))),
-  recover: () => Promise.resolve(sharedAllocation(name)),
-  close: () => Promise.resolve(),
-})
+export function sharedBackend(name: string, whence: string): Backend {
+  return {
+    name,
+    capabilities: { allocates: false, provesGone: false },
+    plan: (launch): Plan => ({
+      backend: name,
+      lines: [whence, ...askedLines(launch)],
+      nodes: nodesNeeded(launch),
+    }),
+    allocate: (_plan, signal) =>
+      signal.aborted ? Promise.reject(signal.reason as Error) : Promise.resolve(sharedAllocation(name)),
+    recover: () => Promise.resolve(sharedAllocation(name)),
+    close: () => Promise.resolve(),
+  }
+}
 
-const sharedAllocation = (backend: string): Allocation => {
+function sharedAllocation(backend: string): Allocation {
   let end: (how: AllocationEnd) => void
   let state = 'held'
   const ended = new Promise<AllocationEnd>((resolve) => (end = resolve))
@@ -43,4 +62,6 @@ const sharedAllocation = (backend: string): Allocation => {
   }
 }
 
-export const joinBackend = (): Backend => sharedBackend('join', 'uses the nodes that are on the bus; nothing is started')
+export function joinBackend(): Backend {
+  return sharedBackend('join', 'uses the nodes that are on the bus; nothing is started')
+}

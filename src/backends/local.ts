@@ -1,7 +1,10 @@
 /**
- * The backend `local`: agents on this machine, which `troupe up` starts; several make a pretend cluster. To a launch they are nodes on the bus.
+ * The backend `local`: agents on this machine, which `troupe up` starts; several make a pretend cluster. To a
+ * launch they are nodes on the bus.
  */
 import { sharedBackend } from './join.ts'
 import type { Backend } from './backend.ts'
 
-export const localBackend = (): Backend => sharedBackend('local', 'uses the agents on this machine, as troupe up started them')
+export function localBackend(): Backend {
+  return sharedBackend('local', 'uses the agents on this machine, as troupe up started them')
+}

@@ -15,9 +15,20 @@ export const command: CliCommand = {
       .requiredOption('--node <name>', 'name of the node; a new one gets a key')
       .action(async ({ node }: { node: string }) => {
         const signal = untilInterrupted()
-        const context = await findContext({ home: homeOf(io.env), ...(io.context !== undefined && { context: io.context }) })
+        const context = await findContext({
+          home: homeOf(io.env),
+          ...(io.context !== undefined && { context: io.context }),
+        })
         const env = io.env as NodeJS.ProcessEnv
-        await runAgent({ places: homePlaces(env, context.fleet), node, url: context.url, user: context.user, env, version, signal })
+        await runAgent({
+          places: homePlaces(env, context.fleet),
+          node,
+          url: context.url,
+          user: context.user,
+          env,
+          version,
+          signal,
+        })
       })
   },
 }

@@ -1,6 +1,7 @@
 /**
- * From words to a command and an exit code. Owns the root command, unknown words (nearest, exit 2) and how a failure is
- * said: message and hint on stderr, with `--json` the fault's body as one JSON line there; stdout stays empty, and no stack is shown.
+ * From words to a command and an exit code. Owns the root command, unknown words (nearest, exit 2) and how a
+ * failure is said: message and hint on stderr, with `--json` the fault's body as one JSON line there; stdout
+ * stays empty, and no stack is shown.
  */
 import { Command, CommanderError } from 'commander'
 import { CATALOGUE, Fault, toFault } from '../protocol/faults.ts'
@@ -11,7 +12,7 @@ import { renderFault } from './render/fault.ts'
 import { version } from './version.ts'
 
 /** @returns the exit code */
-export const runCli = async (argv: readonly string[], io: Io): Promise<number> => {
+export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   const typed = argv.find((word) => !word.startsWith('-'))
   const name = typed === undefined ? undefined : (ALIASES[typed] ?? typed)
   try {
@@ -24,25 +25,43 @@ export const runCli = async (argv: readonly string[], io: Io): Promise<number> =
       io.stdout(rootHelp())
       return 0
     }
-    if (name === undefined) throw first === undefined ? new Fault('USAGE', 'which command?', { hint: 'troupe --help lists them' }) : new Fault('USAGE', `unknown option '${first}'`, { hint: 'troupe --help' })
+    if (name === undefined)
+      throw first === undefined
+        ? new Fault('USAGE', 'which command?', { hint: 'troupe --help lists them' })
+        : new Fault('USAGE', `unknown option '${first}'`, { hint: 'troupe --help' })
     const verb = name === 'help' ? argv[argv.indexOf('help') + 1]! : name
     if (!Object.hasOwn(COMMANDS, verb)) {
-      const near = nearest(verb, Object.keys(COMMANDS).filter((word) => !word.startsWith('_')))
-      throw new Fault('USAGE', `'${verb}' is no command${near === null ? '' : `; did you mean '${near}'?`}`, { hint: 'troupe --help lists them' })
+      const near = nearest(
+        verb,
+        Object.keys(COMMANDS).filter((word) => !word.startsWith('_')),
+      )
+      throw new Fault('USAGE', `'${verb}' is no command${near === null ? '' : `; did you mean '${near}'?`}`, {
+        hint: 'troupe --help lists them',
+      })
     }
     const program = rootCommand(io)
     const { command } = await COMMANDS[verb]!.load()
     command.register(program, io)
-    await program.parseAsync(name === 'help' ? [verb, '--help'] : argv.toSpliced(argv.indexOf(typed!), 1, verb), { from: 'user' })
+    await program.parseAsync(
+      name === 'help' ? [verb, '--help'] : argv.toSpliced(argv.indexOf(typed!), 1, verb),
+      { from: 'user' },
+    )
     return io.exitCode
   } catch (error) {
     io.status(null)
     if (error instanceof CommanderError && error.exitCode === 0) return 0
-    // what cannot be read as a command line still says how its fault is to be told; what stands behind -- is somebody else's
+    // what cannot be read as a command line still says how its fault is to be told; what stands behind -- is
+    // somebody else's
     io.json ||= argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined).includes('--json')
     const fault = error instanceof CommanderError ? usageFault(error) : toFault(error)
     await renderFault(io, fault)
-    if (!(error instanceof CommanderError) && !(error instanceof Fault) && io.env['TROUPE_DEBUG'] && error instanceof Error) io.stderr(error.stack ?? '', { always: true })
+    if (
+      !(error instanceof CommanderError) &&
+      !(error instanceof Fault) &&
+      io.env['TROUPE_DEBUG'] &&
+      error instanceof Error
+    )
+      io.stderr(error.stack ?? '', { always: true })
     const code = CATALOGUE[fault.code].exit
     // of these two a 1 would be read as the child's own
     return code === 1 && (name === 'run' || name === 'wait') ? 125 : code
@@ -50,8 +69,8 @@ export const runCli = async (argv: readonly string[], io: Io): Promise<number> =
 }
 
 /** The root without commands: each registers itself on it. */
-export const rootCommand = (io: Io): Command =>
-  new Command('troupe')
+export function rootCommand(io: Io): Command {
+  return new Command('troupe')
     .exitOverride()
     .enablePositionalOptions()
     .showSuggestionAfterError(true)
@@ -68,14 +87,17 @@ export const rootCommand = (io: Io): Command =>
       io.quiet = options.quiet === true
       io.context = options.context
     })
-
-const usageFault = (error: CommanderError): Fault => {
-  const [first, suggestion] = error.message.replace(/^error: /, '').split('\n')
-  const near = suggestion?.match(/\(Did you mean (?:one of )?(.+)\?\)/)?.[1]
-  return new Fault('USAGE', `${first}${near === undefined ? '' : `; did you mean '${near}'?`}`, { hint: 'add --help for what there is' })
 }
 
-export const rootHelp = (): string => {
+function usageFault(error: CommanderError): Fault {
+  const [first, suggestion] = error.message.replace(/^error: /, '').split('\n')
+  const near = suggestion?.match(/\(Did you mean (?:one of )?(.+)\?\)/)?.[1]
+  return new Fault('USAGE', `${first}${near === undefined ? '' : `; did you mean '${near}'?`}`, {
+    hint: 'add --help for what there is',
+  })
+}
+
+export function rootHelp(): string {
   const shown = Object.entries(COMMANDS).filter(([name]) => !name.startsWith('_'))
   const width = Math.max(...shown.map(([name]) => name.length))
   return `Usage: troupe COMMAND [options]

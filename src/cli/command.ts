@@ -1,10 +1,11 @@
 /**
  * The frame for one file per command: `src/cli/VERB.ts` exports `command`, and commands.ts names it, so that
- * only the verb that was typed is loaded. Owns the interface and the flags that every command has; output is io.ts.
+ * only the verb that was typed is loaded. Owns the interface and the flags that every command has; output is
+ * io.ts.
  *
- * An action returns when the command is done and throws a Fault when it failed: main.ts renders it (message, hint, no stack) and picks
- * the exit code. Anything else that ends with a code of its own (`run`, `wait`) calls `io.setExit`.
- * `io.json` and `io.quiet` hold `--json` and `-q` before the action is called.
+ * An action returns when the command is done and throws a Fault when it failed: main.ts renders it (message,
+ * hint, no stack) and picks the exit code. Anything else that ends with a code of its own (`run`, `wait`)
+ * calls `io.setExit`. `io.json` and `io.quiet` hold `--json` and `-q` before the action is called.
  */
 import type { Command } from 'commander'
 import type { Io } from './io.ts'
@@ -22,11 +23,12 @@ export interface CliCommand {
  *
  * @param usage  name and arguments, as commander writes them: `logs <ref>`
  */
-export const verb = (program: Command, usage: string, summary: string): Command =>
-  program
+export function verb(program: Command, usage: string, summary: string): Command {
+  return program
     .command(usage)
     .summary(summary)
     .description(summary)
     .option('--json', 'print JSON on stdout')
     .option('-q, --quiet', 'print ids only, no talk')
     .option('--context <name>', 'use this context instead of the current one')
+}

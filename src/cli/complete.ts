@@ -1,6 +1,7 @@
 /**
- * `troupe __complete WORD…`: what could stand in the place of the last word, one per line; asked by the shells' scripts. Verbs and flags come from
- * the commands themselves, names of runs, nodes and contexts from where they live. Never fails and never says anything else: a shell is waiting.
+ * `troupe __complete WORD…`: what could stand in the place of the last word, one per line; asked by the
+ * shells' scripts. Verbs and flags come from the commands themselves, names of runs, nodes and contexts from
+ * where they live. Never fails and never says anything else: a shell is waiting.
  */
 import type { Command } from 'commander'
 import { currentContext, listContexts } from '../system/contexts.ts'
@@ -26,14 +27,19 @@ export const command: CliCommand = {
 }
 
 /** Flags whose value is one of a few words. */
-const VALUES: Readonly<Record<string, readonly string[]>> = { '--for': ['running', 'ready', 'done'], '--stream': ['stdout', 'stderr'], '--backend': ['join', 'local'] }
+const VALUES: Readonly<Record<string, readonly string[]>> = {
+  '--for': ['running', 'ready', 'done'],
+  '--stream': ['stdout', 'stderr'],
+  '--backend': ['join', 'local'],
+}
 const SIGNALS = ['TERM', 'INT', 'HUP', 'USR1', 'USR2', 'KILL', 'CONT', 'STOP']
 
-const completions = async (io: Io, words: readonly string[]): Promise<string[]> => {
+async function completions(io: Io, words: readonly string[]): Promise<string[]> {
   const before = words.slice(0, -1)
   const last = words.at(-1) ?? ''
   const [name, ...rest] = before
-  if (name === undefined) return [...Object.keys(COMMANDS).filter((verb) => !verb.startsWith('_')), '--help', '--version']
+  if (name === undefined)
+    return [...Object.keys(COMMANDS).filter((verb) => !verb.startsWith('_')), '--help', '--version']
   if (!Object.hasOwn(COMMANDS, name)) return []
   const { rootCommand } = await import('./cli.ts')
   const root = rootCommand(io)
@@ -45,7 +51,11 @@ const completions = async (io: Io, words: readonly string[]): Promise<string[]> 
   const previous = before.at(-1)!
   if (VALUES[previous] !== undefined) return [...VALUES[previous]]
   if (previous === '--context') return (await listContexts(homeOf(io.env))).map((context) => context.name)
-  if (last.startsWith('-')) return at.options.filter((option) => !option.hidden).flatMap((option) => option.long ?? option.short ?? []).concat('--help')
+  if (last.startsWith('-'))
+    return at.options
+      .filter((option) => !option.hidden)
+      .flatMap((option) => option.long ?? option.short ?? [])
+      .concat('--help')
   const placed = sub === undefined ? words0 : words0.slice(1)
   const argument = at.registeredArguments[Math.min(placed.length, at.registeredArguments.length - 1)]
   const subs = sub === undefined && placed.length === 0 ? at.commands.map((child) => child.name()) : []
@@ -67,15 +77,22 @@ const completions = async (io: Io, words: readonly string[]): Promise<string[]> 
 }
 
 /** Runs, and below `RUN/` its roles and workers. */
-const refs = (io: Io, last: string): Promise<string[]> =>
-  asked(io, async (troupe) => {
+function refs(io: Io, last: string): Promise<string[]> {
+  return asked(io, async (troupe) => {
     const [run, below] = last.split('/')
     if (below === undefined) return ['last', 'all', ...(await troupe.list({ all: true })).map((r) => r.run)]
     const { roles, workers } = await troupe.status(run!)
-    return [...roles.map((role) => `${run}/${role.role}`), ...workers.map((worker) => `${run}/${worker.role}/${worker.index}`)]
+    return [
+      ...roles.map((role) => `${run}/${role.role}`),
+      ...workers.map((worker) => `${run}/${worker.role}/${worker.index}`),
+    ]
   })
+}
 
-const asked = async (io: Io, act: (troupe: Awaited<ReturnType<Io['connect']>>) => Promise<string[]>): Promise<string[]> => {
+async function asked(
+  io: Io,
+  act: (troupe: Awaited<ReturnType<Io['connect']>>) => Promise<string[]>,
+): Promise<string[]> {
   const home = homeOf(io.env)
   if ((await currentContext(home)) === null) return []
   const troupe = await io.connect({ home })

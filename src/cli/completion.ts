@@ -1,4 +1,7 @@
-/** `troupe completion bash|zsh|fish`: a script for the shell. It asks `troupe __complete` each time, so it never grows old. */
+/**
+ * `troupe completion bash|zsh|fish`: a script for the shell. It asks `troupe __complete` each time, so it
+ * never grows old.
+ */
 import { Fault } from '../protocol/faults.ts'
 import { nearest } from '../protocol/names.ts'
 import { verb, type CliCommand } from './command.ts'
@@ -45,7 +48,11 @@ export const command: CliCommand = {
       const script = SCRIPTS[shell]
       if (script === undefined) {
         const near = nearest(shell, Object.keys(SCRIPTS))
-        throw new Fault('USAGE', `there is no completion for '${shell}'${near === null ? '' : `; did you mean '${near}'?`}`, { hint: `there is one for ${Object.keys(SCRIPTS).join(', ')}` })
+        throw new Fault(
+          'USAGE',
+          `there is no completion for '${shell}'${near === null ? '' : `; did you mean '${near}'?`}`,
+          { hint: `there is one for ${Object.keys(SCRIPTS).join(', ')}` },
+        )
       }
       if (io.json) io.printJson({ shell, script })
       else io.stdout(script)

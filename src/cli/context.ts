@@ -15,7 +15,11 @@ export const command: CliCommand = {
   summary: 'list, show and choose contexts: which fleet the commands speak to',
   register(program, io) {
     const context = program.command('context').summary(this.summary).description(this.summary)
-    const chosen = (name: string | undefined) => findContext({ home: homeOf(io.env), ...((name ?? io.context) !== undefined && { context: name ?? io.context }) })
+    const chosen = (name: string | undefined) =>
+      findContext({
+        home: homeOf(io.env),
+        ...((name ?? io.context) !== undefined && { context: name ?? io.context }),
+      })
 
     verb(context, 'list', 'list contexts').action(async () => {
       const home = homeOf(io.env)
@@ -25,14 +29,23 @@ export const command: CliCommand = {
       const [contexts, current] = [await listContexts(home), await currentName(home)]
       if (io.json) io.printJson(contexts.map((c) => ({ ...c, current: c.name === current })))
       else if (io.quiet) for (const { name } of contexts) io.stdout(`${name}\n`)
-      else io.stdout(table(['', 'NAME', 'FLEET', 'USER', 'URL'], contexts.map((c) => [c.name === current ? '*' : ' ', c.name, c.fleet, c.user, c.url])))
+      else
+        io.stdout(
+          table(
+            ['', 'NAME', 'FLEET', 'USER', 'URL'],
+            contexts.map((c) => [c.name === current ? '*' : ' ', c.name, c.fleet, c.user, c.url]),
+          ),
+        )
     })
-    verb(context, 'show [name]', 'show the context in use, or one by name').action(async (name: string | undefined) => {
-      const found = await chosen(name)
-      if (io.json) io.printJson(found)
-      else if (io.quiet) io.stdout(`${found.name}\n`)
-      else for (const [key, value] of Object.entries(found)) io.stdout(`${key.padEnd(13)}${String(value)}\n`)
-    })
+    verb(context, 'show [name]', 'show the context in use, or one by name').action(
+      async (name: string | undefined) => {
+        const found = await chosen(name)
+        if (io.json) io.printJson(found)
+        else if (io.quiet) io.stdout(`${found.name}\n`)
+        else
+          for (const [key, value] of Object.entries(found)) io.stdout(`${key.padEnd(13)}${String(value)}\n`)
+      },
+    )
     verb(context, 'use <name>', 'take a context into use').action(async (name: string) => {
       const found = await chosen(name)
       await useContext(homeOf(io.env), found.name)
@@ -46,16 +59,20 @@ export const command: CliCommand = {
         const written = await exportNats(io, found.name)
         if (io.json) io.printJson(written)
         else io.stdout(`${written.context}\n`)
-        io.stderr(`written: ${written.file}\nnext: nats --context ${written.context} sub 'troupe.v1.${found.fleet}.event.>'`)
+        io.stderr(
+          `written: ${written.file}\nnext: nats --context ${written.context} sub 'troupe.v1.${found.fleet}.event.>'`,
+        )
       })
   },
 }
 
 /** The form of natscli's own contexts; the seed stands in a file of its own, 0600, under TROUPE_HOME. */
-const exportNats = async (io: Io, name: string): Promise<{ context: string; file: string; nkey: string }> => {
+async function exportNats(io: Io, name: string): Promise<{ context: string; file: string; nkey: string }> {
   const home = homeOf(io.env)
   const connection = await findConnection({ home, context: name })
-  const base = io.env['XDG_CONFIG_HOME']?.startsWith('/') ? io.env['XDG_CONFIG_HOME'] : join(io.env['HOME'] ?? '/', '.config')
+  const base = io.env['XDG_CONFIG_HOME']?.startsWith('/')
+    ? io.env['XDG_CONFIG_HOME']
+    : join(io.env['HOME'] ?? '/', '.config')
   const context = `troupe-${name}`
   const file = join(base, 'nats', 'context', `${context}.json`)
   const nkey = join(home, 'nats', `${name}.nk`)

@@ -16,8 +16,18 @@ export const command: CliCommand = {
       .option('--idle-end <time>', 'take the fleet down after so long without runs', durationOption)
       .action(async ({ idleEnd }: { idleEnd?: number }) => {
         const signal = untilInterrupted()
-        const context = await findContext({ home: homeOf(io.env), ...(io.context !== undefined && { context: io.context }) })
-        await runCoordinator({ places: homePlaces(io.env as NodeJS.ProcessEnv, context.fleet), url: context.url, user: context.user, idleEndMs: idleEnd ?? null, version, signal })
+        const context = await findContext({
+          home: homeOf(io.env),
+          ...(io.context !== undefined && { context: io.context }),
+        })
+        await runCoordinator({
+          places: homePlaces(io.env as NodeJS.ProcessEnv, context.fleet),
+          url: context.url,
+          user: context.user,
+          idleEndMs: idleEnd ?? null,
+          version,
+          signal,
+        })
       })
   },
 }

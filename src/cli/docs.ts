@@ -3,4 +3,6 @@ import { cliReference } from './reference.ts'
 
 const page = await cliReference()
 
-export const pages = (): { path: string; text: string }[] => [page]
+export function pages(): { path: string; text: string }[] {
+  return [page]
+}

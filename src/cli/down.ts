@@ -20,10 +20,11 @@ export const command: CliCommand = {
   },
 }
 
-const down = async (io: Io, keepWorkers: boolean): Promise<void> => {
+async function down(io: Io, keepWorkers: boolean): Promise<void> {
   io.outliveStdout()
   const places = homePlaces(io.env as NodeJS.ProcessEnv)
-  const nothing = (): void => (io.json ? io.printJson({ receipts: [], ended: [] }) : io.stderr('nothing is up here'))
+  const nothing = (): void =>
+    io.json ? io.printJson({ receipts: [], ended: [] }) : io.stderr('nothing is up here')
   if (!existsSync(places.dir)) return nothing()
   const say = (line: string): void => io.stderr(line)
   const give = await takeTurn(places.turn, 'down', TURN_MS, (holder) => say(`waiting for ${holder}`))
@@ -36,7 +37,9 @@ const down = async (io: Io, keepWorkers: boolean): Promise<void> => {
     say(`ended: ${ended.join(', ') || 'nothing but workers'}`)
     const left = receipts.filter(({ outcome }) => outcome !== 'gone')
     if (left.length > 0) {
-      io.stderr(`no proof that these are gone: ${left.map(({ worker }) => worker).join(', ')}`, { always: true })
+      io.stderr(`no proof that these are gone: ${left.map(({ worker }) => worker).join(', ')}`, {
+        always: true,
+      })
       io.setExit(1)
     } else if (!keepWorkers) say('nothing is left running')
   } finally {

@@ -8,27 +8,46 @@ import { receiptText } from './render/text.ts'
 import { watcher } from './watcher.ts'
 import { withTroupe } from './with-troupe.ts'
 
-export const endCommand = (name: 'stop' | 'kill', summary: string): CliCommand => ({
-  name,
-  summary,
-  register(program, io) {
-    verb(program, `${name} <ref...>`, summary)
-      .option('--force', 'also end workers whose node is lost, without proof')
-      .option('--timeout <time>', 'how long to wait for the receipts', durationOption)
-      .action((texts: string[], flags: { force?: boolean; timeout?: number }) =>
-        withTroupe(io, async (troupe) => {
-          const refs = (await Promise.all(texts.map(async (text) => (await troupe.resolve(text)).map((ref) => text.replace(/^[^/]+/, ref.run))))).flat()
-          const options = { ...(flags.force === true && { force: true }), ...(flags.timeout !== undefined && { timeoutMs: flags.timeout }), ...watcher(io, 'done') }
-          const receipts = (await Promise.all(refs.map((ref) => troupe[name](ref, options)))).flatMap((result) => result.receipts)
-          io.status(null)
-          if (io.json) io.printJson({ receipts })
-          else if (io.quiet) for (const { worker } of receipts) io.stdout(`${worker}\n`)
-          else if (receipts.length > 0) io.stdout(receiptsTable(receipts))
-          else io.stderr('nothing was running')
-          if (receipts.some(({ outcome }) => outcome === 'survivors')) io.setExit(1)
-        }),
-      )
-  },
-})
+export function endCommand(name: 'stop' | 'kill', summary: string): CliCommand {
+  return {
+    name,
+    summary,
+    register(program, io) {
+      verb(program, `${name} <ref...>`, summary)
+        .option('--force', 'also end workers whose node is lost, without proof')
+        .option('--timeout <time>', 'how long to wait for the receipts', durationOption)
+        .action((texts: string[], flags: { force?: boolean; timeout?: number }) =>
+          withTroupe(io, async (troupe) => {
+            const refs = (
+              await Promise.all(
+                texts.map(async (text) =>
+                  (await troupe.resolve(text)).map((ref) => text.replace(/^[^/]+/, ref.run)),
+                ),
+              )
+            ).flat()
+            const options = {
+              ...(flags.force === true && { force: true }),
+              ...(flags.timeout !== undefined && { timeoutMs: flags.timeout }),
+              ...watcher(io, 'done'),
+            }
+            const receipts = (await Promise.all(refs.map((ref) => troupe[name](ref, options)))).flatMap(
+              (result) => result.receipts,
+            )
+            io.status(null)
+            if (io.json) io.printJson({ receipts })
+            else if (io.quiet) for (const { worker } of receipts) io.stdout(`${worker}\n`)
+            else if (receipts.length > 0) io.stdout(receiptsTable(receipts))
+            else io.stderr('nothing was running')
+            if (receipts.some(({ outcome }) => outcome === 'survivors')) io.setExit(1)
+          }),
+        )
+    },
+  }
+}
 
-export const receiptsTable = (receipts: readonly (Receipt & { worker: string })[]): string => table(['WORKER', 'RECEIPT', 'MS'], receipts.map((receipt) => [receipt.worker, receiptText(receipt), Math.round(receipt.ms)]))
+export function receiptsTable(receipts: readonly (Receipt & { worker: string })[]): string {
+  return table(
+    ['WORKER', 'RECEIPT', 'MS'],
+    receipts.map((receipt) => [receipt.worker, receiptText(receipt), Math.round(receipt.ms)]),
+  )
+}

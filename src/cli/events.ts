@@ -29,7 +29,8 @@ export const command: CliCommand = {
             if (!follow || one === undefined) continue
             // the last words of workers come from their nodes, and may come after the run's
             if ('forkId' in event && event.what === 'started') open.add(event.forkId)
-            if ('forkId' in event && ['logs-final', 'cancelled'].includes(event.what)) open.delete(event.forkId)
+            if ('forkId' in event && ['logs-final', 'cancelled'].includes(event.what))
+              open.delete(event.forkId)
             if (event.what === 'ended') {
               ended = true
               late = setTimeout(leave, LAST_WORDS_MS)
@@ -42,12 +43,13 @@ export const command: CliCommand = {
   },
 }
 
-export const eventText = (event: TroupeEvent): string => {
-  const subject = 'role' in event ? `${event.run}/${event.role}/${event.index}` : 'run' in event ? event.run : event.node
+export function eventText(event: TroupeEvent): string {
+  const subject =
+    'role' in event ? `${event.run}/${event.role}/${event.index}` : 'run' in event ? event.run : event.node
   return `${clockText(event.at)}  ${subject}  ${event.what}${detail(event)}`
 }
 
-const detail = (event: TroupeEvent): string => {
+function detail(event: TroupeEvent): string {
   if ('state' in event) {
     const key = event.what === 'rejected' && event.fault !== null ? `: ${String(event.fault['message'])}` : ''
     return `${event.what === event.state ? '' : `  ${event.state}`}${event.reason === null ? key : `: ${event.reason}`}${event.code === null ? '' : `, code ${event.code}`}`

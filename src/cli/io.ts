@@ -1,10 +1,10 @@
 /**
- * What a command says and where: data to stdout, talk to stderr, an exit code. Owns the rewritten status line, colour, and what
- * happens when the reader of stdout goes away; commands never touch `process.stdout`.
+ * What a command says and where: data to stdout, talk to stderr, an exit code. Owns the rewritten status
+ * line, colour, and what happens when the reader of stdout goes away; commands never touch `process.stdout`.
  *
  * When stdout is closed by its reader (`troupe logs … | head`) the command ends quietly with 0: the reader has what it wanted, and a script
- * under `set -o pipefail` is not made to fail by `head`. A command that must finish its work (`run` passes on a code) calls
- * `outliveStdout` first: it goes on without output.
+ * under `set -o pipefail` is not made to fail by `head`. A command that must finish its work (`run` passes on
+ * a code) calls `outliveStdout` first: it goes on without output.
  */
 import { styleText } from 'node:util'
 import type { ConnectOptions } from '../client/context.ts'
@@ -24,8 +24,9 @@ export interface Io {
   /** one JSON document on stdout */
   printJson(value: unknown): void
   /**
-   * the one rewritten line on stderr while something is awaited (null clears it). Not a terminal: a line when it first says so and each 30 s,
-   * with `--json` none: a program reads there, and what it may find is the fault
+   * the one rewritten line on stderr while something is awaited (null clears it). Not a terminal: a line when
+   * it first says so and each 30 s, with `--json` none: a program reads there, and what it may find is the
+   * fault
    */
   status(text: string | null): void
   /** colour on a terminal alone; `stream` is where it will be written */
@@ -69,7 +70,7 @@ export interface Streams {
 /** How long a pending wait is silent on a stderr that is no terminal. */
 export const HEARTBEAT_MS = 30_000
 
-export const ioOn = (streams: Streams): Io => {
+export function ioOn(streams: Streams): Io {
   const { stdout, stderr, env } = streams
   const now = streams.now ?? Date.now
   const isTty = stdout.isTTY === true
@@ -93,7 +94,8 @@ export const ioOn = (streams: Streams): Io => {
     if (errTty) stderr.write('\r\x1b[2K')
     statusShown = ''
   }
-  const colours = (stream: 'stdout' | 'stderr'): boolean => (stream === 'stdout' ? isTty : errTty) && !env.NO_COLOR && env.TERM !== 'dumb'
+  const colours = (stream: 'stdout' | 'stderr'): boolean =>
+    (stream === 'stdout' ? isTty : errTty) && !env.NO_COLOR && env.TERM !== 'dumb'
 
   const io: Io = {
     stdout(text) {
@@ -122,7 +124,9 @@ export const ioOn = (streams: Streams): Io => {
     line(parts) {
       clearStatus()
       saidAt = now()
-      stderr.write(Buffer.concat([...parts.map((part) => Buffer.from(part as Uint8Array)), Buffer.from('\n')]))
+      stderr.write(
+        Buffer.concat([...parts.map((part) => Buffer.from(part as Uint8Array)), Buffer.from('\n')]),
+      )
     },
     printJson: (value) => io.stdout(`${JSON.stringify(value, null, isTty ? 2 : undefined)}\n`),
     status(text) {
@@ -138,7 +142,8 @@ export const ioOn = (streams: Streams): Io => {
         stderr.write(`${text}\n`)
       }
     },
-    paint: (colour, text, stream) => (colours(stream) ? styleText(colour, text, { validateStream: false }) : text),
+    paint: (colour, text, stream) =>
+      colours(stream) ? styleText(colour, text, { validateStream: false }) : text,
     closed: closed.signal,
     outliveStdout: () => void (outlive = true),
     isTty,

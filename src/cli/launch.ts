@@ -43,17 +43,20 @@ export const command: CliCommand = {
   },
 }
 
-export const launchOptions = (io: Io, { key, timeout }: Pick<LaunchFlags, 'key' | 'timeout'>) => ({
-  ...(key !== undefined && { key }),
-  ...(timeout !== undefined && { timeoutMs: timeout }),
-  onDurable: (kept: string) => io.stderr(`no coordinator answers: the launch is kept on the bus (key ${kept}) until one comes`),
-})
+export function launchOptions(io: Io, { key, timeout }: Pick<LaunchFlags, 'key' | 'timeout'>) {
+  return {
+    ...(key !== undefined && { key }),
+    ...(timeout !== undefined && { timeoutMs: timeout }),
+    onDurable: (kept: string) =>
+      io.stderr(`no coordinator answers: the launch is kept on the bus (key ${kept}) until one comes`),
+  }
+}
 
-export const sayLaunched = (io: Io, { run, existing }: Launched): void => {
+export function sayLaunched(io: Io, { run, existing }: Launched): void {
   if (existing) io.stderr(`${run} was launched before with this key`)
 }
 
-const dryRun = async (io: Io, { document, launch }: ReadDocument): Promise<void> => {
+async function dryRun(io: Io, { document, launch }: ReadDocument): Promise<void> {
   const planned = await withTroupe(io, (troupe) => troupe.plan(document)).catch((error: unknown) => {
     if (!isFault(error) || !['CONN', 'TIMEOUT', 'NOT_LEADER'].includes(error.code)) throw error
     io.stderr(`nodes are unknown: ${error.message}`)
@@ -62,6 +65,7 @@ const dryRun = async (io: Io, { document, launch }: ReadDocument): Promise<void>
   if (io.json) return io.printJson(planned ?? { launch, plan: [], placements: [] })
   const { stringify } = await import('yaml')
   for (const line of planned?.plan ?? []) io.stdout(`# ${line}\n`)
-  for (const { worker, node } of planned?.placements ?? []) io.stdout(`# ${worker} on ${node ?? 'a node that is not there yet'}\n`)
+  for (const { worker, node } of planned?.placements ?? [])
+    io.stdout(`# ${worker} on ${node ?? 'a node that is not there yet'}\n`)
   io.stdout(stringify(planned?.launch ?? launch, { lineWidth: 0 }))
 }

@@ -5,7 +5,10 @@ import { choiceOption, countOption, sinceOption } from './options.ts'
 import { logJson, writeLog } from './render/log.ts'
 import { withTroupe } from './with-troupe.ts'
 
-interface LogFlags extends Pick<LogOptions, 'follow' | 'raw' | 'stream' | 'rank' | 'source' | 'since' | 'tail' | 'attempt' | 'grep'> {
+interface LogFlags extends Pick<
+  LogOptions,
+  'follow' | 'raw' | 'stream' | 'rank' | 'source' | 'since' | 'tail' | 'attempt' | 'grep'
+> {
   out?: string
 }
 
@@ -19,7 +22,9 @@ export const command: CliCommand = {
       .option('--stream <name>', 'stdout or stderr', choiceOption(['stdout', 'stderr']))
       .option('--rank <n>', 'one rank of a torchrun role', countOption)
       .option('--source <name>', 'one source by name, such as r3-stderr')
-      .option('--since <time>', 'from about this long ago (10m), or this date, on', (text) => sinceOption(text))
+      .option('--since <time>', 'from about this long ago (10m), or this date, on', (text) =>
+        sinceOption(text),
+      )
       .option('-n, --tail <n>', 'the last lines of each source', countOption)
       .option('--attempt <n>', 'of this attempt; default: the latest', countOption)
       .option('--grep <re>', 'lines with a match (RE2 syntax)')

@@ -1,13 +1,16 @@
 /**
- * The command line's entry: the process's own streams, and the end of the process. What a command line means is cli.ts'.
- * No top-level await: the bundle can then also be a CommonJS script with V8's code cache, which halves the start.
+ * The command line's entry: the process's own streams, and the end of the process. What a command line means
+ * is cli.ts'. No top-level await: the bundle can then also be a CommonJS script with V8's code cache, which
+ * halves the start.
  */
 import { runCli } from './cli.ts'
 import { ioOn } from './io.ts'
 
 // no stack traces: what is thrown past everything is our own mistake, and its words are all that helps
 process.on('uncaughtException', (error) => {
-  process.stderr.write(`troupe: ${process.env['TROUPE_DEBUG'] ? error.stack : error.message} (a mistake in troupe itself)\n`)
+  process.stderr.write(
+    `troupe: ${process.env['TROUPE_DEBUG'] ? error.stack : error.message} (a mistake in troupe itself)\n`,
+  )
   process.exit(125)
 })
 
@@ -23,7 +26,11 @@ const io = ioOn({
 })
 
 /** A pipe takes what it can: exit only when it has taken all. */
-const flushed = (stream: NodeJS.WriteStream): Promise<void> => new Promise((resolve) => (stream.writableLength === 0 ? resolve() : stream.write('', () => resolve())))
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) =>
+    stream.writableLength === 0 ? resolve() : stream.write('', () => resolve()),
+  )
+}
 
 void (async () => {
   const code = await runCli(process.argv.slice(2), io)

@@ -17,12 +17,13 @@ export const command: CliCommand = {
         else io.stdout(nodesTable(list))
       }),
     )
-    verb(nodes, 'adopt <node>', 'after the state store was made anew: let a node accept it').action((node: string) =>
-      withTroupe(io, async (troupe) => {
-        await troupe.adopt(node)
-        if (io.json) io.printJson({ node })
-        else io.stderr(`${node} accepts the new store`)
-      }),
+    verb(nodes, 'adopt <node>', 'after the state store was made anew: let a node accept it').action(
+      (node: string) =>
+        withTroupe(io, async (troupe) => {
+          await troupe.adopt(node)
+          if (io.json) io.printJson({ node })
+          else io.stderr(`${node} accepts the new store`)
+        }),
     )
     verb(nodes, 'drain <node>', 'place nothing new on a node; what runs there runs on')
       .option('--off', 'place on it again')
@@ -36,11 +37,29 @@ export const command: CliCommand = {
   },
 }
 
-export const nodesTable = (nodes: readonly NodeInfo[]): string =>
-  table(
+export function nodesTable(nodes: readonly NodeInfo[]): string {
+  return table(
     ['NODE', 'STATE', 'HOST', 'CPUS', 'GPUS', 'MEMORY', 'WORKERS', 'SEEN', 'LAG', 'REASON'],
-    nodes.map((n) => [n.node, n.state, n.hostname, n.cpus, n.gpusSharedWith === undefined ? n.gpus : `${n.gpus} (as ${n.gpusSharedWith.join(', ')})`, `${Math.round(n.memoryBytes / 1e9)} GB`, n.workers, `${durationText(n.lastSeenMs)} ago`, `${Math.round(n.loopLagMs)} ms`, reasonText(n)]),
+    nodes.map((n) => [
+      n.node,
+      n.state,
+      n.hostname,
+      n.cpus,
+      n.gpusSharedWith === undefined ? n.gpus : `${n.gpus} (as ${n.gpusSharedWith.join(', ')})`,
+      `${Math.round(n.memoryBytes / 1e9)} GB`,
+      n.workers,
+      `${durationText(n.lastSeenMs)} ago`,
+      `${Math.round(n.loopLagMs)} ms`,
+      reasonText(n),
+    ]),
   )
+}
 
 /** Both: a node that refuses its orders has unowned forks as a rule. */
-const reasonText = ({ reason, unowned }: NodeInfo): string | null => [reason, unowned.length > 0 ? `unowned: ${unowned.join(', ')}` : null].filter((text) => text !== null).join('; ') || null
+function reasonText({ reason, unowned }: NodeInfo): string | null {
+  return (
+    [reason, unowned.length > 0 ? `unowned: ${unowned.join(', ')}` : null]
+      .filter((text) => text !== null)
+      .join('; ') || null
+  )
+}

@@ -22,8 +22,16 @@ export const command: CliCommand = {
   },
 }
 
-export const runsTable = (runs: readonly RunSummary[], now: number): string =>
-  table(
+export function runsTable(runs: readonly RunSummary[], now: number): string {
+  return table(
     ['RUN', 'USER', 'STATE', 'READY', 'AGE', 'REASON'],
-    runs.map((run) => [run.run, run.user, run.code === null ? run.state : `${run.state} (${run.code})`, `${run.ready}/${run.workers}`, durationText(Math.max(0, (run.endedAt ?? now) - run.acceptedAt)), run.reason]),
+    runs.map((run) => [
+      run.run,
+      run.user,
+      run.code === null ? run.state : `${run.state} (${run.code})`,
+      `${run.ready}/${run.workers}`,
+      durationText(Math.max(0, (run.endedAt ?? now) - run.acceptedAt)),
+      run.reason,
+    ]),
   )
+}

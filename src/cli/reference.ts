@@ -1,16 +1,29 @@
-/** The reference page of the command line, made from the commands themselves; scripts/gen.mjs writes it and a test compares it. */
+/**
+ * The reference page of the command line, made from the commands themselves; scripts/gen.mjs writes it and a
+ * test compares it.
+ */
 import type { Command } from 'commander'
 import { CATALOGUE } from '../protocol/faults.ts'
 import { COMMANDS } from './commands.ts'
 import { ioOn } from './io.ts'
 import { wholeProgram } from './program.ts'
 
-const cell = (text: string): string => text.replaceAll('|', '\\|')
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|')
+}
 
 /** @returns the page, complete */
-export const cliReference = async (): Promise<{ path: string; text: string }> => {
+export async function cliReference(): Promise<{ path: string; text: string }> {
   const { PassThrough } = await import('node:stream')
-  const io = ioOn({ stdout: new PassThrough(), stderr: new PassThrough(), stdin: new PassThrough(), env: {}, cwd: '/', leave: () => {}, connect: () => Promise.reject(new Error('the reference asks nobody')) })
+  const io = ioOn({
+    stdout: new PassThrough(),
+    stderr: new PassThrough(),
+    stdin: new PassThrough(),
+    env: {},
+    cwd: '/',
+    leave: () => {},
+    connect: () => Promise.reject(new Error('the reference asks nobody')),
+  })
   const program = await wholeProgram(io)
   const verbs = program.commands
   const text = `# Command line
@@ -33,15 +46,22 @@ Every other command: 0; 1 the operation failed; 2 wrong usage or invalid documen
 
 | code of the fault | exit | meaning |
 | --- | --- | --- |
-${Object.entries(CATALOGUE).map(([code, { exit, doc }]) => `| ${code} | ${exit} | ${cell(doc)} |`).join('\n')}
+${Object.entries(CATALOGUE)
+  .map(([code, { exit, doc }]) => `| ${code} | ${exit} | ${cell(doc)} |`)
+  .join('\n')}
 `
   return { path: 'docs/reference/cli.md', text }
 }
 
-const section = (command: Command, heading: string, parent: string): string => {
+function section(command: Command, heading: string, parent: string): string {
   const name = `${parent} ${command.name()}`
-  const options = command.options.filter((option) => !option.hidden && !['--json', '--quiet', '--context'].includes(option.long ?? ''))
-  const rows = options.map((option) => `| \`${cell(option.flags)}\` | ${cell(option.description)}${option.defaultValue === undefined ? '' : ` (default: ${String(option.defaultValue)})`} |`)
+  const options = command.options.filter(
+    (option) => !option.hidden && !['--json', '--quiet', '--context'].includes(option.long ?? ''),
+  )
+  const rows = options.map(
+    (option) =>
+      `| \`${cell(option.flags)}\` | ${cell(option.description)}${option.defaultValue === undefined ? '' : ` (default: ${String(option.defaultValue)})`} |`,
+  )
   return `${heading} ${name}
 
 ${command.description()}.

@@ -10,7 +10,8 @@ export const command: CliCommand = {
     verb(program, 'signal <ref> <signal>', this.summary).action(async (text: string, word: string) => {
       const { signalName } = await import('../protocol/launch-schema.ts')
       const signal = signalName(word)
-      if (signal === null) throw new Fault('USAGE', `'${word}' is no signal`, { hint: 'write TERM, INT, USR1…' })
+      if (signal === null)
+        throw new Fault('USAGE', `'${word}' is no signal`, { hint: 'write TERM, INT, USR1…' })
       await withTroupe(io, async (troupe) => {
         const refs = (await troupe.resolve(text)).map((ref) => text.replace(/^[^/]+/, ref.run))
         const workers = (await Promise.all(refs.map((ref) => troupe.signal(ref, signal)))).flat()

@@ -1,7 +1,7 @@
 /** Ctrl-C, SIGTERM and a closed terminal as one signal, for the commands that stay in the foreground. */
 
 /** @param onAgain  told when it comes once more */
-export const untilInterrupted = (onAgain: () => void = () => {}): AbortSignal => {
+export function untilInterrupted(onAgain: () => void = () => {}): AbortSignal {
   const controller = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(name, () => {

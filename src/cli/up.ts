@@ -1,4 +1,7 @@
-/** `troupe up`: bus, coordinator and agents here; attached it watches them until Ctrl-C, which takes everything down. */
+/**
+ * `troupe up`: bus, coordinator and agents here; attached it watches them until Ctrl-C, which takes
+ * everything down.
+ */
 import { isFault } from '../protocol/faults.ts'
 import { takeDown } from '../fleet/down.ts'
 import { homePlaces, ownName, ownProgram } from '../fleet/home.ts'
@@ -35,9 +38,11 @@ export const command: CliCommand = {
   },
 }
 
-const up = async (io: Io, flags: Flags): Promise<void> => {
+async function up(io: Io, flags: Flags): Promise<void> {
   const detached = flags.detach === true
-  const signal = untilInterrupted(() => io.stderr('already ending: waiting until nothing is left', { always: true }))
+  const signal = untilInterrupted(() =>
+    io.stderr('already ending: waiting until nothing is left', { always: true }),
+  )
   // `up | head` must not leave what it has started without its watcher
   io.outliveStdout()
   closeInherited()
@@ -50,8 +55,20 @@ const up = async (io: Io, flags: Flags): Promise<void> => {
   let options: UpOptions
   try {
     const before = await readWanted(places)
-    const wanted = { agents: flags.agents ?? before?.agents ?? 1, idleEndMs: detached ? (flags.idleEnd ?? before?.idleEndMs ?? DAY_MS) : null }
-    options = { places, user, wanted, also: flags.agents === undefined ? 'untold' : 'live', troupe: ownProgram(), env, signal, say }
+    const wanted = {
+      agents: flags.agents ?? before?.agents ?? 1,
+      idleEndMs: detached ? (flags.idleEnd ?? before?.idleEndMs ?? DAY_MS) : null,
+    }
+    options = {
+      places,
+      user,
+      wanted,
+      also: flags.agents === undefined ? 'untold' : 'live',
+      troupe: ownProgram(),
+      env,
+      signal,
+      say,
+    }
     const others = (await listPresent(places.presence)).length > 0
     try {
       show(io, await bringUp(options), detached)
@@ -80,11 +97,19 @@ const up = async (io: Io, flags: Flags): Promise<void> => {
   io.stderr('nothing is left running', { always: true })
 }
 
-const show = (io: Io, info: UpInfo, detached: boolean): void => {
+function show(io: Io, info: UpInfo, detached: boolean): void {
   if (io.json) return io.printJson(info)
   if (io.quiet) return io.stdout(`${info.context}\n`)
-  const parts: [string, number][] = [['bus', info.pids.bus], ['coordinator', info.pids.coordinator], ...Object.entries(info.pids.agents).map(([node, pid]): [string, number] => [`agent ${node}`, pid])]
+  const parts: [string, number][] = [
+    ['bus', info.pids.bus],
+    ['coordinator', info.pids.coordinator],
+    ...Object.entries(info.pids.agents).map(([node, pid]): [string, number] => [`agent ${node}`, pid]),
+  ]
   for (const [part, pid] of parts) io.stdout(`${part.padEnd(14)}  ${pid}\n`)
   io.stderr(`fleet ${info.fleet} is up at ${info.url}, context ${info.context}`)
-  io.stderr(detached ? 'next: troupe run -- hostname; troupe nodes; troupe down' : 'Ctrl-C takes it down. Next, elsewhere: troupe run -- hostname; troupe nodes')
+  io.stderr(
+    detached
+      ? 'next: troupe run -- hostname; troupe nodes; troupe down'
+      : 'Ctrl-C takes it down. Next, elsewhere: troupe run -- hostname; troupe nodes',
+  )
 }

@@ -13,7 +13,10 @@ export const command: CliCommand = {
         const { launch } = await readDocument(io, { file, ...flags })
         const workers = launch.roles.reduce((sum, role) => sum + role.replicas, 0)
         if (io.json) io.printJson({ ok: true, name: launch.name, roles: launch.roles.length, workers })
-        else if (!io.quiet) io.stdout(`ok: ${launch.name}, ${launch.roles.length} ${launch.roles.length === 1 ? 'role' : 'roles'}, ${workers} ${workers === 1 ? 'worker' : 'workers'}\n`)
+        else if (!io.quiet)
+          io.stdout(
+            `ok: ${launch.name}, ${launch.roles.length} ${launch.roles.length === 1 ? 'role' : 'roles'}, ${workers} ${workers === 1 ? 'worker' : 'workers'}\n`,
+          )
       })
   },
 }

@@ -1,4 +1,7 @@
-/** `troupe wait REF`: until a point is passed or the run has ended. 0 when the point was passed, else the run's code, or 124. */
+/**
+ * `troupe wait REF`: until a point is passed or the run has ended. 0 when the point was passed, else the
+ * run's code, or 124.
+ */
 import { POINTS, type Point } from '../client/points.ts'
 import { verb, type CliCommand } from './command.ts'
 import { choiceOption, durationOption } from './options.ts'
@@ -16,18 +19,36 @@ export const command: CliCommand = {
       .action((text: string, flags: { for: Point; timeout?: number }) =>
         withTroupe(io, async (troupe) => {
           const refs = await troupe.resolve(text)
-          const waiting = { for: flags.for, ...(flags.timeout !== undefined && { timeoutMs: flags.timeout }), ...watcher(io, flags.for) }
+          const waiting = {
+            for: flags.for,
+            ...(flags.timeout !== undefined && { timeoutMs: flags.timeout }),
+            ...watcher(io, flags.for),
+          }
           // `all`: of several runs the first code that is not 0 counts
-          const results = await Promise.all(refs.map(async (ref) => troupe.wait(text.replace(/^[^/]+/, ref.run), waiting)))
+          const results = await Promise.all(
+            refs.map(async (ref) => troupe.wait(text.replace(/^[^/]+/, ref.run), waiting)),
+          )
           io.status(null)
-          const said = results.map(({ passed, code, status }) => ({ run: status.run, state: status.state, passed, code, reason: status.reason }))
+          const said = results.map(({ passed, code, status }) => ({
+            run: status.run,
+            state: status.state,
+            passed,
+            code,
+            reason: status.reason,
+          }))
           if (io.json) io.printJson(said.length === 1 ? said[0] : said)
           else
             for (const [i, { status, passed }] of results.entries()) {
-              if (!passed || flags.for === 'done') for (const line of failureBlock(status).split('\n')) if (line !== '') io.stderr(line)
+              if (!passed || flags.for === 'done')
+                for (const line of failureBlock(status).split('\n')) if (line !== '') io.stderr(line)
               // a point that was passed stays passed: what is no longer so is said as it was
-              const point = status.code === null ? `is ${flags.for}` : `was ${flags.for}, and is ${status.state}`
-              io.stdout(io.quiet ? `${status.run}\n` : `${status.run} ${flags.for === 'done' || !said[i]!.passed ? status.state : point}\n`)
+              const point =
+                status.code === null ? `is ${flags.for}` : `was ${flags.for}, and is ${status.state}`
+              io.stdout(
+                io.quiet
+                  ? `${status.run}\n`
+                  : `${status.run} ${flags.for === 'done' || !said[i]!.passed ? status.state : point}\n`,
+              )
             }
           io.setExit(results.map((result) => result.code).find((code) => code !== 0) ?? 0)
         }),

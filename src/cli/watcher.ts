@@ -5,11 +5,12 @@ import { isTerminal } from '../protocol/shapes.ts'
 import { durationText } from './render/text.ts'
 import type { Io } from './io.ts'
 
-export const watcher = (io: Io, point: Point): Pick<Waiting, 'onStatus' | 'onTrouble'> => {
+export function watcher(io: Io, point: Point): Pick<Waiting, 'onStatus' | 'onTrouble'> {
   const began = Date.now()
   const waited = (): string => durationText(Date.now() - began)
   return {
-    onStatus: (status) => io.status(isTerminal(status.state) ? null : `${whyNot(status, point)} (${waited()})`),
+    onStatus: (status) =>
+      io.status(isTerminal(status.state) ? null : `${whyNot(status, point)} (${waited()})`),
     onTrouble: (fault) => io.status(`${fault.message} (${waited()})`),
   }
 }

@@ -6,13 +6,19 @@ import { homeOf } from '../system/paths.ts'
 import type { Io } from './io.ts'
 
 /** @throws {Fault} what `act` throws, CONN with what to type */
-export const withTroupe = async <T>(io: Io, act: (troupe: Troupe) => Promise<T>): Promise<T> => {
-  const troupe = await io.connect({ home: homeOf(io.env), ...(io.context !== undefined && { context: io.context }) })
+export async function withTroupe<T>(io: Io, act: (troupe: Troupe) => Promise<T>): Promise<T> {
+  const troupe = await io.connect({
+    home: homeOf(io.env),
+    ...(io.context !== undefined && { context: io.context }),
+  })
   try {
     return await act(troupe)
   } catch (error) {
     throw isUnserved(error) && (error as Fault).message.includes('.coordinator.')
-      ? new Fault('CONN', 'the bus is there, but no coordinator answers', { hint: 'troupe up starts what is missing', cause: error })
+      ? new Fault('CONN', 'the bus is there, but no coordinator answers', {
+          hint: 'troupe up starts what is missing',
+          cause: error,
+        })
       : error
   } finally {
     await troupe.close()

@@ -1,10 +1,18 @@
 /**
- * From what the caller said, and the context in use, to one connection's particulars. Says what to type when there is none.
- * Reads files alone; makes nothing.
+ * From what the caller said, and the context in use, to one connection's particulars. Says what to type when
+ * there is none. Reads files alone; makes nothing.
  */
 import { Fault } from '../protocol/faults.ts'
 import { nearest } from '../protocol/names.ts'
-import { currentContext, currentName, listContexts, readContext, readCredentials, type Context, type Credentials } from '../system/contexts.ts'
+import {
+  currentContext,
+  currentName,
+  listContexts,
+  readContext,
+  readCredentials,
+  type Context,
+  type Credentials,
+} from '../system/contexts.ts'
 import { homeOf } from '../system/paths.ts'
 
 export interface ConnectOptions {
@@ -29,34 +37,54 @@ export interface Connection extends Omit<Context, 'credentials'> {
 const UP = 'start a fleet here with: troupe up'
 
 /** @throws {Fault} CONN when there is no such context, none in use, or its credentials are not there */
-export const findContext = async (options: { context?: string; home?: string } = {}): Promise<Context> => {
+export async function findContext(options: { context?: string; home?: string } = {}): Promise<Context> {
   const home = options.home ?? homeOf()
   if (options.context === undefined) {
     const context = await currentContext(home).catch(unreadable)
     if (context !== null) return context
     const name = await currentName(home)
-    throw new Fault('CONN', name === null ? `no context is in use (looked in '${home}')` : `the context in use, '${name}', is not there (looked in '${home}')`, { hint: UP })
+    throw new Fault(
+      'CONN',
+      name === null
+        ? `no context is in use (looked in '${home}')`
+        : `the context in use, '${name}', is not there (looked in '${home}')`,
+      { hint: UP },
+    )
   }
   const context = await readContext(home, options.context).catch(unreadable)
   if (context !== null) return context
   const names = (await listContexts(home).catch(() => [])).map((c) => c.name)
   const near = nearest(options.context, names)
-  throw new Fault('CONN', `there is no context '${options.context}'${near === null ? '' : `; did you mean '${near}'?`}`, { hint: names.length > 0 ? `there are: ${names.join(', ')}` : UP })
+  throw new Fault(
+    'CONN',
+    `there is no context '${options.context}'${near === null ? '' : `; did you mean '${near}'?`}`,
+    { hint: names.length > 0 ? `there are: ${names.join(', ')}` : UP },
+  )
 }
 
 /** @throws {Fault} CONN */
-export const findConnection = async (options: ConnectOptions = {}): Promise<Connection> => {
+export async function findConnection(options: ConnectOptions = {}): Promise<Connection> {
   const { url, fleet, user, credentials } = options
   const complete = url !== undefined && fleet !== undefined && user !== undefined && credentials !== undefined
   const context: Context = complete
     ? { name: '', url, fleet, user, credentials: typeof credentials === 'string' ? credentials : '' }
-    : { ...(await findContext(options)), ...(url !== undefined && { url }), ...(fleet !== undefined && { fleet }), ...(user !== undefined && { user }), ...(typeof credentials === 'string' && { credentials }) }
+    : {
+        ...(await findContext(options)),
+        ...(url !== undefined && { url }),
+        ...(fleet !== undefined && { fleet }),
+        ...(user !== undefined && { user }),
+        ...(typeof credentials === 'string' && { credentials }),
+      }
   if (typeof credentials === 'object') return { ...context, credentials, credentialsFile: null }
   const read = await readCredentials(context.credentials).catch(unreadable)
-  if (read === null) throw new Fault('CONN', `the credentials '${context.credentials}' are not there`, { hint: UP })
+  if (read === null)
+    throw new Fault('CONN', `the credentials '${context.credentials}' are not there`, { hint: UP })
   return { ...context, credentials: read, credentialsFile: context.credentials }
 }
 
-const unreadable = (error: unknown): never => {
-  throw new Fault('CONN', (error as Error).message, { hint: 'is TROUPE_HOME right, and readable for you?', cause: error })
+function unreadable(error: unknown): never {
+  throw new Fault('CONN', (error as Error).message, {
+    hint: 'is TROUPE_HOME right, and readable for you?',
+    cause: error,
+  })
 }

@@ -1,6 +1,6 @@
 /**
- * Events of runs, workers and nodes: the past by Direct Get, then live, each once, none missing across a reconnect.
- * Owns the joining of the two; what an event means is the asker's.
+ * Events of runs, workers and nodes: the past by Direct Get, then live, each once, none missing across a
+ * reconnect. Owns the joining of the two; what an event means is the asker's.
  */
 import { Fault, toFault } from '../protocol/faults.ts'
 import { parseSubject, rootOf } from '../protocol/subjects.ts'
@@ -14,20 +14,27 @@ export type RunEvent = BodyOf<'event.run'>
 export type WorkerEvent = BodyOf<'event.worker'>
 export type LostEvent = BodyOf<'event.lost'>
 export type NodeEvent = BodyOf<'event.node'>
-/** One fact, as it was told on the bus. Told apart by `what`, and by the fields `role` (workers) and `state` (runs). */
+/**
+ * One fact, as it was told on the bus. Told apart by `what`, and by the fields `role` (workers) and `state`
+ * (runs).
+ */
 export type TroupeEvent = RunEvent | WorkerEvent | LostEvent | NodeEvent
 
 /** From the narrow rows to the wide: an event of a worker fits everything. */
 const ROWS = ['event.run', 'event.lost', 'event.node', 'event.worker'] as const
 
 /** @returns the event, or null when the message is none */
-export const readEvent = (messenger: Messenger, message: Message): TroupeEvent | null => {
-  for (const row of ROWS) if (parseSubject(messenger.fleet, row, message.subject) !== null) return (messenger.read(row, message)?.body as TroupeEvent | undefined) ?? null
+export function readEvent(messenger: Messenger, message: Message): TroupeEvent | null {
+  for (const row of ROWS)
+    if (parseSubject(messenger.fleet, row, message.subject) !== null)
+      return (messenger.read(row, message)?.body as TroupeEvent | undefined) ?? null
   return null
 }
 
 /** Subjects of one run's events, or of everybody's. */
-export const eventSubject = (fleet: string, run?: string): string => `${rootOf(fleet)}.event.${run ?? '*'}.*.*.*.*`
+export function eventSubject(fleet: string, run?: string): string {
+  return `${rootOf(fleet)}.event.${run ?? '*'}.*.*.*.*`
+}
 
 export interface WatchOptions {
   signal?: AbortSignal
@@ -41,17 +48,25 @@ const BATCH = 256
 /** Ids are remembered for this many events; the past is read again before they could run out. */
 const SEEN_MAX = 65_536
 const REREAD_EVERY = SEEN_MAX / 4
-/** A server that was killed has forgotten its newest events; they are told again under the numbers that these had. */
+/**
+ * A server that was killed has forgotten its newest events; they are told again under the numbers that these
+ * had.
+ */
 const RETOLD_MAX = 1024
 const RETRY_MS = 1000
 const PAST_TRIES = 5
 
 /**
- * Subscribe first, then read the past, then go on live. After a lost link the stream is read again from where it was read to.
+ * Subscribe first, then read the past, then go on live. After a lost link the stream is read again from where
+ * it was read to.
  *
  * @throws {Fault} when the past cannot be read and `live` is false
  */
-export async function* watchEvents(messenger: Messenger, run: string | undefined, options: WatchOptions = {}): AsyncGenerator<TroupeEvent, void, undefined> {
+export async function* watchEvents(
+  messenger: Messenger,
+  run: string | undefined,
+  options: WatchOptions = {},
+): AsyncGenerator<TroupeEvent, void, undefined> {
   const { signal, past = true, live = true } = options
   const { bus, fleet } = messenger
   const stream = streamOf(fleet, 'EVENT')
@@ -116,7 +131,8 @@ export async function* watchEvents(messenger: Messenger, run: string | undefined
       } catch (error) {
         sinceRead = 0
         clearTimeout(timer)
-        if (bus.connected && !isNoStream(toFault(error))) timer = setTimeout(() => inbox.push('reread'), RETRY_MS)
+        if (bus.connected && !isNoStream(toFault(error)))
+          timer = setTimeout(() => inbox.push('reread'), RETRY_MS)
       }
     }
   } finally {
@@ -127,9 +143,11 @@ export async function* watchEvents(messenger: Messenger, run: string | undefined
 }
 
 /** The fleet's coordinator has made no streams yet: there is no past. */
-const isNoStream = (fault: Fault): boolean => fault.code === 'CONN' && ['no-stream', 'no-responders'].includes(String(fault.data['reason']))
+function isNoStream(fault: Fault): boolean {
+  return fault.code === 'CONN' && ['no-stream', 'no-responders'].includes(String(fault.data['reason']))
+}
 
-const endOf = async ({ bus, fleet }: Messenger, subject: string): Promise<number> => {
+async function endOf({ bus, fleet }: Messenger, subject: string): Promise<number> {
   const last = await bus.getLast(streamOf(fleet, 'EVENT'), subject).catch(() => null)
   return (last?.seq ?? 0) + 1
 }

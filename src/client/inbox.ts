@@ -1,5 +1,6 @@
 /**
- * From callbacks to an awaited sequence: what is pushed waits here until it is taken. Unbounded; who pushes bytes bounds them himself.
+ * From callbacks to an awaited sequence: what is pushed waits here until it is taken. Unbounded; who pushes
+ * bytes bounds them himself.
  */
 export interface Inbox<T> {
   push(item: T): void
@@ -10,7 +11,7 @@ export interface Inbox<T> {
   readonly size: number
 }
 
-export const inboxOf = <T>(): Inbox<T> => {
+export function inboxOf<T>(): Inbox<T> {
   const items: T[] = []
   let wake: (() => void) | null = null
   return {

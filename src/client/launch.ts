@@ -1,6 +1,6 @@
 /**
- * Launching: by request, and where no coordinator answers by the durable door. Owns the idempotency key: every launch has one, so that asking
- * again after a lost answer cannot start a second run.
+ * Launching: by request, and where no coordinator answers by the durable door. Owns the idempotency key:
+ * every launch has one, so that asking again after a lost answer cannot start a second run.
  */
 import { encode } from '../protocol/codec.ts'
 import { Fault, FaultBody, isFault, toFault } from '../protocol/faults.ts'
@@ -38,46 +38,87 @@ const ANSWER_EVERY_MS = 500
 const KEY_CHARS_MAX = 200
 
 /**
- * @throws {Fault} what the coordinator answered (SPEC_INVALID, PLAN_INVALID, KEY_CONFLICT…), CONN when there is no bus, TIMEOUT when the
+ * @throws {Fault} what the coordinator answered (SPEC_INVALID, PLAN_INVALID, KEY_CONFLICT…), CONN when there
+ * is no bus, TIMEOUT when the
  *   durable launch was stored and no coordinator came in time (`data.key` asks for it later)
  */
-export const launchDocument = async (messenger: Messenger, user: string, document: Record<string, unknown>, options: LaunchOptions = {}): Promise<Launched> => {
+export async function launchDocument(
+  messenger: Messenger,
+  user: string,
+  document: Record<string, unknown>,
+  options: LaunchOptions = {},
+): Promise<Launched> {
   const { key = ulid(), durable, signal } = options
-  if (!new RegExp(`^[\\x21-\\x7e]{1,${KEY_CHARS_MAX}}$`).test(key)) throw new Fault('USAGE', `'${key}' cannot be a key: 1 to ${KEY_CHARS_MAX} printable characters without spaces`)
+  if (!new RegExp(`^[\\x21-\\x7e]{1,${KEY_CHARS_MAX}}$`).test(key))
+    throw new Fault(
+      'USAGE',
+      `'${key}' cannot be a key: 1 to ${KEY_CHARS_MAX} printable characters without spaces`,
+    )
   if (durable === true) return launchDurably(messenger, user, document, key, options)
   try {
-    const { run, existing } = await patiently(() => messenger.ask('coordinator.launch', { user }, document, { headers: { [HEADERS.key]: key } }), { boundMs: ASK_MS, signal })
+    const { run, existing } = await patiently(
+      () => messenger.ask('coordinator.launch', { user }, document, { headers: { [HEADERS.key]: key } }),
+      { boundMs: ASK_MS, signal },
+    )
     return { run, existing, key }
   } catch (error) {
-    if (durable === false || !isFault(error) || !['CONN', 'NOT_LEADER', 'TIMEOUT'].includes(error.code)) throw error
+    if (durable === false || !isFault(error) || !['CONN', 'NOT_LEADER', 'TIMEOUT'].includes(error.code))
+      throw error
     // the same key: should the request have run after all, the answer is the same run
     return launchDurably(messenger, user, document, key, options)
   }
 }
 
-const launchDurably = async (messenger: Messenger, user: string, document: Record<string, unknown>, key: string, { timeoutMs = DURABLE_MS, signal, onDurable }: LaunchOptions): Promise<Launched> => {
+async function launchDurably(
+  messenger: Messenger,
+  user: string,
+  document: Record<string, unknown>,
+  key: string,
+  { timeoutMs = DURABLE_MS, signal, onDurable }: LaunchOptions,
+): Promise<Launched> {
   const { bus, fleet } = messenger
   const deadline = performance.now() + timeoutMs
   const nudges = inboxOf<null>()
-  // the outcome is an event; the stream of events is not asked, the coordinator is: it remembers the key for 48 h
+  // the outcome is an event; the stream of events is not asked, the coordinator is: it remembers the key for
+  // 48 h
   const subscription = bus.subscribe(wildcardOf(fleet, 'event.run'), (message) => {
     const event = readEvent(messenger, message)
     if (event !== null && 'key' in event && event.key === key) nudges.push(null)
   })
   try {
-    await patiently(() => bus.append(subjectOf(fleet, 'launch', { user }), encode(document, 'json'), { headers: { [HEADERS.key]: key } }), { boundMs: Math.min(timeoutMs, 5000), signal }).catch((error: unknown) => {
-      throw toFault(error).code === 'CONN' ? new Fault('CONN', 'no coordinator answers, and the durable door is not there either', { hint: 'troupe up starts what is missing', cause: error }) : error
+    await patiently(
+      () =>
+        bus.append(subjectOf(fleet, 'launch', { user }), encode(document, 'json'), {
+          headers: { [HEADERS.key]: key },
+        }),
+      { boundMs: Math.min(timeoutMs, 5000), signal },
+    ).catch((error: unknown) => {
+      throw toFault(error).code === 'CONN'
+        ? new Fault('CONN', 'no coordinator answers, and the durable door is not there either', {
+            hint: 'troupe up starts what is missing',
+            cause: error,
+          })
+        : error
     })
     onDurable?.(key)
     for (;;) {
       const answer = await messenger.ask('coordinator.answer', { user }, { key }).catch((error: unknown) => {
-        if (isFault(error) && ['WORKER_NOT_FOUND', 'CONN', 'NOT_LEADER', 'TIMEOUT', 'OVERLOADED'].includes(error.code)) return null
+        if (
+          isFault(error) &&
+          ['WORKER_NOT_FOUND', 'CONN', 'NOT_LEADER', 'TIMEOUT', 'OVERLOADED'].includes(error.code)
+        )
+          return null
         throw error
       })
       if (answer?.fault != null) throw Fault.fromBody(FaultBody.parse(answer.fault))
       if (answer?.run != null) return { run: answer.run, existing: false, key }
       const left = deadline - performance.now()
-      if (left <= 0 || signal?.aborted) throw new Fault('TIMEOUT', `no coordinator took the launch within ${timeoutMs} ms; it is kept, and runs when one comes`, { data: { key }, hint: `troupe launch with --key ${key} and the same file asks again` })
+      if (left <= 0 || signal?.aborted)
+        throw new Fault(
+          'TIMEOUT',
+          `no coordinator took the launch within ${timeoutMs} ms; it is kept, and runs when one comes`,
+          { data: { key }, hint: `troupe launch with --key ${key} and the same file asks again` },
+        )
       await nudges.take(signal, Math.min(ANSWER_EVERY_MS, left))
     }
   } finally {

@@ -1,6 +1,7 @@
 /**
- * Which point a run, role or worker has passed, and the code it ends with. Pure: over one status. What only the past can tell
- * (it was ready once, and has ended since) is told by `Passed`, filled from events in wait.ts.
+ * Which point a run, role or worker has passed, and the code it ends with. Pure: over one status. What only
+ * the past can tell (it was ready once, and has ended since) is told by `Passed`, filled from events in
+ * wait.ts.
  */
 import { Fault } from '../protocol/faults.ts'
 import { isTerminal, type Exit, type RunStatus, type WorkerStatus } from '../protocol/shapes.ts'
@@ -17,46 +18,83 @@ export interface Passed {
   ready: ReadonlySet<string>
 }
 
-/** @throws {Fault} WORKER_NOT_FOUND: the run has no such role, worker or rank. Ranks that are not known yet are believed */
-export const checkRef = (status: RunStatus, ref: Ref): void => {
+/**
+ * @throws {Fault} WORKER_NOT_FOUND: the run has no such role, worker or rank. Ranks that are not known yet
+ * are believed
+ */
+export function checkRef(status: RunStatus, ref: Ref): void {
   if (ref.role === undefined) return
   const role = status.roles.find((known) => known.role === ref.role)
-  if (role === undefined) throw new Fault('WORKER_NOT_FOUND', `run ${ref.run} has no role '${ref.role}'`, { hint: `it has ${status.roles.map((known) => known.role).join(', ')}` })
-  const missing = ref.indices?.find((index) => !status.workers.some((worker) => worker.role === ref.role && worker.index === index))
-  if (missing !== undefined) throw new Fault('WORKER_NOT_FOUND', `there is no worker ${ref.run}/${ref.role}/${missing}`, { hint: `troupe status ${ref.run} lists them` })
+  if (role === undefined)
+    throw new Fault('WORKER_NOT_FOUND', `run ${ref.run} has no role '${ref.role}'`, {
+      hint: `it has ${status.roles.map((known) => known.role).join(', ')}`,
+    })
+  const missing = ref.indices?.find(
+    (index) => !status.workers.some((worker) => worker.role === ref.role && worker.index === index),
+  )
+  if (missing !== undefined)
+    throw new Fault('WORKER_NOT_FOUND', `there is no worker ${ref.run}/${ref.role}/${missing}`, {
+      hint: `troupe status ${ref.run} lists them`,
+    })
   if (ref.ranks === undefined) return
-  if (role.kind !== 'torchrun') throw new Fault('WORKER_NOT_FOUND', `role ${ref.role} of ${ref.run} is a ${role.kind}: it has no ranks`, { hint: `a worker is written ${ref.run}/${ref.role}/${ref.ranks[0]}` })
+  if (role.kind !== 'torchrun')
+    throw new Fault('WORKER_NOT_FOUND', `role ${ref.role} of ${ref.run} is a ${role.kind}: it has no ranks`, {
+      hint: `a worker is written ${ref.run}/${ref.role}/${ref.ranks[0]}`,
+    })
   const workers = status.workers.filter((worker) => worker.role === ref.role)
   const asked = workers.filter((worker) => refFits(ref, worker))
   const has = (worker: WorkerStatus, rank: number): boolean => worker.ranks.some((one) => one.rank === rank)
-  const none = asked.every((worker) => worker.ranks.length > 0) ? ref.ranks.find((rank) => !asked.some((worker) => has(worker, rank))) : undefined
+  const none = asked.every((worker) => worker.ranks.length > 0)
+    ? ref.ranks.find((rank) => !asked.some((worker) => has(worker, rank)))
+    : undefined
   if (none === undefined) return
   const where = `there is no rank ${none} in ${refText({ ...ref, ranks: undefined })}`
   const owner = workers.find((worker) => has(worker, none))
-  if (owner !== undefined) throw new Fault('WORKER_NOT_FOUND', where, { hint: `it is one of ${owner.worker}` })
-  throw new Fault('WORKER_NOT_FOUND', `${where}; the last is ${Math.max(...workers.flatMap((worker) => worker.ranks.map(({ rank }) => rank)))}`)
+  if (owner !== undefined)
+    throw new Fault('WORKER_NOT_FOUND', where, { hint: `it is one of ${owner.worker}` })
+  throw new Fault(
+    'WORKER_NOT_FOUND',
+    `${where}; the last is ${Math.max(...workers.flatMap((worker) => worker.ranks.map(({ rank }) => rank)))}`,
+  )
 }
 
 /** Workers of a ref in a status; ranks are their worker's. */
-export const workersOf = (status: RunStatus, ref: Ref): WorkerStatus[] =>
-  status.workers.filter((worker) => refFits(ref, worker) && (ref.ranks === undefined || worker.ranks.length === 0 || worker.ranks.some((r) => ref.ranks!.includes(r.rank))))
+export function workersOf(status: RunStatus, ref: Ref): WorkerStatus[] {
+  return status.workers.filter(
+    (worker) =>
+      refFits(ref, worker) &&
+      (ref.ranks === undefined ||
+        worker.ranks.length === 0 ||
+        worker.ranks.some((r) => ref.ranks!.includes(r.rank))),
+  )
+}
 
-const isWhole = (ref: Ref): boolean => ref.role === undefined
-const hasStarted = (worker: WorkerStatus): boolean => worker.startedAt !== null || ['running', 'stopping', 'exited'].includes(worker.state)
+function isWhole(ref: Ref): boolean {
+  return ref.role === undefined
+}
+function hasStarted(worker: WorkerStatus): boolean {
+  return worker.startedAt !== null || ['running', 'stopping', 'exited'].includes(worker.state)
+}
 /** A worker that has done its work was ready for it. */
-const wasReady = (worker: WorkerStatus, passed: Passed): boolean => worker.ready || passed.ready.has(worker.forkId) || (worker.state === 'exited' && worker.exit?.code === 0)
+function wasReady(worker: WorkerStatus, passed: Passed): boolean {
+  return (
+    worker.ready || passed.ready.has(worker.forkId) || (worker.state === 'exited' && worker.exit?.code === 0)
+  )
+}
 
 /** @returns true once the point was passed; ended without passing it is `hasEnded` */
-export const hasPassed = (point: Point, status: RunStatus, ref: Ref, passed: Passed): boolean => {
+export function hasPassed(point: Point, status: RunStatus, ref: Ref, passed: Passed): boolean {
   if (point === 'done') return hasEnded(status, ref)
   const workers = workersOf(status, ref)
   if (workers.length === 0) return false
   if (point === 'ready') return workers.every((worker) => wasReady(worker, passed))
-  return isWhole(ref) ? status.state === 'running' || status.state === 'succeeded' || passed.running : workers.every(hasStarted)
+  return isWhole(ref)
+    ? status.state === 'running' || status.state === 'succeeded' || passed.running
+    : workers.every(hasStarted)
 }
 
 /** Nothing more comes: the run has ended, or each of the workers has and is not to be started again. */
-export const hasEnded = (status: RunStatus, ref: Ref): boolean => {
+export function hasEnded(status: RunStatus, ref: Ref): boolean {
   if (isTerminal(status.state)) return true
   if (isWhole(ref) || status.state === 'pending') return false
   const workers = workersOf(status, ref)
@@ -64,18 +102,34 @@ export const hasEnded = (status: RunStatus, ref: Ref): boolean => {
 }
 
 /** A worker that we stopped is never a failure, whatever it exits with. */
-export const exitCodeOf = (exit: Exit | null): number => {
+export function exitCodeOf(exit: Exit | null): number {
   if (exit === null || exit.unknown !== null) return 125
   if (exit.killedBy !== null) return 0
   return exit.signal === null ? (exit.code ?? 125) : 128 + (SIGNAL_NUMBERS[exit.signal] ?? 0)
 }
 const SIGNAL_NUMBERS: Readonly<Record<string, number>> = {
-  SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGILL: 4, SIGTRAP: 5, SIGABRT: 6, SIGBUS: 7, SIGFPE: 8, SIGKILL: 9, SIGUSR1: 10, SIGSEGV: 11, SIGUSR2: 12, SIGPIPE: 13, SIGALRM: 14, SIGTERM: 15,
-  SIGXCPU: 24, SIGXFSZ: 25, SIGSYS: 31,
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGILL: 4,
+  SIGTRAP: 5,
+  SIGABRT: 6,
+  SIGBUS: 7,
+  SIGFPE: 8,
+  SIGKILL: 9,
+  SIGUSR1: 10,
+  SIGSEGV: 11,
+  SIGUSR2: 12,
+  SIGPIPE: 13,
+  SIGALRM: 14,
+  SIGTERM: 15,
+  SIGXCPU: 24,
+  SIGXFSZ: 25,
+  SIGSYS: 31,
 }
 
 /** The code of `wait` and `run` once it has ended: the run's, or of some workers the first that is not 0. */
-export const endCode = (status: RunStatus, ref: Ref): number => {
+export function endCode(status: RunStatus, ref: Ref): number {
   if (isWhole(ref)) return status.code ?? 0
   const workers = workersOf(status, ref)
   const started = workers.filter((worker) => worker.exit !== null)
@@ -83,13 +137,25 @@ export const endCode = (status: RunStatus, ref: Ref): number => {
   return started.map((worker) => exitCodeOf(worker.exit)).find((code) => code !== 0) ?? 0
 }
 
-/** Why it has not got there yet, in one line, for whoever waits. @param ref  whose reason is wanted; the whole run's without */
-export const whyNot = (status: RunStatus, point: Point, ref: Ref = { run: status.run }): string => {
+/**
+ * Why it has not got there yet, in one line, for whoever waits. @param ref  whose reason is wanted; the whole
+ * run's without
+ */
+export function whyNot(status: RunStatus, point: Point, ref: Ref = { run: status.run }): string {
   const ready = status.roles.reduce((sum, role) => sum + role.ready, 0)
   const workers = status.roles.reduce((sum, role) => sum + role.workers, 0)
   // a stop that takes long waits for somebody
-  const slow = workersOf(status, ref).find((worker) => worker.reason !== null && (status.state === 'stopping' ? worker.state === 'stopping' : point === 'ready' && !worker.ready))
+  const slow = workersOf(status, ref).find(
+    (worker) =>
+      worker.reason !== null &&
+      (status.state === 'stopping' ? worker.state === 'stopping' : point === 'ready' && !worker.ready),
+  )
   const own = slow === undefined ? null : `${slow.role}/${slow.index}: ${slow.reason}`
-  const reason = status.state === 'stopping' ? [status.reason, own].filter((part) => part !== null).join('; ') || null : isWhole(ref) ? (status.reason ?? own) : (own ?? status.reason)
+  const reason =
+    status.state === 'stopping'
+      ? [status.reason, own].filter((part) => part !== null).join('; ') || null
+      : isWhole(ref)
+        ? (status.reason ?? own)
+        : (own ?? status.reason)
   return `${status.run} is ${status.state}${workers > 1 && point === 'ready' ? `, ${ready} of ${workers} ready` : ''}${reason === null ? '' : `: ${reason}`}`
 }

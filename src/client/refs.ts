@@ -1,6 +1,7 @@
 /**
- * What people type to name runs, roles, workers and ranks: `RUN`, `RUN/role`, `RUN/role/3`, `RUN/role/1-3,5`, `RUN/role:11`, where RUN may be
- * an id, a unique prefix of one, `last` (the newest, ended or not) or `all` (those that have not ended).
+ * What people type to name runs, roles, workers and ranks: `RUN`, `RUN/role`, `RUN/role/3`, `RUN/role/1-3,5`,
+ * `RUN/role:11`, where RUN may be an id, a unique prefix of one, `last` (the newest, ended or not) or `all`
+ * (those that have not ended).
  */
 import { Fault } from '../protocol/faults.ts'
 import { nearest, RUN_HASH_CHARS } from '../protocol/names.ts'
@@ -22,9 +23,12 @@ const FULL_ID = new RegExp(`^${WORD}-[0-9a-z]{${RUN_HASH_CHARS}}$`)
 const LIST_MAX = 100_000
 
 /** @throws {Fault} USAGE */
-export const parseRef = (text: string): Ref => {
+export function parseRef(text: string): Ref {
   const match = REF.exec(text)
-  if (match === null) throw new Fault('USAGE', `'${text}' names no run, role, worker or rank`, { hint: 'write RUN, RUN/role, RUN/role/3, RUN/role/1-3,5 or RUN/role:11; RUN may be a prefix, last or all' })
+  if (match === null)
+    throw new Fault('USAGE', `'${text}' names no run, role, worker or rank`, {
+      hint: 'write RUN, RUN/role, RUN/role/3, RUN/role/1-3,5 or RUN/role:11; RUN may be a prefix, last or all',
+    })
   return {
     run: match[1]!,
     ...(match[2] !== undefined && { role: match[2] }),
@@ -34,7 +38,7 @@ export const parseRef = (text: string): Ref => {
 }
 
 /** `1-3,5` as 1, 2, 3, 5. */
-const numbersOf = (list: string, text: string): number[] => {
+function numbersOf(list: string, text: string): number[] {
   const numbers = new Set<number>()
   for (const part of list.split(',')) {
     const [from, to = from] = part.split('-').map(Number)
@@ -44,11 +48,14 @@ const numbersOf = (list: string, text: string): number[] => {
   return [...numbers].toSorted((a, b) => a - b)
 }
 
-export const refText = (ref: Ref): string =>
-  `${ref.run}${ref.role === undefined ? '' : `/${ref.role}`}${ref.indices === undefined ? '' : `/${ref.indices.join(',')}`}${ref.ranks === undefined ? '' : `:${ref.ranks.join(',')}`}`
+export function refText(ref: Ref): string {
+  return `${ref.run}${ref.role === undefined ? '' : `/${ref.role}`}${ref.indices === undefined ? '' : `/${ref.indices.join(',')}`}${ref.ranks === undefined ? '' : `:${ref.ranks.join(',')}`}`
+}
 
 /** A whole run id needs no list to be resolved. */
-export const isFullId = (run: string): boolean => FULL_ID.test(run)
+export function isFullId(run: string): boolean {
+  return FULL_ID.test(run)
+}
 
 /**
  * The runs that a word stands for.
@@ -56,32 +63,54 @@ export const isFullId = (run: string): boolean => FULL_ID.test(run)
  * @param runs  all that are known, ended ones too, newest first
  * @throws {Fault} WORKER_NOT_FOUND, AMBIGUOUS with the candidates
  */
-export const matchRuns = (word: string, runs: readonly RunSummary[]): string[] => {
+export function matchRuns(word: string, runs: readonly RunSummary[]): string[] {
   if (runs.some((r) => r.run === word)) return [word]
   if (word === 'all') return runs.filter((r) => !isTerminal(r.state)).map((r) => r.run)
   if (word === 'last') {
     const [newest] = runs.toSorted((a, b) => b.acceptedAt - a.acceptedAt)
-    if (newest === undefined) throw new Fault('WORKER_NOT_FOUND', 'there is no run yet', { hint: 'start one with: troupe run -- COMMAND' })
+    if (newest === undefined)
+      throw new Fault('WORKER_NOT_FOUND', 'there is no run yet', {
+        hint: 'start one with: troupe run -- COMMAND',
+      })
     return [newest.run]
   }
   const found = runs.filter((r) => r.run.startsWith(word)).map((r) => r.run)
   if (found.length === 1) return found
-  if (found.length > 1) throw new Fault('AMBIGUOUS', `'${word}' fits ${found.length} runs: ${found.slice(0, 8).join(', ')}${found.length > 8 ? ', …' : ''}`, { data: { candidates: found }, hint: 'type more of the id' })
+  if (found.length > 1)
+    throw new Fault(
+      'AMBIGUOUS',
+      `'${word}' fits ${found.length} runs: ${found.slice(0, 8).join(', ')}${found.length > 8 ? ', …' : ''}`,
+      { data: { candidates: found }, hint: 'type more of the id' },
+    )
   throw notFound(word, runs)
 }
 
-export const notFound = (word: string, runs: readonly RunSummary[]): Fault => {
-  const near = nearest(word, runs.flatMap((r) => [r.run, r.name]))
-  return new Fault('WORKER_NOT_FOUND', `there is no run '${word}'${near === null ? '' : `; did you mean '${near}'?`}`, { hint: 'troupe ps --all lists all runs' })
+export function notFound(word: string, runs: readonly RunSummary[]): Fault {
+  const near = nearest(
+    word,
+    runs.flatMap((r) => [r.run, r.name]),
+  )
+  return new Fault(
+    'WORKER_NOT_FOUND',
+    `there is no run '${word}'${near === null ? '' : `; did you mean '${near}'?`}`,
+    { hint: 'troupe ps --all lists all runs' },
+  )
 }
 
 /** What orders are aimed at. @throws {Fault} USAGE for ranks: they end with their worker */
-export const targetsOf = (ref: Ref): Target[] => {
-  if (ref.ranks !== undefined) throw new Fault('USAGE', `'${refText(ref)}' is a rank: it ends with its worker`, { hint: 'stop the worker (RUN/role/INDEX), or use troupe signal on the rank' })
+export function targetsOf(ref: Ref): Target[] {
+  if (ref.ranks !== undefined)
+    throw new Fault('USAGE', `'${refText(ref)}' is a rank: it ends with its worker`, {
+      hint: 'stop the worker (RUN/role/INDEX), or use troupe signal on the rank',
+    })
   if (ref.indices !== undefined) return ref.indices.map((index) => ({ run: ref.run, role: ref.role!, index }))
   return [{ run: ref.run, ...(ref.role !== undefined && { role: ref.role }) }]
 }
 
 /** Does a worker (or what is said of one) belong to the ref? Ranks are their worker's. */
-export const refFits = (ref: Ref, worker: { role: string; index: number }): boolean =>
-  (ref.role === undefined || ref.role === worker.role) && (ref.indices === undefined || ref.indices.includes(worker.index))
+export function refFits(ref: Ref, worker: { role: string; index: number }): boolean {
+  return (
+    (ref.role === undefined || ref.role === worker.role) &&
+    (ref.indices === undefined || ref.indices.includes(worker.index))
+  )
+}

@@ -1,21 +1,28 @@
 /**
- * Waiting in the library: a sleep that ends with a signal, and asking again while a coordinator fails over. Owns no deadlines of its own.
+ * Waiting in the library: a sleep that ends with a signal, and asking again while a coordinator fails over.
+ * Owns no deadlines of its own.
  */
 import { setTimeout as sleepFor } from 'node:timers/promises'
 import { Fault, isFault, toFault, type FaultCode } from '../protocol/faults.ts'
 
-/** Resolves after `ms`, or at once when the signal is aborted. Holds the process up no longer than its signal. */
-export const sleep = async (ms: number, signal?: AbortSignal): Promise<void> => {
+/**
+ * Resolves after `ms`, or at once when the signal is aborted. Holds the process up no longer than its signal.
+ */
+export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   await sleepFor(ms, undefined, { signal }).catch(() => undefined)
 }
 
-/** What may pass by itself. A request that timed out may have run: only what is harmless twice is asked again. */
+/**
+ * What may pass by itself. A request that timed out may have run: only what is harmless twice is asked again.
+ */
 export const TRANSIENT: readonly FaultCode[] = ['CONN', 'NOT_LEADER', 'OVERLOADED', 'TIMEOUT']
 /** For what must not run twice: it certainly did not run. */
 export const NOT_DONE: readonly FaultCode[] = ['CONN', 'NOT_LEADER', 'OVERLOADED']
 
 /** The bus is there, and knows that nobody serves the subject. Else CONN says that the bus itself is away. */
-export const isUnserved = (error: unknown): boolean => isFault(error, 'CONN') && error.data['reason'] === 'no-responders'
+export function isUnserved(error: unknown): boolean {
+  return isFault(error, 'CONN') && error.data['reason'] === 'no-responders'
+}
 
 export interface Patience {
   /** give up after this long, with the last fault */
@@ -31,7 +38,10 @@ export const FAILOVER_MS = 6000
 const PAUSE_MS = [20, 50, 100, 200, 400] as const
 
 /** Ask until there is an answer, a fault that will not pass, or the bound. */
-export const patiently = async <T>(attempt: () => Promise<T>, { boundMs, retry = TRANSIENT, signal, onTrouble }: Patience): Promise<T> => {
+export async function patiently<T>(
+  attempt: () => Promise<T>,
+  { boundMs, retry = TRANSIENT, signal, onTrouble }: Patience,
+): Promise<T> {
   const until = performance.now() + boundMs
   for (let tries = 0; ; tries++) {
     try {
@@ -48,6 +58,7 @@ export const patiently = async <T>(attempt: () => Promise<T>, { boundMs, retry =
 }
 
 /** @throws {Fault} FAILED when the signal was aborted */
-export const throwIfAborted = (signal: AbortSignal | undefined): void => {
-  if (signal?.aborted) throw isFault(signal.reason) ? signal.reason : new Fault('FAILED', 'given up by the caller')
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted)
+    throw isFault(signal.reason) ? signal.reason : new Fault('FAILED', 'given up by the caller')
 }

@@ -1,6 +1,7 @@
 /**
- * The library's object: everything that a program asks of a fleet, over one connection. Owns nothing but the putting together; each verb has its file.
- * Outcomes are events: what waits here subscribes first, then asks, and asks again after a lost link.
+ * The library's object: everything that a program asks of a fleet, over one connection. Owns nothing but the
+ * putting together; each verb has its file. Outcomes are events: what waits here subscribes first, then asks,
+ * and asks again after a lost link.
  */
 import { Fault, isFault, toFault } from '../protocol/faults.ts'
 import type { NodeInfo, RunStatus, RunSummary } from '../protocol/shapes.ts'
@@ -26,13 +27,17 @@ export interface WaitOptions extends Waiting {
 }
 
 /**
- * One connection to a fleet. A ref is `RUN`, `RUN/role`, `RUN/role/3`, `RUN/role/1-3,5` or `RUN/role:11`; RUN may be an id, a unique prefix,
- * or `last`. Every call may throw a Fault: matched by `code`, with a `hint`; CONN when the bus cannot be reached, TIMEOUT when nothing is known.
+ * One connection to a fleet. A ref is `RUN`, `RUN/role`, `RUN/role/3`, `RUN/role/1-3,5` or `RUN/role:11`; RUN
+ * may be an id, a unique prefix, or `last`. Every call may throw a Fault: matched by `code`, with a `hint`;
+ * CONN when the bus cannot be reached, TIMEOUT when nothing is known.
  */
 export interface Troupe {
   readonly fleet: string
   readonly user: string
-  /** Launch a run; returns when it is accepted. @throws {Fault} SPEC_INVALID, PLAN_INVALID, KEY_CONFLICT, TIMEOUT (stored by the durable door, not answered yet) */
+  /**
+   * Launch a run; returns when it is accepted. @throws {Fault} SPEC_INVALID, PLAN_INVALID, KEY_CONFLICT,
+   * TIMEOUT (stored by the durable door, not answered yet)
+   */
   launch(document: LaunchInput, options?: LaunchOptions): Promise<Launched>
   /** Resolve a document and say what would be done; nothing is launched. */
   plan(document: LaunchInput): Promise<Planned>
@@ -44,9 +49,14 @@ export interface Troupe {
   explain(ref: string): Promise<Explained[]>
   /** Wait until a point is passed or the run has ended. @throws {Fault} WORKER_TIMEOUT */
   wait(ref: string, options?: WaitOptions): Promise<WaitResult>
-  /** Events of a run, of some of its workers, or (without a ref) of everything: the past, then live, each once, none missing. Ends by `signal`, `return()` or, for a past alone (`live: false`), at its end. */
+  /**
+   * Events of a run, of some of its workers, or (without a ref) of everything: the past, then live, each
+   * once, none missing. Ends by `signal`, `return()` or, for a past alone (`live: false`), at its end.
+   */
   watch(ref?: string, options?: WatchOptions): AsyncIterable<TroupeEvent>
-  /** Log lines, or bytes with `raw`; what nobody has any more is a named gap. Ends when the log is complete. */
+  /**
+   * Log lines, or bytes with `raw`; what nobody has any more is a named gap. Ends when the log is complete.
+   */
   logs(ref: string, options?: LogOptions): AsyncIterable<LogItem>
   /** The role's ladder (signal, grace, SIGKILL), awaited to the last receipt. */
   stop(ref: string, options?: EndOptions): Promise<EndResult>
@@ -65,21 +75,33 @@ export interface Troupe {
   close(): Promise<void>
 }
 
-const ask = <T>(attempt: () => Promise<T>): Promise<T> => patiently(attempt, { boundMs: FAILOVER_MS })
+function ask<T>(attempt: () => Promise<T>): Promise<T> {
+  return patiently(attempt, { boundMs: FAILOVER_MS })
+}
 // YAML and the pattern engine are loaded when they are needed: `troupe ps` must not pay for them
-const documentOf = async (input: LaunchInput): Promise<Record<string, unknown>> => (typeof input === 'string' ? (await import('../protocol/launch.ts')).parseLaunchText(input).document : input)
+async function documentOf(input: LaunchInput): Promise<Record<string, unknown>> {
+  return typeof input === 'string'
+    ? (await import('../protocol/launch.ts')).parseLaunchText(input).document
+    : input
+}
 
 /** Put a Troupe together over a messenger: index.ts does it over NATS, tests over a bus in memory. */
-export const troupeOn = ({ messenger, user }: { messenger: Messenger; user: string }): Troupe => {
-  const list: Troupe['list'] = async ({ all = false } = {}) => (await ask(() => messenger.ask('coordinator.list', { user }, { all }))).runs
+export function troupeOn({ messenger, user }: { messenger: Messenger; user: string }): Troupe {
+  const list: Troupe['list'] = async ({ all = false } = {}) =>
+    (await ask(() => messenger.ask('coordinator.list', { user }, { all }))).runs
 
   const resolve = async (text: string): Promise<Ref[]> => {
     const ref = parseRef(text)
-    return isFullId(ref.run) ? [ref] : matchRuns(ref.run, await list({ all: true })).map((run) => ({ ...ref, run }))
+    return isFullId(ref.run)
+      ? [ref]
+      : matchRuns(ref.run, await list({ all: true })).map((run) => ({ ...ref, run }))
   }
   const one = async (text: string): Promise<Ref> => {
     const refs = await resolve(text)
-    if (refs.length !== 1) throw new Fault('USAGE', `'${text}' fits ${refs.length} runs, and one is wanted here`, { data: { candidates: refs.map((ref) => ref.run) } })
+    if (refs.length !== 1)
+      throw new Fault('USAGE', `'${text}' fits ${refs.length} runs, and one is wanted here`, {
+        data: { candidates: refs.map((ref) => ref.run) },
+      })
     return refs[0]!
   }
   /** What looked like a whole id and is none gets the same answer as any other word. */
@@ -91,7 +113,11 @@ export const troupeOn = ({ messenger, user }: { messenger: Messenger; user: stri
       throw notFound(ref.run, await list({ all: true }).catch(() => []))
     }
   }
-  const isKnown = (run: string): Promise<boolean> => ask(() => messenger.ask('coordinator.status', { user }, { run })).then(() => true, (error: unknown) => toFault(error).code !== 'WORKER_NOT_FOUND')
+  const isKnown = (run: string): Promise<boolean> =>
+    ask(() => messenger.ask('coordinator.status', { user }, { run })).then(
+      () => true,
+      (error: unknown) => toFault(error).code !== 'WORKER_NOT_FOUND',
+    )
   const seen = async (ref: Ref): Promise<RunStatus> => {
     const status = await ask(() => messenger.ask('coordinator.status', { user }, { run: ref.run }))
     checkRef(status, ref)
@@ -119,7 +145,11 @@ export const troupeOn = ({ messenger, user }: { messenger: Messenger; user: stri
     async explain(text) {
       const ref = await one(text)
       const targets = ref.ranks === undefined ? targetsOf(ref) : [{ run: ref.run, role: ref.role! }]
-      const answers = await knowing(ref, () => Promise.all(targets.map((target) => ask(() => messenger.ask('coordinator.explain', { user }, target)))))
+      const answers = await knowing(ref, () =>
+        Promise.all(
+          targets.map((target) => ask(() => messenger.ask('coordinator.explain', { user }, target))),
+        ),
+      )
       return answers.flatMap((answer) => answer.lines)
     },
     async wait(text, { for: point = 'done', ...waiting } = {}) {
@@ -129,7 +159,8 @@ export const troupeOn = ({ messenger, user }: { messenger: Messenger; user: stri
     async *watch(text, options) {
       const ref = text === undefined ? null : await one(text)
       if (ref !== null) await knowing(ref, () => seen(ref))
-      for await (const event of watchEvents(messenger, ref?.run, options)) if (ref === null || !('index' in event) || refFits(ref, event)) yield event
+      for await (const event of watchEvents(messenger, ref?.run, options))
+        if (ref === null || !('index' in event) || refFits(ref, event)) yield event
     },
     async *logs(text, options) {
       const ref = await one(text)
@@ -152,7 +183,8 @@ export const troupeOn = ({ messenger, user }: { messenger: Messenger; user: stri
       return { run, ...(await waitForPoint(messenger, user, { run }, 'done', options)) }
     },
     adopt: async (node) => void (await ask(() => messenger.ask('coordinator.adopt', { user }, { node }))),
-    drain: async (node, on = true) => void (await ask(() => messenger.ask('coordinator.drain', { user }, { node, on }))),
+    drain: async (node, on = true) =>
+      void (await ask(() => messenger.ask('coordinator.drain', { user }, { node, on }))),
     resolve,
     close: () => messenger.bus.close(),
   }

@@ -1,6 +1,6 @@
 /**
- * Waiting for something to be true of a run. Never trusts a single event: subscribe first, then ask for the status, and ask again at each
- * event, after each lost link, and now and then.
+ * Waiting for something to be true of a run. Never trusts a single event: subscribe first, then ask for the
+ * status, and ask again at each event, after each lost link, and now and then.
  */
 import { Fault, isFault, toFault } from '../protocol/faults.ts'
 import type { RunStatus } from '../protocol/shapes.ts'
@@ -34,7 +34,13 @@ const LOOK_PAUSE_MS = 30
  * @param until  is given every status
  * @throws {Fault} WORKER_TIMEOUT with `data.status`, WORKER_NOT_FOUND, CONN after a long outage
  */
-export const waitUntil = async (messenger: Messenger, user: string, ref: Ref, until: (status: RunStatus) => boolean | Promise<boolean>, waiting: Waiting = {}): Promise<RunStatus> => {
+export async function waitUntil(
+  messenger: Messenger,
+  user: string,
+  ref: Ref,
+  until: (status: RunStatus) => boolean | Promise<boolean>,
+  waiting: Waiting = {},
+): Promise<RunStatus> {
   const { timeoutMs = Infinity, signal, onStatus, onTrouble } = waiting
   const { run } = ref
   const deadline = performance.now() + timeoutMs
@@ -44,12 +50,25 @@ export const waitUntil = async (messenger: Messenger, user: string, ref: Ref, un
   const subscription = messenger.bus.subscribe(eventSubject(messenger.fleet, run), nudge)
   const offLink = messenger.bus.onLink((up) => void (up && nudge()))
   let last: RunStatus | null = null
-  const late = (): Fault => new Fault('WORKER_TIMEOUT', last === null ? `no status of ${run} within ${timeoutMs} ms` : `still waiting after ${timeoutMs} ms: ${whyNot(last, 'ready', ref)}`, { data: { ...(last !== null && { status: last }) } })
+  const late = (): Fault =>
+    new Fault(
+      'WORKER_TIMEOUT',
+      last === null
+        ? `no status of ${run} within ${timeoutMs} ms`
+        : `still waiting after ${timeoutMs} ms: ${whyNot(last, 'ready', ref)}`,
+      { data: { ...(last !== null && { status: last }) } },
+    )
   try {
     for (;;) {
       throwIfAborted(signal)
-      const status = await patiently(() => messenger.ask('coordinator.status', { user }, { run }), { boundMs: Math.min(OUTAGE_MS, left()), signal, onTrouble }).catch((error: unknown) => {
-        throw left() <= 0 || (last !== null && timeoutMs < OUTAGE_MS && toFault(error).retryable) ? late() : error
+      const status = await patiently(() => messenger.ask('coordinator.status', { user }, { run }), {
+        boundMs: Math.min(OUTAGE_MS, left()),
+        signal,
+        onTrouble,
+      }).catch((error: unknown) => {
+        throw left() <= 0 || (last !== null && timeoutMs < OUTAGE_MS && toFault(error).retryable)
+          ? late()
+          : error
       })
       last = status
       onStatus?.(status)
@@ -68,13 +87,21 @@ export const waitUntil = async (messenger: Messenger, user: string, ref: Ref, un
 export interface WaitResult {
   /** the point was passed; false: the run ended without */
   passed: boolean
-  /** 0 when a point before the end was passed; else the run's code (of some workers: the first that is not 0) */
+  /**
+   * 0 when a point before the end was passed; else the run's code (of some workers: the first that is not 0)
+   */
   code: number
   status: RunStatus
 }
 
 /** @throws {Fault} WORKER_TIMEOUT (exit 124), WORKER_NOT_FOUND, CONN */
-export const waitForPoint = async (messenger: Messenger, user: string, ref: Ref, point: Point, waiting: Waiting = {}): Promise<WaitResult> => {
+export async function waitForPoint(
+  messenger: Messenger,
+  user: string,
+  ref: Ref,
+  point: Point,
+  waiting: Waiting = {},
+): Promise<WaitResult> {
   const ready = new Set<string>()
   let running = false
   let known = false
@@ -110,7 +137,7 @@ export const waitForPoint = async (messenger: Messenger, user: string, ref: Ref,
 }
 
 /** What the stream of events remembers; empty when it cannot be read: then only the status counts. */
-const pastOf = async (messenger: Messenger, run: string): Promise<{ running: boolean; ready: string[] }> => {
+async function pastOf(messenger: Messenger, run: string): Promise<{ running: boolean; ready: string[] }> {
   const { bus, fleet } = messenger
   const stream = streamOf(fleet, 'EVENT')
   try {
@@ -118,13 +145,18 @@ const pastOf = async (messenger: Messenger, run: string): Promise<{ running: boo
     const ready: string[] = []
     // without a probe a worker is ready when it is started
     for (const what of ['ready', 'started'])
-      for (let seq = 1; ; ) {
-        const batch = await bus.getMessages(stream, { seq, subject: `${rootOf(fleet)}.event.${run}.*.*.${what}.*`, count: 256 })
+      for (let seq = 1; ;) {
+        const batch = await bus.getMessages(stream, {
+          seq,
+          subject: `${rootOf(fleet)}.event.${run}.*.*.${what}.*`,
+          count: 256,
+        })
         if (batch.length === 0) break
         for (const message of batch) {
           seq = message.seq + 1
           const event = readEvent(messenger, message)
-          if (event !== null && 'phase' in event && (what === 'ready' || event.ready)) ready.push(event.forkId)
+          if (event !== null && 'phase' in event && (what === 'ready' || event.ready))
+            ready.push(event.forkId)
         }
       }
     return { running: running !== null, ready }
@@ -134,4 +166,6 @@ const pastOf = async (messenger: Messenger, run: string): Promise<{ running: boo
   }
 }
 
-export const describeWait = (ref: Ref, point: Point): string => `${refText(ref)} to be ${point}`
+export function describeWait(ref: Ref, point: Point): string {
+  return `${refText(ref)} to be ${point}`
+}

@@ -1,6 +1,7 @@
 /**
- * The bus of a fleet at home: its address (kept, so that it comes back where it was), its configuration from the keys that are
- * there, starting, reloading, ending. Which processes are ours is told by the pid file and checked against the command line.
+ * The bus of a fleet at home: its address (kept, so that it comes back where it was), its configuration from
+ * the keys that are there, starting, reloading, ending. Which processes are ours is told by the pid file and
+ * checked against the command line.
  */
 import { mkdir, readFile } from 'node:fs/promises'
 import { Fault, isFault } from '../protocol/faults.ts'
@@ -24,13 +25,20 @@ export interface BusAddress {
 const ANSWER_MS = 5000
 const RELOAD_MS = 10_000
 
-export const urlOf = ({ host, port }: BusAddress): string => `nats://${host}:${port}`
+export function urlOf({ host, port }: BusAddress): string {
+  return `nats://${host}:${port}`
+}
 
 /** @returns null when this fleet never had a bus here */
-export const readAddress = (places: Places): Promise<BusAddress | null> => readFile(places.bus.address, 'utf8').then((text) => JSON.parse(text) as BusAddress, () => null)
+export function readAddress(places: Places): Promise<BusAddress | null> {
+  return readFile(places.bus.address, 'utf8').then(
+    (text) => JSON.parse(text) as BusAddress,
+    () => null,
+  )
+}
 
 /** The server process of this fleet, or null. */
-export const findBus = async (places: Places): Promise<ProcIdentity | null> => {
+export async function findBus(places: Places): Promise<ProcIdentity | null> {
   const pid = Number(await readFile(places.bus.pidFile, 'utf8').catch(() => ''))
   const found = pid > 1 ? identify(pid) : null
   // the pid may be somebody else's by now
@@ -42,11 +50,20 @@ export const findBus = async (places: Places): Promise<ProcIdentity | null> => {
  *
  * @throws {Fault} SETUP when there is no usable nats-server or it does not start
  */
-export const ensureBus = async (places: Places, user: string, env: Readonly<Record<string, string | undefined>>, say: (line: string) => void): Promise<{ pid: number; url: string; started: boolean }> => {
+export async function ensureBus(
+  places: Places,
+  user: string,
+  env: Readonly<Record<string, string | undefined>>,
+  say: (line: string) => void,
+): Promise<{ pid: number; url: string; started: boolean }> {
   await mkdir(places.bus.store, { recursive: true, mode: 0o700 })
   const running = await findBus(places)
   const known = await readAddress(places)
-  if (running !== null && known !== null && (await answersAs(known.host, known.port, places.bus.name, ANSWER_MS))) {
+  if (
+    running !== null &&
+    known !== null &&
+    (await answersAs(known.host, known.port, places.bus.name, ANSWER_MS))
+  ) {
     await reloadBus(places, user, known)
     return { pid: running.pid, url: urlOf(known), started: false }
   }
@@ -61,21 +78,41 @@ export const ensureBus = async (places: Places, user: string, env: Readonly<Reco
     await writeConfig(places, user, address)
     rotateLog(places.bus.log)
     try {
-      const server = await startNatsServer({ binary, configFile: places.bus.config, ...address, serverName: places.bus.name, logFile: places.bus.log, detached: true })
+      const server = await startNatsServer({
+        binary,
+        configFile: places.bus.config,
+        ...address,
+        serverName: places.bus.name,
+        logFile: places.bus.log,
+        detached: true,
+      })
       if (known === null) await atomicWrite(places.bus.address, JSON.stringify(address))
       return { pid: server.pid, url: server.url, started: true }
     } catch (error) {
       // with a known address it must be that one: agents and contexts have it
-      if (known !== null || tries === 4 || !isFault(error) || !error.message.includes('address already in use')) throw error
+      if (
+        known !== null ||
+        tries === 4 ||
+        !isFault(error) ||
+        !error.message.includes('address already in use')
+      )
+        throw error
     }
   }
 }
 
-const configText = async (places: Places, user: string, address: BusAddress): Promise<string> =>
-  serverConfigText({ ...address, serverName: places.bus.name, storeDir: places.bus.store, pidFile: places.bus.pidFile, users: await serverUsers(places, user) })
+async function configText(places: Places, user: string, address: BusAddress): Promise<string> {
+  return serverConfigText({
+    ...address,
+    serverName: places.bus.name,
+    storeDir: places.bus.store,
+    pidFile: places.bus.pidFile,
+    users: await serverUsers(places, user),
+  })
+}
 
 /** @returns false when it was so already */
-const writeConfig = async (places: Places, user: string, address: BusAddress): Promise<boolean> => {
+async function writeConfig(places: Places, user: string, address: BusAddress): Promise<boolean> {
   const text = await configText(places, user, address)
   if ((await readFile(places.bus.config, 'utf8').catch(() => null)) === text) return false
   await atomicWrite(places.bus.config, text)
@@ -83,7 +120,7 @@ const writeConfig = async (places: Places, user: string, address: BusAddress): P
 }
 
 /** Tell the running server of keys that are new. Nobody who is connected is cut off. */
-const reloadBus = async (places: Places, user: string, address: BusAddress): Promise<void> => {
+async function reloadBus(places: Places, user: string, address: BusAddress): Promise<void> {
   const running = await findBus(places)
   if (running !== null && (await writeConfig(places, user, address))) process.kill(running.pid, 'SIGHUP')
 }
@@ -93,15 +130,20 @@ const reloadBus = async (places: Places, user: string, address: BusAddress): Pro
  *
  * @throws {Fault} PERMISSION when it does not, CONN when nobody gets in
  */
-export const awaitKey = async (places: Places, owner: KeyOwner, url: string): Promise<void> => {
+export async function awaitKey(places: Places, owner: KeyOwner, url: string): Promise<void> {
   const credentials = await readKey(places, owner)
-  for (const giveUpAt = performance.now() + RELOAD_MS; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
+  for (
+    const giveUpAt = performance.now() + RELOAD_MS;
+    ;
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  ) {
     try {
       await (await connectNats({ servers: url, credentials, name: 'troupe: a new key' })).close()
       return
     } catch (error) {
       // on a busy machine a connection in the midst of a reload may also be too slow
-      if (!(isFault(error, 'PERMISSION') || isFault(error, 'CONN')) || performance.now() > giveUpAt) throw error
+      if (!(isFault(error, 'PERMISSION') || isFault(error, 'CONN')) || performance.now() > giveUpAt)
+        throw error
     }
   }
 }
@@ -111,19 +153,27 @@ export const awaitKey = async (places: Places, owner: KeyOwner, url: string): Pr
  *
  * @throws {Fault} NODE_NOT_FOUND when it is not, CONN when it is not up
  */
-export const addToBus = async (places: Places, owner: KeyOwner, user: string): Promise<void> => {
+export async function addToBus(places: Places, owner: KeyOwner, user: string): Promise<void> {
   const [running, address] = [await findBus(places), await readAddress(places)]
-  if (running === null && address !== null) throw new Fault('CONN', `the bus of fleet '${places.fleet}' is not up here`, { hint: 'troupe up' })
+  if (running === null && address !== null)
+    throw new Fault('CONN', `the bus of fleet '${places.fleet}' is not up here`, { hint: 'troupe up' })
   if (running === null || address === null)
-    throw new Fault('NODE_NOT_FOUND', `there is no key for '${owner.node ?? owner.role}', and the bus of fleet '${places.fleet}' is not one of ours here: it cannot be told a new one`, { hint: 'on the machine of the bus: troupe up' })
+    throw new Fault(
+      'NODE_NOT_FOUND',
+      `there is no key for '${owner.node ?? owner.role}', and the bus of fleet '${places.fleet}' is not one of ours here: it cannot be told a new one`,
+      { hint: 'on the machine of the bus: troupe up' },
+    )
   await reloadBus(places, user, address)
   await awaitKey(places, owner, urlOf(address))
 }
 
-/** @returns the pid that was ended, or null when none was there. @throws {Fault} FAILED when it does not end */
-export const endBus = async (places: Places): Promise<number | null> => {
+/**
+ * @returns the pid that was ended, or null when none was there. @throws {Fault} FAILED when it does not end
+ */
+export async function endBus(places: Places): Promise<number | null> {
   const running = await findBus(places)
   if (running === null) return null
-  if (!(await endProcess(running, 'SIGINT', 5000))) throw new Fault('FAILED', `the bus (pid ${running.pid}) does not end`)
+  if (!(await endProcess(running, 'SIGINT', 5000)))
+    throw new Fault('FAILED', `the bus (pid ${running.pid}) does not end`)
   return running.pid
 }

@@ -1,6 +1,7 @@
 /**
- * Ask the coordinator to kill every run, and wait for the receipts. What only a node whose agent is dead could prove is left to
- * sweep.ts. Owns the asking; that a coordinator may be missing or mute is an answer, not an error.
+ * Ask the coordinator to kill every run, and wait for the receipts. What only a node whose agent is dead
+ * could prove is left to sweep.ts. Owns the asking; that a coordinator may be missing or mute is an answer,
+ * not an error.
  */
 import { isFault } from '../protocol/faults.ts'
 import { isTerminal, type RunStatus } from '../protocol/shapes.ts'
@@ -15,7 +16,12 @@ const LOOK_MS = 50
  * @param alive  is there an agent for this node? Without one nothing on it will report
  * @returns null when no coordinator answers
  */
-export const endRuns = async (client: Messenger, user: string, alive: (node: string) => boolean, say: (line: string) => void): Promise<WorkerReceipt[] | null> => {
+export async function endRuns(
+  client: Messenger,
+  user: string,
+  alive: (node: string) => boolean,
+  say: (line: string) => void,
+): Promise<WorkerReceipt[] | null> {
   const receipts = new Map<string, WorkerReceipt>()
   const asked = new Set<string>()
   const giveUpAt = performance.now() + END_MS
@@ -29,24 +35,48 @@ export const endRuns = async (client: Messenger, user: string, alive: (node: str
         await client.ask('coordinator.kill', { user }, { run }).catch(unlessEnded)
         asked.add(run)
       }
-      const statuses = (await Promise.all([...asked].map((run) => client.ask('coordinator.status', { user }, { run }).catch(unlessEnded)))).filter((status) => status !== null)
-      for (const status of statuses) for (const receipt of receiptsOf(status)) receipts.set(receipt.forkId, receipt)
-      const waiting = statuses.filter((status) => !isTerminal(status.state) && status.workers.some((worker) => worker.state !== 'pending' && worker.receipt === null && worker.node !== null && alive(worker.node)))
+      const statuses = (
+        await Promise.all(
+          [...asked].map((run) => client.ask('coordinator.status', { user }, { run }).catch(unlessEnded)),
+        )
+      ).filter((status) => status !== null)
+      for (const status of statuses)
+        for (const receipt of receiptsOf(status)) receipts.set(receipt.forkId, receipt)
+      const waiting = statuses.filter(
+        (status) =>
+          !isTerminal(status.state) &&
+          status.workers.some(
+            (worker) =>
+              worker.state !== 'pending' &&
+              worker.receipt === null &&
+              worker.node !== null &&
+              alive(worker.node),
+          ),
+      )
       if (open.every((run) => asked.has(run)) && waiting.length === 0) return [...receipts.values()]
       if (performance.now() > giveUpAt) return [...receipts.values()]
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
     }
   } catch (error) {
-    if (isFault(error, 'CONN') || isFault(error, 'TIMEOUT') || isFault(error, 'NOT_LEADER') || isFault(error, 'OVERLOADED')) return receipts.size > 0 ? [...receipts.values()] : null
+    if (
+      isFault(error, 'CONN') ||
+      isFault(error, 'TIMEOUT') ||
+      isFault(error, 'NOT_LEADER') ||
+      isFault(error, 'OVERLOADED')
+    )
+      return receipts.size > 0 ? [...receipts.values()] : null
     throw error
   }
 }
 
 /** It may end, and be archived, between two questions. */
-const unlessEnded = (error: unknown): null => {
+function unlessEnded(error: unknown): null {
   if (isFault(error, 'WORKER_NOT_FOUND')) return null
   throw error
 }
 
-const receiptsOf = (status: RunStatus): WorkerReceipt[] =>
-  status.workers.flatMap(({ worker, forkId, receipt }) => (receipt === null ? [] : [{ worker, forkId, ...receipt }]))
+function receiptsOf(status: RunStatus): WorkerReceipt[] {
+  return status.workers.flatMap(({ worker, forkId, receipt }) =>
+    receipt === null ? [] : [{ worker, forkId, ...receipt }],
+  )
+}

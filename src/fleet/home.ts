@@ -6,10 +6,20 @@ import { placesOf, type Places } from './places.ts'
 
 export const FLEET = 'main'
 
-export const homePlaces = (env: NodeJS.ProcessEnv, fleet = FLEET): Places => placesOf(homeOf(env), localOf(env), fleet)
+export function homePlaces(env: NodeJS.ProcessEnv, fleet = FLEET): Places {
+  return placesOf(homeOf(env), localOf(env), fleet)
+}
 
 /** The Unix name, with other characters as `-`. */
-export const ownName = (): string => toName(userInfo().username)
+export function ownName(): string {
+  return toName(userInfo().username)
+}
 
 /** How this very command line is run again; a debugger's port is not taken along. */
-export const ownProgram = (): string[] => [process.execPath, ...process.execArgv.filter((option) => !option.startsWith('--inspect')), process.argv[1]!]
+export function ownProgram(): string[] {
+  return [
+    process.execPath,
+    ...process.execArgv.filter((option) => !option.startsWith('--inspect')),
+    process.argv[1]!,
+  ]
+}

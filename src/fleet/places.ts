@@ -20,13 +20,21 @@ export interface Places {
   turn: string
   /** what `up` was asked for; its absence tells a watching `up` that `down` came */
   wanted: string
-  bus: { dir: string; config: string; store: string; log: string; pidFile: string; address: string; name: string }
+  bus: {
+    dir: string
+    config: string
+    store: string
+    log: string
+    pidFile: string
+    address: string
+    name: string
+  }
   coordinatorLog: string
   nodes: string
   node(node: string): { dir: string; log: string; spool: string; memory: string; caches: string }
 }
 
-export const placesOf = (home: string, local: string, fleet: string): Places => {
+export function placesOf(home: string, local: string, fleet: string): Places {
   const dir = fleetDir(local, fleet)
   const bus = busDir(local, fleet)
   return {
@@ -52,7 +60,13 @@ export const placesOf = (home: string, local: string, fleet: string): Places => 
     nodes: join(dir, 'nodes'),
     node(node) {
       const of = nodeDir(local, fleet, node)
-      return { dir: of, log: join(of, 'agent.log'), spool: join(of, 'spool'), memory: join(of, 'agent.json'), caches: join(of, 'caches') }
+      return {
+        dir: of,
+        log: join(of, 'agent.log'),
+        spool: join(of, 'spool'),
+        memory: join(of, 'agent.json'),
+        caches: join(of, 'caches'),
+      }
     },
   }
 }
@@ -62,11 +76,14 @@ export const placesOf = (home: string, local: string, fleet: string): Places => 
  *
  * @throws {Fault} SETUP when TROUPE_LOCAL is on a network file system, or somebody else's
  */
-export const preparePlaces = async ({ local, dir }: Places): Promise<void> => {
+export async function preparePlaces({ local, dir }: Places): Promise<void> {
   const problem = localProblem(local)
   if (problem !== null) throw new Fault('SETUP', problem, { retryable: false })
   for (const path of [local, dir])
     await ensurePrivateDir(path).catch((error: unknown) => {
-      throw new Fault('SETUP', `'${path}' cannot hold a fleet: ${(error as Error).message}`, { hint: 'set TROUPE_LOCAL', cause: error })
+      throw new Fault('SETUP', `'${path}' cannot hold a fleet: ${(error as Error).message}`, {
+        hint: 'set TROUPE_LOCAL',
+        cause: error,
+      })
     })
 }

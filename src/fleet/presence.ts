@@ -1,6 +1,7 @@
 /**
- * Who of a fleet is alive on this machine: each coordinator, agent and watching `up` leaves a file with its pid, start time
- * and boot id; a file of a process that is gone means nothing. The bus says its own pid (bus.ts).
+ * Who of a fleet is alive on this machine: each coordinator, agent and watching `up` leaves a file with its
+ * pid, start time and boot id; a file of a process that is gone means nothing. The bus says its own pid
+ * (bus.ts).
  */
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -19,7 +20,12 @@ export interface Present extends ProcIdentity {
  *
  * @returns takes it back
  */
-export const announcePresence = async (dir: string, kind: Present['kind'], node = '', pid = process.pid): Promise<() => Promise<void>> => {
+export async function announcePresence(
+  dir: string,
+  kind: Present['kind'],
+  node = '',
+  pid = process.pid,
+): Promise<() => Promise<void>> {
   const identity = identify(pid)
   if (identity === null) return async () => undefined
   const file = join(dir, `${kind}-${node === '' ? '' : `${node}-`}${pid}.json`)
@@ -27,14 +33,19 @@ export const announcePresence = async (dir: string, kind: Present['kind'], node 
   return () => rm(file, { force: true })
 }
 
-/** Those that are alive now; files of the dead are removed. Reading a fleet that is not there makes nothing. */
-export const listPresent = async (dir: string): Promise<Present[]> => {
+/**
+ * Those that are alive now; files of the dead are removed. Reading a fleet that is not there makes nothing.
+ */
+export async function listPresent(dir: string): Promise<Present[]> {
   const names = (await readdir(dir).catch(() => [])).filter((name) => name.endsWith('.json'))
   const bootId = readBootId()
   const found = await Promise.all(
     names.toSorted().map(async (name): Promise<Present | null> => {
       const file = join(dir, name)
-      const present = await readFile(file, 'utf8').then((text) => JSON.parse(text) as Present, () => null)
+      const present = await readFile(file, 'utf8').then(
+        (text) => JSON.parse(text) as Present,
+        () => null,
+      )
       if (present !== null && present.bootId === bootId && isAlive(present)) return present
       await rm(file, { force: true })
       return null
@@ -44,7 +55,7 @@ export const listPresent = async (dir: string): Promise<Present[]> => {
 }
 
 /** @returns null when there is no such process, or only a zombie */
-export const identify = (pid: number): ProcIdentity | null => {
+export function identify(pid: number): ProcIdentity | null {
   const stat = readStat(pid)
   return stat === null || stat.state === 'Z' ? null : { pid, startTime: stat.startTime }
 }
@@ -54,8 +65,15 @@ export const identify = (pid: number): ProcIdentity | null => {
  *
  * @returns false when it is there still, after SIGKILL and 5 s more (uninterruptible)
  */
-export const endProcess = async (process_: ProcIdentity, signal: NodeJS.Signals, termMs: number): Promise<boolean> => {
-  for (const [now, ms] of [[signal, termMs], ['SIGKILL', 5000]] as const) {
+export async function endProcess(
+  process_: ProcIdentity,
+  signal: NodeJS.Signals,
+  termMs: number,
+): Promise<boolean> {
+  for (const [now, ms] of [
+    [signal, termMs],
+    ['SIGKILL', 5000],
+  ] as const) {
     if (!isAlive(process_)) return true
     try {
       process.kill(process_.pid, now)
@@ -64,7 +82,12 @@ export const endProcess = async (process_: ProcIdentity, signal: NodeJS.Signals,
     } catch {
       // ESRCH: gone between the two
     }
-    for (const until = performance.now() + ms; performance.now() < until; await new Promise((resolve) => setTimeout(resolve, 10))) if (!isAlive(process_)) return true
+    for (
+      const until = performance.now() + ms;
+      performance.now() < until;
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    )
+      if (!isAlive(process_)) return true
   }
   return false
 }

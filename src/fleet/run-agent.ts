@@ -1,6 +1,6 @@
 /**
- * One node agent in the foreground: an assembly point. Hands the real bus, clock, spool and shim to the agent's actor, and turns
- * signals into its leaving. Workers run on whatever ends it.
+ * One node agent in the foreground: an assembly point. Hands the real bus, clock, spool and shim to the
+ * agent's actor, and turns signals into its leaving. Workers run on whatever ends it.
  */
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -42,10 +42,22 @@ export interface AgentOptions {
 /**
  * Returns when it was told to leave.
  *
- * @throws {Fault} NODE_NOT_FOUND when there is no key for this node and none can be made here; LOCKED when another one has taken its spool; SETUP
+ * @throws {Fault} NODE_NOT_FOUND when there is no key for this node and none can be made here; LOCKED when
+ * another one has taken its spool; SETUP
  */
-export const runAgent = async ({ places, node, url, user, env, version, signal }: AgentOptions): Promise<void> => {
-  if (!isName(node)) throw new Fault('USAGE', `'${node}' is no name of a node`, { hint: 'letters, digits, - and _; at most 40' })
+export async function runAgent({
+  places,
+  node,
+  url,
+  user,
+  env,
+  version,
+  signal,
+}: AgentOptions): Promise<void> {
+  if (!isName(node))
+    throw new Fault('USAGE', `'${node}' is no name of a node`, {
+      hint: 'letters, digits, - and _; at most 40',
+    })
   await preparePlaces(places)
   const { dir, spool, memory, caches } = places.node(node)
   for (const needed of [dir, spool, caches]) await mkdir(needed, { recursive: true, mode: 0o700 })
@@ -58,14 +70,45 @@ export const runAgent = async ({ places, node, url, user, env, version, signal }
   // logs have a connection of their own: control never waits behind them
   const names = [agentConnectionName(node, incarnation), `troupe-logs/${node}/${incarnation}`]
   try {
-    const buses = await unlessAborted(signal, Promise.all(names.map((name) => connectNats({ servers: url, credentials: key, name, waitOnFirstConnect: true }))))
+    const buses = await unlessAborted(
+      signal,
+      Promise.all(
+        names.map((name) => connectNats({ servers: url, credentials: key, name, waitOnFirstConnect: true })),
+      ),
+    )
     if (buses === null) return
     const [bus, logBus] = buses as [Bus, Bus]
-    const host = createLinuxHost({ spoolDir: spool, node, agentEnv: { ...loopbackOf(url, env), ...definedOf(env) }, shim: shim.argv, cacheDir: caches, version })
-    const agent = await startNodeAgent({ bus, logBus, fleet: places.fleet, node, incarnation, host, logs: fileLogStore((forkId) => host.logDir(forkId)), store: fileAgentStore(memory), clock: systemClock, log })
-    const announced = announceService(bus, { name: 'troupe-agent', version: semantic(version), id: incarnation, description: `node ${node} of fleet ${places.fleet}`, metadata: { fleet: places.fleet, node } })
+    const host = createLinuxHost({
+      spoolDir: spool,
+      node,
+      agentEnv: { ...loopbackOf(url, env), ...definedOf(env) },
+      shim: shim.argv,
+      cacheDir: caches,
+      version,
+    })
+    const agent = await startNodeAgent({
+      bus,
+      logBus,
+      fleet: places.fleet,
+      node,
+      incarnation,
+      host,
+      logs: fileLogStore((forkId) => host.logDir(forkId)),
+      store: fileAgentStore(memory),
+      clock: systemClock,
+      log,
+    })
+    const announced = announceService(bus, {
+      name: 'troupe-agent',
+      version: semantic(version),
+      id: incarnation,
+      description: `node ${node} of fleet ${places.fleet}`,
+      metadata: { fleet: places.fleet, node },
+    })
     bus.onLink((up) => log({ msg: up ? 'the bus is back' : 'the bus is gone; workers run on' }))
-    bus.onPermissionViolation((violation) => log({ level: 'error', msg: 'refused by the server', ...violation }))
+    bus.onPermissionViolation((violation) =>
+      log({ level: 'error', msg: 'refused by the server', ...violation }),
+    )
     log({ msg: 'started', pid: process.pid, shim: shim.kind, url })
     const onAbort = (): void => void agent.stop()
     if (signal.aborted) onAbort()
@@ -80,15 +123,21 @@ export const runAgent = async ({ places, node, url, user, env, version, signal }
   }
 }
 
-/** Where nobody can reach the bus from outside, workers are told to each other by loopback too: nothing of the fleet listens on a network. */
-const loopbackOf = (url: string, env: NodeJS.ProcessEnv): Record<string, string> => {
+/**
+ * Where nobody can reach the bus from outside, workers are told to each other by loopback too: nothing of the
+ * fleet listens on a network.
+ */
+function loopbackOf(url: string, env: NodeJS.ProcessEnv): Record<string, string> {
   const host = new URL(url.split(',')[0]!).hostname.replace(/^\[|\]$/g, '')
   const isLoopback = host === 'localhost' || host === '::1' || host.startsWith('127.')
   return isLoopback && !env.TROUPE_INTERFACE ? { TROUPE_HOST: host === 'localhost' ? '127.0.0.1' : host } : {}
 }
 
-/** A new node's key is made here and told to the server, in a turn of its own: `up` writes the same configuration. */
-const agentKey = async (places: Places, node: string, user: string): Promise<Credentials> => {
+/**
+ * A new node's key is made here and told to the server, in a turn of its own: `up` writes the same
+ * configuration.
+ */
+async function agentKey(places: Places, node: string, user: string): Promise<Credentials> {
   const owner = { role: 'agent', node } as const
   const there = await readKey(places, owner)
   if (there !== null) return there
@@ -105,4 +154,8 @@ const agentKey = async (places: Places, node: string, user: string): Promise<Cre
   }
 }
 
-const definedOf = (env: NodeJS.ProcessEnv): Record<string, string> => Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined))
+function definedOf(env: NodeJS.ProcessEnv): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  )
+}

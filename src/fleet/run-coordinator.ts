@@ -1,6 +1,7 @@
 /**
- * One coordinator in the foreground: an assembly point. Hands the real bus, clock and state log to the coordinator's actor, and
- * turns signals into its leaving. When nothing ran for long, a detached fleet ends: this is who takes it down.
+ * One coordinator in the foreground: an assembly point. Hands the real bus, clock and state log to the
+ * coordinator's actor, and turns signals into its leaving. When nothing ran for long, a detached fleet ends:
+ * this is who takes it down.
  */
 import { startCoordinator } from '../actors/coordinator.ts'
 import { joinBackend } from '../backends/join.ts'
@@ -37,20 +38,57 @@ const TURN_MS = 180_000
  *
  * @throws {Fault} PERMISSION when its key is not here, FAILED after a mistake of its own
  */
-export const runCoordinator = async ({ places, url, user, idleEndMs, version, signal }: CoordinatorOptions): Promise<void> => {
+export async function runCoordinator({
+  places,
+  url,
+  user,
+  idleEndMs,
+  version,
+  signal,
+}: CoordinatorOptions): Promise<void> {
   const key = await readKey(places, { role: 'coordinator' })
-  if (key === null) throw new Fault('PERMISSION', `the coordinator's key '${keyFile(places, { role: 'coordinator' })}' is not here: only the owner of a fleet can run one`, { hint: 'troupe up makes it' })
+  if (key === null)
+    throw new Fault(
+      'PERMISSION',
+      `the coordinator's key '${keyFile(places, { role: 'coordinator' })}' is not here: only the owner of a fleet can run one`,
+      { hint: 'troupe up makes it' },
+    )
   await preparePlaces(places)
   const incarnation = ulid()
   const log = partLog({ part: 'coordinator', incarnation })
   const leave = await announcePresence(places.presence, 'coordinator')
   try {
-    const bus = await unlessAborted(signal, connectNats({ servers: url, credentials: key, name: `troupe-coordinator/${incarnation}`, waitOnFirstConnect: true }))
+    const bus = await unlessAborted(
+      signal,
+      connectNats({
+        servers: url,
+        credentials: key,
+        name: `troupe-coordinator/${incarnation}`,
+        waitOnFirstConnect: true,
+      }),
+    )
     if (bus === null) return
-    const coordinator = await startCoordinator({ bus, stateLog: openStateLog(bus, places.fleet), fleet: places.fleet, incarnation, clock: systemClock, backends: [joinBackend(), localBackend()], log, settings: { idleEndMs } })
-    const announced = announceService(bus, { name: 'troupe-coordinator', version: semantic(version), id: incarnation, description: `a coordinator of fleet ${places.fleet}`, metadata: { fleet: places.fleet } })
+    const coordinator = await startCoordinator({
+      bus,
+      stateLog: openStateLog(bus, places.fleet),
+      fleet: places.fleet,
+      incarnation,
+      clock: systemClock,
+      backends: [joinBackend(), localBackend()],
+      log,
+      settings: { idleEndMs },
+    })
+    const announced = announceService(bus, {
+      name: 'troupe-coordinator',
+      version: semantic(version),
+      id: incarnation,
+      description: `a coordinator of fleet ${places.fleet}`,
+      metadata: { fleet: places.fleet },
+    })
     bus.onLink((up) => log({ msg: up ? 'the bus is back' : 'the bus is gone' }))
-    bus.onPermissionViolation((violation) => log({ level: 'error', msg: 'refused by the server', ...violation }))
+    bus.onPermissionViolation((violation) =>
+      log({ level: 'error', msg: 'refused by the server', ...violation }),
+    )
     log({ msg: 'started', pid: process.pid, url })
     const onAbort = (): void => void coordinator.stop()
     if (signal.aborted) onAbort()
@@ -59,14 +97,21 @@ export const runCoordinator = async ({ places, url, user, idleEndMs, version, si
     log({ msg: 'ended', why })
     announced.unsubscribe()
     await bus.close()
-    if (why === 'crashed') throw new Fault('FAILED', 'the coordinator met a state that it does not know', { hint: 'the error stands above; please report it' })
+    if (why === 'crashed')
+      throw new Fault('FAILED', 'the coordinator met a state that it does not know', {
+        hint: 'the error stands above; please report it',
+      })
     if (why === 'idle') await endIdleFleet(places, user, log)
   } finally {
     await leave()
   }
 }
 
-const endIdleFleet = async (places: Places, user: string, log: (fields: Record<string, unknown>) => void): Promise<void> => {
+async function endIdleFleet(
+  places: Places,
+  user: string,
+  log: (fields: Record<string, unknown>) => void,
+): Promise<void> {
   const give = await takeTurn(places.turn, 'coordinator --idle-end', TURN_MS)
   try {
     const { ended } = await takeDown({ places, user, keepWorkers: false, say: (line) => log({ msg: line }) })

@@ -1,13 +1,19 @@
-/** What the two parts in the foreground share: waiting that a signal ends, and how they are called in `nats micro ls`. */
+/**
+ * What the two parts in the foreground share: waiting that a signal ends, and how they are called in `nats
+ * micro ls`.
+ */
 
 /** @returns null when the signal came first; what was awaited is then nobody's */
-export const unlessAborted = <T>(signal: AbortSignal, awaited: Promise<T>): Promise<T | null> =>
-  new Promise((resolve, reject) => {
+export function unlessAborted<T>(signal: AbortSignal, awaited: Promise<T>): Promise<T | null> {
+  return new Promise((resolve, reject) => {
     const onAbort = (): void => resolve(null)
     if (signal.aborted) onAbort()
     signal.addEventListener('abort', onAbort, { once: true })
     awaited.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
   })
+}
 
 /** `nats micro` takes nothing but a semantic version. */
-export const semantic = (version: string): string => (/^\d+\.\d+\.\d+/.test(version) ? version : '0.0.0')
+export function semantic(version: string): string {
+  return /^\d+\.\d+\.\d+/.test(version) ? version : '0.0.0'
+}

@@ -1,6 +1,6 @@
 /**
- * Starting a part of the fleet as a process of its own: in its own session, with its log as stdout and stderr and nothing
- * else of the caller's. The pid is the program's own: nothing is wrapped around it.
+ * Starting a part of the fleet as a process of its own: in its own session, with its log as stdout and stderr
+ * and nothing else of the caller's. The pid is the program's own: nothing is wrapped around it.
  */
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs'
@@ -16,13 +16,18 @@ export interface SpawnedPart {
 }
 
 /** @throws {Fault} SETUP when the program cannot be run */
-export const spawnPart = (argv: readonly string[], env: NodeJS.ProcessEnv, logFile: string): SpawnedPart => {
+export function spawnPart(argv: readonly string[], env: NodeJS.ProcessEnv, logFile: string): SpawnedPart {
   mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 })
   rotateLog(logFile)
   const log = openSync(logFile, 'a', 0o600)
   let ended: string | null = null
   try {
-    const child = spawn(argv[0]!, argv.slice(1), { cwd: '/', env, detached: true, stdio: ['ignore', log, log] })
+    const child = spawn(argv[0]!, argv.slice(1), {
+      cwd: '/',
+      env,
+      detached: true,
+      stdio: ['ignore', log, log],
+    })
     child.once('error', (error) => (ended = error.message))
     child.once('exit', (code, signal) => (ended = signal ?? `exit ${code}`))
     if (child.pid === undefined) throw new Fault('SETUP', `'${argv.join(' ')}' cannot be started`)
@@ -35,20 +40,26 @@ export const spawnPart = (argv: readonly string[], env: NodeJS.ProcessEnv, logFi
 
 const LOG_BYTES_MAX = 8 * 1024 * 1024
 
-/** A log is kept over many starts, but not for ever: what is above its bound becomes `.1`, and the `.1` before is gone. */
-export const rotateLog = (logFile: string): void => {
+/**
+ * A log is kept over many starts, but not for ever: what is above its bound becomes `.1`, and the `.1` before
+ * is gone.
+ */
+export function rotateLog(logFile: string): void {
   const size = statSync(logFile, { throwIfNoEntry: false })?.size ?? 0
   if (size > LOG_BYTES_MAX) renameSync(logFile, `${logFile}.1`)
 }
 
 /** What a part that ended said last, for people. */
-export const lastWordsOf = (logFile: string): string => readEndSync(logFile, 4096).trim().split('\n').slice(-3).join(' | ') || 'it said nothing'
+export function lastWordsOf(logFile: string): string {
+  return readEndSync(logFile, 4096).trim().split('\n').slice(-3).join(' | ') || 'it said nothing'
+}
 
 /**
- * Close what our caller left open to us above stderr (a lock's descriptor, the pipe of a process substitution): a part that
- * inherited it would hold it for days. Node marks its own close-on-exec; what is not so marked was inherited.
+ * Close what our caller left open to us above stderr (a lock's descriptor, the pipe of a process
+ * substitution): a part that inherited it would hold it for days. Node marks its own close-on-exec; what is
+ * not so marked was inherited.
  */
-export const closeInherited = (): void => {
+export function closeInherited(): void {
   const O_CLOEXEC = 0o2000000
   for (const fd of readdirSync('/proc/self/fd').map(Number)) {
     if (fd <= 2) continue

@@ -1,6 +1,7 @@
 /**
- * End what is still running in the spools of nodes whose agents are gone, by opening each spool as its agent would. The next agent
- * finds true exits and receipts there. Reached when a coordinator could not, and after it, so that nothing is overlooked.
+ * End what is still running in the spools of nodes whose agents are gone, by opening each spool as its agent
+ * would. The next agent finds true exits and receipts there. Reached when a coordinator could not, and after
+ * it, so that nothing is overlooked.
  */
 import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
@@ -19,24 +20,33 @@ import type { WorkerReceipt } from './receipts.ts'
 const EMPTY_MS = 10_000
 
 /** Nodes that ever had a spool here. */
-export const listNodes = async (places: Places): Promise<string[]> => (await readdir(places.nodes).catch(() => [])).filter(isName).toSorted()
+export async function listNodes(places: Places): Promise<string[]> {
+  return (await readdir(places.nodes).catch(() => [])).filter(isName).toSorted()
+}
 
 /**
- * Does its spool hold a fork that was not released: `live`, a tree of which nobody has seen the end; `untold`, also an end that
- * no coordinator has heard?
+ * Does its spool hold a fork that was not released: `live`, a tree of which nobody has seen the end;
+ * `untold`, also an end that no coordinator has heard?
  */
-export const hasForks = async (places: Places, node: string, which: 'live' | 'untold'): Promise<boolean> => {
+export async function hasForks(places: Places, node: string, which: 'live' | 'untold'): Promise<boolean> {
   const { spool } = places.node(node)
   const forks = await readdir(join(spool, 'forks')).catch(() => [])
   return forks.some((forkId) => {
     if (which === 'untold') return true
     const dir = forkDirOf(spool, forkId)
-    return wasStarted(dir) && readRecord(fileOf.record(dir)).emptyAt === null && !existsSync(fileOf.verdict(dir))
+    return (
+      wasStarted(dir) && readRecord(fileOf.record(dir)).emptyAt === null && !existsSync(fileOf.verdict(dir))
+    )
   })
 }
 
 /** @param killedBy  `user:NAME`, the cause that stays in the records */
-export const sweepNode = async (places: Places, node: string, killedBy: string, say: (line: string) => void): Promise<WorkerReceipt[]> => {
+export async function sweepNode(
+  places: Places,
+  node: string,
+  killedBy: string,
+  say: (line: string) => void,
+): Promise<WorkerReceipt[]> {
   const { spool, caches } = places.node(node)
   // it only ends: no shim is ever started from here
   const host = createLinuxHost({ spoolDir: spool, node, agentEnv: {}, shim: [], cacheDir: caches })
@@ -48,7 +58,8 @@ export const sweepNode = async (places: Places, node: string, killedBy: string, 
     const forks = await host.recover()
     for (const fork of forks) if (fork.phase === 'prepared') await host.cancel(fork.spec.forkId)
     const live = forks.filter((fork) => fork.phase === 'running' || fork.phase === 'exited')
-    if (live.length > 0) say(`ending ${live.length} ${live.length === 1 ? 'worker' : 'workers'} on ${node}, whose agent is gone`)
+    if (live.length > 0)
+      say(`ending ${live.length} ${live.length === 1 ? 'worker' : 'workers'} on ${node}, whose agent is gone`)
     return await Promise.all(live.map((fork) => endFork(host, fork, killedBy, listeners)))
   } catch (error) {
     // somebody has started an agent for it meanwhile: the spool is that one's
@@ -59,7 +70,12 @@ export const sweepNode = async (places: Places, node: string, killedBy: string, 
   }
 }
 
-const endFork = async (host: ProcessHost, { spec, phase, notes }: Recovered, killedBy: string, listeners: Set<(event: HostEvent) => void>): Promise<WorkerReceipt> => {
+async function endFork(
+  host: ProcessHost,
+  { spec, phase, notes }: Recovered,
+  killedBy: string,
+  listeners: Set<(event: HostEvent) => void>,
+): Promise<WorkerReceipt> {
   const { forkId, run, role, index } = spec
   const started = performance.now()
   const receipt = await new Promise<Omit<Receipt, 'ms'>>((resolve) => {
@@ -68,15 +84,31 @@ const endFork = async (host: ProcessHost, { spec, phase, notes }: Recovered, kil
       listeners.delete(listener)
       resolve(result)
     }
-    const timer = setTimeout(() => finish({ outcome: 'unverified', survivors: [], reason: `nothing was heard within ${EMPTY_MS / 1000} s` }), EMPTY_MS)
+    const timer = setTimeout(
+      () =>
+        finish({
+          outcome: 'unverified',
+          survivors: [],
+          reason: `nothing was heard within ${EMPTY_MS / 1000} s`,
+        }),
+      EMPTY_MS,
+    )
     const listener = (event: HostEvent): void => {
       if (event.what === 'empty' && event.forkId === forkId) finish(event.receipt)
     }
     listeners.add(listener)
     void (async () => {
-      if (phase === 'running') await host.note(forkId, { ...notes, stop: { killedBy, signal: null, graceMs: 0 } }).catch(() => undefined)
+      if (phase === 'running')
+        await host
+          .note(forkId, { ...notes, stop: { killedBy, signal: null, graceMs: 0 } })
+          .catch(() => undefined)
       await host.killTree(forkId)
     })()
   })
-  return { worker: workerIdOf(run, role, index), forkId, ...receipt, ms: Math.round(performance.now() - started) }
+  return {
+    worker: workerIdOf(run, role, index),
+    forkId,
+    ...receipt,
+    ms: Math.round(performance.now() - started),
+  }
 }

@@ -1,6 +1,7 @@
 /**
- * One `up`, `down` or restart at a time. A turn is a numbered file, made whole by link(2); the highest number has the turn, so nobody
- * ever removes a stale one that could just have become somebody's. Unlike the lock of a spool it waits for its owner, and ends nobody.
+ * One `up`, `down` or restart at a time. A turn is a numbered file, made whole by link(2); the highest number
+ * has the turn, so nobody ever removes a stale one that could just have become somebody's. Unlike the lock of
+ * a spool it waits for its owner, and ends nobody.
  */
 import { linkSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,15 +22,23 @@ interface Holder extends ProcIdentity {
  * @returns gives the turn back
  * @throws {Fault} LOCKED when the holder did not finish in time
  */
-export const takeTurn = async (dir: string, what: string, waitMs: number, onWait: (holder: string) => void = () => {}): Promise<() => void> => {
+export async function takeTurn(
+  dir: string,
+  what: string,
+  waitMs: number,
+  onWait: (holder: string) => void = () => {},
+): Promise<() => void> {
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   const self: Holder = { ...identify(process.pid)!, bootId: readBootId(), what, done: false }
   const giveUpAt = performance.now() + waitMs
-  for (let said = false; ; ) {
+  for (let said = false; ;) {
     const highest = Math.max(0, ...numbersIn(dir))
     const holder = highest > 0 ? readHolder(join(dir, String(highest))) : null
     if (holder !== null && !holder.done && holder.bootId === self.bootId && isAlive(holder)) {
-      if (performance.now() >= giveUpAt) throw new Fault('LOCKED', `'troupe ${holder.what}' (pid ${holder.pid}) is at work on this fleet`, { data: { pid: holder.pid } })
+      if (performance.now() >= giveUpAt)
+        throw new Fault('LOCKED', `'troupe ${holder.what}' (pid ${holder.pid}) is at work on this fleet`, {
+          data: { pid: holder.pid },
+        })
       if (!said) onWait(`troupe ${holder.what} (pid ${holder.pid})`)
       said = true
       await sleep(25)
@@ -46,9 +55,13 @@ export const takeTurn = async (dir: string, what: string, waitMs: number, onWait
   }
 }
 
-const numbersIn = (dir: string): number[] => readdirSync(dir).map(Number).filter((number) => Number.isInteger(number))
+function numbersIn(dir: string): number[] {
+  return readdirSync(dir)
+    .map(Number)
+    .filter((number) => Number.isInteger(number))
+}
 
-const put = (dir: string, number: number, holder: Holder): boolean => {
+function put(dir: string, number: number, holder: Holder): boolean {
   const temporary = join(dir, `new-${holder.pid}-${process.hrtime.bigint()}`)
   try {
     writeFileSync(temporary, JSON.stringify(holder), { mode: 0o600 })
@@ -62,7 +75,7 @@ const put = (dir: string, number: number, holder: Holder): boolean => {
   }
 }
 
-const readHolder = (file: string): Holder | null => {
+function readHolder(file: string): Holder | null {
   try {
     return JSON.parse(readFileSync(file, 'utf8')) as Holder
   } catch {

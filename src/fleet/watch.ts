@@ -1,6 +1,6 @@
 /**
- * What an attached `up` does after everything serves: look whether the parts live, start again what died (later each time it dies
- * young), until it is interrupted or `down` came.
+ * What an attached `up` does after everything serves: look whether the parts live, start again what died
+ * (later each time it dies young), until it is interrupted or `down` came.
  */
 import { findBus } from './bus.ts'
 import { announcePresence, listPresent } from './presence.ts'
@@ -13,7 +13,7 @@ const BACKOFF_MS = [500, 30_000] as const
 const STEADY_MS = 60_000
 
 /** @returns why it ended: `interrupted` (the caller takes the fleet down), or `down` (somebody else did) */
-export const watchFleet = async (options: UpOptions): Promise<'interrupted' | 'down'> => {
+export async function watchFleet(options: UpOptions): Promise<'interrupted' | 'down'> {
   const { places, signal, say } = options
   const leave = await announcePresence(places.presence, 'up')
   let pauseMs: number = BACKOFF_MS[0]
@@ -43,22 +43,28 @@ export const watchFleet = async (options: UpOptions): Promise<'interrupted' | 'd
   }
 }
 
-const repair = async (options: UpOptions): Promise<void> => {
+async function repair(options: UpOptions): Promise<void> {
   const { places, say } = options
   const give = await takeTurn(places.turn, 'up', 60_000)
   try {
     const wanted = await readWanted(places)
     if (wanted === null) return
     const { pids } = await bringUp({ ...options, wanted })
-    say(`up: bus ${pids.bus}, coordinator ${pids.coordinator}, ${Object.entries(pids.agents).map(([node, pid]) => `${node} ${pid}`).join(', ')}`)
+    say(
+      `up: bus ${pids.bus}, coordinator ${pids.coordinator}, ${Object.entries(pids.agents)
+        .map(([node, pid]) => `${node} ${pid}`)
+        .join(', ')}`,
+    )
   } finally {
     give()
   }
 }
 
-const deadParts = async ({ places, wanted }: UpOptions): Promise<string[]> => {
+async function deadParts({ places, wanted }: UpOptions): Promise<string[]> {
   const present = await listPresent(places.presence)
-  const agents = nodeNames((await readWanted(places))?.agents ?? wanted.agents).filter((node) => !present.some((part) => part.kind === 'agent' && part.node === node))
+  const agents = nodeNames((await readWanted(places))?.agents ?? wanted.agents).filter(
+    (node) => !present.some((part) => part.kind === 'agent' && part.node === node),
+  )
   return [
     ...((await findBus(places)) === null ? ['bus'] : []),
     ...(present.some((part) => part.kind === 'coordinator') ? [] : ['coordinator']),
@@ -66,8 +72,8 @@ const deadParts = async ({ places, wanted }: UpOptions): Promise<string[]> => {
   ]
 }
 
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
     const timer = setTimeout(done, ms)
     function done(): void {
       clearTimeout(timer)
@@ -77,3 +83,4 @@ const pause = (ms: number, signal: AbortSignal): Promise<void> =>
     if (signal.aborted) done()
     else signal.addEventListener('abort', done)
   })
+}

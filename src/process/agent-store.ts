@@ -1,5 +1,6 @@
 /**
- * What an agent remembers of itself between its starts: the highest epoch that it has obeyed. The spool remembers the forks.
+ * What an agent remembers of itself between its starts: the highest epoch that it has obeyed. The spool
+ * remembers the forks.
  */
 import { readFile } from 'node:fs/promises'
 import { Epoch } from '../protocol/shapes.ts'
@@ -17,15 +18,17 @@ export interface AgentStore {
 }
 
 /** In a file; one that cannot be read as such counts as none: STATE's last entry says the epoch again. */
-export const fileAgentStore = (file: string): AgentStore => ({
-  async read() {
-    const text = await readFile(file, 'utf8').catch(() => null)
-    if (text === null) return { epoch: null }
-    try {
-      return { epoch: Epoch.nullable().parse((JSON.parse(text) as { epoch: unknown }).epoch) }
-    } catch {
-      return { epoch: null }
-    }
-  },
-  write: (memory) => atomicWrite(file, JSON.stringify(memory)),
-})
+export function fileAgentStore(file: string): AgentStore {
+  return {
+    async read() {
+      const text = await readFile(file, 'utf8').catch(() => null)
+      if (text === null) return { epoch: null }
+      try {
+        return { epoch: Epoch.nullable().parse((JSON.parse(text) as { epoch: unknown }).epoch) }
+      } catch {
+        return { epoch: null }
+      }
+    },
+    write: (memory) => atomicWrite(file, JSON.stringify(memory)),
+  }
+}

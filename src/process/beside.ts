@@ -1,6 +1,7 @@
 /**
- * Runs a short program beside a worker, with its environment and directory: probes and pre-stop calls. Owns its timeout and its end:
- * it gets a group of its own, and nothing of it outlives its time: no shim is above it, so what left the group is found by a mark in its environment.
+ * Runs a short program beside a worker, with its environment and directory: probes and pre-stop calls. Owns
+ * its timeout and its end: it gets a group of its own, and nothing of it outlives its time: no shim is above
+ * it, so what left the group is found by a mark in its environment.
  */
 import { randomUUID } from 'node:crypto'
 import { spawn } from 'node:child_process'
@@ -20,11 +21,23 @@ interface BesideOptions {
   leavesNothing?: boolean
 }
 
-/** @returns its exit code; 128 + signal when it was ended by one. @throws {Error} when it cannot run, or took longer */
-export const runBeside = ({ cwd, env }: Place, argv: readonly string[], { timeoutMs, leavesNothing = false }: BesideOptions): Promise<number> =>
-  new Promise((resolve, reject) => {
+/**
+ * @returns its exit code; 128 + signal when it was ended by one. @throws {Error} when it cannot run, or took
+ * longer
+ */
+export function runBeside(
+  { cwd, env }: Place,
+  argv: readonly string[],
+  { timeoutMs, leavesNothing = false }: BesideOptions,
+): Promise<number> {
+  return new Promise((resolve, reject) => {
     const mark = `TROUPE_BESIDE=${randomUUID()}`
-    const child = spawn(argv[0]!, argv.slice(1), { cwd, env: { ...env, TROUPE_BESIDE: mark.slice('TROUPE_BESIDE='.length) }, stdio: 'ignore', detached: true })
+    const child = spawn(argv[0]!, argv.slice(1), {
+      cwd,
+      env: { ...env, TROUPE_BESIDE: mark.slice('TROUPE_BESIDE='.length) },
+      stdio: 'ignore',
+      detached: true,
+    })
     const timer = setTimeout(() => {
       reject(new Error(`${argv[0]} took longer than ${timeoutMs} ms`))
       endGroup(child.pid)
@@ -41,8 +54,9 @@ export const runBeside = ({ cwd, env }: Place, argv: readonly string[], { timeou
       resolve(code ?? 128 + (signal === 'SIGKILL' ? 9 : 15))
     })
   })
+}
 
-const endGroup = (pid: number | undefined): void => {
+function endGroup(pid: number | undefined): void {
   try {
     if (pid !== undefined) process.kill(-pid, 'SIGKILL')
   } catch {
@@ -53,7 +67,7 @@ const endGroup = (pid: number | undefined): void => {
 /** What it forks while we look is found in the next round. */
 const ROUNDS_MAX = 10
 
-const endMarked = (mark: string): void => {
+function endMarked(mark: string): void {
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const left = readAll().filter((stat) => !isDead(stat) && carries(stat, mark))
     if (left.length === 0) return
@@ -67,15 +81,36 @@ const endMarked = (mark: string): void => {
 }
 
 /** The pre-stop call; it resolves when it ended or its time is over, whatever came of it. */
-export const callPreStop = async (preStop: PreStop, place: Place, host: string, ports: readonly number[]): Promise<void> => {
-  if (preStop.kind === 'exec') return void (await runBeside(place, preStop.command, { timeoutMs: preStop.timeoutMs, leavesNothing: true }).catch(() => {}))
+export async function callPreStop(
+  preStop: PreStop,
+  place: Place,
+  host: string,
+  ports: readonly number[],
+): Promise<void> {
+  if (preStop.kind === 'exec')
+    return void (await runBeside(place, preStop.command, {
+      timeoutMs: preStop.timeoutMs,
+      leavesNothing: true,
+    }).catch(() => {}))
   const port = ports[preStop.port]
   if (port !== undefined) await callHttp({ host, port, path: preStop.path, timeoutMs: preStop.timeoutMs })
 }
 
-const callHttp = ({ host, port, path, timeoutMs }: { host: string; port: number; path: string; timeoutMs: number }): Promise<void> =>
-  new Promise((resolve) => {
-    const request = get({ host, port, path, agent: false }, (response) => response.resume().once('close', resolve))
+function callHttp({
+  host,
+  port,
+  path,
+  timeoutMs,
+}: {
+  host: string
+  port: number
+  path: string
+  timeoutMs: number
+}): Promise<void> {
+  return new Promise((resolve) => {
+    const request = get({ host, port, path, agent: false }, (response) =>
+      response.resume().once('close', resolve),
+    )
     const timer = setTimeout(() => request.destroy(), timeoutMs)
     request.on('error', () => resolve())
     request.on('close', () => {
@@ -83,3 +118,4 @@ const callHttp = ({ host, port, path, timeoutMs }: { host: string; port: number;
       resolve()
     })
   })
+}

@@ -1,10 +1,20 @@
 /**
- * A cgroup (v2) for each fork, where this user may make one below the agent's own: the one thing that nothing escapes, with an atomic
- * kill. Nothing rests on it: without it the shim, groups and descendants do the work. No controller is asked for.
+ * A cgroup (v2) for each fork, where this user may make one below the agent's own: the one thing that nothing
+ * escapes, with an atomic kill. Nothing rests on it: without it the shim, groups and descendants do the work.
+ * No controller is asked for.
  * @see cgroups(7); cgroup.kill needs Linux 5.14
  */
 import { createHash } from 'node:crypto'
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 
 export interface Cgroups {
@@ -18,7 +28,7 @@ export interface Cgroups {
  * @param spoolDir  keeps apart the agents of one machine
  * @returns null where cgroups cannot be used: v1 alone, not writable, an old kernel
  */
-export const findCgroups = (spoolDir: string): Cgroups | null => {
+export function findCgroups(spoolDir: string): Cgroups | null {
   const label = createHash('sha256').update(spoolDir).digest('hex').slice(0, 8)
   const own = ownCgroup()
   if (own === null) return null
@@ -33,7 +43,8 @@ export const findCgroups = (spoolDir: string): Cgroups | null => {
   }
   const sweep = (inUse: (forkId: string) => boolean): void => {
     const prefix = `troupe.${label}.`
-    for (const name of readdirSync(own)) if (name.startsWith(prefix) && !inUse(name.slice(prefix.length))) removeCgroup(join(own, name))
+    for (const name of readdirSync(own))
+      if (name.startsWith(prefix) && !inUse(name.slice(prefix.length))) removeCgroup(join(own, name))
   }
   try {
     // moving a process needs the right to write here too, not only below
@@ -49,11 +60,13 @@ export const findCgroups = (spoolDir: string): Cgroups | null => {
 }
 
 /** The agent's own v2 cgroup, also on machines that mount v1 beside it. */
-const ownCgroup = (): string | null => {
+function ownCgroup(): string | null {
   try {
     const path = /^0::(\/.*)$/m.exec(readFileSync('/proc/self/cgroup', 'latin1'))?.[1]
     // fields: id parent dev ROOT MOUNTPOINT options … - TYPE
-    const mount = /^\d+ \d+ \S+ (\S+) (\S+) .* - cgroup2 /m.exec(readFileSync('/proc/self/mountinfo', 'latin1'))
+    const mount = /^\d+ \d+ \S+ (\S+) (\S+) .* - cgroup2 /m.exec(
+      readFileSync('/proc/self/mountinfo', 'latin1'),
+    )
     if (path === undefined || mount === null) return null
     const [, root, mountPoint] = mount
     if (root !== '/' && !path.startsWith(root!)) return null
@@ -64,7 +77,7 @@ const ownCgroup = (): string | null => {
 }
 
 /** SIGKILL to all in it, atomically. Quiet when the cgroup is gone. */
-export const killCgroup = (cgroup: string): void => {
+export function killCgroup(cgroup: string): void {
   try {
     writeFileSync(join(cgroup, 'cgroup.kill'), '1')
   } catch {
@@ -73,16 +86,19 @@ export const killCgroup = (cgroup: string): void => {
 }
 
 /** Pids in it, zombies too; null when it is not there. */
-export const pidsOfCgroup = (cgroup: string): number[] | null => {
+export function pidsOfCgroup(cgroup: string): number[] | null {
   try {
-    return readFileSync(join(cgroup, 'cgroup.procs'), 'latin1').split('\n').filter((line) => line !== '').map(Number)
+    return readFileSync(join(cgroup, 'cgroup.procs'), 'latin1')
+      .split('\n')
+      .filter((line) => line !== '')
+      .map(Number)
   } catch {
     return null
   }
 }
 
 /** OOM kills in it; null where the memory controller is not on. */
-export const oomKillsOfCgroup = (cgroup: string): number | null => {
+export function oomKillsOfCgroup(cgroup: string): number | null {
   try {
     const match = /^oom_kill (\d+)$/m.exec(readFileSync(join(cgroup, 'memory.events'), 'latin1'))
     return match ? Number(match[1]) : null
@@ -92,7 +108,7 @@ export const oomKillsOfCgroup = (cgroup: string): number | null => {
 }
 
 /** Quiet: a cgroup that is not empty stays, and is removed with the next try. */
-export const removeCgroup = (cgroup: string): void => {
+export function removeCgroup(cgroup: string): void {
   try {
     rmdirSync(cgroup)
   } catch {

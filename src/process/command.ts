@@ -1,6 +1,7 @@
 /**
- * The argv of a worker: templates filled in, torchrun around it, prefix and set-up before it. Nothing is ever spliced into a
- * shell's text. Which files there are on PATH is looked at in `findTorchPython` alone; the rest is pure.
+ * The argv of a worker: templates filled in, torchrun around it, prefix and set-up before it. Nothing is ever
+ * spliced into a shell's text. Which files there are on PATH is looked at in `findTorchPython` alone; the
+ * rest is pure.
  */
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,26 +19,48 @@ export interface CommandInput {
   node: string
   /** argv in front of each rank's command (the shim that records its exit); torchrun only */
   rankShim: readonly string[]
-  /** torchrun's own files; a directory of the fork, since without one torch leaves `torchelastic_*` in the temp dir */
+  /**
+   * torchrun's own files; a directory of the fork, since without one torch leaves `torchelastic_*` in the
+   * temp dir
+   */
   torchLogDir: string
   /** tells how far the set-up came (set-up.ts) */
   setUpFile: string
-  /** interpreter that has torch (`findTorchPython`); null: `torchrun` and `python` are on the worker's PATH */
+  /**
+   * interpreter that has torch (`findTorchPython`); null: `torchrun` and `python` are on the worker's PATH
+   */
   python: string | null
 }
 
 /** @throws {Fault} WORKER_CONFIG for an unknown template or a torchrun worker without a rendezvous */
-export const buildCommand = (input: CommandInput): string[] => {
+export function buildCommand(input: CommandInput): string[] {
   const { spec, prepared, bindings, node } = input
-  const context = { ports: prepared.ports, host: prepared.host, index: spec.index, attempt: spec.attempt, node, run: spec.run, roles: bindings.roles }
+  const context = {
+    ports: prepared.ports,
+    host: prepared.host,
+    index: spec.index,
+    attempt: spec.attempt,
+    node,
+    run: spec.run,
+    roles: bindings.roles,
+  }
   const fill = (text: string): string => fillTemplate(text, context)
   const asked = spec.command.map(fill)
   const command = spec.shell ? ['bash', '-c', ...asked] : asked
-  const prefixed = [...spec.prefix.map(fill), ...(spec.torchrun === null ? command : torchrun(input, spec.torchrun, command))]
-  return spec.setup === null ? prefixed : ['bash', '-c', SET_UP, 'troupe', spec.setup, input.setUpFile, ...prefixed]
+  const prefixed = [
+    ...spec.prefix.map(fill),
+    ...(spec.torchrun === null ? command : torchrun(input, spec.torchrun, command)),
+  ]
+  return spec.setup === null
+    ? prefixed
+    : ['bash', '-c', SET_UP, 'troupe', spec.setup, input.setUpFile, ...prefixed]
 }
 
-const torchrun = ({ spec, prepared, bindings, rankShim, torchLogDir, python }: CommandInput, shape: NonNullable<ForkSpec['torchrun']>, command: string[]): string[] => {
+function torchrun(
+  { spec, prepared, bindings, rankShim, torchLogDir, python }: CommandInput,
+  shape: NonNullable<ForkSpec['torchrun']>,
+  command: string[],
+): string[] {
   if (bindings.rendezvous === null) throw new Fault('WORKER_CONFIG', `${spec.forkId} has no rendezvous`)
   const { host, port } = bindings.rendezvous
   const rendezvous: Record<string, string> = shape.nnodes.includes(':')
@@ -45,12 +68,17 @@ const torchrun = ({ spec, prepared, bindings, rankShim, torchLogDir, python }: C
         'rdzv-backend': 'c10d',
         'rdzv-endpoint': formatHostPort(host, port),
         'rdzv-id': `${spec.run}.${spec.role}.${spec.attempt}`,
-        // torch guesses who hosts the store by comparing host names, and is wrong with two nodes on one machine
+        // torch guesses who hosts the store by comparing host names, and is wrong with two nodes on one
+        // machine
         'rdzv-conf': `is_host=${shape.hostsRendezvous ? 1 : 0}`,
         // else MASTER_ADDR becomes a host name, which nobody need resolve
         'local-addr': prepared.host,
       }
-    : { 'node-rank': String(shape.nodeRank), 'master-addr': host.includes(':') ? `[${host}]` : host, 'master-port': String(port) }
+    : {
+        'node-rank': String(shape.nodeRank),
+        'master-addr': host.includes(':') ? `[${host}]` : host,
+        'master-port': String(port),
+      }
   const options: Record<string, string> = {
     nnodes: shape.nnodes,
     'nproc-per-node': String(shape.nproc),
@@ -65,27 +93,44 @@ const torchrun = ({ spec, prepared, bindings, rankShim, torchLogDir, python }: C
   return [...launcher, ...flags, '--no-python', ...rankShim, ...rankCommand(spec, command, python)]
 }
 
-/** As torchrun itself reads its arguments: a Python file or `-m module` gets an interpreter, anything else is a program. */
-const rankCommand = (spec: ForkSpec, command: string[], python: string | null): string[] =>
-  !spec.shell && (command[0] === '-m' || command[0]!.endsWith('.py')) ? [python ?? 'python', '-u', ...command] : command
+/**
+ * As torchrun itself reads its arguments: a Python file or `-m module` gets an interpreter, anything else is
+ * a program.
+ */
+function rankCommand(spec: ForkSpec, command: string[], python: string | null): string[] {
+  return !spec.shell && (command[0] === '-m' || command[0]!.endsWith('.py'))
+    ? [python ?? 'python', '-u', ...command]
+    : command
+}
 
 /**
- * The interpreter to run torch with: the one that `torchrun` on PATH names in its first line, else `python` or `python3`.
+ * The interpreter to run torch with: the one that `torchrun` on PATH names in its first line, else `python`
+ * or `python3`.
  *
- * @param path  PATH of the worker
- * @returns     null when set-up or prefix decide what is on PATH (a virtual environment, pixi), which nobody can know before
+ * @param path PATH of the worker
+ * @returns null when set-up or prefix decide what is on PATH (a virtual environment, pixi), which nobody can
+ * know before
  */
-export const findTorchPython = (spec: ForkSpec, path: string | undefined): string | null => {
+export function findTorchPython(spec: ForkSpec, path: string | undefined): string | null {
   if (spec.setup !== null || spec.prefix.length > 0) return null
   const torchrunFile = which('torchrun', path)
-  const named = torchrunFile === null ? null : /^#!\s*(\/\S*python[\d.]*)\s*$/.exec(firstLine(torchrunFile))?.[1]
+  const named =
+    torchrunFile === null ? null : /^#!\s*(\/\S*python[\d.]*)\s*$/.exec(firstLine(torchrunFile))?.[1]
   if (torchrunFile !== null && named === undefined) return null
   return named ?? which('python', path) ?? which('python3', path) ?? 'python3'
 }
 
-const which = (program: string, path = ''): string | null => path.split(':').filter((dir) => dir !== '').map((dir) => join(dir, program)).find(isExecutable) ?? null
+function which(program: string, path = ''): string | null {
+  return (
+    path
+      .split(':')
+      .filter((dir) => dir !== '')
+      .map((dir) => join(dir, program))
+      .find(isExecutable) ?? null
+  )
+}
 
-const isExecutable = (file: string): boolean => {
+function isExecutable(file: string): boolean {
   try {
     accessSync(file, constants.X_OK)
     return true
@@ -94,4 +139,6 @@ const isExecutable = (file: string): boolean => {
   }
 }
 
-const firstLine = (file: string): string => readFileSync(file, 'latin1').split('\n', 1)[0]!
+function firstLine(file: string): string {
+  return readFileSync(file, 'latin1').split('\n', 1)[0]!
+}

@@ -1,12 +1,13 @@
 /**
- * The environment of a worker: the user's spec over the agent's environment over defaults, and over all of it the facts that only
- * Troupe knows (TROUPE_…). Values may hold anything but NUL. Pure.
+ * The environment of a worker: the user's spec over the agent's environment over defaults, and over all of it
+ * the facts that only Troupe knows (TROUPE_…). Values may hold anything but NUL. Pure.
  *
- * What a worker does not inherit: the agent's own settings and credentials (TROUPE_*, NATS_*, anything that looks like an NKey seed),
- * and for torchrun the variables by which an outer torchrun would steer this one (PET_*, TORCHELASTIC_*).
+ * What a worker does not inherit: the agent's own settings and credentials (TROUPE_*, NATS_*, anything that
+ * looks like an NKey seed), and for torchrun the variables by which an outer torchrun would steer this one
+ * (PET_*, TORCHELASTIC_*).
  *
- * CUDA_VISIBLE_DEVICES is always set: the leased GPUs, or empty when none is leased, so that a worker that reserved nothing cannot
- * use what another one reserved. A value in the user's spec wins over that too.
+ * CUDA_VISIBLE_DEVICES is always set: the leased GPUs, or empty when none is leased, so that a worker that
+ * reserved nothing cannot use what another one reserved. A value in the user's spec wins over that too.
  */
 import { join, resolve } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
@@ -30,11 +31,21 @@ export interface EnvironmentInput {
 }
 
 /** @throws {Fault} WORKER_CONFIG for a name or value that no environment can hold, or an unknown template */
-export const buildEnvironment = (input: EnvironmentInput): Record<string, string> => {
+export function buildEnvironment(input: EnvironmentInput): Record<string, string> {
   const { spec, prepared, bindings, node } = input
-  const context = { ports: prepared.ports, host: prepared.host, index: spec.index, attempt: spec.attempt, node, run: spec.run, roles: bindings.roles }
+  const context = {
+    ports: prepared.ports,
+    host: prepared.host,
+    index: spec.index,
+    attempt: spec.attempt,
+    node,
+    run: spec.run,
+    roles: bindings.roles,
+  }
   const inherited = inheritable(input.agentEnv, spec.torchrun !== null)
-  const asked = Object.fromEntries(Object.entries(spec.env).map(([name, value]) => [name, fillTemplate(value, context)]))
+  const asked = Object.fromEntries(
+    Object.entries(spec.env).map(([name, value]) => [name, fillTemplate(value, context)]),
+  )
   const cwd = spec.cwd ?? inherited['HOME'] ?? '/'
   const environment: Record<string, string> = {
     ...defaultsOf(input),
@@ -49,9 +60,21 @@ export const buildEnvironment = (input: EnvironmentInput): Record<string, string
   return environment
 }
 
-const THREAD_VARIABLES = ['OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'NUMEXPR_NUM_THREADS', 'VECLIB_MAXIMUM_THREADS']
+const THREAD_VARIABLES = [
+  'OMP_NUM_THREADS',
+  'MKL_NUM_THREADS',
+  'OPENBLAS_NUM_THREADS',
+  'NUMEXPR_NUM_THREADS',
+  'VECLIB_MAXIMUM_THREADS',
+]
 
-const defaultsOf = ({ spec, prepared, cacheDir, nodeCores, workersOnNode }: EnvironmentInput): Record<string, string> => {
+function defaultsOf({
+  spec,
+  prepared,
+  cacheDir,
+  nodeCores,
+  workersOnNode,
+}: EnvironmentInput): Record<string, string> {
   const cores = prepared.cores.length > 0 ? prepared.cores.length : nodeCores / Math.max(1, workersOnNode)
   // a torchrun worker is one process per rank, and they compute at the same time
   const threads = String(Math.max(1, Math.floor(cores / (spec.torchrun?.nproc ?? 1))))
@@ -69,27 +92,43 @@ const defaultsOf = ({ spec, prepared, cacheDir, nodeCores, workersOnNode }: Envi
   }
 }
 
-const pythonPath = (spec: ForkSpec, cwd: string, asked: string | undefined, inherited: string | undefined): string => {
-  const own = spec.pythonPath.length > 0 ? spec.pythonPath.map((path) => resolve(cwd, path)) : asked === undefined ? [cwd] : []
+function pythonPath(
+  spec: ForkSpec,
+  cwd: string,
+  asked: string | undefined,
+  inherited: string | undefined,
+): string {
+  const own =
+    spec.pythonPath.length > 0
+      ? spec.pythonPath.map((path) => resolve(cwd, path))
+      : asked === undefined
+        ? [cwd]
+        : []
   const rest = asked ?? inherited
   return [...own, ...(rest ? [rest] : [])].join(':')
 }
 
-const factsOf = ({ spec, prepared, bindings, node, errorFile }: EnvironmentInput): Record<string, string> => ({
-  TROUPE_RUN: spec.run,
-  TROUPE_ROLE: spec.role,
-  TROUPE_INDEX: String(spec.index),
-  TROUPE_ATTEMPT: String(spec.attempt),
-  TROUPE_FORK_ID: spec.forkId,
-  TROUPE_NODE: node,
-  ...Object.fromEntries(prepared.ports.map((port, i) => [`TROUPE_PORT_${i}`, String(port)])),
-  ...Object.fromEntries(Object.entries(bindings.roles).flatMap(([role, { addr }]) => (addr === null ? [] : [[`TROUPE_ADDR_${role.toUpperCase().replaceAll('-', '_')}`, addr]]))),
-  ...(spec.torchrun !== null && errorFile ? { TORCHELASTIC_ERROR_FILE: errorFile } : {}),
-})
+function factsOf({ spec, prepared, bindings, node, errorFile }: EnvironmentInput): Record<string, string> {
+  return {
+    TROUPE_RUN: spec.run,
+    TROUPE_ROLE: spec.role,
+    TROUPE_INDEX: String(spec.index),
+    TROUPE_ATTEMPT: String(spec.attempt),
+    TROUPE_FORK_ID: spec.forkId,
+    TROUPE_NODE: node,
+    ...Object.fromEntries(prepared.ports.map((port, i) => [`TROUPE_PORT_${i}`, String(port)])),
+    ...Object.fromEntries(
+      Object.entries(bindings.roles).flatMap(([role, { addr }]) =>
+        addr === null ? [] : [[`TROUPE_ADDR_${role.toUpperCase().replaceAll('-', '_')}`, addr]],
+      ),
+    ),
+    ...(spec.torchrun !== null && errorFile ? { TORCHELASTIC_ERROR_FILE: errorFile } : {}),
+  }
+}
 
 const NKEY_SEED = /(^|[^A-Z2-7])S[UAOCNXP][A-Z2-7]{56}([^A-Z2-7]|$)/
 
-const inheritable = (agentEnv: EnvironmentInput['agentEnv'], torchrun: boolean): Record<string, string> => {
+function inheritable(agentEnv: EnvironmentInput['agentEnv'], torchrun: boolean): Record<string, string> {
   const kept: Record<string, string> = {}
   for (const [name, value] of Object.entries(agentEnv)) {
     if (value === undefined || /^(TROUPE|NATS)_/.test(name) || NKEY_SEED.test(value)) continue
@@ -99,7 +138,15 @@ const inheritable = (agentEnv: EnvironmentInput['agentEnv'], torchrun: boolean):
   return kept
 }
 
-const check = (name: string, value: string): void => {
-  if (name === '' || /[=\0]/.test(name)) throw new Fault('WORKER_CONFIG', `'${name.replaceAll('\0', '\\0')}' cannot be the name of an environment variable`, { data: { name } })
-  if (value.includes('\0')) throw new Fault('WORKER_CONFIG', `the value of ${name} holds a NUL byte, which no environment can`, { data: { name } })
+function check(name: string, value: string): void {
+  if (name === '' || /[=\0]/.test(name))
+    throw new Fault(
+      'WORKER_CONFIG',
+      `'${name.replaceAll('\0', '\\0')}' cannot be the name of an environment variable`,
+      { data: { name } },
+    )
+  if (value.includes('\0'))
+    throw new Fault('WORKER_CONFIG', `the value of ${name} holds a NUL byte, which no environment can`, {
+      data: { name },
+    })
 }

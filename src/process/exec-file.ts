@@ -1,6 +1,6 @@
 /**
- * The `exec` file: what the shim runs, and what of the start has to be known after the agent died. NUL-ended words, so values may
- * hold anything else. Owns writing it and reading it back; the shim reads it too.
+ * The `exec` file: what the shim runs, and what of the start has to be known after the agent died. NUL-ended
+ * words, so values may hold anything else. Owns writing it and reading it back; the shim reads it too.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { Fault } from '../protocol/faults.ts'
@@ -17,12 +17,27 @@ export interface ExecFile {
   env: Readonly<Record<string, string>>
 }
 
-/** @throws {Fault} WORKER_CONFIG when a word holds a NUL, which no program can be given; SPOOL when it cannot be written */
-export const writeExecFile = (file: string, exec: ExecFile): void => {
-  const words = [exec.cwd, exec.logDir, exec.cgroup ?? '', exec.bootId, exec.oomKills ?? '', exec.argv.length, ...exec.argv]
+/**
+ * @throws {Fault} WORKER_CONFIG when a word holds a NUL, which no program can be given; SPOOL when it cannot
+ * be written
+ */
+export function writeExecFile(file: string, exec: ExecFile): void {
+  const words = [
+    exec.cwd,
+    exec.logDir,
+    exec.cgroup ?? '',
+    exec.bootId,
+    exec.oomKills ?? '',
+    exec.argv.length,
+    ...exec.argv,
+  ]
   for (const [name, value] of Object.entries(exec.env)) words.push(`${name}=${value}`)
   const wrong = words.find((word) => typeof word === 'string' && word.includes('\0'))
-  if (wrong !== undefined) throw new Fault('WORKER_CONFIG', `a NUL byte cannot be given to a program: '${String(wrong).replaceAll('\0', '\\0').slice(0, 80)}'`)
+  if (wrong !== undefined)
+    throw new Fault(
+      'WORKER_CONFIG',
+      `a NUL byte cannot be given to a program: '${String(wrong).replaceAll('\0', '\\0').slice(0, 80)}'`,
+    )
   try {
     writeFileSync(file, `${words.join('\0')}\0`, { mode: 0o600 })
   } catch (error) {
@@ -31,7 +46,7 @@ export const writeExecFile = (file: string, exec: ExecFile): void => {
 }
 
 /** @returns null when no start has been tried */
-export const readExecFile = (file: string): ExecFile | null => {
+export function readExecFile(file: string): ExecFile | null {
   let words: string[]
   try {
     words = readFileSync(file, 'utf8').split('\0')
@@ -42,6 +57,15 @@ export const readExecFile = (file: string): ExecFile | null => {
   const count = Number(argc)
   if (words.length < 8 || !(count > 0)) return null
   const env: Record<string, string> = {}
-  for (const word of rest.slice(count, -1)) env[word.slice(0, word.indexOf('='))] = word.slice(word.indexOf('=') + 1)
-  return { cwd: cwd!, logDir: logDir!, cgroup: cgroup || null, bootId: bootId!, oomKills: oomKills ? Number(oomKills) : null, argv: rest.slice(0, count), env }
+  for (const word of rest.slice(count, -1))
+    env[word.slice(0, word.indexOf('='))] = word.slice(word.indexOf('=') + 1)
+  return {
+    cwd: cwd!,
+    logDir: logDir!,
+    cgroup: cgroup || null,
+    bootId: bootId!,
+    oomKills: oomKills ? Number(oomKills) : null,
+    argv: rest.slice(0, count),
+    env,
+  }
 }

@@ -1,6 +1,6 @@
 /**
- * Everything that a fork's program is started with: environment, argv, directory, cgroup. Puts environment.ts and command.ts together;
- * writes nothing.
+ * Everything that a fork's program is started with: environment, argv, directory, cgroup. Puts environment.ts
+ * and command.ts together; writes nothing.
  */
 import { statSync } from 'node:fs'
 import { homedir } from 'node:os'
@@ -14,8 +14,8 @@ import type { Prepared } from './process-host.ts'
 import { fileOf } from './spool.ts'
 
 /**
- * By this variable a process is known as the fork's when its shim is dead. A directory, because fork ids may be the same in two fleets
- * of one machine.
+ * By this variable a process is known as the fork's when its shim is dead. A directory, because fork ids may
+ * be the same in two fleets of one machine.
  */
 export const MARKER = 'TROUPE_FORK_DIR'
 
@@ -40,24 +40,60 @@ export interface ExecPlanInput {
   python: string | null
 }
 
-/** @throws {Fault} WORKER_CONFIG for a directory that is none, an unknown template, a value that no program can be given */
-export const planExec = (input: ExecPlanInput): ExecPlan => {
+/**
+ * @throws {Fault} WORKER_CONFIG for a directory that is none, an unknown template, a value that no program
+ * can be given
+ */
+export function planExec(input: ExecPlanInput): ExecPlan {
   const { spec, forkDir } = input
-  const env: Record<string, string> = { ...buildEnvironment({ ...input, errorFile: fileOf.error(forkDir) }), [MARKER]: forkDir }
+  const env: Record<string, string> = {
+    ...buildEnvironment({ ...input, errorFile: fileOf.error(forkDir) }),
+    [MARKER]: forkDir,
+  }
   const cwd = spec.cwd ?? input.agentEnv['HOME'] ?? homedir()
-  if (statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true) throw new Fault('WORKER_CONFIG', `the working directory '${cwd}' is not there on this node`, { data: { cwd } })
-  return { cwd, env, argv: buildCommand({ ...input, rankShim: [...input.shim, '--rank', forkDir], torchLogDir: join(forkDir, 'torch'), setUpFile: fileOf.setUp(forkDir), python: pythonFor(input, env['PATH']) }) }
+  if (statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true)
+    throw new Fault('WORKER_CONFIG', `the working directory '${cwd}' is not there on this node`, {
+      data: { cwd },
+    })
+  return {
+    cwd,
+    env,
+    argv: buildCommand({
+      ...input,
+      rankShim: [...input.shim, '--rank', forkDir],
+      torchLogDir: join(forkDir, 'torch'),
+      setUpFile: fileOf.setUp(forkDir),
+      python: pythonFor(input, env['PATH']),
+    }),
+  }
 }
 
-/** For torchrun alone: looking through PATH has its price. Set-up, prefix and a PATH of the user's decide before we do. */
-const pythonFor = ({ spec, python }: ExecPlanInput, path: string | undefined): string | null => {
+/**
+ * For torchrun alone: looking through PATH has its price. Set-up, prefix and a PATH of the user's decide
+ * before we do.
+ */
+function pythonFor({ spec, python }: ExecPlanInput, path: string | undefined): string | null {
   if (spec.torchrun === null) return null
-  return python === null || spec.setup !== null || spec.prefix.length > 0 || spec.env['PATH'] !== undefined ? findTorchPython(spec, path) : python
+  return python === null || spec.setup !== null || spec.prefix.length > 0 || spec.env['PATH'] !== undefined
+    ? findTorchPython(spec, path)
+    : python
 }
 
 /** Templates of a probe or a pre-stop call, filled in. */
-export const fillCall = <C extends Probe | PreStop>(call: C, { spec, prepared, bindings, node }: Pick<ExecPlanInput, 'spec' | 'prepared' | 'bindings' | 'node'>): C => {
-  const context = { ports: prepared.ports, host: prepared.host, index: spec.index, attempt: spec.attempt, node, run: spec.run, roles: bindings.roles }
-  if (call.kind === 'exec') return { ...call, command: call.command.map((word) => fillTemplate(word, context)) }
+export function fillCall<C extends Probe | PreStop>(
+  call: C,
+  { spec, prepared, bindings, node }: Pick<ExecPlanInput, 'spec' | 'prepared' | 'bindings' | 'node'>,
+): C {
+  const context = {
+    ports: prepared.ports,
+    host: prepared.host,
+    index: spec.index,
+    attempt: spec.attempt,
+    node,
+    run: spec.run,
+    roles: bindings.roles,
+  }
+  if (call.kind === 'exec')
+    return { ...call, command: call.command.map((word) => fillTemplate(word, context)) }
   return 'path' in call ? { ...call, path: fillTemplate(call.path, context) } : call
 }

@@ -1,6 +1,7 @@
 /**
- * The log store over a spool's log directories: `<logs>/<forkId>/<source>`, with the marks beside the sources in `.marks`.
- * Owns marks, floors and punching; reading is log-tail.ts's, and how long logs are kept is retention.ts's.
+ * The log store over a spool's log directories: `<logs>/<forkId>/<source>`, with the marks beside the sources
+ * in `.marks`. Owns marks, floors and punching; reading is log-tail.ts's, and how long logs are kept is
+ * retention.ts's.
  */
 import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -14,12 +15,14 @@ import { NO_MARKS, type LogStore, type SourceMarks } from './log-store.ts'
 const MARKS = '.marks'
 
 /** @param dirOf  directory of a fork's sources; those of all forks stand side by side, also after release */
-export const fileLogStore = (dirOf: (forkId: string) => string): LogStore => {
+export function fileLogStore(dirOf: (forkId: string) => string): LogStore {
   const fileOf = (forkId: string, source: string): string => join(dirOf(forkId), source)
 
   const sizes: LogStore['sizes'] = async (forkId) => {
     const names = (await readdir(dirOf(forkId)).catch(ifMissing<string[]>([]))).filter(isSource)
-    const found = await Promise.all(names.map((name) => stat(fileOf(forkId, name)).then((s) => s.size, ifMissing(null))))
+    const found = await Promise.all(
+      names.map((name) => stat(fileOf(forkId, name)).then((s) => s.size, ifMissing(null))),
+    )
     return Object.fromEntries(names.flatMap((name, i) => (found[i] === null ? [] : [[name, found[i]!]])))
   }
   const marks: LogStore['marks'] = async (forkId) => {
@@ -30,7 +33,8 @@ export const fileLogStore = (dirOf: (forkId: string) => string): LogStore => {
       return {}
     }
   }
-  const floorOf = async (forkId: string, source: string): Promise<number> => (await marks(forkId))[source]?.floor ?? 0
+  const floorOf = async (forkId: string, source: string): Promise<number> =>
+    (await marks(forkId))[source]?.floor ?? 0
 
   return {
     retained: () => readdir(dirname(dirOf('any'))).catch(ifMissing<string[]>([])),
@@ -43,7 +47,11 @@ export const fileLogStore = (dirOf: (forkId: string) => string): LogStore => {
         await writeFile(`${file}.tmp`, JSON.stringify(all), { mode: 0o600 })
         await rename(`${file}.tmp`, file)
       } catch (error) {
-        throw new Fault('SPOOL', `the marks of ${forkId}'s logs cannot be written: ${(error as Error).message}`, { cause: error })
+        throw new Fault(
+          'SPOOL',
+          `the marks of ${forkId}'s logs cannot be written: ${(error as Error).message}`,
+          { cause: error },
+        )
       }
     },
     watch(forkId, onMore) {
@@ -52,15 +60,21 @@ export const fileLogStore = (dirOf: (forkId: string) => string): LogStore => {
       })
       return () => watcher.close()
     },
-    tail: (forkId, source, { generation, offset, chunkBytesMax }) => createTail(fileOf(forkId, source), { generation, offset, chunkBytesMax }),
+    tail: (forkId, source, { generation, offset, chunkBytesMax }) =>
+      createTail(fileOf(forkId, source), { generation, offset, chunkBytesMax }),
     async read(forkId, source, offset, bytesMax) {
       const file = fileOf(forkId, source)
-      if (!isSource(source) || (await stat(file).catch(ifMissing(null))) === null) throw new Fault('WORKER_NOT_FOUND', `${forkId} has no log '${source}'`)
+      if (!isSource(source) || (await stat(file).catch(ifMissing(null))) === null)
+        throw new Fault('WORKER_NOT_FOUND', `${forkId} has no log '${source}'`)
       const floor = await floorOf(forkId, source)
-      if (offset < floor) throw new Fault('GONE', `${forkId} ${source}: bytes before ${floor} are no longer kept`, { data: { floor } })
+      if (offset < floor)
+        throw new Fault('GONE', `${forkId} ${source}: bytes before ${floor} are no longer kept`, {
+          data: { floor },
+        })
       return readRange(file, offset, bytesMax)
     },
-    offsetOfTail: async (forkId, source, lines) => offsetOfTail(fileOf(forkId, source), lines, await floorOf(forkId, source)),
+    offsetOfTail: async (forkId, source, lines) =>
+      offsetOfTail(fileOf(forkId, source), lines, await floorOf(forkId, source)),
     async giveUp(forkId, source, floor) {
       const all = await marks(forkId)
       all[source] = { ...(all[source] ?? NO_MARKS), floor }
@@ -71,12 +85,14 @@ export const fileLogStore = (dirOf: (forkId: string) => string): LogStore => {
   }
 }
 
-const isSource = (name: string): boolean => LogSource.safeParse(name).success
+function isSource(name: string): boolean {
+  return LogSource.safeParse(name).success
+}
 
-const ifMissing =
-  <T>(value: T) =>
-  (error: unknown): T => {
+function ifMissing<T>(value: T) {
+  return (error: unknown): T => {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR') return value
     throw toFault(error, 'SPOOL')
   }
+}

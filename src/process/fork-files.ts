@@ -1,5 +1,6 @@
 /**
- * What `prepare` puts on disk for a fork, and reading it back. Owns fork.json and the blank records; the exec file is exec-file.ts.
+ * What `prepare` puts on disk for a fork, and reading it back. Owns fork.json and the blank records; the exec
+ * file is exec-file.ts.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { Fault } from '../protocol/faults.ts'
@@ -18,7 +19,7 @@ export interface ForkOnDisk {
 }
 
 /** @throws {Fault} SPOOL when the disk is full or may not be written; then nothing of the fork is left */
-export const makeForkFiles = (spool: string, fork: ForkOnDisk): void => {
+export function makeForkFiles(spool: string, fork: ForkOnDisk): void {
   const { forkId, torchrun } = fork.spec
   const directory = forkDirOf(spool, forkId)
   try {
@@ -36,19 +37,23 @@ export const makeForkFiles = (spool: string, fork: ForkOnDisk): void => {
   }
 }
 
-export const removeForkFiles = (spool: string, forkId: string, { logs }: { logs: boolean }): void => {
+export function removeForkFiles(spool: string, forkId: string, { logs }: { logs: boolean }): void {
   removeTreeSync(forkDirOf(spool, forkId))
   if (logs) removeTreeSync(logDirOf(spool, forkId))
 }
 
 /** @returns null for a prepare that did not get to its end */
-export const readForkFiles = (spool: string, forkId: string): ForkOnDisk | null => {
+export function readForkFiles(spool: string, forkId: string): ForkOnDisk | null {
   const fork = readJsonSync(fileOf.fork(forkDirOf(spool, forkId))) as ForkOnDisk | null
   const spec = ForkSpec.safeParse(fork?.spec)
   return fork !== null && spec.success ? { spec: spec.data, prepared: fork.prepared } : null
 }
 
 /** Kept where a probe or a pre-stop call will need them again after the agent died. */
-export const writeBindings = (forkDir: string, bindings: Bindings): void => writeFileSync(fileOf.bindings(forkDir), JSON.stringify(bindings), { mode: 0o600 })
+export function writeBindings(forkDir: string, bindings: Bindings): void {
+  return writeFileSync(fileOf.bindings(forkDir), JSON.stringify(bindings), { mode: 0o600 })
+}
 
-export const readBindings = (forkDir: string): Bindings => Bindings.safeParse(readJsonSync(fileOf.bindings(forkDir))).data ?? { roles: {}, rendezvous: null }
+export function readBindings(forkDir: string): Bindings {
+  return Bindings.safeParse(readJsonSync(fileOf.bindings(forkDir))).data ?? { roles: {}, rendezvous: null }
+}

@@ -1,6 +1,6 @@
 /**
- * One fork from its start to its end: the start through the shim, the observer, the probe, the abort. Owns what happens to a fork;
- * which forks there are, and what agents ask, is linux-host.ts.
+ * One fork from its start to its end: the start through the shim, the observer, the probe, the abort. Owns
+ * what happens to a fork; which forks there are, and what agents ask, is linux-host.ts.
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -50,13 +50,17 @@ export interface Fork extends ForkOnDisk {
   aborted: boolean
 }
 
-export const endLeases = ({ leases }: HostContext, fork: Fork): void => {
+export function endLeases({ leases }: HostContext, fork: Fork): void {
   fork.probe?.stop()
   void leases.release(fork.spec.forkId)
 }
 
 /** @param recovering  while it says true nothing is told: `recover` returns what is found */
-export const watchFork = (host: HostContext, fork: Fork, { onLook, recovering }: { onLook?: (record: ForkRecord) => void; recovering?: () => boolean }): Observer => {
+export function watchFork(
+  host: HostContext,
+  fork: Fork,
+  { onLook, recovering }: { onLook?: (record: ForkRecord) => void; recovering?: () => boolean },
+): Observer {
   const { forkId } = fork.spec
   const exec = readExecFile(fileOf.exec(fork.forkDir))
   return observeFork({
@@ -81,10 +85,12 @@ export const watchFork = (host: HostContext, fork: Fork, { onLook, recovering }:
 }
 
 /** Where programs beside the worker run. */
-export const placeOf = (fork: Fork): Place => readExecFile(fileOf.exec(fork.forkDir)) ?? { cwd: '/', env: {} }
+export function placeOf(fork: Fork): Place {
+  return readExecFile(fileOf.exec(fork.forkDir)) ?? { cwd: '/', env: {} }
+}
 
 /** Begin the readiness probe of a fork that runs and has one. */
-export const probeFork = ({ spoolDir, node, emit }: HostContext, fork: Fork, bindings: Bindings): void => {
+export function probeFork({ spoolDir, node, emit }: HostContext, fork: Fork, bindings: Bindings): void {
   const { spec, prepared } = fork
   if (spec.ready === null || fork.started?.pid == null || fork.observer?.facts.exit != null) return
   const logDir = logDirOf(spoolDir, spec.forkId)
@@ -99,13 +105,19 @@ export const probeFork = ({ spoolDir, node, emit }: HostContext, fork: Fork, bin
 }
 
 /** @throws {Fault} CANCELLED, WORKER_CREATE, WORKER_CONFIG, SPOOL */
-export const startFork = async (host: HostContext, fork: Fork, bindings: Bindings): Promise<Started> => {
+export async function startFork(host: HostContext, fork: Fork, bindings: Bindings): Promise<Started> {
   const { spec, prepared, forkDir } = fork
   const { forkId } = spec
   const { spoolDir, leases } = host
   const plan = planExec({ ...host, spec, prepared, bindings, forkDir, workersOnNode: leases.size })
   const cgroup = host.cgroups?.make(forkId) ?? null
-  writeExecFile(fileOf.exec(forkDir), { ...plan, logDir: logDirOf(spoolDir, forkId), cgroup, bootId: host.bootId, oomKills: host.oomKills() })
+  writeExecFile(fileOf.exec(forkDir), {
+    ...plan,
+    logDir: logDirOf(spoolDir, forkId),
+    cgroup,
+    bootId: host.bootId,
+    oomKills: host.oomKills(),
+  })
   if (spec.ready !== null || spec.preStop !== null) writeBindings(forkDir, bindings)
   const held = await leases.handOver(forkId)
   if (fork.aborted) throw new Fault('CANCELLED', `${forkId} was cancelled`)
@@ -134,14 +146,18 @@ export const startFork = async (host: HostContext, fork: Fork, bindings: Binding
     return giveUp(error)
   })
   if (record.shim === null)
-    return giveUp(fork.aborted || isTombstoned(spoolDir, forkId) ? new Fault('CANCELLED', `${forkId} was cancelled`) : new Fault('WORKER_CREATE', `the shim of ${forkId} ended before it started anything`))
+    return giveUp(
+      fork.aborted || isTombstoned(spoolDir, forkId)
+        ? new Fault('CANCELLED', `${forkId} was cancelled`)
+        : new Fault('WORKER_CREATE', `the shim of ${forkId} ended before it started anything`),
+    )
   fork.started = startedOf(record, host.wall())
   probeFork(host, fork, bindings)
   return fork.started
 }
 
 /** @returns true when it is certain that nothing of the fork runs or will */
-export const abortFork = (host: HostContext, fork: Fork): boolean => {
+export function abortFork(host: HostContext, fork: Fork): boolean {
   if (fork.aborted) return true
   if (winStarted(fork.forkDir)) {
     fork.aborted = true
@@ -155,8 +171,15 @@ export const abortFork = (host: HostContext, fork: Fork): boolean => {
   return true
 }
 
-export const startedOf = (record: ForkRecord, now: number): Started => ({ pid: record.child?.pid ?? null, startedAt: record.child?.at ?? record.exit?.at ?? now })
+export function startedOf(record: ForkRecord, now: number): Started {
+  return { pid: record.child?.pid ?? null, startedAt: record.child?.at ?? record.exit?.at ?? now }
+}
 
 /** What a shim needs to run at all; its program gets its environment from the exec file. */
-const shimEnvironment = (agentEnv: Record<string, string>): Record<string, string> =>
-  Object.fromEntries(['PATH', 'LD_LIBRARY_PATH'].filter((name) => agentEnv[name] !== undefined).map((name) => [name, agentEnv[name]!]))
+function shimEnvironment(agentEnv: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(
+    ['PATH', 'LD_LIBRARY_PATH']
+      .filter((name) => agentEnv[name] !== undefined)
+      .map((name) => [name, agentEnv[name]!]),
+  )
+}

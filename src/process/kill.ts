@@ -1,9 +1,10 @@
 /**
- * Signals to a whole tree. Owns how to reach everything and when nothing more can be done; timing between TERM and KILL is the agent's,
- * the receipt is observe.ts.
+ * Signals to a whole tree. Owns how to reach everything and when nothing more can be done; timing between
+ * TERM and KILL is the agent's, the receipt is observe.ts.
  *
- * Groups first: `kill(-pgid)` is atomic against a process that forks. Then each process outside of them. A process that leaves its
- * session and forks every 2 ms is outrun: its next parent is the shim, whose children are read and killed in tens of microseconds.
+ * Groups first: `kill(-pgid)` is atomic against a process that forks. Then each process outside of them. A
+ * process that leaves its session and forks every 2 ms is outrun: its next parent is the shim, whose children
+ * are read and killed in tens of microseconds.
  */
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { signalNumber } from '../system/signals.ts'
@@ -11,7 +12,10 @@ import type { ProcStat } from '../system/proc.ts'
 import { killCgroup } from './cgroup.ts'
 import { groupsOf, hasShim, membersOf, type Tree } from './tree.ts'
 
-/** How long what was killed may take to end (uninterruptible sleep, a driver that frees its memory) before it is a survivor. */
+/**
+ * How long what was killed may take to end (uninterruptible sleep, a driver that frees its memory) before it
+ * is a survivor.
+ */
 export const KILL_BUDGET_MS = 10_000
 /** Rounds without a pause, while each finds somebody new. */
 const BURST = 50
@@ -21,7 +25,7 @@ export const QUIET_LOOKS = 2
 export type Send = (pid: number, signal: number) => void
 
 /** @returns whether it arrived; a process that is gone needs none, another user's refuses it */
-const deliver = (send: Send, pid: number, signal: number): boolean => {
+function deliver(send: Send, pid: number, signal: number): boolean {
   try {
     send(pid, signal)
     return true
@@ -33,7 +37,11 @@ const deliver = (send: Send, pid: number, signal: number): boolean => {
 const kill: Send = (pid, signal) => void process.kill(pid, signal)
 
 /** One signal to everything of the tree, once each. @returns who was there */
-export const signalMembers = (tree: Tree, signal: string, send: Send = kill): { members: ProcStat[]; refused: Set<number> } => {
+export function signalMembers(
+  tree: Tree,
+  signal: string,
+  send: Send = kill,
+): { members: ProcStat[]; refused: Set<number> } {
   const number = signalNumber(signal)
   const members = membersOf(tree)
   const refused = new Set<number>()
@@ -42,7 +50,9 @@ export const signalMembers = (tree: Tree, signal: string, send: Send = kill): { 
   for (const group of groups) deliver(send, -group, number)
   for (const { pid, pgrp } of members) {
     // a group's refusal says only that all of it refused, so for those everybody is asked again
-    const reached = groups.has(pgrp) ? number !== SIGKILL || deliver(send, pid, number) : deliver(send, pid, number)
+    const reached = groups.has(pgrp)
+      ? number !== SIGKILL || deliver(send, pid, number)
+      : deliver(send, pid, number)
     if (!reached) refused.add(pid)
   }
   return { members, refused }
@@ -62,9 +72,13 @@ const SPARE_MS = 100
 
 /**
  * SIGKILL to a fixpoint.
- * @returns what is still there when nothing more can be done; empty when nothing is left or nobody is seen any more
+ * @returns what is still there when nothing more can be done; empty when nothing is left or nobody is seen
+ * any more
  */
-export const killMembers = async (tree: Tree, { isEmpty, spareFirst, budgetMs = KILL_BUDGET_MS, send = kill }: KillOptions): Promise<ProcStat[]> => {
+export async function killMembers(
+  tree: Tree,
+  { isEmpty, spareFirst, budgetMs = KILL_BUDGET_MS, send = kill }: KillOptions,
+): Promise<ProcStat[]> {
   const began = performance.now()
   if (spareFirst.size > 0) {
     for (const { pid } of membersOf(tree)) if (!spareFirst.has(pid)) deliver(send, pid, SIGKILL)
@@ -77,14 +91,18 @@ export const killMembers = async (tree: Tree, { isEmpty, spareFirst, budgetMs = 
     const { members, refused } = burst(tree, send)
     quiet = members.length === 0 ? quiet + 1 : 0
     const spent = performance.now() - began
-    if (members.length > 0 && (spent > budgetMs || (spent > SPARE_MS && members.every((stat) => refused.has(stat.pid))))) return members
+    if (
+      members.length > 0 &&
+      (spent > budgetMs || (spent > SPARE_MS && members.every((stat) => refused.has(stat.pid))))
+    )
+      return members
     // with a living shim the proof is its word; without one nobody seen is all that can be had
     if (quiet >= QUIET_LOOKS && (spent > budgetMs || !hasShim(tree))) return []
     await (pauseMs === 0 ? turn() : sleep(pauseMs))
   }
 }
 
-const burst = (tree: Tree, send: Send): { members: ProcStat[]; refused: Set<number> } => {
+function burst(tree: Tree, send: Send): { members: ProcStat[]; refused: Set<number> } {
   const seen = new Set<number>()
   let last = signalMembers(tree, 'SIGKILL', send)
   for (let i = 0; i < BURST && last.members.some((stat) => !seen.has(stat.pid)); i++) {

@@ -1,6 +1,7 @@
 /**
- * All that a fork holds of its node, as one: ports with GPUs, cores and memory. Owns all-or-nothing over all; the arithmetic is
- * ledger.ts, the sockets are ports.ts and gpu-claims.ts. A fork's leases end together, when its tree is gone.
+ * All that a fork holds of its node, as one: ports with GPUs, cores and memory. Owns all-or-nothing over all;
+ * the arithmetic is ledger.ts, the sockets are ports.ts and gpu-claims.ts. A fork's leases end together, when
+ * its tree is gone.
  */
 import type { ForkSpec } from '../protocol/resolved.ts'
 import { Fault } from '../protocol/faults.ts'
@@ -32,7 +33,7 @@ export interface Leases {
   close(): Promise<void>
 }
 
-export const createLeases = (ledger: Ledger, leaser: PortLeaser, claims: GpuClaims): Leases => {
+export function createLeases(ledger: Ledger, leaser: PortLeaser, claims: GpuClaims): Leases {
   const held = new Map<string, PortLease>()
   /** forks that may not be started when another has one of their GPUs */
   const exclusive = new Map<string, string[]>()
@@ -61,7 +62,12 @@ export const createLeases = (ledger: Ledger, leaser: PortLeaser, claims: GpuClai
         const { gpus, cores } = await takeOfNode(spec)
         held.set(spec.forkId, count === 0 ? none : await leaser.lease(count))
         const { ports } = held.get(spec.forkId)!
-        return { ports: ports.slice(0, spec.resources.ports), rendezvousPort: ports[spec.resources.ports] ?? null, gpus, cores }
+        return {
+          ports: ports.slice(0, spec.resources.ports),
+          rendezvousPort: ports[spec.resources.ports] ?? null,
+          gpus,
+          cores,
+        }
       } catch (error) {
         giveUp(spec.forkId)
         throw error
@@ -77,7 +83,8 @@ export const createLeases = (ledger: Ledger, leaser: PortLeaser, claims: GpuClai
     async handOver(forkId) {
       const own = exclusive.get(forkId)
       const [lost] = own === undefined ? [] : await claims.take(forkId, own)
-      if (lost !== undefined) throw new Fault('GPU_ALLOC', `GPU ${lost} was leased by another agent of this machine meanwhile`)
+      if (lost !== undefined)
+        throw new Fault('GPU_ALLOC', `GPU ${lost} was leased by another agent of this machine meanwhile`)
       await held.get(forkId)?.handOver()
       return claims.descriptorsOf(forkId)
     },

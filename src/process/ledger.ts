@@ -1,6 +1,7 @@
 /**
- * Who has which GPUs, cores and memory of this node. Owns the arithmetic; a lease ends when its owner says that the process
- * tree is gone, never at the order to stop. Where the GPUs come from is gpus.ts, ports are ports.ts.
+ * Who has which GPUs, cores and memory of this node. Owns the arithmetic; a lease ends when its owner says
+ * that the process tree is gone, never at the order to stop. Where the GPUs come from is gpus.ts, ports are
+ * ports.ts.
  */
 import { Fault } from '../protocol/faults.ts'
 import type { Resources } from '../protocol/resolved.ts'
@@ -14,7 +15,11 @@ export interface Ledger {
    * @returns `gpus` and `cores` in the order of the node; empty for what is not asked for
    * @throws {Fault} GPU_ALLOC with what was asked and what is free
    */
-  lease(forkId: string, resources: Pick<Resources, 'cpus' | 'gpus' | 'memoryBytes' | 'share'>, without?: ReadonlySet<string>): { gpus: string[]; cores: number[] }
+  lease(
+    forkId: string,
+    resources: Pick<Resources, 'cpus' | 'gpus' | 'memoryBytes' | 'share'>,
+    without?: ReadonlySet<string>,
+  ): { gpus: string[]; cores: number[] }
   /** Take over what a live fork of an earlier agent holds; never refused, since the process is there. */
   adopt(forkId: string, held: { gpus: string[]; cores: number[]; memoryBytes: number }): void
   /** Idempotent. */
@@ -27,14 +32,17 @@ interface Lease {
   memoryBytes: number
 }
 
-export const createLedger = (capacity: { gpus: Gpu[]; cpus: number[]; memoryBytes: number }): Ledger => {
+export function createLedger(capacity: { gpus: Gpu[]; cpus: number[]; memoryBytes: number }): Ledger {
   const leases = new Map<string, Lease>()
-  const usersOf = (gpu: string): number => [...leases.values()].filter((lease) => lease.gpus.includes(gpu)).length
+  const usersOf = (gpu: string): number =>
+    [...leases.values()].filter((lease) => lease.gpus.includes(gpu)).length
 
   const takeGpus = (count: number, share: boolean, without: ReadonlySet<string>): string[] => {
     const all = capacity.gpus.map(({ id }) => ({ id, users: usersOf(id) }))
     // the sort is stable, so equally used GPUs keep the node's order
-    const open = share ? all.toSorted((a, b) => a.users - b.users) : all.filter(({ id, users }) => users === 0 && !without.has(id))
+    const open = share
+      ? all.toSorted((a, b) => a.users - b.users)
+      : all.filter(({ id, users }) => users === 0 && !without.has(id))
     if (open.length < count) throw refusal('GPU', count, open.length, all.length, without.size)
     const taken = new Set(open.slice(0, count).map(({ id }) => id))
     return all.filter(({ id }) => taken.has(id)).map(({ id }) => id)
@@ -49,7 +57,8 @@ export const createLedger = (capacity: { gpus: Gpu[]; cpus: number[]; memoryByte
 
   const takeMemory = (bytes: number): number => {
     const used = [...leases.values()].reduce((sum, lease) => sum + lease.memoryBytes, 0)
-    if (bytes > 0 && bytes > capacity.memoryBytes - used) throw refusal('byte of memory', bytes, Math.max(0, capacity.memoryBytes - used), capacity.memoryBytes)
+    if (bytes > 0 && bytes > capacity.memoryBytes - used)
+      throw refusal('byte of memory', bytes, Math.max(0, capacity.memoryBytes - used), capacity.memoryBytes)
     return bytes
   }
 
@@ -57,12 +66,21 @@ export const createLedger = (capacity: { gpus: Gpu[]; cpus: number[]; memoryByte
     lease(forkId, resources, without = NONE) {
       let lease = leases.get(forkId)
       if (lease === undefined) {
-        lease = { gpus: takeGpus(resources.gpus, resources.share, without), cores: takeCores(resources.cpus), memoryBytes: takeMemory(resources.memoryBytes) }
+        lease = {
+          gpus: takeGpus(resources.gpus, resources.share, without),
+          cores: takeCores(resources.cpus),
+          memoryBytes: takeMemory(resources.memoryBytes),
+        }
         leases.set(forkId, lease)
       }
       return { gpus: [...lease.gpus], cores: [...lease.cores] }
     },
-    adopt: (forkId, held) => void leases.set(forkId, { gpus: [...held.gpus], cores: [...held.cores], memoryBytes: held.memoryBytes }),
+    adopt: (forkId, held) =>
+      void leases.set(forkId, {
+        gpus: [...held.gpus],
+        cores: [...held.cores],
+        memoryBytes: held.memoryBytes,
+      }),
     release: (forkId) => void leases.delete(forkId),
   }
 }
@@ -70,7 +88,14 @@ export const createLedger = (capacity: { gpus: Gpu[]; cpus: number[]; memoryByte
 const NONE: ReadonlySet<string> = new Set()
 
 /** @param elsewhere  how many of the node's are leased by other agents of the machine */
-const refusal = (what: string, asked: number, free: number, total: number, elsewhere = 0): Fault =>
-  new Fault('GPU_ALLOC', `${amount(what, asked)} asked for, ${free} of ${total} free on this node${elsewhere > 0 ? ` (${elsewhere} leased by other agents of this machine)` : ''}`, { data: { what, asked, free, total, elsewhere } })
+function refusal(what: string, asked: number, free: number, total: number, elsewhere = 0): Fault {
+  return new Fault(
+    'GPU_ALLOC',
+    `${amount(what, asked)} asked for, ${free} of ${total} free on this node${elsewhere > 0 ? ` (${elsewhere} leased by other agents of this machine)` : ''}`,
+    { data: { what, asked, free, total, elsewhere } },
+  )
+}
 
-const amount = (what: string, count: number): string => `${count} ${count === 1 ? what : what.replace(/^\w+/, '$&s')}`
+function amount(what: string, count: number): string {
+  return `${count} ${count === 1 ? what : what.replace(/^\w+/, '$&s')}`
+}

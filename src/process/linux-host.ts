@@ -1,6 +1,7 @@
 /**
- * The ProcessHost of a Linux node: puts together lock, capacity, leases and forks, and answers what an agent asks. Owns which forks there
- * are; what happens to one is fork-life.ts, facts about its processes come from observe.ts, names of files from spool.ts.
+ * The ProcessHost of a Linux node: puts together lock, capacity, leases and forks, and answers what an agent
+ * asks. Owns which forks there are; what happens to one is fork-life.ts, facts about its processes come from
+ * observe.ts, names of files from spool.ts.
  */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,7 +17,15 @@ import { readCapacity } from './capacity.ts'
 import { findCgroups } from './cgroup.ts'
 import { fillCall } from './exec-plan.ts'
 import { makeForkFiles, readBindings, removeForkFiles, type ForkOnDisk } from './fork-files.ts'
-import { abortFork, endLeases, placeOf, probeFork, startFork, type Fork, type HostContext } from './fork-life.ts'
+import {
+  abortFork,
+  endLeases,
+  placeOf,
+  probeFork,
+  startFork,
+  type Fork,
+  type HostContext,
+} from './fork-life.ts'
 import { chooseHost } from './host-choice.ts'
 import { createGpuClaims } from './gpu-claims.ts'
 import { createLeases } from './leases.ts'
@@ -26,7 +35,18 @@ import { createPortLeaser } from './ports.ts'
 import type { HostEvent, Prepared, ProcessHost, Recovered } from './process-host.ts'
 import { recoverFork } from './recover-facts.ts'
 import { sweepLogs } from './retention.ts'
-import { fileOf, forkDirOf, isTombstoned, listForks, lockDir, logDirOf, makeSpool, sweepTombstones, winStarted, writeTombstone } from './spool.ts'
+import {
+  fileOf,
+  forkDirOf,
+  isTombstoned,
+  listForks,
+  lockDir,
+  logDirOf,
+  makeSpool,
+  sweepTombstones,
+  winStarted,
+  writeTombstone,
+} from './spool.ts'
 import { membersOf } from './tree.ts'
 
 export interface LinuxHostOptions {
@@ -57,7 +77,7 @@ const POLL_MS = 1000
 const SWEEP_MS = 10 * 60 * 1000
 const RETAINED_FORKS_MAX = 10_000
 
-export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
+export function createLinuxHost(options: LinuxHostOptions): ProcessHost {
   const { spoolDir, node, agentEnv, shim, cacheDir, clockWall: wall = Date.now } = options
   const forks = new Map<string, Fork>()
   /** released with survivors: their leases wait for these */
@@ -78,27 +98,44 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
   const emit = (event: HostEvent): void => void setImmediate(() => closed || listener?.(event))
 
   const owned = (): HostContext => {
-    if (context === null || lock?.held() !== true) throw new Fault('LOCKED', context === null ? 'the spool is not recovered yet' : 'another agent has taken the spool')
+    if (context === null || lock?.held() !== true)
+      throw new Fault(
+        'LOCKED',
+        context === null ? 'the spool is not recovered yet' : 'another agent has taken the spool',
+      )
     return context
   }
   const known = (forkId: string): Fork => {
     const fork = forks.get(forkId)
     if (fork !== undefined) return fork
-    throw isTombstoned(spoolDir, forkId) ? new Fault('CANCELLED', `${forkId} was cancelled`) : new Fault('WORKER_CREATE', `${forkId} is not prepared on ${node}`)
+    throw isTombstoned(spoolDir, forkId)
+      ? new Fault('CANCELLED', `${forkId} was cancelled`)
+      : new Fault('WORKER_CREATE', `${forkId} is not prepared on ${node}`)
   }
 
   const hold = ({ spec, prepared }: ForkOnDisk): Fork => {
-    const fork: Fork = { spec, prepared, forkDir: forkDirOf(spoolDir, spec.forkId), starting: null, started: null, observer: null, probe: null, aborted: false }
+    const fork: Fork = {
+      spec,
+      prepared,
+      forkDir: forkDirOf(spoolDir, spec.forkId),
+      starting: null,
+      started: null,
+      observer: null,
+      probe: null,
+      aborted: false,
+    }
     forks.set(spec.forkId, fork)
     return fork
   }
 
   /**
-   * What blocks (files, spawn) takes one round of the event loop for each fork: beats, exits and answers of other forks must not wait for
-   * hundreds of them. An agent that started 400 at once was silent for seconds, and suspected for it.
+   * What blocks (files, spawn) takes one round of the event loop for each fork: beats, exits and answers of
+   * other forks must not wait for hundreds of them. An agent that started 400 at once was silent for seconds,
+   * and suspected for it.
    */
   let turns: Promise<void> = Promise.resolve()
-  const turn = (): Promise<void> => (turns = turns.then(() => new Promise((resolve) => setImmediate(resolve))))
+  const turn = (): Promise<void> =>
+    (turns = turns.then(() => new Promise((resolve) => setImmediate(resolve))))
 
   /** all or nothing; one at a time, so that the same order twice finds the first one's forks */
   const prepareForks = async (specs: readonly ForkSpec[]): Promise<Prepared[]> => {
@@ -110,11 +147,20 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
         checkId(spec.forkId)
         await turn()
         const before = forks.get(spec.forkId)
-        if (before?.aborted === true || isTombstoned(spoolDir, spec.forkId)) throw new Fault('CANCELLED', `${spec.forkId} was cancelled`)
+        if (before?.aborted === true || isTombstoned(spoolDir, spec.forkId))
+          throw new Fault('CANCELLED', `${spec.forkId} was cancelled`)
         if (before === undefined) {
           made.push(spec)
-          const fork = { spec, prepared: { ...(await owned().leases.take(spec)), host: spec.network === null ? host : chooseHost(spec.network, interfaces), preparedAt: wall() } }
-          if (isTombstoned(spoolDir, spec.forkId)) throw new Fault('CANCELLED', `${spec.forkId} was cancelled`)
+          const fork = {
+            spec,
+            prepared: {
+              ...(await owned().leases.take(spec)),
+              host: spec.network === null ? host : chooseHost(spec.network, interfaces),
+              preparedAt: wall(),
+            },
+          }
+          if (isTombstoned(spoolDir, spec.forkId))
+            throw new Fault('CANCELLED', `${spec.forkId} was cancelled`)
           makeForkFiles(spoolDir, fork)
           hold(fork)
         }
@@ -135,9 +181,14 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
     oomKills = readOomKills()
     for (const fork of forks.values()) fork.observer?.check(true)
     context?.leases.tend()
-    for (const fork of lingering) if (membersOf(fork.observer!.tree).length === 0 && lingering.delete(fork)) endLeases(context!, fork)
+    for (const fork of lingering)
+      if (membersOf(fork.observer!.tree).length === 0 && lingering.delete(fork)) endLeases(context!, fork)
   }
-  const retained = { ageMsMax: options.logRetentionMs ?? DAY_MS, bytesMax: options.logRetainedBytesMax ?? Infinity, forksMax: options.logRetainedForksMax ?? RETAINED_FORKS_MAX }
+  const retained = {
+    ageMsMax: options.logRetentionMs ?? DAY_MS,
+    bytesMax: options.logRetainedBytesMax ?? Infinity,
+    forksMax: options.logRetainedForksMax ?? RETAINED_FORKS_MAX,
+  }
   /** released forks whose logs are kept, oldest first */
   let kept = new Set<string>()
   const keepLogs = (forkId: string): void => {
@@ -160,12 +211,34 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
     capacity: async () => (await capacity).capacity,
 
     async recover() {
-      const { capacity: { gpus, memoryBytes }, cores } = await capacity
+      const {
+        capacity: { gpus, memoryBytes },
+        cores,
+      } = await capacity
       makeSpool(spoolDir)
       lock = await takeLock(lockDir(spoolDir))
-      const leases = createLeases(createLedger({ gpus, cpus: cores, memoryBytes }), createPortLeaser(options.portRange && { from: options.portRange[0], to: options.portRange[1] }), createGpuClaims(gpus))
+      const leases = createLeases(
+        createLedger({ gpus, cpus: cores, memoryBytes }),
+        createPortLeaser(options.portRange && { from: options.portRange[0], to: options.portRange[1] }),
+        createGpuClaims(gpus),
+      )
       const { python = null, killBudgetMs } = options
-      context = { spoolDir, node, agentEnv, shim, cacheDir, python, nodeCores: cores.length, bootId: readBootId(), cgroups, leases, killBudgetMs, wall, oomKills: () => oomKills, emit }
+      context = {
+        spoolDir,
+        node,
+        agentEnv,
+        shim,
+        cacheDir,
+        python,
+        nodeCores: cores.length,
+        bootId: readBootId(),
+        cgroups,
+        leases,
+        killBudgetMs,
+        wall,
+        oomKills: () => oomKills,
+        emit,
+      }
       const found: Recovered[] = []
       for (const forkId of listForks(spoolDir)) {
         const recovered = await recoverFork(context, forkId, hold)
@@ -178,7 +251,11 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
       return found
     },
 
-    prepare: (specs) => (preparing = preparing.then(() => prepareForks(specs), () => prepareForks(specs))),
+    prepare: (specs) =>
+      (preparing = preparing.then(
+        () => prepareForks(specs),
+        () => prepareForks(specs),
+      )),
 
     async drop(forkId) {
       owned()
@@ -193,7 +270,8 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
     async start(forkId, bindings) {
       owned()
       const fork = known(forkId)
-      if (fork.aborted || isTombstoned(spoolDir, forkId)) throw new Fault('CANCELLED', `${forkId} was cancelled`)
+      if (fork.aborted || isTombstoned(spoolDir, forkId))
+        throw new Fault('CANCELLED', `${forkId} was cancelled`)
       if (fork.started !== null) return fork.started
       fork.starting ??= turn()
         .then(() => startFork(owned(), fork, bindings))
@@ -222,7 +300,8 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
 
     async killTree(forkId) {
       const fork = forks.get(forkId)
-      // a shim that is about to start its program is part of the tree; one that hangs there is killed as it is
+      // a shim that is about to start its program is part of the tree; one that hangs there is killed as it
+      // is
       await Promise.race([fork?.starting?.catch(() => {}), sleep(1000)])
       await fork?.observer?.kill()
     },
@@ -236,7 +315,9 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
 
     renewFences(ageMs) {
       if (lock?.held() !== true) return
-      for (const { spec, forkDir, observer, aborted } of forks.values()) if (spec.fenceAfterMs !== null && !aborted && observer?.facts.receipt == null) renewFence(forkDir, spec, ageMs)
+      for (const { spec, forkDir, observer, aborted } of forks.values())
+        if (spec.fenceAfterMs !== null && !aborted && observer?.facts.receipt == null)
+          renewFence(forkDir, spec, ageMs)
     },
 
     async note(forkId, notes) {
@@ -255,21 +336,26 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
       owned()
       const fork = forks.get(forkId)
       if (fork === undefined) return
-      if (!fork.aborted && fork.observer !== null && fork.observer.facts.receipt === null) throw new Fault('FAILED', `${forkId} has not ended`)
+      if (!fork.aborted && fork.observer !== null && fork.observer.facts.receipt === null)
+        throw new Fault('FAILED', `${forkId} has not ended`)
       writeTombstone(spoolDir, forkId)
       fork.observer?.close()
       forks.delete(forkId)
       removeForkFiles(spoolDir, forkId, { logs: false })
       keepLogs(forkId)
       // of every other end the receipt is the proof; to look at all processes for each fork would be dear
-      if (fork.observer?.facts.receipt?.outcome === 'survivors' && membersOf(fork.observer.tree).length > 0) lingering.add(fork)
+      if (fork.observer?.facts.receipt?.outcome === 'survivors' && membersOf(fork.observer.tree).length > 0)
+        lingering.add(fork)
       else endLeases(owned(), fork)
     },
 
     async measure(forkId) {
       const observer = forks.get(forkId)?.observer
       const members = observer ? membersOf(observer.tree) : []
-      return { processes: members.length, rssBytes: members.reduce((sum, { pid }) => sum + residentBytes(pid), 0) }
+      return {
+        processes: members.length,
+        rssBytes: members.reduce((sum, { pid }) => sum + residentBytes(pid), 0),
+      }
     },
 
     logDir: (forkId) => logDirOf(spoolDir, forkId),
@@ -289,6 +375,6 @@ export const createLinuxHost = (options: LinuxHostOptions): ProcessHost => {
 }
 
 /** Fork ids become file names. */
-const checkId = (forkId: string): void => {
+function checkId(forkId: string): void {
   if (parseForkId(forkId) === null) throw new Fault('REQUEST_INVALID', `'${forkId}' is no fork id`)
 }

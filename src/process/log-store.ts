@@ -1,13 +1,18 @@
 /**
- * The log store contract: what a node agent asks of the log files of its forks, also after their exit and release.
- * Implementations: file-log-store.ts (over the spool) and the simulator's. Shipping and serving know nothing else of files.
+ * The log store contract: what a node agent asks of the log files of its forks, also after their exit and
+ * release. Implementations: file-log-store.ts (over the spool) and the simulator's. Shipping and serving know
+ * nothing else of files.
  *
- * 1. A source is named as in the table (`stdout`, `r3-stderr`); its offsets are the file's. When the file shrinks, offsets begin
+ * 1. A source is named as in the table (`stdout`, `r3-stderr`); its offsets are the file's. When the file
+ * shrinks, offsets begin
  *    again at 0 in the next generation (0 is the first); what was not read of the old one is gone.
- * 2. `watch` calls back once for each source that is there and again whenever one may have more; needlessly now and then, never
+ * 2. `watch` calls back once for each source that is there and again whenever one may have more; needlessly
+ * now and then, never
  *    from inside a call. It may be up to 200 ms late: nobody waits for it at an end, but reads to the size.
- * 3. `marks` are small and survive the agent: how far a source was shipped, its floor, its generation, what was given up.
- * 4. `giveUp` notes the new floor before it frees the bytes below; reads below the floor are refused with GONE.
+ * 3. `marks` are small and survive the agent: how far a source was shipped, its floor, its generation, what
+ * was given up.
+ * 4. `giveUp` notes the new floor before it frees the bytes below; reads below the floor are refused with
+ * GONE.
  */
 export interface SourceMarks {
   generation: number
@@ -31,7 +36,10 @@ export interface LogChunk {
 }
 
 export interface LogTail {
-  /** the next bytes, at most `chunkBytesMax`; null when there are none now. A first chunk of a higher generation says that the file shrank */
+  /**
+   * the next bytes, at most `chunkBytesMax`; null when there are none now. A first chunk of a higher
+   * generation says that the file shrank
+   */
   read(): Promise<LogChunk | null>
   /** go on from here, in the same generation */
   seek(offset: number): void
@@ -47,8 +55,15 @@ export interface LogStore {
   /** @throws {Fault} SPOOL when they cannot be written */
   mark(forkId: string, marks: Record<string, SourceMarks>): Promise<void>
   watch(forkId: string, onMore: (source: string) => void): () => void
-  tail(forkId: string, source: string, from: { generation: number; offset: number; chunkBytesMax: number }): LogTail
-  /** at most `bytesMax` bytes; empty at the end. @throws {Fault} WORKER_NOT_FOUND without such a source, GONE below the floor (`data.floor`) */
+  tail(
+    forkId: string,
+    source: string,
+    from: { generation: number; offset: number; chunkBytesMax: number },
+  ): LogTail
+  /**
+   * at most `bytesMax` bytes; empty at the end. @throws {Fault} WORKER_NOT_FOUND without such a source, GONE
+   * below the floor (`data.floor`)
+   */
   read(forkId: string, source: string, offset: number, bytesMax: number): Promise<Uint8Array>
   /** where the last `lines` lines begin, not below the floor */
   offsetOfTail(forkId: string, source: string, lines: number): Promise<number>

@@ -1,7 +1,7 @@
 /**
- * Reading log files that grow: a tail that is pulled, a watcher of a directory of sources, ranges, and where the last lines begin.
- * Bytes are bytes: nothing here looks for lines but `offsetOfTail`. Marks, floors and shipping are built on it elsewhere.
- * One tail never holds more than one chunk.
+ * Reading log files that grow: a tail that is pulled, a watcher of a directory of sources, ranges, and where
+ * the last lines begin. Bytes are bytes: nothing here looks for lines but `offsetOfTail`. Marks, floors and
+ * shipping are built on it elsewhere. One tail never holds more than one chunk.
  */
 import { watch, type FSWatcher } from 'node:fs'
 import { open, readdir, stat, type FileHandle } from 'node:fs/promises'
@@ -27,11 +27,12 @@ export interface TailOptions {
 }
 
 /**
- * Follow one file. A file that shrank, was replaced, or no longer ends at our offset with the bytes that we read there (it shrank
- * and grew again between two reads) starts a new generation at offset 0. A file that is not there yet has no bytes yet.
- * One read at a time; after `close`, and for one that it overtakes, there is nothing more.
+ * Follow one file. A file that shrank, was replaced, or no longer ends at our offset with the bytes that we
+ * read there (it shrank and grew again between two reads) starts a new generation at offset 0. A file that is
+ * not there yet has no bytes yet. One read at a time; after `close`, and for one that it overtakes, there is
+ * nothing more.
  */
-export const createTail = (file: string, options: TailOptions): LogTail => {
+export function createTail(file: string, options: TailOptions): LogTail {
   const chunkBytesMax = options.chunkBytesMax ?? CHUNK_BYTES_DEFAULT
   let { offset, generation = 0 } = options
   let fingerprint = Buffer.alloc(0)
@@ -108,16 +109,22 @@ export const createTail = (file: string, options: TailOptions): LogTail => {
 }
 
 /** A prefix that was punched out after shipping reads as NULs: that is no other file. */
-const continues = (known: Buffer, found: Buffer): boolean => known.equals(found) || (found.length === known.length && found.every((byte, i) => byte === known[i] || byte === 0))
+function continues(known: Buffer, found: Buffer): boolean {
+  return (
+    known.equals(found) ||
+    (found.length === known.length && found.every((byte, i) => byte === known[i] || byte === 0))
+  )
+}
 
 /** At most `bytesMax` bytes from `offset`; fewer, or none, at the end or when there is no such file. */
-export const readRange = async (file: string, offset: number, bytesMax: number): Promise<Uint8Array> => {
+export async function readRange(file: string, offset: number, bytesMax: number): Promise<Uint8Array> {
   const handle = await openIfThere(file)
   if (handle === null) return new Uint8Array(0)
   try {
     const { size } = await handle.stat()
     const buffer = Buffer.allocUnsafeSlow(Math.max(0, Math.min(bytesMax, size - offset)))
-    const { bytesRead } = buffer.length === 0 ? { bytesRead: 0 } : await handle.read(buffer, 0, buffer.length, offset)
+    const { bytesRead } =
+      buffer.length === 0 ? { bytesRead: 0 } : await handle.read(buffer, 0, buffer.length, offset)
     return buffer.subarray(0, bytesRead)
   } finally {
     await handle.close()
@@ -128,7 +135,7 @@ export const readRange = async (file: string, offset: number, bytesMax: number):
  * Where the last `lines` lines begin; a last line without a newline is a line. Reads backwards in blocks.
  * @param floor  bytes before it are not looked at
  */
-export const offsetOfTail = async (file: string, lines: number, floor = 0): Promise<number> => {
+export async function offsetOfTail(file: string, lines: number, floor = 0): Promise<number> {
   const handle = await openIfThere(file)
   if (handle === null) return floor
   try {
@@ -136,7 +143,7 @@ export const offsetOfTail = async (file: string, lines: number, floor = 0): Prom
     if (lines <= 0) return Math.max(floor, size)
     const block = Buffer.allocUnsafeSlow(BLOCK_BYTES)
     let left = lines
-    for (let end = size; end > floor; ) {
+    for (let end = size; end > floor;) {
       const start = Math.max(floor, end - BLOCK_BYTES)
       const { bytesRead } = await handle.read(block, 0, end - start, start)
       for (let i = bytesRead - 1; i >= 0; i--) {
@@ -155,11 +162,12 @@ export const offsetOfTail = async (file: string, lines: number, floor = 0): Prom
 const NEWLINE = 0x0a
 
 /**
- * Tell, for each file of a directory, that it is there and whenever it may have more; never from inside the call. One watch for
- * all sources of a fork. Under a flood of writes sizes are looked at instead, since each event costs us and the writer; so they are
- * where the system has no watches left or the directory is not there yet.
+ * Tell, for each file of a directory, that it is there and whenever it may have more; never from inside the
+ * call. One watch for all sources of a fork. Under a flood of writes sizes are looked at instead, since each
+ * event costs us and the writer; so they are where the system has no watches left or the directory is not
+ * there yet.
  */
-export const watchSources = (dir: string, onSource: (source: string) => void): { close(): void } => {
+export function watchSources(dir: string, onSource: (source: string) => void): { close(): void } {
   const dirty = new Set<string>()
   const sizes = new Map<string, number>()
   let events = 0
@@ -184,7 +192,10 @@ export const watchSources = (dir: string, onSource: (source: string) => void): {
   const look = async (): Promise<boolean> => {
     let changed = false
     for (const source of await readdir(dir).catch(() => [])) {
-      const size = await stat(join(dir, source)).then((s) => s.size, () => null)
+      const size = await stat(join(dir, source)).then(
+        (s) => s.size,
+        () => null,
+      )
       if (closed || size === null || sizes.get(source) === size) continue
       sizes.set(source, size)
       touch(source)
@@ -229,7 +240,7 @@ export const watchSources = (dir: string, onSource: (source: string) => void): {
   }
 }
 
-const openIfThere = async (file: string): Promise<FileHandle | null> => {
+async function openIfThere(file: string): Promise<FileHandle | null> {
   try {
     return await open(file, 'r')
   } catch (error) {

@@ -1,10 +1,11 @@
 /**
- * One started fork, watched until nothing of it is left: turns records into facts. Owns exit, ranks and receipt of the fork, also when
- * its shim was killed; leases, probes and the spool around it are the host's.
+ * One started fork, watched until nothing of it is left: turns records into facts. Owns exit, ranks and
+ * receipt of the fork, also when its shim was killed; leases, probes and the spool around it are the host's.
  *
- * While the shim lives its record is the truth. When it was killed the exit is unknown (unless it is recorded), the tree is what can
- * still be found, and the receipt says `unverified` where something could be out of sight. What the record does not hold (such an end,
- * survivors, whether a SIGKILL was for want of memory) is written to verdict.json before it is told, so that the next agent says the same.
+ * While the shim lives its record is the truth. When it was killed the exit is unknown (unless it is
+ * recorded), the tree is what can still be found, and the receipt says `unverified` where something could be
+ * out of sight. What the record does not hold (such an end, survivors, whether a SIGKILL was for want of
+ * memory) is written to verdict.json before it is told, so that the next agent says the same.
  */
 import { readJsonSync, replaceFileSync } from '../system/files.ts'
 import { describe, isAlive, type ProcIdentity } from '../system/proc.ts'
@@ -71,11 +72,20 @@ interface Verdict {
 }
 
 const GONE: Omit<Receipt, 'ms'> = { outcome: 'gone', survivors: [], reason: null }
-const OUT_OF_SIGHT = 'the shim was killed, and there is no cgroup: what left the session and carries no marker cannot be found'
+const OUT_OF_SIGHT =
+  'the shim was killed, and there is no cgroup: what left the session and carries no marker cannot be found'
 
-export const observeFork = (options: ObserveOptions): Observer => {
+export function observeFork(options: ObserveOptions): Observer {
   const { forkId, forkDir, logDir, hasRanks, wall, emit, onEnd } = options
-  const facts: ForkFacts = { record: readRecord(fileOf.record(forkDir)), exit: null, stderrTail: [], errorFile: null, ranks: [], receipt: null, goneAt: null }
+  const facts: ForkFacts = {
+    record: readRecord(fileOf.record(forkDir)),
+    exit: null,
+    stderrTail: [],
+    errorFile: null,
+    ranks: [],
+    receipt: null,
+    goneAt: null,
+  }
   const verdict = (readJsonSync(fileOf.verdict(forkDir)) ?? {}) as Verdict
   let rankShims: ReadonlySet<number> = new Set()
   let rankProcesses: ReadonlyMap<number, ProcIdentity> = new Map()
@@ -85,7 +95,12 @@ export const observeFork = (options: ObserveOptions): Observer => {
   let ended = false
   let closed = false
 
-  const tree = (): Tree => ({ marker: options.marker, shim: facts.record.shim, child: facts.record.child, cgroup: facts.record.child?.inCgroup ? options.cgroup : null })
+  const tree = (): Tree => ({
+    marker: options.marker,
+    shim: facts.record.shim,
+    child: facts.record.child,
+    cgroup: facts.record.child?.inCgroup ? options.cgroup : null,
+  })
   /** one process with the command: its file says which of the two ended */
   const inSetUp = (known: PlainExit): PlainExit => {
     const step = options.hasSetUp ? readSetUp(fileOf.setUp(forkDir)) : null
@@ -128,7 +143,15 @@ export const observeFork = (options: ObserveOptions): Observer => {
     facts.exit = { ...exit, exitedAt, ...fenced }
     facts.stderrTail = stderrTail(logDir, exit.code === 0 ? null : failedRank)
     facts.errorFile = errorFileText(fileOf.error(forkDir))
-    emit({ what: 'exited', forkId, exit, exitedAt, ...fenced, stderrTail: facts.stderrTail, errorFile: facts.errorFile })
+    emit({
+      what: 'exited',
+      forkId,
+      exit,
+      exitedAt,
+      ...fenced,
+      stderrTail: facts.stderrTail,
+      errorFile: facts.errorFile,
+    })
   }
   const tellReceipt = (receipt: Omit<Receipt, 'ms'>, at: number): void => {
     lookAtRanks(true)
@@ -181,7 +204,9 @@ export const observeFork = (options: ObserveOptions): Observer => {
     quietLooks = membersOf(tree()).length === 0 ? quietLooks + 1 : 0
     if (quietLooks < QUIET_LOOKS) return
     if (facts.receipt !== null) return end()
-    const receipt: Omit<Receipt, 'ms'> = isComplete(tree()) ? GONE : { outcome: 'unverified', survivors: [], reason: OUT_OF_SIGHT }
+    const receipt: Omit<Receipt, 'ms'> = isComplete(tree())
+      ? GONE
+      : { outcome: 'unverified', survivors: [], reason: OUT_OF_SIGHT }
     judge({ receipt: { ...receipt, at: wall() } })
     tellReceipt(receipt, verdict.receipt!.at)
   }
@@ -204,12 +229,19 @@ export const observeFork = (options: ObserveOptions): Observer => {
     // without a shim the proof is ours to give: look until it is enough, not only at the next poll
     for (let i = 0; i < QUIET_LOOKS && survivors.length === 0; i++) check(true)
     if (facts.receipt !== null || closed || survivors.length === 0) return
-    const receipt: Omit<Receipt, 'ms'> = { outcome: 'survivors', survivors: survivors.map((stat) => ({ pid: stat.pid, command: describe(stat) })), reason: null }
+    const receipt: Omit<Receipt, 'ms'> = {
+      outcome: 'survivors',
+      survivors: survivors.map((stat) => ({ pid: stat.pid, command: describe(stat) })),
+      reason: null,
+    }
     judge({ receipt: { ...receipt, at: wall() } })
     tellReceipt(receipt, verdict.receipt!.at)
   }
 
-  const stopWatching = watchPaths([fileOf.record(forkDir), ...(hasRanks ? [fileOf.ranks(forkDir)] : [])], () => check(false))
+  const stopWatching = watchPaths(
+    [fileOf.record(forkDir), ...(hasRanks ? [fileOf.ranks(forkDir)] : [])],
+    () => check(false),
+  )
   return {
     facts,
     get tree() {
@@ -226,4 +258,6 @@ export const observeFork = (options: ObserveOptions): Observer => {
   }
 }
 
-const plain = ({ exitedAt: _at, ...exit }: PlainExit & { exitedAt: number }): PlainExit => exit
+function plain({ exitedAt: _at, ...exit }: PlainExit & { exitedAt: number }): PlainExit {
+  return exit
+}

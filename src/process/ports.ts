@@ -1,11 +1,12 @@
 /**
  * Leases of ports: unique on the machine among all agents and users, and held bound until just before exec.
  *
- * Two locks make a lease. The claim, an abstract unix socket named after the port, lasts as long as the lease and vanishes with
- * the agent; it keeps other agents away while the worker has not bound yet. The hold, TCP and UDP sockets on the port itself, keeps
- * strangers away until `handOver`. The claim is taken first: no agent ever touches a port, not even to try it, that another one has
- * given to its worker (a try would make the worker's own bind fail). A stranger can still win the moment between `handOver` and the
- * worker's bind: that is seen by the worker's exit or probe, not here.
+ * Two locks make a lease. The claim, an abstract unix socket named after the port, lasts as long as the lease
+ * and vanishes with the agent; it keeps other agents away while the worker has not bound yet. The hold, TCP
+ * and UDP sockets on the port itself, keeps strangers away until `handOver`. The claim is taken first: no
+ * agent ever touches a port, not even to try it, that another one has given to its worker (a try would make
+ * the worker's own bind fail). A stranger can still win the moment between `handOver` and the worker's bind:
+ * that is seen by the worker's exit or probe, not here.
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
@@ -36,7 +37,11 @@ export interface PortLeaserOptions {
   ephemeral?: readonly [number, number] | null
 }
 
-export const createPortLeaser = ({ from = 10_000, to = 32_767, ephemeral = readEphemeralRange() }: PortLeaserOptions = {}): PortLeaser => {
+export function createPortLeaser({
+  from = 10_000,
+  to = 32_767,
+  ephemeral = readEphemeralRange(),
+}: PortLeaserOptions = {}): PortLeaser {
   const all = Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i)
   const lasting = all.filter((port) => ephemeral === null || port < ephemeral[0] || port > ephemeral[1])
   // some machines make every port ephemeral: one that an outgoing connection could win is better than none
@@ -45,7 +50,11 @@ export const createPortLeaser = ({ from = 10_000, to = 32_767, ephemeral = readE
   const refuse = (count: number, free: number, cause: unknown = undefined): Fault => {
     const skipped = all.length - candidates.length
     const where = `${from}–${to}${skipped > 0 ? ` (${skipped} of them ephemeral, which are not leased)` : ''}`
-    return new Fault('PORT_ALLOC', `${count} ports asked for, ${free} free in ${where}${cause instanceof Error ? `: ${cause.message}` : ''}`, { data: { asked: count, free, from, to }, cause })
+    return new Fault(
+      'PORT_ALLOC',
+      `${count} ports asked for, ${free} free in ${where}${cause instanceof Error ? `: ${cause.message}` : ''}`,
+      { data: { asked: count, free, from, to }, cause },
+    )
   }
 
   return {
@@ -67,7 +76,9 @@ export const createPortLeaser = ({ from = 10_000, to = 32_767, ephemeral = readE
     },
     async adopt(ports) {
       const claims = await Promise.all(ports.map(async (port) => ({ port, claim: await claimPort(port) })))
-      return leaseOf(claims.map(({ port, claim }) => ({ port, handOver: async () => {}, release: () => close(claim) })))
+      return leaseOf(
+        claims.map(({ port, claim }) => ({ port, handOver: async () => {}, release: () => close(claim) })),
+      )
     },
   }
 }
@@ -78,14 +89,16 @@ interface Held {
   release(): Promise<void>
 }
 
-const leaseOf = (held: Held[]): PortLease => ({
-  ports: held.map(({ port }) => port),
-  handOver: async () => void (await Promise.all(held.map((one) => one.handOver()))),
-  release: async () => void (await Promise.all(held.map((one) => one.release()))),
-})
+function leaseOf(held: Held[]): PortLease {
+  return {
+    ports: held.map(({ port }) => port),
+    handOver: async () => void (await Promise.all(held.map((one) => one.handOver()))),
+    release: async () => void (await Promise.all(held.map((one) => one.release()))),
+  }
+}
 
 /** @returns null when somebody else has the port */
-const hold = async (port: number): Promise<Held | null> => {
+async function hold(port: number): Promise<Held | null> {
   const claim = await claimPort(port)
   if (claim === null) return null
   const sockets: (Server | Socket)[] = []
@@ -115,13 +128,13 @@ const hold = async (port: number): Promise<Held | null> => {
 type Outcome<T> = T | 'taken' | 'no such family'
 
 /** Abstract names are per network namespace, as ports are, and leave no file. */
-const claimPort = async (port: number): Promise<Server | null> => {
+async function claimPort(port: number): Promise<Server | null> {
   const outcome = await listen({ path: `\0troupe-port-${port}` })
   return typeof outcome === 'string' ? null : outcome
 }
 
-const listen = (options: ListenOptions): Promise<Outcome<Server>> =>
-  new Promise((resolve, reject) => {
+function listen(options: ListenOptions): Promise<Outcome<Server>> {
+  return new Promise((resolve, reject) => {
     const server = createServer((socket) => {
       socket.on('error', () => {})
       // with a reset: an orderly close would leave TIME_WAIT on our side, and the worker's bind would fail
@@ -131,22 +144,30 @@ const listen = (options: ListenOptions): Promise<Outcome<Server>> =>
     server.on('error', (error) => settle(error, resolve, reject))
     server.listen({ ...options, exclusive: true }, () => resolve(server.unref()))
   })
+}
 
-const bindUdp = (port: number, type: 'udp4' | 'udp6'): Promise<Outcome<Socket>> =>
-  new Promise((resolve, reject) => {
+function bindUdp(port: number, type: 'udp4' | 'udp6'): Promise<Outcome<Socket>> {
+  return new Promise((resolve, reject) => {
     const socket = createSocket({ type, ipv6Only: type === 'udp6' })
     socket.on('error', (error) => settle(error, resolve, reject))
-    socket.bind({ port, address: type === 'udp4' ? '0.0.0.0' : '::', exclusive: true }, () => resolve(socket.unref()))
+    socket.bind({ port, address: type === 'udp4' ? '0.0.0.0' : '::', exclusive: true }, () =>
+      resolve(socket.unref()),
+    )
   })
+}
 
-const settle = (error: NodeJS.ErrnoException, resolve: (outcome: 'taken' | 'no such family') => void, reject: (error: Error) => void): void => {
+function settle(
+  error: NodeJS.ErrnoException,
+  resolve: (outcome: 'taken' | 'no such family') => void,
+  reject: (error: Error) => void,
+): void {
   if (error.code === 'EADDRINUSE' || error.code === 'EACCES') resolve('taken')
   else if (error.code === 'EAFNOSUPPORT' || error.code === 'EADDRNOTAVAIL') resolve('no such family')
   else reject(error)
 }
 
-const close = (socket: Server | Socket | null): Promise<void> =>
-  new Promise((resolve) => {
+function close(socket: Server | Socket | null): Promise<void> {
+  return new Promise((resolve) => {
     if (socket === null) return resolve()
     try {
       socket.close(() => resolve())
@@ -155,10 +176,14 @@ const close = (socket: Server | Socket | null): Promise<void> =>
       resolve()
     }
   })
+}
 
-const readEphemeralRange = (): [number, number] | null => {
+function readEphemeralRange(): [number, number] | null {
   try {
-    const [low, high] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').trim().split(/\s+/).map(Number)
+    const [low, high] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
+      .trim()
+      .split(/\s+/)
+      .map(Number)
     return low! > 0 && high! >= low! ? [low!, high!] : null
   } catch {
     return null

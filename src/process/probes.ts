@@ -1,9 +1,10 @@
 /**
- * Readiness probes: asks a worker again and again whether it is ready, and tells when the answer changes. Quick at first, so that
- * ready is seen soon, then at the probe's own interval. Whether it took too long is the agent's to say.
+ * Readiness probes: asks a worker again and again whether it is ready, and tells when the answer changes.
+ * Quick at first, so that ready is seen soon, then at the probe's own interval. Whether it took too long is
+ * the agent's to say.
  *
- * An attempt has a timeout of its own, so a process that is alive but hangs becomes unready like one that refuses. A log probe stays
- * ready once its line was seen.
+ * An attempt has a timeout of its own, so a process that is alive but hangs becomes unready like one that
+ * refuses. A log probe stays ready once its line was seen.
  */
 import { get } from 'node:http'
 import { connect } from 'node:net'
@@ -37,7 +38,7 @@ export interface ProbeInput {
 }
 
 /** @throws {Fault} SPEC_INVALID for a pattern that is none, WORKER_CONFIG for a port that is not leased */
-export const startProbe = (input: ProbeInput): { stop(): void } => {
+export function startProbe(input: ProbeInput): { stop(): void } {
   const { probe, onChange } = input
   const { ask, close } = attemptOf(input)
   const firstPauseMs = Math.min(FIRST_PAUSE_MS, probe.intervalMs)
@@ -56,7 +57,9 @@ export const startProbe = (input: ProbeInput): { stop(): void } => {
   }
 
   const round = async (): Promise<void> => {
-    const reason = await ask().catch((error: unknown) => (error instanceof Error ? error.message : String(error)))
+    const reason = await ask().catch((error: unknown) =>
+      error instanceof Error ? error.message : String(error),
+    )
     if (stopped) return
     if (reason === null) {
       ready = true
@@ -90,7 +93,7 @@ interface Attempt {
   close?(): void
 }
 
-const attemptOf = ({ probe, host, ports, run, logFiles }: ProbeInput): Attempt => {
+function attemptOf({ probe, host, ports, run, logFiles }: ProbeInput): Attempt {
   switch (probe.kind) {
     case 'http': {
       const port = portOf(ports, probe.port)
@@ -112,14 +115,15 @@ const attemptOf = ({ probe, host, ports, run, logFiles }: ProbeInput): Attempt =
   }
 }
 
-const portOf = (ports: readonly number[], place: number): number => {
+function portOf(ports: readonly number[], place: number): number {
   const port = ports[place]
-  if (port === undefined) throw new Fault('WORKER_CONFIG', `the probe asks port ${place}, and ${ports.length} are leased`)
+  if (port === undefined)
+    throw new Fault('WORKER_CONFIG', `the probe asks port ${place}, and ${ports.length} are leased`)
   return port
 }
 
-const askHttp = (host: string, port: number, path: string, timeoutMs: number): Promise<string | null> =>
-  new Promise((resolve) => {
+function askHttp(host: string, port: number, path: string, timeoutMs: number): Promise<string | null> {
+  return new Promise((resolve) => {
     const where = `GET http://${formatHostPort(host, port)}${path}`
     // no agent: a kept connection would say nothing about whether the worker still accepts new ones
     const request = get({ host, port, path, agent: false }, (response) => {
@@ -134,9 +138,10 @@ const askHttp = (host: string, port: number, path: string, timeoutMs: number): P
     request.on('error', (error: NodeJS.ErrnoException) => resolve(`${where}: ${error.code ?? error.message}`))
     request.on('close', () => clearTimeout(timer))
   })
+}
 
-const askTcp = (host: string, port: number, timeoutMs: number): Promise<string | null> =>
-  new Promise((resolve) => {
+function askTcp(host: string, port: number, timeoutMs: number): Promise<string | null> {
+  return new Promise((resolve) => {
     const where = formatHostPort(host, port)
     const socket = connect({ host, port }, () => {
       resolve(null)
@@ -149,13 +154,17 @@ const askTcp = (host: string, port: number, timeoutMs: number): Promise<string |
     socket.on('error', (error: NodeJS.ErrnoException) => resolve(`${where}: ${error.code ?? error.message}`))
     socket.on('close', () => clearTimeout(timer))
   })
+}
 
 /** Whole lines are matched, and an unfinished one when nothing more of it came since the last attempt. */
-const askLogs = (matches: (line: string) => boolean, notYet: string, logFiles: () => string[]): Attempt => {
+function askLogs(matches: (line: string) => boolean, notYet: string, logFiles: () => string[]): Attempt {
   const followed = new Map<string, { tail: LogTail; rest: string }>()
   let closed = false
   const look = async (file: string): Promise<boolean> => {
-    const log = followed.get(file) ?? { tail: createTail(file, { offset: 0, chunkBytesMax: LOG_STEP_BYTES }), rest: '' }
+    const log = followed.get(file) ?? {
+      tail: createTail(file, { offset: 0, chunkBytesMax: LOG_STEP_BYTES }),
+      rest: '',
+    }
     followed.set(file, log)
     for (let step = 0; step < LOG_STEPS; step++) {
       const chunk = closed ? null : await log.tail.read()
@@ -179,4 +188,6 @@ const askLogs = (matches: (line: string) => boolean, notYet: string, logFiles: (
   }
 }
 
-const fromLatin1 = (text: string): string => Buffer.from(text, 'latin1').toString('utf8')
+function fromLatin1(text: string): string {
+  return Buffer.from(text, 'latin1').toString('utf8')
+}

@@ -1,18 +1,26 @@
 /**
- * The ProcessHost contract: what a node agent asks of the machine it is on. Implementations: linux-host.ts (shim, spool, /proc,
- * leases) and tests/support/sim-host.ts (a simulated process table). tests/contracts/process-host.contract.ts is the shared suite.
+ * The ProcessHost contract: what a node agent asks of the machine it is on. Implementations: linux-host.ts
+ * (shim, spool, /proc, leases) and tests/support/sim-host.ts (a simulated process table).
+ * tests/contracts/process-host.contract.ts is the shared suite.
  *
- * 1. The spool is the truth: every fact is in it before it is told. `recover` rebuilds all of them after the agent died.
- * 2. `prepare` is all or nothing over the forks given: leases ports, GPUs and cores, makes the spools. It refuses a tombstoned id (CANCELLED)
+ * 1. The spool is the truth: every fact is in it before it is told. `recover` rebuilds all of them after the
+ * agent died.
+ * 2. `prepare` is all or nothing over the forks given: leases ports, GPUs and cores, makes the spools. It
+ * refuses a tombstoned id (CANCELLED)
  *    and answers again for an id that it has prepared already (same id, same leases).
- * 3. `start` resolves templates, gives up the bound ports, and spawns the shim. The shim's exclusive `mkdir started` makes a second start
+ * 3. `start` resolves templates, gives up the bound ports, and spawns the shim. The shim's exclusive `mkdir
+ * started` makes a second start
  *    of the same id impossible, also across agents; then it reports the one that runs. An exec failure is an exit of 126 or 127.
- * 4. `cancel` writes the tombstone, wins or loses the same `mkdir started`; resolves true when nothing runs and never will.
- * 5. `signalTree` signals everything of the tree once; `killTree` sends SIGKILL to a fixpoint and resolves when nothing is left or nothing more can be done.
+ * 4. `cancel` writes the tombstone, wins or loses the same `mkdir started`; resolves true when nothing runs
+ * and never will.
+ * 5. `signalTree` signals everything of the tree once; `killTree` sends SIGKILL to a fixpoint and resolves
+ * when nothing is left or nothing more can be done.
  *    The shim is spared to the last. Neither waits for graces: timing is the agent's.
- * 6. `exited` is told once when the root has ended, `empty` once when nothing of the tree is left (with a receipt); `exited` comes first.
+ * 6. `exited` is told once when the root has ended, `empty` once when nothing of the tree is left (with a
+ * receipt); `exited` comes first.
  * 7. Leases end when the tree is gone (or a prepare is dropped), never at the order to stop.
- * 8. A fork with `fenceAfter` whose agent says nothing to `renewFences` for T, its grace and a slack is ended without it: dead and frozen agents too.
+ * 8. A fork with `fenceAfter` whose agent says nothing to `renewFences` for T, its grace and a slack is ended
+ * without it: dead and frozen agents too.
  * 9. A listener is never called from inside one of the calls.
  */
 import type { Bindings, ForkSpec } from '../protocol/resolved.ts'
@@ -35,7 +43,15 @@ export interface Started {
 }
 
 export type HostEvent =
-  | { what: 'exited'; forkId: string; exit: Omit<Exit, 'killedBy'>; exitedAt: number; fenced?: boolean; stderrTail: string[]; errorFile: string | null }
+  | {
+      what: 'exited'
+      forkId: string
+      exit: Omit<Exit, 'killedBy'>
+      exitedAt: number
+      fenced?: boolean
+      stderrTail: string[]
+      errorFile: string | null
+    }
   /** nothing of the tree is left, or that can never be known (the shim was killed and no marker is found) */
   | { what: 'empty'; forkId: string; receipt: Omit<Receipt, 'ms'> }
   | { what: 'ranks'; forkId: string; ranks: RankReport[] }
@@ -52,14 +68,20 @@ export interface Recovered {
   errorFile: string | null
   receipt: Receipt | null
   ranks: RankReport[]
-  /** what the agent itself wrote down (who ordered the end, which events are acknowledged): an opaque small JSON */
+  /**
+   * what the agent itself wrote down (who ordered the end, which events are acknowledged): an opaque small
+   * JSON
+   */
   notes: Record<string, unknown>
   logsFinal: LogOffsets | null
 }
 
 export interface ProcessHost {
   capacity(): Promise<NodeCapacity>
-  /** takes the spool's lock (ending a stale owner) and rebuilds what is there; forks that run are watched again */
+  /**
+   * takes the spool's lock (ending a stale owner) and rebuilds what is there; forks that run are watched
+   * again
+   */
   recover(): Promise<Recovered[]>
   /** @throws {Fault} PORT_ALLOC, GPU_ALLOC, SPOOL, WORKER_CONFIG, CANCELLED */
   prepare(forks: readonly ForkSpec[]): Promise<Prepared[]>

@@ -1,5 +1,6 @@
 /**
- * Ranks of a torchrun worker, as their own shims recorded them: `ranks/<localRank>.<restart>`. Owns reading them into reports.
+ * Ranks of a torchrun worker, as their own shims recorded them: `ranks/<localRank>.<restart>`. Owns reading
+ * them into reports.
  */
 import { readdirSync, writeFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,9 +9,10 @@ import { isAlive, type ProcIdentity } from '../system/proc.ts'
 import { BLANK_RECORD, exitOf, readRecord, unknownExit, type ForkRecord } from './records.ts'
 
 /** Full-size records for the first start of each rank; torch's own restarts would make theirs. */
-export const prepareRanks = (directory: string, nproc: number): void => {
+export function prepareRanks(directory: string, nproc: number): void {
   mkdirSync(directory, { mode: 0o700 })
-  for (let localRank = 0; localRank < nproc; localRank++) writeFileSync(join(directory, `${localRank}.0`), BLANK_RECORD, { mode: 0o600 })
+  for (let localRank = 0; localRank < nproc; localRank++)
+    writeFileSync(join(directory, `${localRank}.0`), BLANK_RECORD, { mode: 0o600 })
 }
 
 export interface Ranks {
@@ -20,7 +22,10 @@ export interface Ranks {
   shims: Set<number>
   /** the program of each rank that has not told an exit */
   processes: Map<number, ProcIdentity>
-  /** log prefix (`r3`, `r3.1`) of the rank that failed first, by its shim's clock on this node; null when none did */
+  /**
+   * log prefix (`r3`, `r3.1`) of the rank that failed first, by its shim's clock on this node; null when none
+   * did
+   */
   firstFailed: string | null
 }
 
@@ -28,7 +33,7 @@ export interface Ranks {
  * @param oom   asked for a rank that ended by SIGKILL, by the name of its record
  * @param over  nothing of the tree is left: a rank without an exit will not get one
  */
-export const readRanks = (directory: string, oom: (name: string) => boolean | null, over: boolean): Ranks => {
+export function readRanks(directory: string, oom: (name: string) => boolean | null, over: boolean): Ranks {
   const latest = new Map<number, RankReport>()
   const shims = new Set<number>()
   const processes = new Map<number, ProcIdentity>()
@@ -37,14 +42,16 @@ export const readRanks = (directory: string, oom: (name: string) => boolean | nu
     const [localRank, restart] = name.split('.').map(Number)
     let record = readRecord(join(directory, name))
     // it may have told its exit and ended just after we read
-    if (record.shim !== null && record.exit === null && !isAlive(record.shim)) record = { ...readRecord(join(directory, name)), shim: record.shim }
+    if (record.shim !== null && record.exit === null && !isAlive(record.shim))
+      record = { ...readRecord(join(directory, name)), shim: record.shim }
     if (record.shim === null || (latest.get(localRank!)?.restart ?? -1) > restart!) continue
     if (record.exit === null) shims.add(record.shim.pid)
     if (record.exit === null && record.child !== null) processes.set(record.rank ?? localRank!, record.child)
     const report = reportOf(record, localRank!, restart!, () => oom(name), over)
     latest.set(localRank!, report)
     const atMicros = record.exit?.atMicros ?? Infinity
-    if (hasFailed(report) && (first === null || atMicros < first.atMicros)) first = { prefix: restart === 0 ? `r${report.rank}` : `r${report.rank}.${restart}`, atMicros }
+    if (hasFailed(report) && (first === null || atMicros < first.atMicros))
+      first = { prefix: restart === 0 ? `r${report.rank}` : `r${report.rank}.${restart}`, atMicros }
   }
   return {
     reports: [...latest.values()].toSorted((a, b) => a.rank - b.rank),
@@ -54,9 +61,20 @@ export const readRanks = (directory: string, oom: (name: string) => boolean | nu
   }
 }
 
-const reportOf = (record: ForkRecord, localRank: number, restart: number, oom: () => boolean | null, over: boolean): RankReport => {
+function reportOf(
+  record: ForkRecord,
+  localRank: number,
+  restart: number,
+  oom: () => boolean | null,
+  over: boolean,
+): RankReport {
   const lost = record.exit === null && (over || !isAlive(record.shim!))
-  const exit = record.exit !== null ? exitOf(record.exit, oom) : lost ? unknownExit('the shim of the rank was killed') : null
+  const exit =
+    record.exit !== null
+      ? exitOf(record.exit, oom)
+      : lost
+        ? unknownExit('the shim of the rank was killed')
+        : null
   return {
     rank: record.rank ?? localRank,
     localRank,
@@ -69,7 +87,7 @@ const reportOf = (record: ForkRecord, localRank: number, restart: number, oom: (
   }
 }
 
-const namesIn = (directory: string): string[] => {
+function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory).filter((name) => /^\d+\.\d+$/.test(name))
   } catch {
@@ -77,4 +95,6 @@ const namesIn = (directory: string): string[] => {
   }
 }
 
-const hasFailed = ({ exit }: RankReport): boolean => exit !== null && (exit.signal !== null || (exit.code ?? 0) !== 0)
+function hasFailed({ exit }: RankReport): boolean {
+  return exit !== null && (exit.signal !== null || (exit.code ?? 0) !== 0)
+}

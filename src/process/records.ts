@@ -1,6 +1,6 @@
 /**
- * The shim's record: four slots of 128 bytes, written once each, in this order: shim, child, exit, empty. Owns the format on this side
- * (shim.c and shim.py write it) and the meaning of a raw wait status.
+ * The shim's record: four slots of 128 bytes, written once each, in this order: shim, child, exit, empty.
+ * Owns the format on this side (shim.c and shim.py write it) and the meaning of a raw wait status.
  */
 import { readFileSync } from 'node:fs'
 import type { Exit } from '../protocol/shapes.ts'
@@ -14,7 +14,9 @@ const SLOTS = 4
 export const BLANK_RECORD = `${' '.repeat(SLOT_BYTES - 1)}\n`.repeat(SLOTS)
 
 /** How the root ended, before anybody asked why. */
-export type RawExit = ({ kind: 'status'; status: number } | { kind: 'failed'; errno: number; stage: string }) & {
+export type RawExit = (
+  { kind: 'status'; status: number } | { kind: 'failed'; errno: number; stage: string }
+) & {
   /** wall time, ms */
   at: number
   /** the same in microseconds: decides which of two came first */
@@ -36,27 +38,48 @@ export interface ForkRecord {
 
 const NOTHING: ForkRecord = { shim: null, rank: null, child: null, exit: null, emptyAt: null }
 
-export const parseRecord = (text: string): ForkRecord => {
-  const slot = (index: number): string[] => text.slice(index * SLOT_BYTES, (index + 1) * SLOT_BYTES).trim().split(' ')
+export function parseRecord(text: string): ForkRecord {
+  const slot = (index: number): string[] =>
+    text
+      .slice(index * SLOT_BYTES, (index + 1) * SLOT_BYTES)
+      .trim()
+      .split(' ')
   const [shim, child, exit, empty] = [slot(0), slot(1), slot(2), slot(3)]
   return {
     shim: shim[0] === 'shim' ? { pid: Number(shim[1]), startTime: shim[2]! } : null,
     rank: shim[0] === 'shim' && shim[3] !== undefined ? Number(shim[3]) : null,
-    child: child[0] === 'child' ? { pid: Number(child[1]), startTime: child[2]!, at: millis(child[3]), inCgroup: child[4] === 'c' } : null,
+    child:
+      child[0] === 'child'
+        ? { pid: Number(child[1]), startTime: child[2]!, at: millis(child[3]), inCgroup: child[4] === 'c' }
+        : null,
     exit:
       exit[0] === 'exit'
-        ? { kind: 'status', status: Number(exit[1]), at: millis(exit[2]), atMicros: Number(exit[2]), ...(exit[3] === 'fence' && { fenced: true }) }
+        ? {
+            kind: 'status',
+            status: Number(exit[1]),
+            at: millis(exit[2]),
+            atMicros: Number(exit[2]),
+            ...(exit[3] === 'fence' && { fenced: true }),
+          }
         : exit[0] === 'failed'
-          ? { kind: 'failed', errno: Number(exit[1]), stage: exit[2]!, at: millis(exit[3]), atMicros: Number(exit[3]) }
+          ? {
+              kind: 'failed',
+              errno: Number(exit[1]),
+              stage: exit[2]!,
+              at: millis(exit[3]),
+              atMicros: Number(exit[3]),
+            }
           : null,
     emptyAt: empty[0] === 'empty' ? millis(empty[1]) : null,
   }
 }
 
-const millis = (micros: string | undefined): number => Math.floor(Number(micros) / 1000)
+function millis(micros: string | undefined): number {
+  return Math.floor(Number(micros) / 1000)
+}
 
 /** @returns all blank when the file is not there */
-export const readRecord = (file: string): ForkRecord => {
+export function readRecord(file: string): ForkRecord {
   try {
     return parseRecord(readFileSync(file, 'latin1'))
   } catch {
@@ -70,12 +93,20 @@ const ENOENT = 2
  * An exit as it is told. `oom` is for SIGKILL alone and comes from whoever can know.
  * @see wait(2): the low seven bits are the signal, 128 says that a core was left, the next byte is the code
  */
-export const exitOf = (raw: RawExit, oom: () => boolean | null): Omit<Exit, 'killedBy'> => {
-  if (raw.kind === 'failed') return { code: raw.errno === ENOENT && raw.stage === 'exec' ? 127 : 126, signal: null, oom: false, unknown: null }
+export function exitOf(raw: RawExit, oom: () => boolean | null): Omit<Exit, 'killedBy'> {
+  if (raw.kind === 'failed')
+    return {
+      code: raw.errno === ENOENT && raw.stage === 'exec' ? 127 : 126,
+      signal: null,
+      oom: false,
+      unknown: null,
+    }
   const number = raw.status & 0x7f
   if (number === 0) return { code: (raw.status >> 8) & 0xff, signal: null, oom: false, unknown: null }
   const signal = signalName(number)
   return { code: null, signal, oom: signal === 'SIGKILL' ? oom() : false, unknown: null }
 }
 
-export const unknownExit = (reason: string): Omit<Exit, 'killedBy'> => ({ code: null, signal: null, oom: null, unknown: reason })
+export function unknownExit(reason: string): Omit<Exit, 'killedBy'> {
+  return { code: null, signal: null, oom: null, unknown: reason }
+}

@@ -1,5 +1,6 @@
 /**
- * A fork as `recover` tells it: the spool's facts in the shape of the contract, its leases taken over, what runs watched again.
+ * A fork as `recover` tells it: the spool's facts in the shape of the contract, its leases taken over, what
+ * runs watched again.
  */
 import { LogOffsets } from '../protocol/shapes.ts'
 import { readJsonSync } from '../system/files.ts'
@@ -14,7 +15,11 @@ import { fileOf } from './spool.ts'
  * @param hold  takes the fork in among those that the host knows
  * @returns null for what was never prepared to its end; it is removed
  */
-export const recoverFork = async (host: HostContext, forkId: string, hold: (fork: ForkOnDisk) => Fork): Promise<Recovered | null> => {
+export async function recoverFork(
+  host: HostContext,
+  forkId: string,
+  hold: (fork: ForkOnDisk) => Fork,
+): Promise<Recovered | null> {
   const { spoolDir } = host
   const onDisk = readForkFiles(spoolDir, forkId)
   if (onDisk === null) {
@@ -47,14 +52,47 @@ export const recoverFork = async (host: HostContext, forkId: string, hold: (fork
     observer.check(true)
     recovering = false
     const { exit, stderrTail, errorFile, ranks, receipt, goneAt } = observer.facts
-    return { ...facts, phase: receipt !== null ? 'gone' : exit !== null ? 'exited' : 'running', exit, stderrTail, errorFile, ranks, receipt: receipt && { ...receipt, ms: Math.max(0, (goneAt ?? 0) - (exit?.exitedAt ?? 0)) } }
+    return {
+      ...facts,
+      phase: receipt !== null ? 'gone' : exit !== null ? 'exited' : 'running',
+      exit,
+      stderrTail,
+      errorFile,
+      ranks,
+      receipt: receipt && { ...receipt, ms: Math.max(0, (goneAt ?? 0) - (exit?.exitedAt ?? 0)) },
+    }
   }
-  return { ...facts, phase: 'gone', ...endOfLost(found.kind === 'rebooted' ? found.record : null, found.kind === 'rebooted' ? 'the machine was booted again' : 'the shim was killed before it started anything', host.wall()) }
+  return {
+    ...facts,
+    phase: 'gone',
+    ...endOfLost(
+      found.kind === 'rebooted' ? found.record : null,
+      found.kind === 'rebooted'
+        ? 'the machine was booted again'
+        : 'the shim was killed before it started anything',
+      host.wall(),
+    ),
+  }
 }
 
-/** The end of a fork whose shim can tell no more: what it recorded, else that nobody knows. Nothing of it can be left. */
-const endOfLost = (record: ForkRecord | null, reason: string, now: number): Pick<Recovered, 'started' | 'exit' | 'receipt'> => ({
-  started: record === null ? null : startedOf(record, now),
-  exit: record?.exit ? { ...exitOf(record.exit, () => null), exitedAt: record.exit.at, ...(record.exit.fenced && { fenced: true }) } : { ...unknownExit(reason), exitedAt: now },
-  receipt: { outcome: 'gone', survivors: [], reason: null, ms: 0 },
-})
+/**
+ * The end of a fork whose shim can tell no more: what it recorded, else that nobody knows. Nothing of it can
+ * be left.
+ */
+function endOfLost(
+  record: ForkRecord | null,
+  reason: string,
+  now: number,
+): Pick<Recovered, 'started' | 'exit' | 'receipt'> {
+  return {
+    started: record === null ? null : startedOf(record, now),
+    exit: record?.exit
+      ? {
+          ...exitOf(record.exit, () => null),
+          exitedAt: record.exit.at,
+          ...(record.exit.fenced && { fenced: true }),
+        }
+      : { ...unknownExit(reason), exitedAt: now },
+    receipt: { outcome: 'gone', survivors: [], reason: null, ms: 0 },
+  }
+}

@@ -1,6 +1,6 @@
 /**
- * What the spool tells of a fork when an agent starts: which phase it is in, and whether its start has to be settled first.
- * Reads, and aborts what an earlier agent had not got to run; watching goes on in the host.
+ * What the spool tells of a fork when an agent starts: which phase it is in, and whether its start has to be
+ * settled first. Reads, and aborts what an earlier agent had not got to run; watching goes on in the host.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isAlive, listPids, readCommand } from '../system/proc.ts'
@@ -20,14 +20,18 @@ export type Found =
   /** started on this machine before it was booted again */
   | { kind: 'rebooted'; record: ForkRecord }
 
-/** A shim takes milliseconds from its mkdir to the exec; a hung file system may take longer, and is then watched like any other. */
+/**
+ * A shim takes milliseconds from its mkdir to the exec; a hung file system may take longer, and is then
+ * watched like any other.
+ */
 const SETTLE_MS = 2000
 
-export const findFork = async (spool: string, forkId: string, bootId: string): Promise<Found> => {
+export async function findFork(spool: string, forkId: string, bootId: string): Promise<Found> {
   const forkDir = forkDirOf(spool, forkId)
   const exec = readExecFile(fileOf.exec(forkDir))
   const record = (): ForkRecord => readRecord(fileOf.record(forkDir))
-  if (exec !== null && exec.bootId !== bootId && wasStarted(forkDir)) return { kind: 'rebooted', record: record() }
+  if (exec !== null && exec.bootId !== bootId && wasStarted(forkDir))
+    return { kind: 'rebooted', record: record() }
   if (!wasStarted(forkDir)) {
     if (exec === null && !isTombstoned(spool, forkId)) return { kind: 'prepared' }
     // a shim may be between its exec and its mkdir: whoever makes the directory decides
@@ -47,4 +51,6 @@ export const findFork = async (spool: string, forkId: string, bootId: string): P
 }
 
 /** A shim that has not written down its own pid is known by its argv alone. */
-export const shimRuns = (forkDir: string): boolean => listPids().some((pid) => readCommand(pid).at(-1) === forkDir)
+export function shimRuns(forkDir: string): boolean {
+  return listPids().some((pid) => readCommand(pid).at(-1) === forkDir)
+}

@@ -1,8 +1,9 @@
 /**
- * The set-up of a worker: the one shell text that we write, and the file by which a failed set-up is told from a command that failed.
+ * The set-up of a worker: the one shell text that we write, and the file by which a failed set-up is told
+ * from a command that failed.
  *
- * Both are one process with one exit. The file is written at `prepare`, full, so that a full disk cannot tell a lie: emptied means passed. Until
- * then the set-up is what runs, and bash adds the command that ends it.
+ * Both are one process with one exit. The file is written at `prepare`, full, so that a full disk cannot tell
+ * a lie: emptied means passed. Until then the set-up is what runs, and bash adds the command that ends it.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 
@@ -10,15 +11,17 @@ import { readFileSync, writeFileSync } from 'node:fs'
 const WHOLE = 'eval "$troupe_setup"'
 
 /**
- * The first command of the set-up that fails ends the worker with its code (`set +e` in the set-up turns that off, and the word of who it was with
- * it). The set-up is an argument of eval, so an open quote or here-document in it can only break itself, and the worker gets its argv as `"$@"`.
+ * The first command of the set-up that fails ends the worker with its code (`set +e` in the set-up turns that
+ * off, and the word of who it was with it). The set-up is an argument of eval, so an open quote or
+ * here-document in it can only break itself, and the worker gets its argv as `"$@"`.
  *
  * bash -c SET_UP troupe SETUP FILE CMD…
  */
 export const SET_UP = [
   'troupe_setup=$1 troupe_file=$2; shift 2; set -e',
   `troupe_say='printf "%s\\n" "$BASH_COMMAND" 2>/dev/null >>"$troupe_file"'`,
-  // where bash ends without the first trap (a missing file to source, an unset variable), the second one still knows the command
+  // where bash ends without the first trap (a missing file to source, an unset variable), the second one
+  // still knows the command
   'trap "[[ \\$- != *e* ]] || $troupe_say" ERR; trap "$troupe_say" EXIT; unset troupe_say',
   WHOLE,
   // noclobber may be on, and the spool may be gone: that is no failure of the set-up
@@ -29,10 +32,15 @@ export const SET_UP = [
 const BEGUN = 'begun\n'
 const STEP_CHARS_MAX = 100
 
-export const writeSetUp = (file: string): void => writeFileSync(file, BEGUN, { mode: 0o600 })
+export function writeSetUp(file: string): void {
+  return writeFileSync(file, BEGUN, { mode: 0o600 })
+}
 
-/** @returns null when it was passed or there is none; else the command that failed, empty when nobody said which (an `exit`, a signal) */
-export const readSetUp = (file: string): string | null => {
+/**
+ * @returns null when it was passed or there is none; else the command that failed, empty when nobody said
+ * which (an `exit`, a signal)
+ */
+export function readSetUp(file: string): string | null {
   let text: string
   try {
     text = readFileSync(file, 'utf8')

@@ -1,5 +1,6 @@
 /**
- * Starts a fork's shim and waits until its program runs, failed to, or never will. Owns the spawn; the record is read by the observer.
+ * Starts a fork's shim and waits until its program runs, failed to, or never will. Owns the spawn; the record
+ * is read by the observer.
  */
 import { spawn } from 'node:child_process'
 import { Fault } from '../protocol/faults.ts'
@@ -25,16 +26,30 @@ export interface ShimStart {
 export interface StartWait {
   /** call with each record that is seen */
   seen(record: ForkRecord): void
-  /** resolves with the record once the program runs or failed; with a blank one when the shim ended without either */
+  /**
+   * resolves with the record once the program runs or failed; with a blank one when the shim ended without
+   * either
+   */
   done: Promise<ForkRecord>
 }
 
-const isSettled = (record: ForkRecord): boolean => record.child !== null || record.exit !== null
+function isSettled(record: ForkRecord): boolean {
+  return record.child !== null || record.exit !== null
+}
 
-/** @throws {Fault} WORKER_CREATE when the shim cannot be run, or its program not within half a minute (`done` rejects) */
-export const spawnShim = ({ argv, env, held = [], look, onEnd }: ShimStart): StartWait => {
-  // nothing of this agent goes into a worker: no descriptor, no session, no directory. The shim alone keeps what is `held`
-  const shim = spawn(argv[0]!, argv.slice(1), { detached: true, stdio: ['ignore', 'ignore', 'ignore', ...held], cwd: '/', env: held.length > 0 ? { ...env, TROUPE_HELD: String(held.length) } : env })
+/**
+ * @throws {Fault} WORKER_CREATE when the shim cannot be run, or its program not within half a minute (`done`
+ * rejects)
+ */
+export function spawnShim({ argv, env, held = [], look, onEnd }: ShimStart): StartWait {
+  // nothing of this agent goes into a worker: no descriptor, no session, no directory. The shim alone keeps
+  // what is `held`
+  const shim = spawn(argv[0]!, argv.slice(1), {
+    detached: true,
+    stdio: ['ignore', 'ignore', 'ignore', ...held],
+    cwd: '/',
+    env: held.length > 0 ? { ...env, TROUPE_HELD: String(held.length) } : env,
+  })
   shim.unref()
   let settle!: (record: ForkRecord) => void
   let refuse!: (fault: Fault) => void
@@ -46,13 +61,18 @@ export const spawnShim = ({ argv, env, held = [], look, onEnd }: ShimStart): Sta
     if (isSettled(record)) settle(record)
   }
   const ticking = setInterval(() => seen(look(false)), LOOK_MS)
-  const timer = setTimeout(() => refuse(new Fault('WORKER_CREATE', `the program was not there after ${EXEC_MS_MAX / 1000} s`)), EXEC_MS_MAX)
+  const timer = setTimeout(
+    () => refuse(new Fault('WORKER_CREATE', `the program was not there after ${EXEC_MS_MAX / 1000} s`)),
+    EXEC_MS_MAX,
+  )
   const stop = (): void => {
     clearInterval(ticking)
     clearTimeout(timer)
   }
   done.then(stop, stop)
-  shim.once('error', (error) => refuse(new Fault('WORKER_CREATE', `the shim cannot be run: ${error.message}`, { cause: error })))
+  shim.once('error', (error) =>
+    refuse(new Fault('WORKER_CREATE', `the shim cannot be run: ${error.message}`, { cause: error })),
+  )
   shim.once('exit', () => {
     settle(look(true))
     onEnd()

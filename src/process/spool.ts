@@ -1,5 +1,6 @@
 /**
- * The spool: where everything of a node's forks is on disk. Owns names and layout; what stands in the files is others'.
+ * The spool: where everything of a node's forks is on disk. Owns names and layout; what stands in the files
+ * is others'.
  *
  *   lock/<n>               owners (lock.ts), the highest number is the present one
  *   tombstones/<forkId>    this id is refused for ever
@@ -10,10 +11,18 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-export const lockDir = (spool: string): string => join(spool, 'lock')
-export const tombstoneOf = (spool: string, forkId: string): string => join(spool, 'tombstones', forkId)
-export const forkDirOf = (spool: string, forkId: string): string => join(spool, 'forks', forkId)
-export const logDirOf = (spool: string, forkId: string): string => join(spool, 'logs', forkId)
+export function lockDir(spool: string): string {
+  return join(spool, 'lock')
+}
+export function tombstoneOf(spool: string, forkId: string): string {
+  return join(spool, 'tombstones', forkId)
+}
+export function forkDirOf(spool: string, forkId: string): string {
+  return join(spool, 'forks', forkId)
+}
+export function logDirOf(spool: string, forkId: string): string {
+  return join(spool, 'logs', forkId)
+}
 
 export const fileOf = {
   fork: (forkDir: string) => join(forkDir, 'fork.json'),
@@ -30,21 +39,28 @@ export const fileOf = {
 } as const
 
 /** Environments and logs may hold secrets: nobody else may look into a spool. */
-export const makeSpool = (spool: string): void => {
-  for (const name of ['lock', 'tombstones', 'forks', 'logs']) mkdirSync(join(spool, name), { recursive: true, mode: 0o700 })
+export function makeSpool(spool: string): void {
+  for (const name of ['lock', 'tombstones', 'forks', 'logs'])
+    mkdirSync(join(spool, name), { recursive: true, mode: 0o700 })
 }
 
-export const listForks = (spool: string): string[] => readdirSync(join(spool, 'forks'))
+export function listForks(spool: string): string[] {
+  return readdirSync(join(spool, 'forks'))
+}
 
-export const isTombstoned = (spool: string, forkId: string): boolean => existsSync(tombstoneOf(spool, forkId))
-export const writeTombstone = (spool: string, forkId: string): void => writeFileSync(tombstoneOf(spool, forkId), '')
+export function isTombstoned(spool: string, forkId: string): boolean {
+  return existsSync(tombstoneOf(spool, forkId))
+}
+export function writeTombstone(spool: string, forkId: string): void {
+  return writeFileSync(tombstoneOf(spool, forkId), '')
+}
 
 /**
  * The barrier that the shim passes too: whoever makes the directory decides whether the fork ever runs.
  * Never recursive: that would succeed for both.
  * @returns false when somebody else made it
  */
-export const winStarted = (forkDir: string): boolean => {
+export function winStarted(forkDir: string): boolean {
   try {
     mkdirSync(fileOf.started(forkDir))
     return true
@@ -53,15 +69,24 @@ export const winStarted = (forkDir: string): boolean => {
     throw error
   }
 }
-export const wasStarted = (forkDir: string): boolean => existsSync(fileOf.started(forkDir))
+export function wasStarted(forkDir: string): boolean {
+  return existsSync(fileOf.started(forkDir))
+}
 
-/** Tombstones outlive every order that could still be under way: those are bound to one start of an agent and to seconds. */
+/**
+ * Tombstones outlive every order that could still be under way: those are bound to one start of an agent and
+ * to seconds.
+ */
 export const TOMBSTONE_KEPT_MS = 30 * 24 * 3600 * 1000
 
 /** Remove tombstones that are older than any order can be. */
-export const sweepTombstones = (spool: string, now: number): void => {
+export function sweepTombstones(spool: string, now: number): void {
   for (const forkId of readdirSync(join(spool, 'tombstones'))) {
     const file = tombstoneOf(spool, forkId)
-    if (!existsSync(forkDirOf(spool, forkId)) && now - (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? now) > TOMBSTONE_KEPT_MS) rmSync(file, { force: true })
+    if (
+      !existsSync(forkDirOf(spool, forkId)) &&
+      now - (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? now) > TOMBSTONE_KEPT_MS
+    )
+      rmSync(file, { force: true })
   }
 }

@@ -1,10 +1,11 @@
 /**
- * Tells when a fork's records may have changed: by inotify where the system has watches left; the host's slow poll is behind it.
+ * Tells when a fork's records may have changed: by inotify where the system has watches left; the host's slow
+ * poll is behind it.
  */
 import { watch, type FSWatcher } from 'node:fs'
 
 /** @param paths  of files and directories that exist. @returns how to stop */
-export const watchPaths = (paths: readonly string[], onChange: () => void): (() => void) => {
+export function watchPaths(paths: readonly string[], onChange: () => void): () => void {
   const watchers: FSWatcher[] = []
   for (const path of paths)
     try {

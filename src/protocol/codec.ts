@@ -1,6 +1,6 @@
 /**
- * Bytes and values: msgpack between actors, JSON for everybody else. The one file that imports msgpackr.
- * Byte 0xc1 decodes without error and `undefined` encodes as an extension, so only the schema proves validity.
+ * Bytes and values: msgpack between actors, JSON for everybody else. The one file that imports msgpackr. Byte
+ * 0xc1 decodes without error and `undefined` encodes as an extension, so only the schema proves validity.
  */
 import { Packr, Unpackr } from 'msgpackr'
 import { Fault } from './faults.ts'
@@ -15,42 +15,58 @@ const unpackr = new Unpackr({ useRecords: false })
 export const BODY_BYTES_MAX = 4 * 1024 * 1024
 export const DEPTH_MAX = 32
 
-export const encode = (value: unknown, form: Form): Uint8Array =>
-  form === 'msgpack' ? new Uint8Array(packr.pack(dropUndefined(value))) : new TextEncoder().encode(JSON.stringify(value, bytesAsBase64))
+export function encode(value: unknown, form: Form): Uint8Array {
+  return form === 'msgpack'
+    ? new Uint8Array(packr.pack(dropUndefined(value)))
+    : new TextEncoder().encode(JSON.stringify(value, bytesAsBase64))
+}
 
 /**
  * @param contentType  no content type means JSON
  * @throws {Fault} REQUEST_INVALID when the bytes are no such thing, too many or nested too deep
  */
-export const decode = (bytes: Uint8Array, contentType: string | undefined): unknown => {
-  if (bytes.length > BODY_BYTES_MAX) throw new Fault('REQUEST_INVALID', `a body of ${bytes.length} bytes; at most ${BODY_BYTES_MAX} are read`)
+export function decode(bytes: Uint8Array, contentType: string | undefined): unknown {
+  if (bytes.length > BODY_BYTES_MAX)
+    throw new Fault('REQUEST_INVALID', `a body of ${bytes.length} bytes; at most ${BODY_BYTES_MAX} are read`)
   if (bytes.length === 0) return {}
   try {
-    const value: unknown = formOf(contentType) === 'msgpack' ? unpackr.unpack(Uint8Array.from(bytes)) : JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+    const value: unknown =
+      formOf(contentType) === 'msgpack'
+        ? unpackr.unpack(Uint8Array.from(bytes))
+        : JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
     checkDepth(value, DEPTH_MAX)
     return value
   } catch (error) {
     if (error instanceof Fault) throw error
-    throw new Fault('REQUEST_INVALID', `the body is not ${formOf(contentType) === 'msgpack' ? 'msgpack' : 'JSON'}: ${(error as Error).message}`, {
-      hint: `bodies are JSON, or msgpack with the header Content-Type: ${MSGPACK}`,
-    })
+    throw new Fault(
+      'REQUEST_INVALID',
+      `the body is not ${formOf(contentType) === 'msgpack' ? 'msgpack' : 'JSON'}: ${(error as Error).message}`,
+      {
+        hint: `bodies are JSON, or msgpack with the header Content-Type: ${MSGPACK}`,
+      },
+    )
   }
 }
 
-export const formOf = (contentType: string | undefined): Form => (contentType === MSGPACK ? 'msgpack' : 'json')
+export function formOf(contentType: string | undefined): Form {
+  return contentType === MSGPACK ? 'msgpack' : 'json'
+}
 
-const checkDepth = (value: unknown, left: number): void => {
+function checkDepth(value: unknown, left: number): void {
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return
   if (left === 0) throw new Fault('REQUEST_INVALID', `nested deeper than ${DEPTH_MAX}`)
   for (const child of Object.values(value)) checkDepth(child, left - 1)
 }
 
-const dropUndefined = (value: unknown): unknown => {
+function dropUndefined(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(dropUndefined)
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value
   const result: Record<string, unknown> = {}
-  for (const [key, child] of Object.entries(value)) if (child !== undefined) result[key] = dropUndefined(child)
+  for (const [key, child] of Object.entries(value))
+    if (child !== undefined) result[key] = dropUndefined(child)
   return result
 }
 
-const bytesAsBase64 = (_: string, value: unknown): unknown => (value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value)
+function bytesAsBase64(_: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value
+}

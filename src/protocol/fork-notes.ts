@@ -1,6 +1,6 @@
 /**
- * What an agent writes beside a fork in its spool, for the agent after it: what the spool's own records do not say.
- * A field that cannot be read counts as missing: old notes must not keep a new agent from starting.
+ * What an agent writes beside a fork in its spool, for the agent after it: what the spool's own records do
+ * not say. A field that cannot be read counts as missing: old notes must not keep a new agent from starting.
  */
 import * as z from 'zod'
 import { Exit, LogOffsets, Receipt, Wall } from './shapes.ts'
@@ -8,10 +8,16 @@ import { WORKER_WHATS } from './table.ts'
 
 export const ForkNotes = z.object({
   /** who ordered its end, and how; written before the first signal */
-  stop: z.object({ killedBy: z.string(), signal: z.string().nullable(), graceMs: z.number() }).optional().catch(undefined),
+  stop: z
+    .object({ killedBy: z.string(), signal: z.string().nullable(), graceMs: z.number() })
+    .optional()
+    .catch(undefined),
   receipt: Receipt.optional().catch(undefined),
   /** its start failed: nothing of it ever ran */
-  failed: z.object({ startFault: z.string(), exit: Exit, exitedAt: Wall.nullable() }).optional().catch(undefined),
+  failed: z
+    .object({ startFault: z.string(), exit: Exit, exitedAt: Wall.nullable() })
+    .optional()
+    .catch(undefined),
   logsFinal: LogOffsets.optional().catch(undefined),
   /** its probe has said yes once */
   everReady: z.boolean().catch(false),

@@ -5,10 +5,12 @@
 import { createHash } from 'node:crypto'
 import { RUN_HASH_CHARS } from './names.ts'
 
-const sha256 = (text: string): string => createHash('sha256').update(text, 'utf8').digest('hex')
+function sha256(text: string): string {
+  return createHash('sha256').update(text, 'utf8').digest('hex')
+}
 
 /** JSON with sorted keys and without `undefined`: equal values give equal text. */
-export const canonicalJson = (value: unknown): string => {
+export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map((child) => canonicalJson(child)).join(',')}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'
   const entries = Object.entries(value).filter(([, child]) => child !== undefined)
@@ -17,7 +19,13 @@ export const canonicalJson = (value: unknown): string => {
 }
 
 /** SHA-256, in hex, of a document as it was sent. */
-export const specHash = (document: unknown): string => sha256(canonicalJson(document))
+export function specHash(document: unknown): string {
+  return sha256(canonicalJson(document))
+}
 
-/** `NAME-` and 12 hex digits of the key's SHA-256: the same key gives the same run id, whoever computes it. */
-export const runIdOf = (name: string, key: string): string => `${name}-${sha256(key).slice(0, RUN_HASH_CHARS)}`
+/**
+ * `NAME-` and 12 hex digits of the key's SHA-256: the same key gives the same run id, whoever computes it.
+ */
+export function runIdOf(name: string, key: string): string {
+  return `${name}-${sha256(key).slice(0, RUN_HASH_CHARS)}`
+}

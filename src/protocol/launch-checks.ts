@@ -1,6 +1,6 @@
 /**
- * What the keys of a launch document mean together: names that must exist, cycles, counts that must agree. Adds issues, decides nothing.
- * Every refusal of two numbers shows both.
+ * What the keys of a launch document mean together: names that must exist, cycles, counts that must agree.
+ * Adds issues, decides nothing. Every refusal of two numbers shows both.
  */
 import { quoted, type IssueList } from './launch-issues.ts'
 import type { LaunchForm, RoleForm } from './launch-schema.ts'
@@ -10,7 +10,7 @@ import { matcherOf } from './patterns.ts'
 import { parseTemplateName, templateNames } from './templates.ts'
 import type { Path } from './yaml-lines.ts'
 
-export const checkLaunch = (form: LaunchForm, list: IssueList): void => {
+export function checkLaunch(form: LaunchForm, list: IssueList): void {
   const roles = Object.keys(form.roles)
   if (roles.length === 0) list.add(['roles'], 'a launch needs at least one role')
   if (roles.length > 1000) list.add(['roles'], `${roles.length} roles; at most 1000`)
@@ -29,25 +29,35 @@ export const checkLaunch = (form: LaunchForm, list: IssueList): void => {
   checkCycles(form, list)
 }
 
-const unknownRole = (form: LaunchForm, word: string): [string, string | null] => [`no role '${word}'`, nearest(word, Object.keys(form.roles))]
+function unknownRole(form: LaunchForm, word: string): [string, string | null] {
+  return [`no role '${word}'`, nearest(word, Object.keys(form.roles))]
+}
 
 /** The keys that a launch and a role both have. */
-const checkShared = (form: LaunchForm | RoleForm, path: Path, list: IssueList): void => {
-  if (form.cwd !== undefined && !form.cwd.startsWith('/')) list.add([...path, 'cwd'], `cwd ${quoted(form.cwd)} is not absolute (the command line makes it so; on the bus it must be)`)
+function checkShared(form: LaunchForm | RoleForm, path: Path, list: IssueList): void {
+  if (form.cwd !== undefined && !form.cwd.startsWith('/'))
+    list.add(
+      [...path, 'cwd'],
+      `cwd ${quoted(form.cwd)} is not absolute (the command line makes it so; on the bus it must be)`,
+    )
   if (form.network !== undefined) {
     const { interface: nic, cidr } = form.network
-    if ((nic === undefined) === (cidr === undefined)) list.add([...path, 'network'], 'network is either an interface or a cidr')
-    if (cidr !== undefined && !isCidr(cidr)) list.add([...path, 'network', 'cidr'], `${quoted(cidr)} is no CIDR block; write 10.0.0.0/8 or fd00::/8`)
+    if ((nic === undefined) === (cidr === undefined))
+      list.add([...path, 'network'], 'network is either an interface or a cidr')
+    if (cidr !== undefined && !isCidr(cidr))
+      list.add([...path, 'network', 'cidr'], `${quoted(cidr)} is no CIDR block; write 10.0.0.0/8 or fd00::/8`)
   }
   const both = (form.nodelist ?? []).find((node) => form.exclude?.includes(node))
   if (both !== undefined) list.add([...path, 'exclude'], `node '${both}' is in nodelist and in exclude`)
-  if (form.nodelist?.length === 0) list.add([...path, 'nodelist'], 'an empty nodelist allows no node; leave the key out')
-  for (const key of Object.keys(form.env)) if (OURS.test(key)) list.add([...path, 'env', key], `${key} is set by Troupe for every worker`)
+  if (form.nodelist?.length === 0)
+    list.add([...path, 'nodelist'], 'an empty nodelist allows no node; leave the key out')
+  for (const key of Object.keys(form.env))
+    if (OURS.test(key)) list.add([...path, 'env', key], `${key} is set by Troupe for every worker`)
 }
 
 const OURS = /^TROUPE_(RUN|ROLE|INDEX|ATTEMPT|FORK_ID|NODE|PORT_\d+|ADDR_.*)$/
 
-const isCidr = (text: string): boolean => {
+function isCidr(text: string): boolean {
   const [address = '', bits = '', ...rest] = text.split('/')
   if (rest.length > 0 || !/^\d{1,3}$/.test(bits)) return false
   const v4 = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(address)
@@ -55,64 +65,93 @@ const isCidr = (text: string): boolean => {
   return /^[0-9a-fA-F:]{2,39}$/.test(address) && address.includes(':') && Number(bits) <= 128
 }
 
-const checkStopWhen = (form: LaunchForm, list: IssueList): void => {
+function checkStopWhen(form: LaunchForm, list: IssueList): void {
   if (form.stopWhen === undefined) return
   const match = /^([^.]+)\.done$/.exec(form.stopWhen)
   if (!match) list.add(['stopWhen'], `${quoted(form.stopWhen)} is no condition; write ROLE.done`)
   else if (!Object.hasOwn(form.roles, match[1]!)) list.add(['stopWhen'], ...unknownRole(form, match[1]!))
 }
 
-const checkCommand = (role: RoleForm, path: Path, list: IssueList): void => {
+function checkCommand(role: RoleForm, path: Path, list: IssueList): void {
   const at = [...path, 'command']
   const argv = [role.command].flat()
-  if (role.shell && argv.length !== 1) list.add(at, `with 'shell: true' the command is one string, not a list of ${argv.length}`)
+  if (role.shell && argv.length !== 1)
+    list.add(at, `with 'shell: true' the command is one string, not a list of ${argv.length}`)
   if (!role.shell && typeof role.command === 'string')
-    list.add(at, `the command is a list, such as [${role.command.trim().split(/\s+/).join(', ').slice(0, 60)}]; for a line of shell add 'shell: true'`)
-  if (role.shell && role.kind === 'torchrun') list.add([...path, 'shell'], 'torchrun starts a program itself; shell: true does not fit')
+    list.add(
+      at,
+      `the command is a list, such as [${role.command.trim().split(/\s+/).join(', ').slice(0, 60)}]; for a line of shell add 'shell: true'`,
+    )
+  if (role.shell && role.kind === 'torchrun')
+    list.add([...path, 'shell'], 'torchrun starts a program itself; shell: true does not fit')
   if (argv[0] === '') list.add(at, 'the program has an empty name')
 }
 
-const checkCounts = (role: RoleForm, path: Path, list: IssueList): void => {
+function checkCounts(role: RoleForm, path: Path, list: IssueList): void {
   const { kind, shape, replicas } = role
-  if (kind === 'torchrun' && shape === undefined) list.add(path, "kind torchrun needs a shape, such as '2x8' (nodes x processes per node)", null, [...path, 'kind'])
-  if (kind !== 'torchrun' && shape !== undefined) list.add([...path, 'shape'], `a shape is for kind torchrun; this is ${kind}: use replicas`)
-  if (shape !== undefined && replicas !== undefined && shape.nodes !== replicas) list.add([...path, 'replicas'], `replicas is ${replicas}, but the shape has ${shape.nodes} nodes`)
+  if (kind === 'torchrun' && shape === undefined)
+    list.add(path, "kind torchrun needs a shape, such as '2x8' (nodes x processes per node)", null, [
+      ...path,
+      'kind',
+    ])
+  if (kind !== 'torchrun' && shape !== undefined)
+    list.add([...path, 'shape'], `a shape is for kind torchrun; this is ${kind}: use replicas`)
+  if (shape !== undefined && replicas !== undefined && shape.nodes !== replicas)
+    list.add([...path, 'replicas'], `replicas is ${replicas}, but the shape has ${shape.nodes} nodes`)
   const workers = shape?.nodes ?? replicas ?? 1
   const entries = [role.resources].flat()
   if (Array.isArray(role.resources) && entries.length !== 1 && entries.length !== workers)
-    list.add([...path, 'resources'], `resources has ${entries.length} entries for ${workers} workers; give 1 or ${workers}`)
+    list.add(
+      [...path, 'resources'],
+      `resources has ${entries.length} entries for ${workers} workers; give 1 or ${workers}`,
+    )
   for (const { gpus, share } of entries)
     if (shape !== undefined && gpus > 0 && gpus < shape.nproc && !share) {
-      list.add([...path, 'resources'], `${shape.nproc} processes per node would share ${gpus} GPUs; lower the shape, or say share: true`)
+      list.add(
+        [...path, 'resources'],
+        `${shape.nproc} processes per node would share ${gpus} GPUs; lower the shape, or say share: true`,
+      )
       break
     }
 }
 
-const portsOf = (role: RoleForm): number => Math.min(...[role.resources].flat().map(({ ports }) => ports))
-
-const checkPort = (role: RoleForm, port: number, path: Path, list: IssueList, what: string): void => {
-  const ports = portsOf(role)
-  if (!(port < ports)) list.add(path, `${what} ${port} is beyond the leased ports: resources.ports is ${ports}${ports > 0 && Number.isFinite(ports) ? `, so 0 to ${ports - 1}` : ''}`)
+function portsOf(role: RoleForm): number {
+  return Math.min(...[role.resources].flat().map(({ ports }) => ports))
 }
 
-const checkProbes = (role: RoleForm, path: Path, list: IssueList): void => {
+function checkPort(role: RoleForm, port: number, path: Path, list: IssueList, what: string): void {
+  const ports = portsOf(role)
+  if (!(port < ports))
+    list.add(
+      path,
+      `${what} ${port} is beyond the leased ports: resources.ports is ${ports}${ports > 0 && Number.isFinite(ports) ? `, so 0 to ${ports - 1}` : ''}`,
+    )
+}
+
+function checkProbes(role: RoleForm, path: Path, list: IssueList): void {
   if (role.ready !== undefined) {
     const { http, tcp, exec, log } = role.ready
     const given = Object.entries({ http, tcp, exec, log }).filter(([, value]) => value !== undefined)
-    if (given.length !== 1) list.add([...path, 'ready'], `a probe is one of http, tcp, exec, log; given are ${given.length === 0 ? 'none' : given.map(([key]) => key).join(', ')}`)
+    if (given.length !== 1)
+      list.add(
+        [...path, 'ready'],
+        `a probe is one of http, tcp, exec, log; given are ${given.length === 0 ? 'none' : given.map(([key]) => key).join(', ')}`,
+      )
     if (http) checkPort(role, http.port, [...path, 'ready', 'http', 'port'], list, 'port index')
     if (tcp) checkPort(role, tcp.port, [...path, 'ready', 'tcp', 'port'], list, 'port index')
     if (log !== undefined) checkPattern(log, [...path, 'ready', 'log'], list)
-    if (role.ready.interval < 10) list.add([...path, 'ready', 'interval'], 'a probe waits at least 10ms between attempts')
+    if (role.ready.interval < 10)
+      list.add([...path, 'ready', 'interval'], 'a probe waits at least 10ms between attempts')
   }
   if (role.preStop !== undefined) {
     const { exec, http } = role.preStop
-    if ((exec === undefined) === (http === undefined)) list.add([...path, 'preStop'], 'preStop is either exec or http')
+    if ((exec === undefined) === (http === undefined))
+      list.add([...path, 'preStop'], 'preStop is either exec or http')
     if (http) checkPort(role, http.port, [...path, 'preStop', 'http', 'port'], list, 'port index')
   }
 }
 
-const checkPattern = (pattern: string, path: Path, list: IssueList): void => {
+function checkPattern(pattern: string, path: Path, list: IssueList): void {
   try {
     matcherOf(pattern)
   } catch (error) {
@@ -121,23 +160,32 @@ const checkPattern = (pattern: string, path: Path, list: IssueList): void => {
   }
 }
 
-const checkRestart = (role: RoleForm, path: Path, list: IssueList): void => {
+function checkRestart(role: RoleForm, path: Path, list: IssueList): void {
   if (typeof role.restart === 'string') return
   const { backoff, scope, not } = role.restart
-  if (backoff[0] > backoff[1]) list.add([...path, 'restart', 'backoff'], `the first wait (${backoff[0]} ms) is longer than the longest (${backoff[1]} ms)`)
-  if (role.kind === 'torchrun' && scope === 'worker') list.add([...path, 'restart', 'scope'], 'the ranks of a torchrun role restart together: scope is role or run')
+  if (backoff[0] > backoff[1])
+    list.add(
+      [...path, 'restart', 'backoff'],
+      `the first wait (${backoff[0]} ms) is longer than the longest (${backoff[1]} ms)`,
+    )
+  if (role.kind === 'torchrun' && scope === 'worker')
+    list.add(
+      [...path, 'restart', 'scope'],
+      'the ranks of a torchrun role restart together: scope is role or run',
+    )
   not.forEach((pattern, i) => checkPattern(pattern, [...path, 'restart', 'not', i], list))
 }
 
-const checkDependency = (form: LaunchForm, on: string, role: RoleForm, path: Path, list: IssueList): void => {
+function checkDependency(form: LaunchForm, on: string, role: RoleForm, path: Path, list: IssueList): void {
   const at = [...path, 'dependsOn', on]
   if (!Object.hasOwn(form.roles, on)) return list.add([...path, 'dependsOn'], ...unknownRole(form, on), at)
   const how = role.dependsOn[on]!
-  if ((typeof how === 'string' ? how : how.condition) === 'done' && form.roles[on]!.kind === 'service') list.add(at, `'${on}' is a service, which is never done: wait for started or ready`)
+  if ((typeof how === 'string' ? how : how.condition) === 'done' && form.roles[on]!.kind === 'service')
+    list.add(at, `'${on}' is a service, which is never done: wait for started or ready`)
 }
 
 /** Depth first, in document order; each cycle is told once, as `a -> b -> a`. */
-const checkCycles = (form: LaunchForm, list: IssueList): void => {
+function checkCycles(form: LaunchForm, list: IssueList): void {
   const done = new Set<string>()
   const trail: string[] = []
   const visit = (name: string): void => {
@@ -155,38 +203,53 @@ const checkCycles = (form: LaunchForm, list: IssueList): void => {
   for (const name of Object.keys(form.roles)) visit(name)
 }
 
-const listed = (texts: readonly string[] | undefined, at: Path): [string, Path][] => (texts ?? []).map((text, i) => [text, [...at, i]])
+function listed(texts: readonly string[] | undefined, at: Path): [string, Path][] {
+  return (texts ?? []).map((text, i) => [text, [...at, i]])
+}
 
 /** Everywhere where the agent fills templates in. */
-const templateTexts = (form: LaunchForm, name: string): [string, Path][] => {
+function templateTexts(form: LaunchForm, name: string): [string, Path][] {
   const role = form.roles[name]!
   const path: Path = ['roles', name]
   return [
-    ...(Array.isArray(role.command) ? listed(role.command, [...path, 'command']) : ([[role.command, [...path, 'command']]] as [string, Path][])),
+    ...(Array.isArray(role.command)
+      ? listed(role.command, [...path, 'command'])
+      : ([[role.command, [...path, 'command']]] as [string, Path][])),
     ...Object.entries(role.env).map(([key, value]): [string, Path] => [value, [...path, 'env', key]]),
-    ...Object.entries(form.env).filter(([key]) => !Object.hasOwn(role.env, key)).map(([key, value]): [string, Path] => [value, ['env', key]]),
+    ...Object.entries(form.env)
+      .filter(([key]) => !Object.hasOwn(role.env, key))
+      .map(([key, value]): [string, Path] => [value, ['env', key]]),
     ...listed(role.prefix ?? form.prefix, role.prefix ? [...path, 'prefix'] : ['prefix']),
     ...listed(role.ready?.exec, [...path, 'ready', 'exec']),
-    ...(role.ready?.http ? ([[role.ready.http.path, [...path, 'ready', 'http', 'path']]] as [string, Path][]) : []),
+    ...(role.ready?.http
+      ? ([[role.ready.http.path, [...path, 'ready', 'http', 'path']]] as [string, Path][])
+      : []),
     ...listed(role.preStop?.exec, [...path, 'preStop', 'exec']),
-    ...(role.preStop?.http ? ([[role.preStop.http.path, [...path, 'preStop', 'http', 'path']]] as [string, Path][]) : []),
+    ...(role.preStop?.http
+      ? ([[role.preStop.http.path, [...path, 'preStop', 'http', 'path']]] as [string, Path][])
+      : []),
   ]
 }
 
-const checkTemplates = (form: LaunchForm, name: string, list: IssueList): void => {
+function checkTemplates(form: LaunchForm, name: string, list: IssueList): void {
   const role = form.roles[name]!
   for (const [text, path] of templateTexts(form, name))
     for (const inner of templateNames(text)) {
       const asked = parseTemplateName(inner)
       if (typeof asked === 'string') list.add(path, asked)
-      else if (asked.kind === 'port') checkPort(role, asked.port, path, list, `'\${{ port.${asked.port} }}': port`)
+      else if (asked.kind === 'port')
+        checkPort(role, asked.port, path, list, `'\${{ port.${asked.port} }}': port`)
       else if (asked.kind === 'role') checkRoleAddress(form, name, asked.role, path, list)
     }
 }
 
-const checkRoleAddress = (form: LaunchForm, name: string, asked: string, path: Path, list: IssueList): void => {
+function checkRoleAddress(form: LaunchForm, name: string, asked: string, path: Path, list: IssueList): void {
   if (!Object.hasOwn(form.roles, asked)) return list.add(path, ...unknownRole(form, asked))
   if (asked !== name && !Object.hasOwn(form.roles[name]!.dependsOn, asked))
-    return list.add(path, `role '${name}' asks for the address of '${asked}' without waiting for it; add dependsOn: { ${asked}: { condition: ready } }`)
-  if (portsOf(form.roles[asked]!) === 0) list.add(path, `role '${asked}' has no address: it leases no port; give it resources: { ports: 1 }`)
+    return list.add(
+      path,
+      `role '${name}' asks for the address of '${asked}' without waiting for it; add dependsOn: { ${asked}: { condition: ready } }`,
+    )
+  if (portsOf(form.roles[asked]!) === 0)
+    list.add(path, `role '${asked}' has no address: it leases no port; give it resources: { ports: 1 }`)
 }

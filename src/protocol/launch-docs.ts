@@ -1,5 +1,6 @@
 /**
- * The reference page of the launch document, from its schema: every key, its form, its default and what it means.
+ * The reference page of the launch document, from its schema: every key, its form, its default and what it
+ * means.
  */
 import type { z } from 'zod'
 import { jsonSchemaOf } from './examples.ts'
@@ -9,7 +10,7 @@ import { DURATION_FORMS, SHAPE_FORMS, SIZE_FORMS } from './units.ts'
 
 type Schema = z.core.JSONSchema.BaseSchema
 
-export const launchPage = (): string => {
+export function launchPage(): string {
   const schema = jsonSchemaOf(LaunchForm, 'input') as Schema
   const role = (schema.properties!['roles'] as Schema).additionalProperties as Schema
   return `# The launch document
@@ -31,29 +32,58 @@ ${keysOf(schema, '')}
 ${keysOf(role, '')}`
 }
 
-const keysOf = (schema: Schema, prefix: string): string =>
-  `| key | form | default | |\n| --- | --- | --- | --- |\n${linesOf(schema, prefix).map((cells) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |\n`).join('')}`
+function keysOf(schema: Schema, prefix: string): string {
+  return `| key | form | default | |\n| --- | --- | --- | --- |\n${linesOf(schema, prefix)
+    .map((cells) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |\n`)
+    .join('')}`
+}
 
 /** One line for each key; the keys of a nested mapping follow it as `parent.key`. */
-const linesOf = (schema: Schema, prefix: string): string[][] =>
-  Object.entries(schema.properties ?? {}).flatMap(([key, value]) => {
+function linesOf(schema: Schema, prefix: string): string[][] {
+  return Object.entries(schema.properties ?? {}).flatMap(([key, value]) => {
     const child = value as Schema
     const required = schema.required?.includes(key) ?? false
-    const line = [`\`${prefix}${key}\``, formOf(child), required ? 'needed' : defaultOf(child), child.description ?? '']
-    return prefix === '' && key === 'roles' ? [line] : [line, ...linesOf(mappingOf(child), `${prefix}${key}.`)]
+    const line = [
+      `\`${prefix}${key}\``,
+      formOf(child),
+      required ? 'needed' : defaultOf(child),
+      child.description ?? '',
+    ]
+    return prefix === '' && key === 'roles'
+      ? [line]
+      : [line, ...linesOf(mappingOf(child), `${prefix}${key}.`)]
   })
+}
 
 /** The mapping among a key's forms: resources is one or a list of them, restart a word or the long form. */
-const mappingOf = (schema: Schema): Schema => (schema.properties ? schema : ((schema.anyOf?.find((form) => typeof form === 'object' && form.properties) as Schema | undefined) ?? {}))
+function mappingOf(schema: Schema): Schema {
+  return schema.properties
+    ? schema
+    : ((schema.anyOf?.find((form) => typeof form === 'object' && form.properties) as Schema | undefined) ??
+        {})
+}
 
-const defaultOf = ({ default: value }: Schema): string => (value === undefined || JSON.stringify(value) === '{}' || JSON.stringify(value) === '[]' ? '' : `\`${JSON.stringify(value)}\``)
+function defaultOf({ default: value }: Schema): string {
+  return value === undefined || JSON.stringify(value) === '{}' || JSON.stringify(value) === '[]'
+    ? ''
+    : `\`${JSON.stringify(value)}\``
+}
 
-const formOf = (schema: Schema): string => {
+function formOf(schema: Schema): string {
   if (schema.const !== undefined) return `\`${String(schema.const)}\``
   if (schema.enum) return schema.enum.map((word) => `\`${String(word)}\``).join(', ')
   if (schema.anyOf) return [...new Set(schema.anyOf.map((form) => formOf(form as Schema)))].join(' or ')
-  if (schema.type === 'array') return Array.isArray(schema.items) ? `list of ${schema.items.length}` : `list of ${formOf((schema.items ?? {}) as Schema)}`
+  if (schema.type === 'array')
+    return Array.isArray(schema.items)
+      ? `list of ${schema.items.length}`
+      : `list of ${formOf((schema.items ?? {}) as Schema)}`
   if (schema.type === 'object') return 'mapping'
   const type = [schema.type ?? 'any'].flat()
-  return type.includes('boolean') && type.length === 1 ? 'true or false' : type.includes('string') ? 'text' : type[0] === 'integer' ? 'whole number' : String(type[0])
+  return type.includes('boolean') && type.length === 1
+    ? 'true or false'
+    : type.includes('string')
+      ? 'text'
+      : type[0] === 'integer'
+        ? 'whole number'
+        : String(type[0])
 }

@@ -1,6 +1,6 @@
 /**
- * What is wrong with the form of a launch document, in people's words: zod's issues become one list with path, line and
- * the nearest word. What the keys mean together is judged in launch-checks.ts.
+ * What is wrong with the form of a launch document, in people's words: zod's issues become one list with
+ * path, line and the nearest word. What the keys mean together is judged in launch-checks.ts.
  */
 import type { z } from 'zod'
 import { LATER } from './launch-schema.ts'
@@ -10,32 +10,39 @@ import { pathText, TEXT_DEPTH_MAX, type LaunchIssue, type LaunchSource, type Pat
 /** Collects issues; positions come from the source where there is one. */
 export interface IssueList {
   readonly issues: LaunchIssue[]
-  /** @param at  the key to point at when it is not the last of `path` (an unknown key is told by its parent) */
+  /**
+   * @param at  the key to point at when it is not the last of `path` (an unknown key is told by its parent)
+   */
   add(path: Path, message: string, near?: string | null, at?: Path): void
 }
 
 /** More would only make the answer too large for the bus. */
 const ISSUES_MAX = 50
 
-export const issueList = (source?: LaunchSource): IssueList => {
+export function issueList(source?: LaunchSource): IssueList {
   const issues: LaunchIssue[] = []
   return {
     issues,
     add(path, message, near = null, at = path) {
       if (issues.length >= ISSUES_MAX) return
       const position = source?.at(at) ?? null
-      issues.push({ path: pathText(path), ...(position !== null && position), message, ...(near !== null && { near }) })
+      issues.push({
+        path: pathText(path),
+        ...(position !== null && position),
+        message,
+        ...(near !== null && { near }),
+      })
     },
   }
 }
 
-export const quoted = (value: unknown): string => {
+export function quoted(value: unknown): string {
   const text = typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value))
   return text.length > 80 ? `${text.slice(0, 77)}…` : text
 }
 
 /** Nested deeper than a document may be, or with a key that no object of JavaScript can hold as its own. */
-export const walkDocument = (value: unknown, list: IssueList, path: Path = []): void => {
+export function walkDocument(value: unknown, list: IssueList, path: Path = []): void {
   if (typeof value !== 'object' || value === null) return
   if (path.length > TEXT_DEPTH_MAX) return list.add(path.slice(0, 4), `nested deeper than ${TEXT_DEPTH_MAX}`)
   if (Array.isArray(value)) return value.forEach((child, i) => walkDocument(child, list, [...path, i]))
@@ -47,19 +54,32 @@ export const walkDocument = (value: unknown, list: IssueList, path: Path = []): 
 
 type ZodIssue = z.core.$ZodIssue
 
-const TYPE_WORDS: Record<string, string> = { record: 'mapping', object: 'mapping', array: 'list', tuple: 'list', int: 'whole number', number: 'number', string: 'text', boolean: 'true or false' }
+const TYPE_WORDS: Record<string, string> = {
+  record: 'mapping',
+  object: 'mapping',
+  array: 'list',
+  tuple: 'list',
+  int: 'whole number',
+  number: 'number',
+  string: 'text',
+  boolean: 'true or false',
+}
 
-export const addFormIssues = (issues: readonly ZodIssue[], list: IssueList, base: Path = []): void => {
+export function addFormIssues(issues: readonly ZodIssue[], list: IssueList, base: Path = []): void {
   for (const issue of issues) addFormIssue(issue, list, [...base, ...(issue.path as Path)])
 }
 
-const addFormIssue = (issue: ZodIssue, list: IssueList, path: Path): void => {
+function addFormIssue(issue: ZodIssue, list: IssueList, path: Path): void {
   switch (issue.code) {
     case 'unrecognized_keys':
       // the schema's message is the list of its keys
       for (const key of issue.keys.slice(0, ISSUES_MAX)) {
         if (LATER.has(key)) list.add(path, `not in this version: ${key}`, null, [...path, key])
-        else list.add(path, `unknown key ${quoted(key)}`, nearest(key.slice(0, 80), issue.message.split(' ')), [...path, key])
+        else
+          list.add(path, `unknown key ${quoted(key)}`, nearest(key.slice(0, 80), issue.message.split(' ')), [
+            ...path,
+            key,
+          ])
       }
       return
     case 'invalid_value':
@@ -69,7 +89,8 @@ const addFormIssue = (issue: ZodIssue, list: IssueList, path: Path): void => {
     case 'invalid_key':
       return list.add(path.slice(0, -1), issue.issues[0]?.message ?? issue.message, null, path)
     case 'invalid_type':
-      if (issue.input === undefined && path.length > 0) return list.add(path.slice(0, -1), `the key '${String(path.at(-1))}' is missing`)
+      if (issue.input === undefined && path.length > 0)
+        return list.add(path.slice(0, -1), `the key '${String(path.at(-1))}' is missing`)
       return list.add(path, `${quoted(issue.input)} is no ${TYPE_WORDS[issue.expected] ?? issue.expected}`)
     case 'too_small':
       if (issue.origin === 'array' || issue.origin === 'string') return list.add(path, issue.message)
@@ -82,27 +103,47 @@ const addFormIssue = (issue: ZodIssue, list: IssueList, path: Path): void => {
   }
 }
 
-const addWrongWord = (issue: Extract<ZodIssue, { code: 'invalid_value' }>, list: IssueList, path: Path): void => {
+function addWrongWord(
+  issue: Extract<ZodIssue, { code: 'invalid_value' }>,
+  list: IssueList,
+  path: Path,
+): void {
   if (path[0] === 'apiVersion') return list.add(path, issue.message)
   const word = String(issue.input)
-  if (issue.input === undefined) return list.add(path.slice(0, -1), `the key '${String(path.at(-1))}' is missing`)
+  if (issue.input === undefined)
+    return list.add(path.slice(0, -1), `the key '${String(path.at(-1))}' is missing`)
   if (LATER.has(word)) return list.add(path, `not in this version: ${word}`)
-  list.add(path, `${quoted(issue.input)} is none of ${issue.values.join(', ')}`, nearest(word.slice(0, 80), issue.values.map(String)))
+  list.add(
+    path,
+    `${quoted(issue.input)} is none of ${issue.values.join(', ')}`,
+    nearest(word.slice(0, 80), issue.values.map(String)),
+  )
 }
 
 /** The branch whose type fits says what is wrong; when none fits, all of them are named. */
-const addUnion = (issue: Extract<ZodIssue, { code: 'invalid_union' }>, list: IssueList, path: Path): void => {
-  if (issue.input === undefined) return list.add(path.slice(0, -1), `the key '${String(path.at(-1))}' is missing`)
-  const fits = issue.errors.find((branch) => !branch.some((inner) => inner.path.length === 0 && (inner.code === 'invalid_type' || inner.code === 'invalid_union')) && !wrongWordOfOtherType(branch))
+function addUnion(issue: Extract<ZodIssue, { code: 'invalid_union' }>, list: IssueList, path: Path): void {
+  if (issue.input === undefined)
+    return list.add(path.slice(0, -1), `the key '${String(path.at(-1))}' is missing`)
+  const fits = issue.errors.find(
+    (branch) =>
+      !branch.some(
+        (inner) =>
+          inner.path.length === 0 && (inner.code === 'invalid_type' || inner.code === 'invalid_union'),
+      ) && !wrongWordOfOtherType(branch),
+  )
   if (fits) return addFormIssues(fits, list, path)
   const words = [...new Set(issue.errors.flat().flatMap(wordsOf))]
   list.add(path, `${quoted(issue.input)} is no ${words.length > 0 ? words.join(' or ') : 'valid value'}`)
 }
 
 /** `{…}` or 3 where an enum's word was one of two forms. */
-const wrongWordOfOtherType = (branch: readonly ZodIssue[]): boolean => branch.some((inner) => inner.code === 'invalid_value' && inner.path.length === 0 && typeof inner.input !== 'string')
+function wrongWordOfOtherType(branch: readonly ZodIssue[]): boolean {
+  return branch.some(
+    (inner) => inner.code === 'invalid_value' && inner.path.length === 0 && typeof inner.input !== 'string',
+  )
+}
 
-const wordsOf = (issue: ZodIssue): string[] => {
+function wordsOf(issue: ZodIssue): string[] {
   if (issue.path.length > 0) return []
   if (issue.code === 'invalid_type') return [TYPE_WORDS[issue.expected] ?? issue.expected]
   if (issue.code === 'invalid_value') return [issue.values.join(', ')]

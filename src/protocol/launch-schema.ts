@@ -1,51 +1,118 @@
 /**
- * The launch document as people write it: every key, its form and its default. The JSON Schema for editors and the reference
- * page come from here. What the keys mean together (cycles, ports, replicas) stands in launch.ts, defaults that depend on other keys too.
- * Each `strict` object tells its own keys in its error, so that an unknown one can be answered with the nearest.
+ * The launch document as people write it: every key, its form and its default. The JSON Schema for editors
+ * and the reference page come from here. What the keys mean together (cycles, ports, replicas) stands in
+ * launch.ts, defaults that depend on other keys too. Each `strict` object tells its own keys in its error, so
+ * that an unknown one can be answered with the nearest.
  */
 import * as z from 'zod'
 import { LAUNCH_NAME_MAX, NAME } from './names.ts'
-import { DURATION_FORMS, parseDuration, parseShape, parseSize, SHAPE_FORMS, SIZE_FORMS, type Shape } from './units.ts'
+import {
+  DURATION_FORMS,
+  parseDuration,
+  parseShape,
+  parseSize,
+  SHAPE_FORMS,
+  SIZE_FORMS,
+  type Shape,
+} from './units.ts'
 
 export const NAME_RULE = 'names match [A-Za-z0-9][A-Za-z0-9_-]{0,39}'
 
 /** Keys and words of later versions, refused by name. */
 export const LATER: ReadonlySet<string> = new Set([
-  'slurm', 'ray', 'hosts', 'colocate', 'runtime-pool', 'secrets', 'onTimeLimit', 'container', 'image', 'mounts', 'mount', 'pool', 'schedule',
+  'slurm',
+  'ray',
+  'hosts',
+  'colocate',
+  'runtime-pool',
+  'secrets',
+  'onTimeLimit',
+  'container',
+  'image',
+  'mounts',
+  'mount',
+  'pool',
+  'schedule',
 ])
 
-const strict = <S extends z.core.$ZodShape>(shape: S) => z.strictObject(shape, { error: (issue) => (issue.code === 'unrecognized_keys' ? Object.keys(shape).join(' ') : undefined) })
+function strict<S extends z.core.$ZodShape>(shape: S) {
+  return z.strictObject(shape, {
+    error: (issue) => (issue.code === 'unrecognized_keys' ? Object.keys(shape).join(' ') : undefined),
+  })
+}
 
 /** A text form that becomes a value; `forms` is what the error names. */
-const unit = <T>(what: string, forms: string, parse: (text: string | number) => T | null) =>
-  z
-    .union([z.string(), z.number()])
-    .transform((text, context): T => {
-      const value = parse(text)
-      if (value !== null) return value
-      context.addIssue({ code: 'custom', message: `'${text}' is no ${what}; write ${forms}` })
-      return z.NEVER
-    })
+function unit<T>(what: string, forms: string, parse: (text: string | number) => T | null) {
+  return z.union([z.string(), z.number()]).transform((text, context): T => {
+    const value = parse(text)
+    if (value !== null) return value
+    context.addIssue({ code: 'custom', message: `'${text}' is no ${what}; write ${forms}` })
+    return z.NEVER
+  })
+}
 
 const Duration = unit('duration', DURATION_FORMS, parseDuration)
 const Size = unit('size', SIZE_FORMS, parseSize)
 const ShapeText = unit<Shape>('shape', SHAPE_FORMS, (text) => parseShape(String(text)))
 
 const Count = z.number().int().min(0)
-const NameText = z.string().regex(NAME, { error: (issue) => `'${String(issue.input)}' is no name: ${NAME_RULE}` })
+const NameText = z
+  .string()
+  .regex(NAME, { error: (issue) => `'${String(issue.input)}' is no name: ${NAME_RULE}` })
 // NUL would end the string in exec
-const plain = (text: string): boolean => !text.includes('\0')
+function plain(text: string): boolean {
+  return !text.includes('\0')
+}
 /** Text where YAML may have seen a number. */
-const Text = z.union([z.string(), z.number(), z.boolean()]).transform(String).refine(plain, 'a NUL character cannot be passed to a process')
+const Text = z
+  .union([z.string(), z.number(), z.boolean()])
+  .transform(String)
+  .refine(plain, 'a NUL character cannot be passed to a process')
 const Argv = z.array(Text).min(1, 'needs at least the program')
-const EnvName = z.string().regex(/^[^=\0\s]{1,256}$/, { error: (issue) => `'${String(issue.input)}' is no name of an environment variable` })
+const EnvName = z.string().regex(/^[^=\0\s]{1,256}$/, {
+  error: (issue) => `'${String(issue.input)}' is no name of an environment variable`,
+})
 const Env = z.record(EnvName, Text)
-const Http = strict({ port: Count.describe('index of a leased port'), path: z.string().startsWith('/', "must begin with '/'").prefault('/') })
+const Http = strict({
+  port: Count.describe('index of a leased port'),
+  path: z.string().startsWith('/', "must begin with '/'").prefault('/'),
+})
 const ExecForm = z.union([Argv, strict({ command: Argv }).transform(({ command }) => command)])
 
-const SIGNALS = ['HUP', 'INT', 'QUIT', 'ABRT', 'KILL', 'USR1', 'USR2', 'ALRM', 'TERM', 'CONT', 'STOP', 'TSTP', 'WINCH', 'URG', 'IO', 'PWR', 'PIPE', 'TRAP', 'ILL', 'BUS', 'FPE', 'SEGV', 'CHLD', 'TTIN', 'TTOU', 'XCPU', 'XFSZ', 'VTALRM', 'PROF', 'SYS']
+const SIGNALS = [
+  'HUP',
+  'INT',
+  'QUIT',
+  'ABRT',
+  'KILL',
+  'USR1',
+  'USR2',
+  'ALRM',
+  'TERM',
+  'CONT',
+  'STOP',
+  'TSTP',
+  'WINCH',
+  'URG',
+  'IO',
+  'PWR',
+  'PIPE',
+  'TRAP',
+  'ILL',
+  'BUS',
+  'FPE',
+  'SEGV',
+  'CHLD',
+  'TTIN',
+  'TTOU',
+  'XCPU',
+  'XFSZ',
+  'VTALRM',
+  'PROF',
+  'SYS',
+]
 /** `TERM` or `SIGTERM`; @returns the long form, or null when there is no such signal */
-export const signalName = (text: string): string | null => {
+export function signalName(text: string): string | null {
   const short = text.toUpperCase().replace(/^SIG/, '')
   return SIGNALS.includes(short) ? `SIG${short}` : null
 }
@@ -66,7 +133,9 @@ const ResourcesForm = strict({
 
 const ReadyForm = strict({
   http: Http.optional().describe('ready when this path answers 2xx or 3xx'),
-  tcp: strict({ port: Count.describe('index of a leased port') }).optional().describe('ready when the port accepts a connection'),
+  tcp: strict({ port: Count.describe('index of a leased port') })
+    .optional()
+    .describe('ready when the port accepts a connection'),
   exec: ExecForm.optional().describe('ready when this command exits 0'),
   log: z.string().optional().describe('ready when a line of stdout or stderr matches; RE2 syntax'),
   timeout: Duration.prefault('5m').describe('from the start of the process'),
@@ -80,9 +149,18 @@ const RestartForm = strict({
   policy: z.enum(POLICIES),
   max: Count.prefault(3).describe('restarts within the window'),
   window: Duration.prefault('1h'),
-  backoff: z.tuple([Duration, Duration]).prefault(['1s', '30s']).describe('first and longest wait before a restart'),
-  scope: z.enum(['worker', 'role', 'run']).optional().describe('what is restarted together; torchrun: role, else worker'),
-  not: z.array(z.string()).prefault([]).describe('a failure whose last lines match one of these is final; RE2 syntax'),
+  backoff: z
+    .tuple([Duration, Duration])
+    .prefault(['1s', '30s'])
+    .describe('first and longest wait before a restart'),
+  scope: z
+    .enum(['worker', 'role', 'run'])
+    .optional()
+    .describe('what is restarted together; torchrun: role, else worker'),
+  not: z
+    .array(z.string())
+    .prefault([])
+    .describe('a failure whose last lines match one of these is final; RE2 syntax'),
 })
 
 const StopForm = strict({
@@ -99,38 +177,88 @@ const DependencyForm = strict({
 
 /** Keys that a role has, and the launch as a default for all of its roles. */
 const shared = {
-  cwd: z.string().min(1).refine(plain, 'a NUL character').optional().describe('working directory; the command line makes it absolute. Default: the home of the fleet’s owner'),
-  setup: z.string().refine(plain, 'a NUL character').optional().describe('run by bash before each worker (modules, conda); the worker gets its environment'),
+  cwd: z
+    .string()
+    .min(1)
+    .refine(plain, 'a NUL character')
+    .optional()
+    .describe(
+      'working directory; the command line makes it absolute. Default: the home of the fleet’s owner',
+    ),
+  setup: z
+    .string()
+    .refine(plain, 'a NUL character')
+    .optional()
+    .describe('run by bash before each worker (modules, conda); the worker gets its environment'),
   env: Env.prefault({}).describe('environment; a role’s value wins over the launch’s'),
   prefix: z.array(Text).optional().describe('put before the command, such as [pixi, run, -e, cuda]'),
   pythonPath: z.array(z.string()).optional().describe('put before PYTHONPATH'),
-  network: strict({ interface: z.string().min(1).optional(), cidr: z.string().optional() }).optional().describe('which address peers get: that of an interface, or the one inside a CIDR block'),
+  network: strict({ interface: z.string().min(1).optional(), cidr: z.string().optional() })
+    .optional()
+    .describe('which address peers get: that of an interface, or the one inside a CIDR block'),
   nodelist: z.array(NameText).optional().describe('only these nodes'),
   exclude: z.array(NameText).optional().describe('not these nodes'),
-  failFast: z.boolean().optional().describe('true (default): the first failure ends the run. false: the other workers of its role go on to their own ends; then the run ends, failed'),
+  failFast: z
+    .boolean()
+    .optional()
+    .describe(
+      'true (default): the first failure ends the run. false: the other workers of its role go on to their own ends; then the run ends, failed',
+    ),
 }
 
 const KINDS = ['task', 'service', 'torchrun'] as const
 const RoleForm = strict({
-  kind: z.enum(KINDS).prefault('task').describe('task ends by itself, service runs until it is stopped, torchrun is a gang with ranks'),
+  kind: z
+    .enum(KINDS)
+    .prefault('task')
+    .describe('task ends by itself, service runs until it is stopped, torchrun is a gang with ranks'),
   replicas: z.number().int().min(1).max(10_000).optional().describe('workers of the role; default 1'),
   shape: ShapeText.optional().describe(`torchrun: ${SHAPE_FORMS}`),
-  resources: z.union([ResourcesForm, z.array(ResourcesForm)]).prefault({}).describe('per worker (torchrun: per node); a list has one entry, or one for each worker. Reserves nothing by default'),
-  dependsOn: z.record(NameText, z.union([z.enum(CONDITIONS), DependencyForm])).prefault({}).describe('role → condition: started, ready (default) or done'),
+  resources: z
+    .union([ResourcesForm, z.array(ResourcesForm)])
+    .prefault({})
+    .describe(
+      'per worker (torchrun: per node); a list has one entry, or one for each worker. Reserves nothing by default',
+    ),
+  dependsOn: z
+    .record(NameText, z.union([z.enum(CONDITIONS), DependencyForm]))
+    .prefault({})
+    .describe('role → condition: started, ready (default) or done'),
   command: z.union([Argv, Text]).describe('argv; one string with `shell: true`'),
   shell: z.boolean().prefault(false).describe('run the one string by `bash -c`'),
   ...shared,
-  ready: ReadyForm.optional().describe('readiness probe: one of http, tcp, exec, log. Without one a worker is ready when it runs'),
-  preStop: strict({ exec: ExecForm.optional(), http: Http.optional(), timeout: Duration.prefault('10s') }).optional().describe('called before the stop signal: exec or http. A kill does not wait for it'),
-  restart: z.union([z.enum(POLICIES), RestartForm]).prefault('never').describe('never, on-failure, always, or the long form'),
+  ready: ReadyForm.optional().describe(
+    'readiness probe: one of http, tcp, exec, log. Without one a worker is ready when it runs',
+  ),
+  preStop: strict({ exec: ExecForm.optional(), http: Http.optional(), timeout: Duration.prefault('10s') })
+    .optional()
+    .describe('called before the stop signal: exec or http. A kill does not wait for it'),
+  restart: z
+    .union([z.enum(POLICIES), RestartForm])
+    .prefault('never')
+    .describe('never, on-failure, always, or the long form'),
   stop: StopForm.prefault({}).describe('the stop ladder'),
-  fenceAfter: Duration.optional().describe('its agent ends a worker after so long without the coordinator, so that it may be restarted elsewhere'),
+  fenceAfter: Duration.optional().describe(
+    'its agent ends a worker after so long without the coordinator, so that it may be restarted elsewhere',
+  ),
 })
 
 export const LaunchForm = strict({
-  apiVersion: z.literal('troupe/v1', { error: (issue) => `apiVersion ${issue.input === undefined ? 'is missing' : `is ${JSON.stringify(issue.input)}`}; this is troupe/v1` }),
-  name: z.string().regex(NAME, { error: (issue) => `'${String(issue.input)}' is no name: ${NAME_RULE}` }).max(LAUNCH_NAME_MAX, { error: (issue) => `'${String(issue.input)}' is too long: a launch's name has at most ${LAUNCH_NAME_MAX} characters` }),
-  backend: z.enum(['join', 'local']).prefault('join').describe('where nodes come from. join: those on the bus'),
+  apiVersion: z.literal('troupe/v1', {
+    error: (issue) =>
+      `apiVersion ${issue.input === undefined ? 'is missing' : `is ${JSON.stringify(issue.input)}`}; this is troupe/v1`,
+  }),
+  name: z
+    .string()
+    .regex(NAME, { error: (issue) => `'${String(issue.input)}' is no name: ${NAME_RULE}` })
+    .max(LAUNCH_NAME_MAX, {
+      error: (issue) =>
+        `'${String(issue.input)}' is too long: a launch's name has at most ${LAUNCH_NAME_MAX} characters`,
+    }),
+  backend: z
+    .enum(['join', 'local'])
+    .prefault('join')
+    .describe('where nodes come from. join: those on the bus'),
   ...shared,
   roles: z.record(NameText, RoleForm).describe('role name → what its workers run'),
   stopWhen: z.string().optional().describe('ROLE.done: the run ends when that role is done, failed or not'),

@@ -1,7 +1,7 @@
 /**
- * The launch document into a Launch: form, then meaning, then defaults; the only way to get one. Pure: the command line,
- * `validate` and the coordinator all call it and say the same. Also `--set` and paths relative to a directory.
- * Whether any node could hold it is the coordinator's to know (core/placement.ts).
+ * The launch document into a Launch: form, then meaning, then defaults; the only way to get one. Pure: the
+ * command line, `validate` and the coordinator all call it and say the same. Also `--set` and paths relative
+ * to a directory. Whether any node could hold it is the coordinator's to know (core/placement.ts).
  */
 import { isAbsolute, resolve } from 'node:path/posix'
 import { checkLaunch } from './launch-checks.ts'
@@ -16,14 +16,18 @@ export { specHash, runIdOf } from './hash.ts'
 /**
  * Validate a document and fill in every default.
  *
- * @param source  gives lines to the issues, when the document was read from a text
- * @throws {Fault} SPEC_INVALID with `data.issues: LaunchIssue[]`; the message shows the first and counts the rest
+ * @param source gives lines to the issues, when the document was read from a text
+ * @throws {Fault} SPEC_INVALID with `data.issues: LaunchIssue[]`; the message shows the first and counts the
+ * rest
  */
-export const resolveLaunch = (document: unknown, source?: LaunchSource): Launch => {
+export function resolveLaunch(document: unknown, source?: LaunchSource): Launch {
   const list = issueList(source)
   const refuseIfAny = (): void => {
     if (list.issues.length === 0) return
-    throw specInvalid(list.issues.toSorted((a, b) => rank(a) - rank(b) || (a.line ?? 0) - (b.line ?? 0)), source?.file)
+    throw specInvalid(
+      list.issues.toSorted((a, b) => rank(a) - rank(b) || (a.line ?? 0) - (b.line ?? 0)),
+      source?.file,
+    )
   }
 
   walkDocument(document, list)
@@ -42,9 +46,11 @@ export const resolveLaunch = (document: unknown, source?: LaunchSource): Launch 
 }
 
 /** What a later version can do comes first: it explains the rest. */
-const rank = ({ message }: LaunchIssue): number => (message.startsWith('not in this version') ? 0 : 1)
+function rank({ message }: LaunchIssue): number {
+  return message.startsWith('not in this version') ? 0 : 1
+}
 
-const resolveForm = (form: LaunchForm): Launch => {
+function resolveForm(form: LaunchForm): Launch {
   const [stopRole] = form.stopWhen?.split('.') ?? []
   return {
     apiVersion: form.apiVersion,
@@ -52,11 +58,15 @@ const resolveForm = (form: LaunchForm): Launch => {
     backend: form.backend,
     roles: Object.entries(form.roles).map(([name, role]) => resolveRole(name, role, form)),
     stopWhen: stopRole === undefined ? null : { role: stopRole, condition: 'done' },
-    deadlines: { queueMs: form.deadlines.queue ?? null, startMs: form.deadlines.start, runMs: form.deadlines.run ?? null },
+    deadlines: {
+      queueMs: form.deadlines.queue ?? null,
+      startMs: form.deadlines.start,
+      runMs: form.deadlines.run ?? null,
+    },
   }
 }
 
-const resolveRole = (name: string, role: RoleForm, launch: LaunchForm): Role => {
+function resolveRole(name: string, role: RoleForm, launch: LaunchForm): Role {
   const replicas = role.shape?.nodes ?? role.replicas ?? 1
   const resources = [role.resources].flat()
   return {
@@ -67,7 +77,10 @@ const resolveRole = (name: string, role: RoleForm, launch: LaunchForm): Role => 
     nproc: role.shape?.nproc ?? 0,
     resources: Array.from({ length: replicas }, (_, i) => resolveResources(resources[i] ?? resources[0]!)),
     dependsOn: Object.entries(role.dependsOn).map(([on, how]) =>
-      typeof how === 'string' ? { role: on, condition: how, timeoutMs: null } : { role: on, condition: how.condition, timeoutMs: how.timeout ?? null }),
+      typeof how === 'string'
+        ? { role: on, condition: how, timeoutMs: null }
+        : { role: on, condition: how.condition, timeoutMs: how.timeout ?? null },
+    ),
     env: { ...launch.env, ...role.env },
     command: [role.command].flat(),
     shell: role.shell,
@@ -87,59 +100,110 @@ const resolveRole = (name: string, role: RoleForm, launch: LaunchForm): Role => 
   }
 }
 
-const resolveResources = ({ memory, ...rest }: ResourcesForm): Resources => ({ ...rest, memoryBytes: memory })
+function resolveResources({ memory, ...rest }: ResourcesForm): Resources {
+  return { ...rest, memoryBytes: memory }
+}
 
-const networkOf = (network: RoleForm['network']): Role['network'] =>
-  network?.interface !== undefined ? { interface: network.interface } : network?.cidr !== undefined ? { cidr: network.cidr } : null
+function networkOf(network: RoleForm['network']): Role['network'] {
+  return network?.interface !== undefined
+    ? { interface: network.interface }
+    : network?.cidr !== undefined
+      ? { cidr: network.cidr }
+      : null
+}
 
 /** launch-checks.ts has seen that exactly one of the four is given. */
-const resolveProbe = ({ http, tcp, exec, log, timeout, interval, attemptTimeout, failures }: ReadyForm): Probe => {
+function resolveProbe({
+  http,
+  tcp,
+  exec,
+  log,
+  timeout,
+  interval,
+  attemptTimeout,
+  failures,
+}: ReadyForm): Probe {
   const timing = { timeoutMs: timeout, intervalMs: interval, attemptTimeoutMs: attemptTimeout, failures }
   if (http) return { kind: 'http', port: http.port, path: http.path, ...timing }
   if (tcp) return { kind: 'tcp', port: tcp.port, ...timing }
   return exec ? { kind: 'exec', command: exec, ...timing } : { kind: 'log', pattern: log!, ...timing }
 }
 
-const resolvePreStop = ({ exec, http, timeout }: NonNullable<RoleForm['preStop']>): PreStop =>
-  exec ? { kind: 'exec', command: exec, timeoutMs: timeout } : { kind: 'http', port: http!.port, path: http!.path, timeoutMs: timeout }
+function resolvePreStop({ exec, http, timeout }: NonNullable<RoleForm['preStop']>): PreStop {
+  return exec
+    ? { kind: 'exec', command: exec, timeoutMs: timeout }
+    : { kind: 'http', port: http!.port, path: http!.path, timeoutMs: timeout }
+}
 
-const RESTART = { max: 3, window: 3_600_000, backoff: [1000, 30_000] as [number, number], not: [] as string[] }
+const RESTART = {
+  max: 3,
+  window: 3_600_000,
+  backoff: [1000, 30_000] as [number, number],
+  not: [] as string[],
+}
 
-const resolveRestart = ({ kind, restart }: RoleForm): Role['restart'] => {
+function resolveRestart({ kind, restart }: RoleForm): Role['restart'] {
   const long = typeof restart === 'string' ? { policy: restart, scope: undefined, ...RESTART } : restart
-  return { policy: long.policy, max: long.max, windowMs: long.window, backoffMs: long.backoff, scope: long.scope ?? (kind === 'torchrun' ? 'role' : 'worker'), not: long.not }
+  return {
+    policy: long.policy,
+    max: long.max,
+    windowMs: long.window,
+    backoffMs: long.backoff,
+    scope: long.scope ?? (kind === 'torchrun' ? 'role' : 'worker'),
+    not: long.not,
+  }
 }
 
 /**
- * `--set path=value`: a copy of the document with each value put at its path (`roles.trainer.env.LR=1e-3`, `roles.a.command[0]=x`).
- * The value is YAML. Mappings on the way are made; whether the keys are known is for resolveLaunch to say.
+ * `--set path=value`: a copy of the document with each value put at its path (`roles.trainer.env.LR=1e-3`,
+ * `roles.a.command[0]=x`). The value is YAML. Mappings on the way are made; whether the keys are known is for
+ * resolveLaunch to say.
  *
  * @throws {Fault} SPEC_INVALID when a path is no path, or leads through something that has no keys
  */
-export const applySets = (document: Record<string, unknown>, sets: readonly string[]): Record<string, unknown> => {
+export function applySets(
+  document: Record<string, unknown>,
+  sets: readonly string[],
+): Record<string, unknown> {
   const copy = structuredClone(document)
   for (const set of sets) {
     const [, pathPart, value] = /^([^=]+)=([\s\S]*)$/.exec(set) ?? []
     const path = pathPart === undefined ? null : parsePath(pathPart)
-    if (path === null) throw specInvalid([{ path: '', message: `'${set}' is no setting; write path=value, such as roles.trainer.replicas=2` }])
+    if (path === null)
+      throw specInvalid([
+        { path: '', message: `'${set}' is no setting; write path=value, such as roles.trainer.replicas=2` },
+      ])
     setAt(copy, path, parseValueText(value!, path), set)
   }
   return copy
 }
 
-const parsePath = (text: string): Path | null => {
+function parsePath(text: string): Path | null {
   if (!/^[^.[\]]+(\.[^.[\]]+|\[\d{1,6}\])*$/.test(text)) return null
-  return [...text.matchAll(/\[(\d+)\]|[^.[\]]+/g)].map(([part, index]) => (index === undefined ? part : Number(index)))
+  return [...text.matchAll(/\[(\d+)\]|[^.[\]]+/g)].map(([part, index]) =>
+    index === undefined ? part : Number(index),
+  )
 }
 
-const setAt = (document: Record<string, unknown>, path: Path, value: unknown, set: string): void => {
+function setAt(document: Record<string, unknown>, path: Path, value: unknown, set: string): void {
   let at: unknown = document
   for (const [depth, part] of path.entries()) {
     const isList = Array.isArray(at)
     // `roles.a.command.0` reaches a list entry as well
     const key = isList && /^\d{1,6}$/.test(String(part)) ? Number(part) : part
-    const fits = typeof at === 'object' && at !== null && isList === (typeof key === 'number') && key !== '__proto__' && (!isList || Number(key) <= (at as unknown[]).length)
-    if (!fits) throw specInvalid([{ path: path.slice(0, depth).join('.'), message: `'${set}' leads nowhere: there is no '${String(part)}' to set` }])
+    const fits =
+      typeof at === 'object' &&
+      at !== null &&
+      isList === (typeof key === 'number') &&
+      key !== '__proto__' &&
+      (!isList || Number(key) <= (at as unknown[]).length)
+    if (!fits)
+      throw specInvalid([
+        {
+          path: path.slice(0, depth).join('.'),
+          message: `'${set}' leads nowhere: there is no '${String(part)}' to set`,
+        },
+      ])
     const container = at as Record<string | number, unknown>
     if (depth === path.length - 1) container[key] = value
     else if (!Object.hasOwn(container, key) || container[key] === null) container[key] = {}
@@ -147,12 +211,17 @@ const setAt = (document: Record<string, unknown>, path: Path, value: unknown, se
   }
 }
 
-/** The document with each relative `cwd` taken from `base`, an absolute directory; documents that cross the bus have absolute ones. */
-export const withAbsoluteCwd = (document: Record<string, unknown>, base: string): Record<string, unknown> => {
+/**
+ * The document with each relative `cwd` taken from `base`, an absolute directory; documents that cross the
+ * bus have absolute ones.
+ */
+export function withAbsoluteCwd(document: Record<string, unknown>, base: string): Record<string, unknown> {
   const fix = (value: unknown): unknown => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
     const { cwd } = value as { cwd?: unknown }
-    return typeof cwd === 'string' && cwd !== '' && !isAbsolute(cwd) ? { ...value, cwd: resolve(base, cwd) } : value
+    return typeof cwd === 'string' && cwd !== '' && !isAbsolute(cwd)
+      ? { ...value, cwd: resolve(base, cwd) }
+      : value
   }
   const top = fix(document) as Record<string, unknown>
   const { roles } = top

@@ -1,6 +1,6 @@
 /**
- * Names and handles: what a run, role, node or user may be called, and how people write down a worker or a rank.
- * Owns the one regular expression; leaves subjects to subjects.ts.
+ * Names and handles: what a run, role, node or user may be called, and how people write down a worker or a
+ * rank. Owns the one regular expression; leaves subjects to subjects.ts.
  */
 
 /** Names of runs, roles, nodes and users; a leading `_` is ours. 1 to 40 characters. */
@@ -9,16 +9,23 @@ export const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$/
 export const LAUNCH_NAME_MAX = 27
 export const RUN_HASH_CHARS = 12
 
-export const isName = (text: string): boolean => NAME.test(text)
+export function isName(text: string): boolean {
+  return NAME.test(text)
+}
 
 /** Turn any text (a Unix user, a program's file name) into a name: other characters become `-`. */
-export const toName = (text: string, max = 40): string => {
-  const name = text.replace(/[^A-Za-z0-9_-]/g, '-').replace(/^[^A-Za-z0-9]+/, '').slice(0, max)
+export function toName(text: string, max = 40): string {
+  const name = text
+    .replace(/[^A-Za-z0-9_-]/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, max)
   return name === '' ? 'x' : name
 }
 
 /** `RUN.ROLE.INDEX.ATTEMPT`: one try to run one worker. */
-export const forkIdOf = (run: string, role: string, index: number, attempt: number): string => `${run}.${role}.${index}.${attempt}`
+export function forkIdOf(run: string, role: string, index: number, attempt: number): string {
+  return `${run}.${role}.${index}.${attempt}`
+}
 
 export interface ForkParts {
   run: string
@@ -28,7 +35,7 @@ export interface ForkParts {
 }
 
 /** @returns the parts, or null when the text is no fork id */
-export const parseForkId = (forkId: string): ForkParts | null => {
+export function parseForkId(forkId: string): ForkParts | null {
   const [run, role, index, attempt, ...rest] = forkId.split('.')
   if (rest.length > 0 || !run || !role || !isName(run) || !isName(role)) return null
   if (!/^\d{1,9}$/.test(index ?? '') || !/^\d{1,9}$/.test(attempt ?? '')) return null
@@ -36,7 +43,9 @@ export const parseForkId = (forkId: string): ForkParts | null => {
 }
 
 /** `RUN/ROLE/INDEX` */
-export const workerIdOf = (run: string, role: string, index: number): string => `${run}/${role}/${index}`
+export function workerIdOf(run: string, role: string, index: number): string {
+  return `${run}/${role}/${index}`
+}
 
 /** What a person asks for: `RUN`, `RUN/role`, `RUN/role/3`, `RUN/role:11`. */
 export interface Handle {
@@ -46,9 +55,15 @@ export interface Handle {
   rank?: number
 }
 
-/** @returns the parts, or null when the text is no handle. The run part may be a prefix or `last`: resolving is the asker's. */
-export const parseHandle = (text: string): Handle | null => {
-  const match = /^([A-Za-z0-9][A-Za-z0-9_-]{0,39})(?:\/([A-Za-z0-9][A-Za-z0-9_-]{0,39})(?:\/(\d{1,9})|:(\d{1,9}))?)?$/.exec(text)
+/**
+ * @returns the parts, or null when the text is no handle. The run part may be a prefix or `last`: resolving
+ * is the asker's.
+ */
+export function parseHandle(text: string): Handle | null {
+  const match =
+    /^([A-Za-z0-9][A-Za-z0-9_-]{0,39})(?:\/([A-Za-z0-9][A-Za-z0-9_-]{0,39})(?:\/(\d{1,9})|:(\d{1,9}))?)?$/.exec(
+      text,
+    )
   if (!match) return null
   return {
     run: match[1]!,
@@ -59,7 +74,7 @@ export const parseHandle = (text: string): Handle | null => {
 }
 
 /** The nearest of `candidates` by edit distance, for "did you mean"; null when none is near. */
-export const nearest = (word: string, candidates: Iterable<string>): string | null => {
+export function nearest(word: string, candidates: Iterable<string>): string | null {
   let best: string | null = null
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1
   for (const candidate of candidates) {
@@ -69,22 +84,28 @@ export const nearest = (word: string, candidates: Iterable<string>): string | nu
   return best
 }
 
-const editDistance = (a: string, b: string): number => {
+function editDistance(a: string, b: string): number {
   let previous = Array.from({ length: b.length + 1 }, (_, i) => i)
   for (let i = 1; i <= a.length; i++) {
     const row = [i]
     for (let j = 1; j <= b.length; j++)
-      row.push(Math.min(row[j - 1]! + 1, previous[j]! + 1, previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
+      row.push(
+        Math.min(row[j - 1]! + 1, previous[j]! + 1, previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)),
+      )
     previous = row
   }
   return previous[b.length]!
 }
 
 /** The name of an agent's control connection: the server says it in its advisory when the connection ends. */
-export const agentConnectionName = (node: string, incarnation: string): string => `troupe-agent/${node}/${incarnation}`
+export function agentConnectionName(node: string, incarnation: string): string {
+  return `troupe-agent/${node}/${incarnation}`
+}
 
 /** @returns null when the connection is no agent's control connection */
-export const parseAgentConnectionName = (name: string): { node: string; incarnation: string } | null => {
+export function parseAgentConnectionName(name: string): { node: string; incarnation: string } | null {
   const [kind, node, incarnation, ...rest] = name.split('/')
-  return kind === 'troupe-agent' && rest.length === 0 && node !== undefined && isName(node) && incarnation ? { node, incarnation } : null
+  return kind === 'troupe-agent' && rest.length === 0 && node !== undefined && isName(node) && incarnation
+    ? { node, incarnation }
+    : null
 }

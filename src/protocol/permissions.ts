@@ -1,14 +1,19 @@
 /**
- * What each role may publish and subscribe on the server, from THE TABLE and the streams. Allow-lists alone, JetStream by exact API subjects.
- * Owns inbox prefixes too, since they are permissions. The configuration that carries the lists is transport/server-config.ts.
+ * What each role may publish and subscribe on the server, from THE TABLE and the streams. Allow-lists alone,
+ * JetStream by exact API subjects. Owns inbox prefixes too, since they are permissions. The configuration
+ * that carries the lists is transport/server-config.ts.
  *
  * 1. Who publishes with `{user}` or `{node}` publishes with its own: so the server vouches for both.
- * 2. Only the coordinator makes streams, purges, and has a consumer, on LAUNCH alone: a consumer's deliver subject is a way to publish anywhere.
- * 3. Others read the past by Direct Get, which makes nothing. An agent can read STATE's last entry, the last events of its own node, and no other.
- * 4. Coordinator, agents and people are in three accounts, and only what the table lists crosses: a reply subject is the asker's to choose,
+ * 2. Only the coordinator makes streams, purges, and has a consumer, on LAUNCH alone: a consumer's deliver
+ * subject is a way to publish anywhere.
+ * 3. Others read the past by Direct Get, which makes nothing. An agent can read STATE's last entry, the last
+ * events of its own node, and no other.
+ * 4. Coordinator, agents and people are in three accounts, and only what the table lists crosses: a reply
+ * subject is the asker's to choose,
  *    and reaches everything in the account of who answers. Measured: in one account an observer's Direct Get with the reply
  *    `$JS.API.STREAM.DELETE…` deleted the state (docs/adr/0006).
- * 5. Who serves may answer each request once, within a minute, wherever its asker listens; nobody else may publish into an inbox.
+ * 5. Who serves may answer each request once, within a minute, wherever its asker listens; nobody else may
+ * publish into an inbox.
  */
 import { Fault } from './faults.ts'
 import { isName } from './names.ts'
@@ -26,9 +31,18 @@ export interface Holder {
 
 /** core: the coordinator and the streams. agents. people: clients and observers. */
 export type Account = 'core' | 'agents' | 'people'
-export const ACCOUNT_OF = { coordinator: 'core', agent: 'agents', client: 'people', observer: 'people' } as const satisfies Record<BusRole, Account>
+export const ACCOUNT_OF = {
+  coordinator: 'core',
+  agent: 'agents',
+  client: 'people',
+  observer: 'people',
+} as const satisfies Record<BusRole, Account>
 /** Accounts of a fleet at home, as the server names them. */
-export const ACCOUNT_NAMES = { core: 'TROUPE', agents: 'TROUPE_AGENTS', people: 'TROUPE_PEOPLE' } as const satisfies Record<Account, string>
+export const ACCOUNT_NAMES = {
+  core: 'TROUPE',
+  agents: 'TROUPE_AGENTS',
+  people: 'TROUPE_PEOPLE',
+} as const satisfies Record<Account, string>
 
 export interface Permissions {
   account: Account
@@ -38,36 +52,75 @@ export interface Permissions {
   allowResponses: { max: number; ttlMs: number } | null
 }
 
-/** A long time for an answer that is due within a second: a machine that was frozen may still say what it did. */
+/**
+ * A long time for an answer that is due within a second: a machine that was frozen may still say what it did.
+ */
 const RESPONSES = { max: 1, ttlMs: 60_000 } as const
 
-/** Private inboxes of one holder; all of ours lie below `_INBOX.`, so that a coordinator can answer a durable launch there and nowhere else. */
-export const inboxPrefixOf = (role: BusRole, name: string): string => `_INBOX.${role}-${name}`
+/**
+ * Private inboxes of one holder; all of ours lie below `_INBOX.`, so that a coordinator can answer a durable
+ * launch there and nowhere else.
+ */
+export function inboxPrefixOf(role: BusRole, name: string): string {
+  return `_INBOX.${role}-${name}`
+}
 
-/** Is it an inbox? `Troupe-Reply-To` is the asker's word, and the coordinator's credential reaches further than the asker's. */
-export const isInbox = (subject: string): boolean => /^_INBOX(\.[A-Za-z0-9_-]{1,80}){2,4}$/.test(subject)
+/**
+ * Is it an inbox? `Troupe-Reply-To` is the asker's word, and the coordinator's credential reaches further
+ * than the asker's.
+ */
+export function isInbox(subject: string): boolean {
+  return /^_INBOX(\.[A-Za-z0-9_-]{1,80}){2,4}$/.test(subject)
+}
 
 /** @throws {Fault} REQUEST_INVALID when a name is missing or is no name (a wildcard would open the list) */
-export const permissionsOf = (role: BusRole, who: Holder): Permissions => {
+export function permissionsOf(role: BusRole, who: Holder): Permissions {
   const { fleet, inboxPrefix } = who
   const fixed = fixedOf(role, who)
-  if (!isName(fleet) || !/^_INBOX[A-Za-z0-9_.-]*[A-Za-z0-9_-]$/.test(inboxPrefix)) throw new Fault('REQUEST_INVALID', `no fleet '${fleet}' with the inbox '${inboxPrefix}' can be`)
+  if (!isName(fleet) || !/^_INBOX[A-Za-z0-9_.-]*[A-Za-z0-9_-]$/.test(inboxPrefix))
+    throw new Fault('REQUEST_INVALID', `no fleet '${fleet}' with the inbox '${inboxPrefix}' can be`)
   const rows = Object.entries(TABLE) as [RowName, Row][]
-  const publish = rows.filter(([, row]) => row.from.includes(role)).map(([name]) => wildcardOf(fleet, name, fixed))
-  const subscribe = rows.filter(([, row]) => row.to.includes(role) && row.kind !== 'durable').map(([name, row]) => (row.kind === 'event' || row.kind === 'log' ? `${rootOf(fleet)}.${row.kind}.>` : wildcardOf(fleet, name, fixed)))
+  const publish = rows
+    .filter(([, row]) => row.from.includes(role))
+    .map(([name]) => wildcardOf(fleet, name, fixed))
+  const subscribe = rows
+    .filter(([, row]) => row.to.includes(role) && row.kind !== 'durable')
+    .map(([name, row]) =>
+      row.kind === 'event' || row.kind === 'log'
+        ? `${rootOf(fleet)}.${row.kind}.>`
+        : wildcardOf(fleet, name, fixed),
+    )
   const serves = role === 'agent' || role === 'coordinator'
   return {
     account: ACCOUNT_OF[role],
-    publish: [...new Set([...publish, ...jetStreamOf(role, fleet, fixed), ...(role === 'coordinator' ? ['_INBOX.>'] : []), ...(serves ? [] : DISCOVERY)])],
-    subscribe: [...new Set([...subscribe, `${inboxPrefix}.>`, ...(serves ? DISCOVERY : []), ...(role === 'coordinator' ? [DISCONNECT_ADVISORY] : [])])],
+    publish: [
+      ...new Set([
+        ...publish,
+        ...jetStreamOf(role, fleet, fixed),
+        ...(role === 'coordinator' ? ['_INBOX.>'] : []),
+        ...(serves ? [] : DISCOVERY),
+      ]),
+    ],
+    subscribe: [
+      ...new Set([
+        ...subscribe,
+        `${inboxPrefix}.>`,
+        ...(serves ? DISCOVERY : []),
+        ...(role === 'coordinator' ? [DISCONNECT_ADVISORY] : []),
+      ]),
+    ],
     allowResponses: serves ? RESPONSES : null,
   }
 }
 
-const fixedOf = (role: BusRole, { user, node }: Holder): { user?: string; node?: string } => {
+function fixedOf(role: BusRole, { user, node }: Holder): { user?: string; node?: string } {
   if (role === 'coordinator') return {}
   const name = role === 'agent' ? node : user
-  if (name === undefined || !isName(name)) throw new Fault('REQUEST_INVALID', `'${name ?? ''}' is no name of ${role === 'agent' ? 'a node' : 'a user'}`)
+  if (name === undefined || !isName(name))
+    throw new Fault(
+      'REQUEST_INVALID',
+      `'${name ?? ''}' is no name of ${role === 'agent' ? 'a node' : 'a user'}`,
+    )
   return role === 'agent' ? { node: name } : { user: name }
 }
 
@@ -77,9 +130,12 @@ export const DISCONNECT_ADVISORY = `$SYS.ACCOUNT.${ACCOUNT_NAMES.agents}.DISCONN
 /** For `nats micro ls`: who serves listens here, everybody else asks. */
 const DISCOVERY = ['PING', 'INFO', 'STATS'].flatMap((verb) => [`$SRV.${verb}`, `$SRV.${verb}.>`])
 
-const jetStreamOf = (role: BusRole, fleet: string, fixed: { node?: string }): string[] => {
+function jetStreamOf(role: BusRole, fleet: string, fixed: { node?: string }): string[] {
   const names = Object.keys(STREAMS) as StreamName[]
-  const directGet = (name: StreamName): string[] => [`$JS.API.DIRECT.GET.${streamOf(fleet, name)}`, `$JS.API.DIRECT.GET.${streamOf(fleet, name)}.>`]
+  const directGet = (name: StreamName): string[] => [
+    `$JS.API.DIRECT.GET.${streamOf(fleet, name)}`,
+    `$JS.API.DIRECT.GET.${streamOf(fleet, name)}.>`,
+  ]
   switch (role) {
     case 'agent':
       return [
@@ -93,7 +149,11 @@ const jetStreamOf = (role: BusRole, fleet: string, fixed: { node?: string }): st
     case 'coordinator': {
       const queue = streamOf(fleet, 'LAUNCH')
       return [
-        ...names.flatMap((name) => ['CREATE', 'UPDATE', 'INFO', 'PURGE'].map((verb) => `$JS.API.STREAM.${verb}.${streamOf(fleet, name)}`)),
+        ...names.flatMap((name) =>
+          ['CREATE', 'UPDATE', 'INFO', 'PURGE'].map(
+            (verb) => `$JS.API.STREAM.${verb}.${streamOf(fleet, name)}`,
+          ),
+        ),
         ...names.filter((name) => name !== 'LAUNCH').flatMap(directGet),
         `$JS.API.CONSUMER.CREATE.${queue}.*`,
         `$JS.API.CONSUMER.INFO.${queue}.*`,
@@ -118,13 +178,26 @@ export interface Crossing {
 }
 
 /** What crosses between the accounts, of any fleet; each user's own lists say how much of it is his. */
-export const crossings = (): Crossing[] => {
+export function crossings(): Crossing[] {
   const rows = Object.entries(TABLE) as [RowName, Row][]
-  const service = (from: Account, to: Account[], subject: string, many: boolean): Crossing => ({ from, to, kind: 'service', subject, many })
-  const stream = (from: Account, to: Account[], subject: string): Crossing => ({ from, to, kind: 'stream', subject, many: false })
+  const service = (from: Account, to: Account[], subject: string, many: boolean): Crossing => ({
+    from,
+    to,
+    kind: 'service',
+    subject,
+    many,
+  })
+  const stream = (from: Account, to: Account[], subject: string): Crossing => ({
+    from,
+    to,
+    kind: 'stream',
+    subject,
+    many: false,
+  })
   const all = rows.flatMap(([name, row]): Crossing[] => {
     const subject = wildcardOf('*', name)
-    const outside = (roles: readonly BusRole[], inside: Account): Account[] => [...new Set(roles.map((role) => ACCOUNT_OF[role]))].filter((account) => account !== inside)
+    const outside = (roles: readonly BusRole[], inside: Account): Account[] =>
+      [...new Set(roles.map((role) => ACCOUNT_OF[role]))].filter((account) => account !== inside)
     switch (row.kind) {
       case 'request':
       case 'gather':
@@ -136,23 +209,49 @@ export const crossings = (): Crossing[] => {
       case 'beat':
         return row.from.map((role) => stream(ACCOUNT_OF[role], outside(row.to, ACCOUNT_OF[role]), subject))
       default:
-        // an append goes to the core, where the streams are; the server does not pass it on to a third account, so people hear it where it was said
-        return [service('core', outside(row.from, 'core'), subject, false), ...row.from.map((role) => stream(ACCOUNT_OF[role], outside(row.to, ACCOUNT_OF[role]).filter((account) => account !== 'core'), `${rootOf('*')}.${row.kind}.>`))]
+        // an append goes to the core, where the streams are; the server does not pass it on to a third
+        // account, so people hear it where it was said
+        return [
+          service('core', outside(row.from, 'core'), subject, false),
+          ...row.from.map((role) =>
+            stream(
+              ACCOUNT_OF[role],
+              outside(row.to, ACCOUNT_OF[role]).filter((account) => account !== 'core'),
+              `${rootOf('*')}.${row.kind}.>`,
+            ),
+          ),
+        ]
     }
   })
   const others = [
-    ...['$JS.API.DIRECT.GET.*', '$JS.API.DIRECT.GET.*.>'].map((subject) => service('core', ['agents', 'people'], subject, true)),
+    ...['$JS.API.DIRECT.GET.*', '$JS.API.DIRECT.GET.*.>'].map((subject) =>
+      service('core', ['agents', 'people'], subject, true),
+    ),
     // asked of the core, which asks the agents too
-    ...DISCOVERY.flatMap((subject) => [service('core', ['people'], subject, true), service('agents', ['core'], subject, true)]),
+    ...DISCOVERY.flatMap((subject) => [
+      service('core', ['people'], subject, true),
+      service('agents', ['core'], subject, true),
+    ]),
     // an answer to a durable launch is a plain publication
     stream('core', ['people'], '_INBOX.>'),
   ]
-  const unique = new Map([...all, ...others].filter(({ to }) => to.length > 0).map((crossing) => [`${crossing.from} ${crossing.kind} ${crossing.subject} ${crossing.to.join()}`, crossing]))
+  const unique = new Map(
+    [...all, ...others]
+      .filter(({ to }) => to.length > 0)
+      .map((crossing) => [
+        `${crossing.from} ${crossing.kind} ${crossing.subject} ${crossing.to.join()}`,
+        crossing,
+      ]),
+  )
   return [...unique.values()]
 }
 
 /** Who may read a stream's past: who may hear all of it live. */
-const streamReaders = (name: StreamName): readonly BusRole[] => {
-  const rows = Object.values<Row>(TABLE).filter((row) => row.kind !== 'durable' && row.subject.split('.')[0] === STREAMS[name].row)
-  return rows.length === 0 ? [] : rows.map((row) => row.to).reduce((all, to) => all.filter((role) => to.includes(role)))
+function streamReaders(name: StreamName): readonly BusRole[] {
+  const rows = Object.values<Row>(TABLE).filter(
+    (row) => row.kind !== 'durable' && row.subject.split('.')[0] === STREAMS[name].row,
+  )
+  return rows.length === 0
+    ? []
+    : rows.map((row) => row.to).reduce((all, to) => all.filter((role) => to.includes(role)))
 }

@@ -1,12 +1,29 @@
 /**
- * Entries of the STATE log, and the durable shape of a run. The coordinator's durable state is the fold of the entries
- * after the last complete snapshot: each entry is a list of puts and drops, so folding is assignment and nothing else.
+ * Entries of the STATE log, and the durable shape of a run. The coordinator's durable state is the fold of
+ * the entries after the last complete snapshot: each entry is a list of puts and drops, so folding is
+ * assignment and nothing else.
  */
 import * as z from 'zod'
-import { Epoch, Exit, FirstFailure, ForkId, Incarnation, Index, Millis, Name, RankReport, Receipt, RunState, Wall } from './shapes.ts'
+import {
+  Epoch,
+  Exit,
+  FirstFailure,
+  ForkId,
+  Incarnation,
+  Index,
+  Millis,
+  Name,
+  RankReport,
+  Receipt,
+  RunState,
+  Wall,
+} from './shapes.ts'
 import { Launch } from './resolved.ts'
 
-/** One worker of a run, as decided: where it is to be, and how its latest attempt ended. Whether it is ready comes from its agent alone. */
+/**
+ * One worker of a run, as decided: where it is to be, and how its latest attempt ended. Whether it is ready
+ * comes from its agent alone.
+ */
 export const WorkerRecord = z.object({
   role: Name,
   index: Index,
@@ -15,7 +32,10 @@ export const WorkerRecord = z.object({
   /** node and incarnation of the latest attempt's intent; null before */
   node: Name.nullable(),
   incarnation: Incarnation.nullable(),
-  /** waiting: no order sent; with a node: reserved there. placed: orders may have been sent. ended: nothing of it runs or will */
+  /**
+   * waiting: no order sent; with a node: reserved there. placed: orders may have been sent. ended: nothing of
+   * it runs or will
+   */
   phase: z.enum(['waiting', 'placed', 'ended']),
   /** why it is being ended (becomes exit.killedBy); null while it should live */
   ending: z.string().nullable(),
@@ -24,9 +44,18 @@ export const WorkerRecord = z.object({
   stderrTail: z.array(z.string()),
   startedAt: Wall.nullable(),
   exitedAt: Wall.nullable(),
-  /** what its agent said when this was written, for `status` when the agent has forgotten it or cannot be heard */
+  /**
+   * what its agent said when this was written, for `status` when the agent has forgotten it or cannot be
+   * heard
+   */
   seen: z
-    .object({ pid: z.number().int().nullable(), addr: z.string().nullable(), ports: z.array(z.number().int()), gpus: z.array(z.string()), ranks: z.array(RankReport) })
+    .object({
+      pid: z.number().int().nullable(),
+      addr: z.string().nullable(),
+      ports: z.array(z.number().int()),
+      gpus: z.array(z.string()),
+      ranks: z.array(RankReport),
+    })
     .nullable()
     .optional(),
 })
@@ -44,7 +73,15 @@ export const RunRecord = z.object({
   /** exit code of `run` and `wait`, once ended */
   code: z.number().int().nullable(),
   /** why the run is stopping: decides its terminal state */
-  stopping: z.object({ why: z.enum(['done', 'failed', 'cancelled', 'timed-out', 'could-not-start', 'lost', 'restart']), text: z.string(), code: z.number().int(), at: Wall, kill: z.boolean() }).nullable(),
+  stopping: z
+    .object({
+      why: z.enum(['done', 'failed', 'cancelled', 'timed-out', 'could-not-start', 'lost', 'restart']),
+      text: z.string(),
+      code: z.number().int(),
+      at: Wall,
+      kill: z.boolean(),
+    })
+    .nullable(),
   firstFailure: FirstFailure.nullable(),
   /** accumulated clocks, and when the present state began; wall times survive a failover */
   clocks: z.object({ queuedMs: Millis, startMs: Millis, runMs: Millis, since: Wall }),
@@ -53,7 +90,9 @@ export const RunRecord = z.object({
   /** when each role was first ready / done */
   roleReadyAt: z.record(z.string(), Wall),
   startSkewMs: z.record(z.string(), Millis),
-  /** `role/on` → since when the role could start but for that dependency: its timeout goes on over a failover */
+  /**
+   * `role/on` → since when the role could start but for that dependency: its timeout goes on over a failover
+   */
   waitsSince: z.record(z.string(), Wall).optional(),
   /** role → when the first torchrun agent of its attempt exited 0: its peers' time goes on over a failover */
   firstDoneAt: z.record(z.string(), Wall).optional(),
@@ -72,7 +111,10 @@ export const KeyRecord = z.object({
 export type KeyRecord = z.infer<typeof KeyRecord>
 
 export const StateOp = z.discriminatedUnion('op', [
-  /** the run's head is put whole, of its workers those that are given: a gang of thousands fits no entry. Workers never given wait, as the spec says */
+  /**
+   * the run's head is put whole, of its workers those that are given: a gang of thousands fits no entry.
+   * Workers never given wait, as the spec says
+   */
   z.object({ op: z.literal('run'), run: RunRecord }),
   z.object({ op: z.literal('spec'), run: Name, spec: Launch }),
   z.object({ op: z.literal('drop-run'), run: Name }),
@@ -93,7 +135,9 @@ export const StateEntry = z.object({
   at: Wall,
   /** resign: the writer has stopped acting; a standby need not wait for its lease */
   kind: z.enum(['takeover', 'renew', 'change', 'snapshot', 'resign']),
-  /** for a snapshot that needs several entries: part k of n; folding restarts at part 1 when all n are there */
+  /**
+   * for a snapshot that needs several entries: part k of n; folding restarts at part 1 when all n are there
+   */
   part: z.tuple([z.number().int(), z.number().int()]).nullable(),
   ops: z.array(StateOp),
 })

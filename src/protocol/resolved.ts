@@ -1,6 +1,7 @@
 /**
- * The launch request after resolution: every default filled in, every unit a number. This is what the coordinator
- * decides on, what is kept in STATE and what `--dry-run` prints. launch.ts turns a document into it; nothing else does.
+ * The launch request after resolution: every default filled in, every unit a number. This is what the
+ * coordinator decides on, what is kept in STATE and what `--dry-run` prints. launch.ts turns a document into
+ * it; nothing else does.
  */
 import * as z from 'zod'
 import { LAUNCH_NAME_MAX, NAME } from './names.ts'
@@ -17,8 +18,16 @@ export const Resources = z.object({
 })
 export type Resources = z.infer<typeof Resources>
 
-const probeTiming = { timeoutMs: Millis, intervalMs: Millis, attemptTimeoutMs: Millis, failures: z.number().int().min(1) }
-/** Readiness: `timeoutMs` counts from the start of the process; afterwards `failures` in a row make it unready. */
+const probeTiming = {
+  timeoutMs: Millis,
+  intervalMs: Millis,
+  attemptTimeoutMs: Millis,
+  failures: z.number().int().min(1),
+}
+/**
+ * Readiness: `timeoutMs` counts from the start of the process; afterwards `failures` in a row make it
+ * unready.
+ */
 export const Probe = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('http'), port: Index, path: z.string(), ...probeTiming }),
   z.object({ kind: z.literal('tcp'), port: Index, ...probeTiming }),
@@ -91,10 +100,20 @@ export const Launch = z.object({
 export type Launch = z.infer<typeof Launch>
 
 /**
- * What a `prepare` order says of one worker: all of it that is known before ports are.
- * Command, env values, prefix and probe still hold `${{ port.N }}` and `${{ roles.X.addr }}`: the agent fills them in at `start`.
+ * What a `prepare` order says of one worker: all of it that is known before ports are. Command, env values,
+ * prefix and probe still hold `${{ port.N }}` and `${{ roles.X.addr }}`: the agent fills them in at `start`.
  */
-export const ForkSpec = Role.omit({ name: true, replicas: true, minReplicas: true, resources: true, dependsOn: true, restart: true, nodelist: true, exclude: true, failFast: true }).extend({
+export const ForkSpec = Role.omit({
+  name: true,
+  replicas: true,
+  minReplicas: true,
+  resources: true,
+  dependsOn: true,
+  restart: true,
+  nodelist: true,
+  exclude: true,
+  failFast: true,
+}).extend({
   forkId: z.string(),
   run: Name,
   role: Name,

@@ -1,7 +1,8 @@
 /**
- * The shapes that several messages share: an exit, a receipt, a report about a fork, a node.
- * Owns the zod schemas and their types; the messages themselves stand in table.ts, the launch document in launch.ts.
- * Units: every `…Ms` is milliseconds, `at` is Unix milliseconds, `…Bytes` bytes, ticks are milliseconds of a monotonic clock.
+ * The shapes that several messages share: an exit, a receipt, a report about a fork, a node. Owns the zod
+ * schemas and their types; the messages themselves stand in table.ts, the launch document in launch.ts.
+ * Units: every `…Ms` is milliseconds, `at` is Unix milliseconds, `…Bytes` bytes, ticks are milliseconds of a
+ * monotonic clock.
  */
 import * as z from 'zod'
 import { NAME } from './names.ts'
@@ -13,14 +14,21 @@ export const Wall = z.number().int()
 export const ForkId = z.string().max(140)
 export const SignalName = z.string().regex(/^SIG[A-Z0-9+-]{1,12}$/)
 
-/** How a process ended. All null but `unknown` when nobody can know. `killedBy` names who ordered it: `user:NAME`, `peer-failure`, `deadline`, `done`, `fence`, `orphan`, `attempt`. `not-ready`: the readiness probe ran out of time; unlike the others that is a failure of the worker. */
+/**
+ * How a process ended. All null but `unknown` when nobody can know. `killedBy` names who ordered it:
+ * `user:NAME`, `peer-failure`, `deadline`, `done`, `fence`, `orphan`, `attempt`. `not-ready`: the readiness
+ * probe ran out of time; unlike the others that is a failure of the worker.
+ */
 export const Exit = z.object({
   code: z.number().int().nullable(),
   signal: SignalName.nullable(),
   oom: z.boolean().nullable(),
   unknown: z.string().nullable(),
   killedBy: z.string().nullable(),
-  /** there when the `setup` ended, and the command never began: the command of the set-up that failed, empty where it is not known */
+  /**
+   * there when the `setup` ended, and the command never began: the command of the set-up that failed, empty
+   * where it is not known
+   */
   inSetUp: z.string().optional(),
 })
 export type Exit = z.infer<typeof Exit>
@@ -50,16 +58,35 @@ export const RankReport = z.object({
 export type RankReport = z.infer<typeof RankReport>
 
 /** Where a fork is on its node. `cancelled`: the spool refuses the id for ever. */
-export const ForkPhase = z.enum(['prepared', 'starting', 'running', 'stopping', 'exited', 'gone', 'cancelled'])
+export const ForkPhase = z.enum([
+  'prepared',
+  'starting',
+  'running',
+  'stopping',
+  'exited',
+  'gone',
+  'cancelled',
+])
 export type ForkPhase = z.infer<typeof ForkPhase>
 
-/** End offset of each log source, in bytes; `lost` are ranges [from, to) that were given up; `generation` counts truncations, absent is 0. */
-export const LogOffsets = z.record(z.string(), z.object({ bytes: z.number().int().min(0), lost: z.array(z.tuple([z.number().int(), z.number().int()])), generation: z.number().int().min(0).optional() }))
+/**
+ * End offset of each log source, in bytes; `lost` are ranges [from, to) that were given up; `generation`
+ * counts truncations, absent is 0.
+ */
+export const LogOffsets = z.record(
+  z.string(),
+  z.object({
+    bytes: z.number().int().min(0),
+    lost: z.array(z.tuple([z.number().int(), z.number().int()])),
+    generation: z.number().int().min(0).optional(),
+  }),
+)
 export type LogOffsets = z.infer<typeof LogOffsets>
 
 /**
  * Everything that an agent says of one fork. The body of every worker event and each line of an inventory:
- * one shape, so that the coordinator has one way to learn a fact, however it hears it. Later facts only fill in or move forward.
+ * one shape, so that the coordinator has one way to learn a fact, however it hears it. Later facts only fill
+ * in or move forward.
  */
 export const ForkReport = z.object({
   forkId: ForkId,
@@ -70,7 +97,9 @@ export const ForkReport = z.object({
   phase: ForkPhase,
   /** root process of the tree */
   pid: z.number().int().nullable(),
-  /** bound for peers: host (of the chosen interface) and leased ports; addr is host:port 0, IPv6 in brackets */
+  /**
+   * bound for peers: host (of the chosen interface) and leased ports; addr is host:port 0, IPv6 in brackets
+   */
   host: z.string().nullable(),
   addr: z.string().nullable(),
   ports: z.array(z.number().int()),
@@ -99,8 +128,16 @@ export const ForkReport = z.object({
 })
 export type ForkReport = z.infer<typeof ForkReport>
 
-/** `uuid`: which device that is, whoever numbers it; left out where nobody can tell. Nodes that name the same one share it */
-export const Gpu = z.object({ id: z.string(), name: z.string(), memoryBytes: z.number().nullable(), uuid: z.string().optional() })
+/**
+ * `uuid`: which device that is, whoever numbers it; left out where nobody can tell. Nodes that name the same
+ * one share it
+ */
+export const Gpu = z.object({
+  id: z.string(),
+  name: z.string(),
+  memoryBytes: z.number().nullable(),
+  uuid: z.string().optional(),
+})
 export type Gpu = z.infer<typeof Gpu>
 
 /** What a node has, told once per incarnation in its inventory. */
@@ -122,10 +159,30 @@ export const Incarnation = z.string().regex(/^[0-9A-HJKMNP-TV-Z]{26}$/)
 export const Epoch = z.object({ storeId: z.string(), n: z.number().int().min(0) })
 export type Epoch = z.infer<typeof Epoch>
 
-export const RunState = z.enum(['pending', 'starting', 'running', 'stopping', 'succeeded', 'failed', 'cancelled', 'timed-out', 'preempted', 'lost'])
+export const RunState = z.enum([
+  'pending',
+  'starting',
+  'running',
+  'stopping',
+  'succeeded',
+  'failed',
+  'cancelled',
+  'timed-out',
+  'preempted',
+  'lost',
+])
 export type RunState = z.infer<typeof RunState>
-export const TERMINAL_STATES: readonly RunState[] = ['succeeded', 'failed', 'cancelled', 'timed-out', 'preempted', 'lost']
-export const isTerminal = (state: RunState): boolean => TERMINAL_STATES.includes(state)
+export const TERMINAL_STATES: readonly RunState[] = [
+  'succeeded',
+  'failed',
+  'cancelled',
+  'timed-out',
+  'preempted',
+  'lost',
+]
+export function isTerminal(state: RunState): boolean {
+  return TERMINAL_STATES.includes(state)
+}
 
 export const WorkerState = z.enum(['pending', 'starting', 'running', 'stopping', 'exited', 'lost'])
 export type WorkerState = z.infer<typeof WorkerState>
@@ -171,7 +228,13 @@ export const WorkerStatus = z.object({
 })
 export type WorkerStatus = z.infer<typeof WorkerStatus>
 
-export const Straggler = z.object({ worker: z.string(), rank: Index.optional(), kind: z.enum(['join', 'start', 'heartbeat', 'progress']), ms: Millis, text: z.string() })
+export const Straggler = z.object({
+  worker: z.string(),
+  rank: Index.optional(),
+  kind: z.enum(['join', 'start', 'heartbeat', 'progress']),
+  ms: Millis,
+  text: z.string(),
+})
 export type Straggler = z.infer<typeof Straggler>
 
 export const RunStatus = z.object({
@@ -189,7 +252,16 @@ export const RunStatus = z.object({
   clocks: z.object({ queuedMs: Millis, startMs: Millis, runMs: Millis }),
   /** from the first sign of failure or the order to stop to the last receipt; null before */
   stopMs: Millis.nullable(),
-  roles: z.array(z.object({ role: z.string(), kind: z.string(), state: z.string(), workers: z.number().int(), ready: z.number().int(), startSkewMs: Millis.nullable() })),
+  roles: z.array(
+    z.object({
+      role: z.string(),
+      kind: z.string(),
+      state: z.string(),
+      workers: z.number().int(),
+      ready: z.number().int(),
+      startSkewMs: Millis.nullable(),
+    }),
+  ),
   stragglers: z.array(Straggler),
   workers: z.array(WorkerStatus),
 })

@@ -1,6 +1,7 @@
 /**
- * `${{ … }}` in commands, environment values, prefixes and probes: what may stand in it, and filling it in on the node.
- * Values are inserted, never expanded again, so nothing that a worker or a peer says can become a template. `$${{` is a plain `${{`.
+ * `${{ … }}` in commands, environment values, prefixes and probes: what may stand in it, and filling it in on
+ * the node. Values are inserted, never expanded again, so nothing that a worker or a peer says can become a
+ * template. `$${{` is a plain `${{`.
  */
 import { Fault } from './faults.ts'
 import { nearest } from './names.ts'
@@ -32,11 +33,14 @@ export const TEMPLATE_NAMES = KNOWN.join(', ')
 const PLACE = /\$\$\{\{|\$\{\{(?:([^{}]{0,200})\}\})?/g
 
 /** The texts between `${{` and `}}`, in order; null for one that is never closed. */
-export const templateNames = (text: string): (string | null)[] =>
-  [...text.matchAll(PLACE)].filter(([place]) => place !== '$${{').map((match) => match[1]?.trim() ?? null)
+export function templateNames(text: string): (string | null)[] {
+  return [...text.matchAll(PLACE)]
+    .filter(([place]) => place !== '$${{')
+    .map((match) => match[1]?.trim() ?? null)
+}
 
 /** @returns what the text between `${{` and `}}` asks for, or the sentence that refuses it */
-export const parseTemplateName = (name: string | null): TemplateName | string => {
+export function parseTemplateName(name: string | null): TemplateName | string {
   if (name === null) return "'${{' is never closed by '}}' (write '$${{' for the characters themselves)"
   const port = /^port\.(\d{1,4})$/.exec(name)
   if (port) return { kind: 'port', port: Number(port[1]) }
@@ -50,19 +54,24 @@ export const parseTemplateName = (name: string | null): TemplateName | string =>
 
 /**
  * Fill in every `${{ … }}` of a text.
- * @throws {Fault} WORKER_CONFIG when a name is unknown, or its value is (a role without a leased port has no address)
+ * @throws {Fault} WORKER_CONFIG when a name is unknown, or its value is (a role without a leased port has no
+ * address)
  */
-export const fillTemplate = (text: string, context: TemplateContext): string =>
-  text.replace(PLACE, (place, inner: string | undefined) => {
+export function fillTemplate(text: string, context: TemplateContext): string {
+  return text.replace(PLACE, (place, inner: string | undefined) => {
     if (place === '$${{') return '${{'
     const name = parseTemplateName(inner?.trim() ?? null)
     if (typeof name === 'string') throw new Fault('WORKER_CONFIG', name)
     const value = valueOf(name, context)
-    if (value === null) throw new Fault('WORKER_CONFIG', `'${place}' has no value here`, { data: { template: place, ports: context.ports.length, roles: Object.keys(context.roles) } })
+    if (value === null)
+      throw new Fault('WORKER_CONFIG', `'${place}' has no value here`, {
+        data: { template: place, ports: context.ports.length, roles: Object.keys(context.roles) },
+      })
     return value
   })
+}
 
-const valueOf = (name: TemplateName, context: TemplateContext): string | null => {
+function valueOf(name: TemplateName, context: TemplateContext): string | null {
   switch (name.kind) {
     case 'port':
       return context.ports[name.port]?.toString() ?? null
@@ -70,7 +79,11 @@ const valueOf = (name: TemplateName, context: TemplateContext): string | null =>
       return String(context[name.field])
     case 'role': {
       const role = Object.hasOwn(context.roles, name.role) ? context.roles[name.role]! : null
-      return role === null || role.addr === null ? null : name.field === 'addr' ? role.addr : role.addrs.join(',')
+      return role === null || role.addr === null
+        ? null
+        : name.field === 'addr'
+          ? role.addr
+          : role.addrs.join(',')
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Units as people write them: durations, sizes, shapes. Pure parsers that give a number or null; the words of the error
- * (which forms are accepted) stand beside each, so that every place that refuses one says the same.
+ * Units as people write them: durations, sizes, shapes. Pure parsers that give a number or null; the words of
+ * the error (which forms are accepted) stand beside each, so that every place that refuses one says the same.
  * A bare number is refused, except 0: `timeout: 30` means seconds to one reader and milliseconds to the next.
  */
 
@@ -11,23 +11,32 @@ export const SHAPE_FORMS = '2x8 (nodes x processes per node) or 1:2x8 (elastic)'
 /** Longest duration, 1,000 days: beyond it a typing error is likelier than a wish. */
 export const DURATION_MS_MAX = 1000 * 86_400_000
 
-const DURATION_UNITS: readonly (readonly [string, number])[] = [['d', 86_400_000], ['h', 3_600_000], ['m', 60_000], ['s', 1000], ['ms', 1]]
+const DURATION_UNITS: readonly (readonly [string, number])[] = [
+  ['d', 86_400_000],
+  ['h', 3_600_000],
+  ['m', 60_000],
+  ['s', 1000],
+  ['ms', 1],
+]
 
 /** @returns whole milliseconds, or null when the text is none of DURATION_FORMS or beyond DURATION_MS_MAX */
-export const parseDuration = (text: string | number): number | null => {
+export function parseDuration(text: string | number): number | null {
   const word = String(text).trim()
   if (word === '0') return 0
   const ms = parseClock(word) ?? parseParts(word)
   return ms === null || ms > DURATION_MS_MAX ? null : Math.round(ms)
 }
 
-/** `4:00:00`, hours and minutes and seconds; two parts are refused, since `4:00` is four minutes to Slurm and four hours to people. */
-const parseClock = (word: string): number | null => {
+/**
+ * `4:00:00`, hours and minutes and seconds; two parts are refused, since `4:00` is four minutes to Slurm and
+ * four hours to people.
+ */
+function parseClock(word: string): number | null {
   const match = /^(\d{1,6}):([0-5]\d):([0-5]\d)$/.exec(word)
   return match ? (Number(match[1]) * 3600 + Number(match[2]) * 60 + Number(match[3])) * 1000 : null
 }
 
-const parseParts = (word: string): number | null => {
+function parseParts(word: string): number | null {
   if (!/^(\d{1,12}(\.\d{1,6})?(ms|[dhms]))+$/.test(word)) return null
   let total = 0
   let largest = -1
@@ -41,10 +50,20 @@ const parseParts = (word: string): number | null => {
   return total
 }
 
-const SIZE_UNITS: Record<string, number> = { B: 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12, KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30, TIB: 2 ** 40 }
+const SIZE_UNITS: Record<string, number> = {
+  B: 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KIB: 2 ** 10,
+  MIB: 2 ** 20,
+  GIB: 2 ** 30,
+  TIB: 2 ** 40,
+}
 
 /** @returns whole bytes, or null when the text is none of SIZE_FORMS or beyond what a number holds exactly */
-export const parseSize = (text: string | number): number | null => {
+export function parseSize(text: string | number): number | null {
   const word = String(text).trim()
   if (word === '0') return 0
   const match = /^(\d{1,15}(?:\.\d{1,6})?) ?([kmgt]?i?b)$/i.exec(word)
@@ -62,7 +81,7 @@ export interface Shape {
 }
 
 /** @returns the shape, or null when the text is none of SHAPE_FORMS */
-export const parseShape = (text: string): Shape | null => {
+export function parseShape(text: string): Shape | null {
   const match = /^(?:(\d{1,5}):)?(\d{1,5})x(\d{1,4})$/.exec(text.trim())
   if (!match) return null
   const nodes = Number(match[2])

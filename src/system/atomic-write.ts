@@ -9,7 +9,7 @@ import { dirname } from 'node:path'
 /**
  * @param mode  of the file itself, whatever the umask; the directories above are made 0700
  */
-export const atomicWrite = async (file: string, content: string | Uint8Array, mode = 0o600): Promise<void> => {
+export async function atomicWrite(file: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   const temporary = `${file}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`
   try {

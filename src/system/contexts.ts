@@ -1,7 +1,7 @@
 /**
  * Contexts: which bus, fleet and credentials a command uses. Owns the files under TROUPE_HOME
- * (`contexts/NAME.json`, `current`) and the credentials' form. Reading makes nothing; "there is none" is null, and what to type then is
- * said by client/context.ts.
+ * (`contexts/NAME.json`, `current`) and the credentials' form. Reading makes nothing; "there is none" is
+ * null, and what to type then is said by client/context.ts.
  */
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -33,12 +33,18 @@ export interface Credentials {
 /** A context's name is a file name too. */
 export const CONTEXT_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$/
 
-const contextsDir = (home: string): string => join(home, 'contexts')
-const contextFile = (home: string, name: string): string => join(contextsDir(home), `${name}.json`)
-const currentFile = (home: string): string => join(home, 'current')
+function contextsDir(home: string): string {
+  return join(home, 'contexts')
+}
+function contextFile(home: string, name: string): string {
+  return join(contextsDir(home), `${name}.json`)
+}
+function currentFile(home: string): string {
+  return join(home, 'current')
+}
 
 /** @returns the file's text, or null when it (or a directory above it) is not there */
-const readOrNull = async (file: string): Promise<string | null> => {
+async function readOrNull(file: string): Promise<string | null> {
   try {
     return await readFile(file, 'utf8')
   } catch (error) {
@@ -48,7 +54,7 @@ const readOrNull = async (file: string): Promise<string | null> => {
   }
 }
 
-const parseObject = (file: string, text: string, keys: readonly string[]): Record<string, unknown> => {
+function parseObject(file: string, text: string, keys: readonly string[]): Record<string, unknown> {
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -56,12 +62,13 @@ const parseObject = (file: string, text: string, keys: readonly string[]): Recor
     throw new Error(`'${file}' is not JSON: ${(error as Error).message}`, { cause: error })
   }
   for (const key of keys)
-    if (typeof (value as Record<string, unknown> | null)?.[key] !== 'string') throw new Error(`'${file}' has no '${key}'`)
+    if (typeof (value as Record<string, unknown> | null)?.[key] !== 'string')
+      throw new Error(`'${file}' has no '${key}'`)
   return value as Record<string, unknown>
 }
 
 /** @throws {Error} when the file is there but is no context */
-export const readContext = async (home: string, name: string): Promise<Context | null> => {
+export async function readContext(home: string, name: string): Promise<Context | null> {
   if (!CONTEXT_NAME.test(name)) return null
   const file = contextFile(home, name)
   const text = await readOrNull(file)
@@ -70,40 +77,57 @@ export const readContext = async (home: string, name: string): Promise<Context |
 }
 
 /** All contexts, by name; empty when there is no TROUPE_HOME. */
-export const listContexts = async (home: string): Promise<Context[]> => {
+export async function listContexts(home: string): Promise<Context[]> {
   const names = await readdir(contextsDir(home)).catch(() => [])
-  const contexts = await Promise.all(names.filter((n) => n.endsWith('.json')).toSorted().map((n) => readContext(home, n.slice(0, -'.json'.length))))
+  const contexts = await Promise.all(
+    names
+      .filter((n) => n.endsWith('.json'))
+      .toSorted()
+      .map((n) => readContext(home, n.slice(0, -'.json'.length))),
+  )
   return contexts.filter((c) => c !== null)
 }
 
 /** Name of the context in use, or null. */
-export const currentName = async (home: string): Promise<string | null> => (await readOrNull(currentFile(home)))?.trim() || null
+export async function currentName(home: string): Promise<string | null> {
+  return (await readOrNull(currentFile(home)))?.trim() || null
+}
 
 /** The context in use, or null when none is chosen or the chosen one is gone. */
-export const currentContext = async (home: string): Promise<Context | null> => {
+export async function currentContext(home: string): Promise<Context | null> {
   const name = await currentName(home)
   return name === null ? null : readContext(home, name)
 }
 
 /** Write a context, and take it into use unless told otherwise. */
-export const saveContext = async (home: string, context: Context, options: { use?: boolean } = {}): Promise<void> => {
+export async function saveContext(
+  home: string,
+  context: Context,
+  options: { use?: boolean } = {},
+): Promise<void> {
   if (!CONTEXT_NAME.test(context.name)) throw new Error(`'${context.name}' cannot name a context`)
   await atomicWrite(contextFile(home, context.name), `${JSON.stringify(context, null, 2)}\n`)
   if (options.use !== false) await useContext(home, context.name)
 }
 
-export const useContext = (home: string, name: string): Promise<void> => atomicWrite(currentFile(home), `${name}\n`)
+export function useContext(home: string, name: string): Promise<void> {
+  return atomicWrite(currentFile(home), `${name}\n`)
+}
 
 /** Forget a context; when it was in use, none is. Its credentials are the owner's to remove. */
-export const removeContext = async (home: string, name: string): Promise<void> => {
+export async function removeContext(home: string, name: string): Promise<void> {
   if ((await currentName(home)) === name) await rm(currentFile(home), { force: true })
   await rm(contextFile(home, name), { force: true })
 }
 
 /** @returns the credentials, or null when the file is not there. @throws {Error} when it is no such file */
-export const readCredentials = async (file: string): Promise<Credentials | null> => {
+export async function readCredentials(file: string): Promise<Credentials | null> {
   const text = await readOrNull(file)
-  return text === null ? null : (parseObject(file, text, ['nkeySeed', 'inboxPrefix']) as unknown as Credentials)
+  return text === null
+    ? null
+    : (parseObject(file, text, ['nkeySeed', 'inboxPrefix']) as unknown as Credentials)
 }
 
-export const writeCredentials = (file: string, credentials: Credentials): Promise<void> => atomicWrite(file, `${JSON.stringify(credentials, null, 2)}\n`, 0o600)
+export function writeCredentials(file: string, credentials: Credentials): Promise<void> {
+  return atomicWrite(file, `${JSON.stringify(credentials, null, 2)}\n`, 0o600)
+}

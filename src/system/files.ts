@@ -1,12 +1,26 @@
 /**
- * Small files of a spool, written synchronously: a few microseconds each, where a promise costs more than the work.
- * Atomic by rename but not synced: a spool has to survive its processes, not a power cut, after which nothing of it runs.
+ * Small files of a spool, written synchronously: a few microseconds each, where a promise costs more than the
+ * work. Atomic by rename but not synced: a spool has to survive its processes, not a power cut, after which
+ * nothing of it runs.
  */
-import { closeSync, fstatSync, openSync, readFileSync, readSync, readdirSync, renameSync, rmSync, rmdirSync, unlinkSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  rmdirSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 
 /** A reader sees the old content or the new; when the disk is full the old stays. */
-export const replaceFileSync = (file: string, content: string | Uint8Array): void => {
+export function replaceFileSync(file: string, content: string | Uint8Array): void {
   const temporary = `${file}.${process.pid}.tmp`
   try {
     writeFileSync(temporary, content, { mode: 0o600 })
@@ -21,12 +35,13 @@ export const replaceFileSync = (file: string, content: string | Uint8Array): voi
 const SLOT_BYTES = 4096
 
 /**
- * Write over a small text, filled with blanks to 4096 bytes, in one call: a reader sees the old or the new, and the disk has nothing to allocate or to
- * journal. `replaceFileSync` makes and renames a file for each write, which waits while the file system commits somebody's fsync.
+ * Write over a small text, filled with blanks to 4096 bytes, in one call: a reader sees the old or the new,
+ * and the disk has nothing to allocate or to journal. `replaceFileSync` makes and renames a file for each
+ * write, which waits while the file system commits somebody's fsync.
  *
- * @param text  something that blanks at its end do not change, such as JSON
+ * @param text something that blanks at its end do not change, such as JSON
  */
-export const overwriteFileSync = (file: string, text: string): void => {
+export function overwriteFileSync(file: string, text: string): void {
   const bytes = Buffer.alloc(Math.max(SLOT_BYTES, Buffer.byteLength(text)), ' ')
   bytes.write(text)
   let fd: number
@@ -37,7 +52,8 @@ export const overwriteFileSync = (file: string, text: string): void => {
     return replaceFileSync(file, bytes)
   }
   try {
-    if (bytes.length === SLOT_BYTES && fstatSync(fd).size === SLOT_BYTES) writeSync(fd, bytes, 0, SLOT_BYTES, 0)
+    if (bytes.length === SLOT_BYTES && fstatSync(fd).size === SLOT_BYTES)
+      writeSync(fd, bytes, 0, SLOT_BYTES, 0)
     else replaceFileSync(file, bytes)
   } finally {
     closeSync(fd)
@@ -45,7 +61,7 @@ export const overwriteFileSync = (file: string, text: string): void => {
 }
 
 /** @returns the parsed JSON, or null when the file is not there or no JSON */
-export const readJsonSync = (file: string): unknown => {
+export function readJsonSync(file: string): unknown {
   try {
     return JSON.parse(readFileSync(file, 'utf8'))
   } catch {
@@ -54,7 +70,7 @@ export const readJsonSync = (file: string): unknown => {
 }
 
 /** The last `bytesMax` bytes of a file as text; empty when it is not there. */
-export const readEndSync = (file: string, bytesMax: number): string => {
+export function readEndSync(file: string, bytesMax: number): string {
   let fd: number
   try {
     fd = openSync(file, 'r')
@@ -71,8 +87,11 @@ export const readEndSync = (file: string, bytesMax: number): string => {
   }
 }
 
-/** `rm -r` for a directory of a few files; quiet when it is not there. Seven times as fast as `rmSync`, which blocks the loop as long. */
-export const removeTreeSync = (directory: string): void => {
+/**
+ * `rm -r` for a directory of a few files; quiet when it is not there. Seven times as fast as `rmSync`, which
+ * blocks the loop as long.
+ */
+export function removeTreeSync(directory: string): void {
   try {
     for (const entry of readdirSync(directory, { withFileTypes: true }))
       if (entry.isDirectory()) removeTreeSync(join(directory, entry.name))

@@ -1,6 +1,7 @@
 /**
- * Where Troupe keeps things: TROUPE_HOME (contexts, credentials; may be on NFS), TROUPE_LOCAL (bus stores and spools; a local disk alone),
- * TROUPE_CACHE (downloads). Owns the defaults and the look at the file system; makes a directory only in `ensurePrivateDir`.
+ * Where Troupe keeps things: TROUPE_HOME (contexts, credentials; may be on NFS), TROUPE_LOCAL (bus stores and
+ * spools; a local disk alone), TROUPE_CACHE (downloads). Owns the defaults and the look at the file system;
+ * makes a directory only in `ensurePrivateDir`.
  */
 import { realpathSync, statfsSync } from 'node:fs'
 import { lstat, mkdir, stat } from 'node:fs/promises'
@@ -9,27 +10,36 @@ import { basename, dirname, join, resolve } from 'node:path'
 
 export type Env = Readonly<Record<string, string | undefined>>
 
-const given = (env: Env, name: string): string | null => (env[name] ? realOf(resolve(env[name])) : null)
-/** One directory is one fleet, by whichever link it was reached: what is not there yet is taken as it is written. */
-const realOf = (path: string): string => {
+function given(env: Env, name: string): string | null {
+  return env[name] ? realOf(resolve(env[name])) : null
+}
+/**
+ * One directory is one fleet, by whichever link it was reached: what is not there yet is taken as it is
+ * written.
+ */
+function realOf(path: string): string {
   try {
     return realpathSync(path)
   } catch {
     return dirname(path) === path ? path : join(realOf(dirname(path)), basename(path))
   }
 }
-const xdg = (env: Env, name: string, fallback: string): string => {
+function xdg(env: Env, name: string, fallback: string): string {
   const base = env[name]
   // the XDG specification: a relative path there is to be ignored
   return base?.startsWith('/') ? base : join(env.HOME || homedir(), fallback)
 }
-const uid = (): string => String(process.getuid?.() ?? 'user')
+function uid(): string {
+  return String(process.getuid?.() ?? 'user')
+}
 
 /** Contexts and credentials. Not made here: what only reads creates nothing. */
-export const homeOf = (env: Env = process.env): string => given(env, 'TROUPE_HOME') ?? join(xdg(env, 'XDG_STATE_HOME', '.local/state'), 'troupe')
+export function homeOf(env: Env = process.env): string {
+  return given(env, 'TROUPE_HOME') ?? join(xdg(env, 'XDG_STATE_HOME', '.local/state'), 'troupe')
+}
 
 /** Bus stores and spools. Ask `localProblem` before anything is written there. */
-export const localOf = (env: Env = process.env): string => {
+export function localOf(env: Env = process.env): string {
   const explicit = given(env, 'TROUPE_LOCAL')
   if (explicit !== null) return explicit
   const home = given(env, 'TROUPE_HOME')
@@ -38,15 +48,26 @@ export const localOf = (env: Env = process.env): string => {
 }
 
 /** Downloads and builds that the next clone can use too. */
-export const cacheOf = (env: Env = process.env): string => given(env, 'TROUPE_CACHE') ?? join(xdg(env, 'XDG_CACHE_HOME', '.cache'), 'troupe')
+export function cacheOf(env: Env = process.env): string {
+  return given(env, 'TROUPE_CACHE') ?? join(xdg(env, 'XDG_CACHE_HOME', '.cache'), 'troupe')
+}
 
-export const fleetDir = (local: string, fleet: string): string => join(local, fleet)
+export function fleetDir(local: string, fleet: string): string {
+  return join(local, fleet)
+}
 /** The bus's store of a fleet. */
-export const busDir = (local: string, fleet: string): string => join(fleetDir(local, fleet), 'bus')
+export function busDir(local: string, fleet: string): string {
+  return join(fleetDir(local, fleet), 'bus')
+}
 /** What one node keeps: its spool, its lock, its log. */
-export const nodeDir = (local: string, fleet: string, node: string): string => join(fleetDir(local, fleet), 'nodes', node)
+export function nodeDir(local: string, fleet: string, node: string): string {
+  return join(fleetDir(local, fleet), 'nodes', node)
+}
 
-/** `f_type` of statfs(2) on Linux. FUSE and 9P are not here: containers and virtual machines have local disks on them. */
+/**
+ * `f_type` of statfs(2) on Linux. FUSE and 9P are not here: containers and virtual machines have local disks
+ * on them.
+ */
 const NETWORK_TYPES: Readonly<Record<number, string>> = {
   0x6969: 'NFS',
   0x517b: 'SMB',
@@ -64,8 +85,13 @@ const NETWORK_TYPES: Readonly<Record<number, string>> = {
   0x73757245: 'Coda',
 }
 
-/** @returns the kind of network file system that `path` (or its nearest ancestor that exists) is on, or null */
-export const networkFileSystem = (path: string, typeOf: (path: string) => number = (p) => statfsSync(p).type): string | null => {
+/**
+ * @returns the kind of network file system that `path` (or its nearest ancestor that exists) is on, or null
+ */
+export function networkFileSystem(
+  path: string,
+  typeOf: (path: string) => number = (p) => statfsSync(p).type,
+): string | null {
   if (process.platform !== 'linux') return null
   for (let at = resolve(path); ; at = dirname(at)) {
     try {
@@ -79,21 +105,25 @@ export const networkFileSystem = (path: string, typeOf: (path: string) => number
 }
 
 /**
- * Why `local` cannot hold stores and spools, or null when it can. Locks, O_APPEND and fsync do not hold over a network
- * file system, and a thousand nodes' logs on one server are an outage.
+ * Why `local` cannot hold stores and spools, or null when it can. Locks, O_APPEND and fsync do not hold over
+ * a network file system, and a thousand nodes' logs on one server are an outage.
  */
-export const localProblem = (local: string, typeOf?: (path: string) => number): string | null => {
+export function localProblem(local: string, typeOf?: (path: string) => number): string | null {
   const kind = networkFileSystem(local, typeOf)
-  return kind === null ? null : `'${local}' is on a network file system (${kind}); stores and spools need a local disk: set TROUPE_LOCAL`
+  return kind === null
+    ? null
+    : `'${local}' is on a network file system (${kind}); stores and spools need a local disk: set TROUPE_LOCAL`
 }
 
 /**
- * Make a directory that only we can enter. `/var/tmp/troupe-UID` could have been made, or linked somewhere, by somebody else before us.
+ * Make a directory that only we can enter. `/var/tmp/troupe-UID` could have been made, or linked somewhere,
+ * by somebody else before us.
  *
  * @throws {Error} when it, or what it links to, is not ours
  */
-export const ensurePrivateDir = async (path: string): Promise<void> => {
+export async function ensurePrivateDir(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o700 })
   for (const { uid: owner } of [await lstat(path), await stat(path)])
-    if (process.getuid !== undefined && owner !== process.getuid()) throw new Error(`'${path}' belongs to user ${owner}, not to us`)
+    if (process.getuid !== undefined && owner !== process.getuid())
+      throw new Error(`'${path}' belongs to user ${owner}, not to us`)
 }

@@ -1,6 +1,7 @@
 /**
- * What /proc says of processes: state, parent, group, session, start time, children, command, environment. Owns reading and parsing;
- * whom to signal is decided elsewhere. Everything is synchronous: a tree that forks would change under an await.
+ * What /proc says of processes: state, parent, group, session, start time, children, command, environment.
+ * Owns reading and parsing; whom to signal is decided elsewhere. Everything is synchronous: a tree that forks
+ * would change under an await.
  * @see proc(5)
  */
 import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs'
@@ -27,7 +28,7 @@ export interface ProcIdentity {
 const buffer = Buffer.alloc(4096)
 
 /** Files of /proc have no size; a stat line is far below a page. */
-const readPage = (file: string): string | null => {
+function readPage(file: string): string | null {
   let fd: number
   try {
     fd = openSync(file, 'r')
@@ -45,11 +46,14 @@ const readPage = (file: string): string | null => {
 }
 
 /** The command's name stands in brackets and may itself hold brackets and spaces: the last one counts. */
-export const parseStat = (line: string): ProcStat | null => {
+export function parseStat(line: string): ProcStat | null {
   const open = line.indexOf('(')
   const close = line.lastIndexOf(')')
   if (open < 0 || close < open) return null
-  const fields = line.slice(close + 2).trim().split(' ')
+  const fields = line
+    .slice(close + 2)
+    .trim()
+    .split(' ')
   if (fields.length < 20) return null
   return {
     pid: Number(line.slice(0, open)),
@@ -63,20 +67,22 @@ export const parseStat = (line: string): ProcStat | null => {
 }
 
 /** @returns null when there is no such process; a zombie has a stat */
-export const readStat = (pid: number): ProcStat | null => {
+export function readStat(pid: number): ProcStat | null {
   const line = readPage(`/proc/${pid}/stat`)
   return line === null ? null : parseStat(line)
 }
 
-export const isDead = (stat: ProcStat): boolean => stat.state === 'Z' || stat.state === 'X'
+export function isDead(stat: ProcStat): boolean {
+  return stat.state === 'Z' || stat.state === 'X'
+}
 
 /** The very process, running or stopped; a zombie is not alive, another process with its pid is not it. */
-export const isAlive = ({ pid, startTime }: ProcIdentity): boolean => {
+export function isAlive({ pid, startTime }: ProcIdentity): boolean {
   const stat = readStat(pid)
   return stat !== null && stat.startTime === startTime && !isDead(stat)
 }
 
-export const listPids = (): number[] => {
+export function listPids(): number[] {
   const pids: number[] = []
   for (const name of readdirSync('/proc')) {
     const pid = Number(name)
@@ -86,10 +92,14 @@ export const listPids = (): number[] => {
 }
 
 /** Every process, zombies too. */
-export const readAll = (): ProcStat[] => listPids().map(readStat).filter((stat) => stat !== null)
+export function readAll(): ProcStat[] {
+  return listPids()
+    .map(readStat)
+    .filter((stat) => stat !== null)
+}
 
 /** Children of every thread; null where the kernel was built without the list (CONFIG_PROC_CHILDREN). */
-const childrenOf = (pid: number): number[] | null => {
+function childrenOf(pid: number): number[] | null {
   let threads: string[]
   try {
     threads = readdirSync(`/proc/${pid}/task`)
@@ -102,7 +112,12 @@ const childrenOf = (pid: number): number[] | null => {
     try {
       text = readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1')
     } catch (error) {
-      if (thread === String(pid) && (error as NodeJS.ErrnoException).code === 'ENOENT' && readStat(pid) !== null) return null
+      if (
+        thread === String(pid) &&
+        (error as NodeJS.ErrnoException).code === 'ENOENT' &&
+        readStat(pid) !== null
+      )
+        return null
       continue
     }
     for (const word of text.split(' ')) if (word !== '') children.push(Number(word))
@@ -110,8 +125,10 @@ const childrenOf = (pid: number): number[] | null => {
   return children
 }
 
-/** Everything below a process, parents first, zombies too. Not atomic: what forks meanwhile may be missing. */
-export const descendantsOf = (root: number): ProcStat[] => {
+/**
+ * Everything below a process, parents first, zombies too. Not atomic: what forks meanwhile may be missing.
+ */
+export function descendantsOf(root: number): ProcStat[] {
   const found: ProcStat[] = []
   const queue = [root]
   const seen = new Set(queue)
@@ -129,10 +146,12 @@ export const descendantsOf = (root: number): ProcStat[] => {
   return found
 }
 
-const descendantsByParent = (root: number): ProcStat[] => below(new Set([root]), readAll())
+function descendantsByParent(root: number): ProcStat[] {
+  return below(new Set([root]), readAll())
+}
 
 /** Those of `all` whose chain of parents leads to one of `roots`. */
-export const below = (roots: ReadonlySet<number>, all: readonly ProcStat[]): ProcStat[] => {
+export function below(roots: ReadonlySet<number>, all: readonly ProcStat[]): ProcStat[] {
   const byParent = groupByParent(all)
   const found: ProcStat[] = []
   const queue = [...roots]
@@ -147,7 +166,7 @@ export const below = (roots: ReadonlySet<number>, all: readonly ProcStat[]): Pro
   return found
 }
 
-const groupByParent = (all: readonly ProcStat[]): Map<number, ProcStat[]> => {
+function groupByParent(all: readonly ProcStat[]): Map<number, ProcStat[]> {
   const groups = new Map<number, ProcStat[]>()
   for (const stat of all) {
     const group = groups.get(stat.ppid)
@@ -158,19 +177,27 @@ const groupByParent = (all: readonly ProcStat[]): Map<number, ProcStat[]> => {
 }
 
 /** The arguments; empty for kernel threads, zombies and what is gone. */
-export const readCommand = (pid: number): string[] => {
+export function readCommand(pid: number): string[] {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replace(/\0+$/, '').split('\0').filter((word, i) => i > 0 || word !== '')
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+      .replace(/\0+$/, '')
+      .split('\0')
+      .filter((word, i) => i > 0 || word !== '')
   } catch {
     return []
   }
 }
 
 /** For people: the command line, or the name in brackets as `ps` writes it. */
-export const describe = (stat: ProcStat): string => readCommand(stat.pid).join(' ').trim().slice(0, 200) || `[${stat.comm}]`
+export function describe(stat: ProcStat): string {
+  return readCommand(stat.pid).join(' ').trim().slice(0, 200) || `[${stat.comm}]`
+}
 
-/** @returns the `NAME=value` words a process began with, or null when they may not be read (another user, not dumpable) */
-export const readEnvironment = (pid: number): string[] | null => {
+/**
+ * @returns the `NAME=value` words a process began with, or null when they may not be read (another user, not
+ * dumpable)
+ */
+export function readEnvironment(pid: number): string[] | null {
   try {
     return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0')
   } catch {
@@ -179,18 +206,27 @@ export const readEnvironment = (pid: number): string[] | null => {
 }
 
 /** Resident bytes; 0 for what is gone. */
-export const residentBytes = (pid: number): number => Number(readPage(`/proc/${pid}/statm`)?.split(' ')[1] ?? 0) * PAGE_BYTES
-/** What Linux uses on x86-64; on arm64 with larger pages resident sizes are underestimated, which harms nothing. */
+export function residentBytes(pid: number): number {
+  return Number(readPage(`/proc/${pid}/statm`)?.split(' ')[1] ?? 0) * PAGE_BYTES
+}
+/**
+ * What Linux uses on x86-64; on arm64 with larger pages resident sizes are underestimated, which harms
+ * nothing.
+ */
 const PAGE_BYTES = 4096
 
 /** Changes with each boot: start times of different boots mean nothing to each other. */
-export const readBootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
+export function readBootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
+}
 
 /** Pids mean something only within one namespace: `pid:[4026531836]`. */
-export const readPidNamespace = (): string => readlinkSync('/proc/self/ns/pid')
+export function readPidNamespace(): string {
+  return readlinkSync('/proc/self/ns/pid')
+}
 
 /** How often the kernel has killed for want of memory since boot, anywhere; null where it does not count. */
-export const readOomKills = (): number | null => {
+export function readOomKills(): number | null {
   try {
     const match = /^oom_kill (\d+)$/m.exec(readFileSync('/proc/vmstat', 'latin1'))
     return match ? Number(match[1]) : null

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 
-export const ulid = (wall: number = Date.now(), random: Uint8Array = randomBytes(10)): string => {
+export function ulid(wall: number = Date.now(), random: Uint8Array = randomBytes(10)): string {
   let time = ''
   for (let i = 0, rest = wall; i < 10; i++, rest = Math.floor(rest / 32)) time = ALPHABET[rest % 32]! + time
   let bits = 0n

@@ -26,7 +26,11 @@ const PAGE = 64
 const PROOF_MS = 1500
 const RETRY_MS = 50
 
-export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, appendTimeoutMs = 1000, settleMs = 2000 }: StateLogSettings = {}): StateLog => {
+export function openStateLog(
+  bus: Bus,
+  fleet: string,
+  { clock = systemClock, appendTimeoutMs = 1000, settleMs = 2000 }: StateLogSettings = {},
+): StateLog {
   const stream = streamOf(fleet, 'STATE')
   const subject = subjectOf(fleet, 'state', {})
   const headers = { [HEADERS.contentType]: MSGPACK }
@@ -45,14 +49,18 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
 
   const entryOf = (message: Message & { seq: number }): StateEntry => {
     const parsed = StateEntry.safeParse(decode(message.body, message.headers[HEADERS.contentType]))
-    if (!parsed.success) throw new Fault('FAILED', `entry ${message.seq} of ${stream} is not one that this version can read: ${parsed.error.issues[0]?.message}`)
+    if (!parsed.success)
+      throw new Fault(
+        'FAILED',
+        `entry ${message.seq} of ${stream} is not one that this version can read: ${parsed.error.issues[0]?.message}`,
+      )
     sequences.set(parsed.data, message.seq)
     return parsed.data
   }
   const readFrom = async (seq: number): Promise<StateEntry[]> => {
     const entries: StateEntry[] = []
     const tail = await bus.getLast(stream, subject)
-    for (let next = seq; tail !== null && next <= tail.seq; ) {
+    for (let next = seq; tail !== null && next <= tail.seq;) {
       const page = await bus.getMessages(stream, { seq: next, subject, count: PAGE })
       if (page.length === 0) break
       entries.push(...page.map(entryOf))
@@ -68,8 +76,8 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
     provenAt = clock.now()
   }
   /**
-   * A sequence fences within one store only: in a store that was lost and made anew another's entry may have the very number that this
-   * writer stands on. Who was frozen or cut off meanwhile looks before it writes.
+   * A sequence fences within one store only: in a store that was lost and made anew another's entry may have
+   * the very number that this writer stands on. Who was frozen or cut off meanwhile looks before it writes.
    */
   const checkStore = async (entry: StateEntry): Promise<void> => {
     if (standsOn === null || clock.now() - provenAt < PROOF_MS) return
@@ -77,7 +85,10 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
     const last = tail === null ? null : entryOf(tail)
     const same = tail?.seq === position && last !== null && isSame(last, standsOn)
     // an earlier try of this very entry landed, and its answer was lost: the append will find it
-    if (!same && !(last !== null && isSame(last, entry))) throw new Fault('NOT_LEADER', 'the state log went on without this writer, or was made anew', { data: { expected: position, found: tail?.seq ?? 0 } })
+    if (!same && !(last !== null && isSame(last, entry)))
+      throw new Fault('NOT_LEADER', 'the state log went on without this writer, or was made anew', {
+        data: { expected: position, found: tail?.seq ?? 0 },
+      })
     provenAt = clock.now()
   }
 
@@ -86,16 +97,20 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
     await checkStore(entry)
     const body = encode(entry, 'msgpack')
     sent = body
-    // fixed: a reader may move `position` while this one still waits, and an entry of a deposed leader must not follow it there
+    // fixed: a reader may move `position` while this one still waits, and an entry of a deposed leader must
+    // not follow it there
     const base = position
     const giveUpAt = clock.now() + settleMs
     for (;;) {
       try {
-        return (await bus.append(subject, body, { headers, expectedLastSeq: base, timeoutMs: appendTimeoutMs })).seq
+        return (
+          await bus.append(subject, body, { headers, expectedLastSeq: base, timeoutMs: appendTimeoutMs })
+        ).seq
       } catch (error) {
         if (!isUnsettled(error)) throw error
       }
-      // Refused or unanswered: only the tail tells. A first try that landed makes its own repetition be refused.
+      // Refused or unanswered: only the tail tells. A first try that landed makes its own repetition be
+      // refused.
       const tail = await bus.getLast(stream, subject).catch((error: unknown) => {
         if (isFault(error, 'PERMISSION')) throw error
         return 'unreadable' as const
@@ -105,9 +120,20 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
         if (isSame(last, entry)) return tail.seq
       }
       if (tail !== 'unreadable' && (tail?.seq ?? 0) !== base)
-        throw new Fault('NOT_LEADER', tail === null || tail.seq < base ? 'the state log was made anew' : 'somebody else wrote the state log', { data: { expected: base, found: tail?.seq ?? 0 } })
-      // Nobody wrote, yet the first try may still be on its way: say it again; the server takes only one of the two.
-      if (clock.now() >= giveUpAt) throw new Fault('CONN', `the state log did not take an entry within ${settleMs} ms; whether it will is not known`)
+        throw new Fault(
+          'NOT_LEADER',
+          tail === null || tail.seq < base
+            ? 'the state log was made anew'
+            : 'somebody else wrote the state log',
+          { data: { expected: base, found: tail?.seq ?? 0 } },
+        )
+      // Nobody wrote, yet the first try may still be on its way: say it again; the server takes only one of
+      // the two.
+      if (clock.now() >= giveUpAt)
+        throw new Fault(
+          'CONN',
+          `the state log did not take an entry within ${settleMs} ms; whether it will is not known`,
+        )
       await pause(RETRY_MS)
     }
   }
@@ -120,7 +146,8 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
     async read() {
       let entries = await readFrom(1)
       if (entries.length === 0) {
-        // the sequence of an empty log first, then the look that finds it empty: one who wrote in between must be folded, not stood upon
+        // the sequence of an empty log first, then the look that finds it empty: one who wrote in between
+        // must be folded, not stood upon
         proven((await bus.ensureStream(streamConfigOf(fleet, 'STATE'))).lastSeq, null)
         entries = await readFrom(1)
       }
@@ -144,7 +171,8 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
       await bus.purge(stream, { beforeSeq: seq })
     },
     onEntry(listener) {
-      // A live message proves nothing: one that the stream refused is delivered too. It only says when to look.
+      // A live message proves nothing: one that the stream refused is delivered too. It only says when to
+      // look.
       let told: number | null = null
       let looking = false
       let again = false
@@ -163,7 +191,8 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
             }
           } while (again)
         } catch {
-          // the link is down or the store is gone: nothing was seen, and that is what a standby's clock is for
+          // the link is down or the store is gone: nothing was seen, and that is what a standby's clock is
+          // for
         } finally {
           looking = false
         }
@@ -190,12 +219,20 @@ export const openStateLog = (bus: Bus, fleet: string, { clock = systemClock, app
 }
 
 type Identity = Pick<StateEntry, 'writer' | 'number'>
-const isSame = (a: Identity, b: Identity): boolean => a.writer === b.writer && a.number === b.number
+function isSame(a: Identity, b: Identity): boolean {
+  return a.writer === b.writer && a.number === b.number
+}
 
-const isUnsettled = (error: unknown): boolean => isFault(error, 'TIMEOUT') || isFault(error, 'CONN') || (isFault(error, 'EXISTS') && error.data['reason'] === 'wrong-last-sequence')
+function isUnsettled(error: unknown): boolean {
+  return (
+    isFault(error, 'TIMEOUT') ||
+    isFault(error, 'CONN') ||
+    (isFault(error, 'EXISTS') && error.data['reason'] === 'wrong-last-sequence')
+  )
+}
 
 /** Index of part 1 of the last snapshot that has all its parts; 0 when there is none. */
-const startOfLastSnapshot = (entries: readonly StateEntry[]): number => {
+function startOfLastSnapshot(entries: readonly StateEntry[]): number {
   let complete = 0
   let start = 0
   let expected = 1

@@ -1,13 +1,18 @@
 /**
- * The Bus contract: what actors and clients ask of a message bus. Implementations: nats-bus.ts (the one file that imports
- * `nats`) and memory-bus.ts (with faults, for the simulator). tests/contracts/bus.contract.ts is the shared suite.
+ * The Bus contract: what actors and clients ask of a message bus. Implementations: nats-bus.ts (the one file
+ * that imports `nats`) and memory-bus.ts (with faults, for the simulator). tests/contracts/bus.contract.ts is
+ * the shared suite.
  *
  * 1. Subjects are complete NATS subjects; bodies are bytes; the typed layer above is messenger.ts.
- * 2. `publish` may vanish (there is no reconnect buffer) and never throws. What matters uses `append` or `request`.
- * 3. `request` rejects with Fault CONN when nobody serves the subject or the link is down, TIMEOUT when no answer came, PERMISSION when refused.
+ * 2. `publish` may vanish (there is no reconnect buffer) and never throws. What matters uses `append` or
+ * `request`.
+ * 3. `request` rejects with Fault CONN when nobody serves the subject or the link is down, TIMEOUT when no
+ * answer came, PERMISSION when refused.
  *    A timed-out request may have run.
- * 4. `subscribe` calls back in order of arrival per connection and never waits for a handler; no queue groups.
- * 5. `append` resolves when the stream has acknowledged; rejects CONN or TIMEOUT (which may have landed), and CONFLICT-like refusals as
+ * 4. `subscribe` calls back in order of arrival per connection and never waits for a handler; no queue
+ * groups.
+ * 5. `append` resolves when the stream has acknowledged; rejects CONN or TIMEOUT (which may have landed), and
+ * CONFLICT-like refusals as
  *    `{ code: 'EXISTS' }` faults with `data.reason`: 'wrong-last-sequence'.
  * 6. Reading a stream's past creates no consumer: Direct Get alone.
  */
@@ -76,22 +81,45 @@ export interface Bus {
   onPermissionViolation(listener: (violation: { operation: string; subject: string }) => void): () => void
 
   publish(subject: string, body: Uint8Array, headers?: Headers): void
-  request(subject: string, body: Uint8Array, options: { headers?: Headers; timeoutMs: number }): Promise<Message>
+  request(
+    subject: string,
+    body: Uint8Array,
+    options: { headers?: Headers; timeoutMs: number },
+  ): Promise<Message>
   /** one request, many replies until `count` came or `timeoutMs` passed */
-  gather(subject: string, body: Uint8Array, options: { headers?: Headers; timeoutMs: number; count?: number }): Promise<Message[]>
+  gather(
+    subject: string,
+    body: Uint8Array,
+    options: { headers?: Headers; timeoutMs: number; count?: number },
+  ): Promise<Message[]>
   subscribe(subject: string, onMessage: (message: Message) => void): Subscription
-  append(subject: string, body: Uint8Array, options?: AppendOptions): Promise<{ seq: number; duplicate: boolean }>
+  append(
+    subject: string,
+    body: Uint8Array,
+    options?: AppendOptions,
+  ): Promise<{ seq: number; duplicate: boolean }>
 
   ensureStream(config: StreamConfig): Promise<{ created: boolean; firstSeq: number; lastSeq: number }>
   /** first message at or after `seq` whose subject fits, or null when there is none; Direct Get */
-  getMessage(stream: string, options: { seq: number; subject?: string }): Promise<(Message & { seq: number }) | null>
+  getMessage(
+    stream: string,
+    options: { seq: number; subject?: string },
+  ): Promise<(Message & { seq: number }) | null>
   /** like getMessage, up to `count` at once where the server can (2.11), else one by one */
-  getMessages(stream: string, options: { seq: number; subject?: string; count: number }): Promise<(Message & { seq: number })[]>
+  getMessages(
+    stream: string,
+    options: { seq: number; subject?: string; count: number },
+  ): Promise<(Message & { seq: number })[]>
   /** the stream's last message (on `subject`), or null */
   getLast(stream: string, subject: string): Promise<(Message & { seq: number }) | null>
   purge(stream: string, options: { beforeSeq: number; subject?: string }): Promise<void>
   /** one message in hand at a time; stop by the returned function */
-  consumeQueue(stream: string, durable: string, ackWaitMs: number, onMessage: (message: QueuedMessage) => Promise<void>): Promise<() => Promise<void>>
+  consumeQueue(
+    stream: string,
+    durable: string,
+    ackWaitMs: number,
+    onMessage: (message: QueuedMessage) => Promise<void>,
+  ): Promise<() => Promise<void>>
 
   /** everything published before is with the server when this resolves */
   flush(): Promise<void>

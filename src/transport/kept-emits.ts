@@ -1,7 +1,10 @@
 /**
- * What was told and acknowledged in the last moments is looked for when the link to the bus returns, and told again where it is missing: streams with
- * asynchronous persistence acknowledge before they write, and a server that was killed in between has forgotten the newest. What is there is not told twice,
- * and what belongs to the history of another store is not told to a new one. New events wait until the old ones are there again, so that the order holds. Owns how much is kept; trying until it is acknowledged is the caller's.
+ * What was told and acknowledged in the last moments is looked for when the link to the bus returns, and told
+ * again where it is missing: streams with asynchronous persistence acknowledge before they write, and a
+ * server that was killed in between has forgotten the newest. What is there is not told twice, and what
+ * belongs to the history of another store is not told to a new one. New events wait until the old ones are
+ * there again, so that the order holds. Owns how much is kept; trying until it is acknowledged is the
+ * caller's.
  */
 import { Fault, isFault } from '../protocol/faults.ts'
 import { subjectOf } from '../protocol/subjects.ts'
@@ -10,7 +13,10 @@ import type { Clock } from '../system/clock.ts'
 import { emitIdOf, type Messenger } from './messenger.ts'
 import { readStateTail } from './state-tail.ts'
 
-/** The server writes within milliseconds. Counted back from the newest acknowledgement: while none comes nothing grows old. */
+/**
+ * The server writes within milliseconds. Counted back from the newest acknowledgement: while none comes
+ * nothing grows old.
+ */
 const KEPT_MS = 2000
 const KEPT_MAX = 2000
 const RETRY_MS = 200
@@ -29,7 +35,7 @@ interface Kept {
   again(): Promise<void>
 }
 
-export const keepEmits = (messenger: Messenger, clock: Pick<Clock, 'now' | 'after'>): KeptEmits => {
+export function keepEmits(messenger: Messenger, clock: Pick<Clock, 'now' | 'after'>): KeptEmits {
   const { bus, fleet } = messenger
   const kept: Kept[] = []
   let restoring: Promise<void> | null = null
@@ -37,7 +43,8 @@ export const keepEmits = (messenger: Messenger, clock: Pick<Clock, 'now' | 'afte
   /** the store that took what is kept; null: not known yet */
   let store: string | null = null
 
-  const readStore = async (): Promise<string | null> => (await readStateTail(messenger))?.epoch.storeId ?? null
+  const readStore = async (): Promise<string | null> =>
+    (await readStateTail(messenger))?.epoch.storeId ?? null
   /** What was kept for streams that were made anew since is history. */
   const forgetOthers = async (): Promise<void> => {
     if (store === null) return
@@ -68,7 +75,8 @@ export const keepEmits = (messenger: Messenger, clock: Pick<Clock, 'now' | 'afte
     while (!stopped && bus.connected) {
       try {
         await forgetOthers()
-        for (const stream of ['EVENT', 'ARCHIVE'] as const) for (const one of await missing(stream)) await one.again()
+        for (const stream of ['EVENT', 'ARCHIVE'] as const)
+          for (const one of await missing(stream)) await one.again()
         return
       } catch (error) {
         // a server that has just started has no streams yet

@@ -1,7 +1,8 @@
 /**
- * The Bus contract in memory, with the faults of a real one: a server with streams, connections whose links fall, hops that take
- * time, copies that are lost, doubled or late, acks that never come. Driven by a Clock; randomness is the caller's (`faults`).
- * Streams are memory-stream.ts, work queues memory-queue.ts. Nothing here knows the protocol.
+ * The Bus contract in memory, with the faults of a real one: a server with streams, connections whose links
+ * fall, hops that take time, copies that are lost, doubled or late, acks that never come. Driven by a Clock;
+ * randomness is the caller's (`faults`). Streams are memory-stream.ts, work queues memory-queue.ts. Nothing
+ * here knows the protocol.
  */
 import { Fault } from '../protocol/faults.ts'
 import type { Clock } from '../system/clock.ts'
@@ -12,10 +13,17 @@ import { memoryStream, subjectFits, type MemoryStream, type StoredMessage } from
 export interface MemoryFaults {
   /** time of one hop between a connection and the server, ms */
   hopMs(): number
-  /** a core message on its way to one connection: the extra delay of each copy; none is a loss. Extra delays break the order */
+  /**
+   * a core message on its way to one connection: the extra delay of each copy; none is a loss. Extra delays
+   * break the order
+   */
   copies(hop: { subject: string; from: string; to: string }): readonly number[]
   /** a call that the server answers (append, ack, stream reads): does it arrive, does its answer? */
-  call(kind: 'append' | 'ack' | 'read' | 'manage', from: string, subject: string): 'done' | 'answer-lost' | 'lost'
+  call(
+    kind: 'append' | 'ack' | 'read' | 'manage',
+    from: string,
+    subject: string,
+  ): 'done' | 'answer-lost' | 'lost'
 }
 
 /** Where a connection touches the process that holds it. */
@@ -23,13 +31,17 @@ export interface ConnectionHooks {
   /** everything that comes in passes here: run it now, later (frozen), or never (dead) */
   enter(run: () => void): void
   /** asked before everything that goes out; false: the process is dead and nothing leaves */
-  leave(what: 'publish' | 'request' | 'respond' | 'append' | 'ack' | 'read' | 'manage', subject: string): boolean
+  leave(
+    what: 'publish' | 'request' | 'respond' | 'append' | 'ack' | 'read' | 'manage',
+    subject: string,
+  ): boolean
 }
 
 /**
- * What happened on the bus, for whoever keeps a history. `message`: reached the server; `append`: a stream took it (`seq`) or refused it (null);
- * `arrived`: reached a connection's socket; `delivered`: the process behind it read it. `copy` is 0 for the first, 1 for a duplicate; with a
- * stream it counts how often a work queue gave the message before.
+ * What happened on the bus, for whoever keeps a history. `message`: reached the server; `append`: a stream
+ * took it (`seq`) or refused it (null); `arrived`: reached a connection's socket; `delivered`: the process
+ * behind it read it. `copy` is 0 for the first, 1 for a duplicate; with a stream it counts how often a work
+ * queue gave the message before.
  */
 export interface Traffic {
   what: 'message' | 'append' | 'arrived' | 'delivered'
@@ -66,7 +78,9 @@ const ALWAYS: ConnectionHooks = { enter: (run) => run(), leave: () => true }
 const CALL_TIMEOUT_MS = 2000
 const PULL_AGAIN_MS = 1000
 const INBOX = '_INBOX.'
-const never = <T>(): Promise<T> => new Promise<T>(() => {})
+function never<T>(): Promise<T> {
+  return new Promise<T>(() => {})
+}
 
 interface ServerSub {
   connection: Connection
@@ -81,11 +95,12 @@ interface Wire {
   noResponders?: boolean
 }
 
-export const memoryServer = (clock: Clock, faults: MemoryFaults = NO_FAULTS): MemoryServer => {
+export function memoryServer(clock: Clock, faults: MemoryFaults = NO_FAULTS): MemoryServer {
   const server = new Server(clock, faults)
   let born = 0
   return {
-    connect: ({ name, clock: own = clock, hooks = ALWAYS }) => new Connection(server, `${++born}`, name, own, hooks),
+    connect: ({ name, clock: own = clock, hooks = ALWAYS }) =>
+      new Connection(server, `${++born}`, name, own, hooks),
     streams: server.streams,
     resetStore: () => server.resetStore(),
     observe: (listener) => void server.listeners.push(listener),
@@ -128,7 +143,19 @@ class Server {
   tell(what: Traffic['what'], from: string, message: Wire, more: Partial<Traffic> = {}): void {
     if (this.listeners.length === 0) return
     const { subject, headers, body, reply = null } = message
-    const traffic: Traffic = { what, from, to: null, subject, headers, body, reply, seq: null, stream: null, copy: 0, ...more }
+    const traffic: Traffic = {
+      what,
+      from,
+      to: null,
+      subject,
+      headers,
+      body,
+      reply,
+      seq: null,
+      stream: null,
+      copy: 0,
+      ...more,
+    }
     for (const listener of this.listeners) listener(traffic)
   }
   get waiting(): number {
@@ -165,22 +192,43 @@ class Server {
   route(from: Connection, message: Wire): void {
     if (this.streamFor(message.subject) !== null) {
       const { stream, seq, duplicate } = this.store(from, message, {})
-      if (message.reply !== undefined) this.route(from, { subject: message.reply, headers: {}, body: new TextEncoder().encode(JSON.stringify({ stream, seq, ...(duplicate && { duplicate }) })) })
+      if (message.reply !== undefined)
+        this.route(from, {
+          subject: message.reply,
+          headers: {},
+          body: new TextEncoder().encode(JSON.stringify({ stream, seq, ...(duplicate && { duplicate }) })),
+        })
       return
     }
     this.tell('message', from.name, message)
     const heard = this.fanOut(from, message)
-    if (!heard && message.reply !== undefined) this.answer(from, message.reply, { subject: message.reply, body: new Uint8Array(), headers: {}, noResponders: true })
+    if (!heard && message.reply !== undefined)
+      this.answer(from, message.reply, {
+        subject: message.reply,
+        body: new Uint8Array(),
+        headers: {},
+        noResponders: true,
+      })
   }
 
   /** subscribers get what the stream refuses or knows already, too: a live message proves nothing */
-  store(from: Connection, message: Wire, options: { expectedLastSeq?: number; id?: string }): { stream: string; seq: number; duplicate: boolean } {
+  store(
+    from: Connection,
+    message: Wire,
+    options: { expectedLastSeq?: number; id?: string },
+  ): { stream: string; seq: number; duplicate: boolean } {
     const heard = this.fanOut(from, { ...message, reply: undefined })
     const stream = this.streamFor(message.subject)
-    if (stream === null) throw new Fault(heard ? 'TIMEOUT' : 'CONN', `no stream stores ${message.subject}`, { data: { reason: 'no-stream' } })
+    if (stream === null)
+      throw new Fault(heard ? 'TIMEOUT' : 'CONN', `no stream stores ${message.subject}`, {
+        data: { reason: 'no-stream' },
+      })
     const place = { stream: stream.config.name }
     try {
-      const { seq, duplicate } = stream.append(message.subject, message.body, this.clock.wall(), { headers: message.headers, ...options })
+      const { seq, duplicate } = stream.append(message.subject, message.body, this.clock.wall(), {
+        headers: message.headers,
+        ...options,
+      })
       if (!duplicate) {
         this.tell('append', from.name, message, { ...place, seq })
         for (const [key, queue] of this.queues) if (key.startsWith(`${stream.config.name}/`)) queue.wake()
@@ -255,7 +303,9 @@ class Connection implements MemoryConnection {
     this.linkListeners.clear()
   }
 
-  /** What is handed to the socket arrives, also when the process dies meanwhile, but not when the link falls. */
+  /**
+   * What is handed to the socket arrives, also when the process dies meanwhile, but not when the link falls.
+   */
   private toServer(run: () => void): void {
     const session = this.session
     this.upAt = Math.max(this.upAt, this.server.clock.now() + this.server.faults.hopMs())
@@ -290,7 +340,11 @@ class Connection implements MemoryConnection {
     this.toServer(() => this.server.route(this, message))
   }
 
-  request(subject: string, body: Uint8Array, options: { headers?: Headers; timeoutMs: number }): Promise<Message> {
+  request(
+    subject: string,
+    body: Uint8Array,
+    options: { headers?: Headers; timeoutMs: number },
+  ): Promise<Message> {
     return new Promise((resolve, reject) => {
       if (!this.connected) return reject(new Fault('CONN', 'not connected'))
       const inbox = `${INBOX}${this.id}.${++this.inboxCount}`
@@ -302,14 +356,24 @@ class Connection implements MemoryConnection {
         run()
       }
       this.server.expect(inbox, this, (message) =>
-        settle(() => (message.noResponders ? reject(new Fault('CONN', `nobody serves ${subject}`, { data: { reason: 'no-responders' } })) : resolve(this.received(message)))),
+        settle(() =>
+          message.noResponders
+            ? reject(new Fault('CONN', `nobody serves ${subject}`, { data: { reason: 'no-responders' } }))
+            : resolve(this.received(message)),
+        ),
       )
       this.send('request', { subject, body, headers: options.headers ?? {}, reply: inbox })
-      this.clock.after(options.timeoutMs, () => settle(() => reject(new Fault('TIMEOUT', `no answer on ${subject} in ${options.timeoutMs} ms`))))
+      this.clock.after(options.timeoutMs, () =>
+        settle(() => reject(new Fault('TIMEOUT', `no answer on ${subject} in ${options.timeoutMs} ms`))),
+      )
     })
   }
 
-  gather(subject: string, body: Uint8Array, options: { headers?: Headers; timeoutMs: number; count?: number }): Promise<Message[]> {
+  gather(
+    subject: string,
+    body: Uint8Array,
+    options: { headers?: Headers; timeoutMs: number; count?: number },
+  ): Promise<Message[]> {
     return new Promise((resolve) => {
       const inbox = `${INBOX}${this.id}.${++this.inboxCount}`
       const replies: Message[] = []
@@ -327,7 +391,11 @@ class Connection implements MemoryConnection {
   }
 
   subscribe(pattern: string, onMessage: (message: Message) => void): Subscription {
-    const sub: ServerSub = { connection: this, pattern, run: (message) => this.subs.has(sub) && onMessage(this.received(message)) }
+    const sub: ServerSub = {
+      connection: this,
+      pattern,
+      run: (message) => this.subs.has(sub) && onMessage(this.received(message)),
+    }
     this.subs.add(sub)
     if (this.connected) this.server.add(sub)
     return {
@@ -345,15 +413,24 @@ class Connection implements MemoryConnection {
       body: message.body,
       headers: message.headers,
       ...(reply !== undefined && { reply }),
-      respond: (body, headers = {}) => void (reply !== undefined && this.send('respond', { subject: reply, body, headers })),
+      respond: (body, headers = {}) =>
+        void (reply !== undefined && this.send('respond', { subject: reply, body, headers })),
     }
   }
   private stored(message: StoredMessage): Message & { seq: number; storedAt: number } {
     return { ...this.received(message), seq: message.seq, storedAt: message.storedAt }
   }
 
-  /** A call that the server answers. @throws {Fault} CONN, TIMEOUT (it may have been done), or what the server threw */
-  private call<T>(kind: 'append' | 'ack' | 'read' | 'manage', subject: string, done: () => T, timeoutMs = CALL_TIMEOUT_MS): Promise<T> {
+  /**
+   * A call that the server answers. @throws {Fault} CONN, TIMEOUT (it may have been done), or what the server
+   * threw
+   */
+  private call<T>(
+    kind: 'append' | 'ack' | 'read' | 'manage',
+    subject: string,
+    done: () => T,
+    timeoutMs = CALL_TIMEOUT_MS,
+  ): Promise<T> {
     if (!this.hooks.leave(kind, subject)) return never()
     if (!this.connected) return Promise.reject(new Fault('CONN', 'not connected'))
     return new Promise((resolve, reject) => {
@@ -376,22 +453,34 @@ class Connection implements MemoryConnection {
           }
           if (fate === 'done') this.fromServer(answer, 0)
         })
-      this.clock.after(timeoutMs, () => void (open && reject(new Fault('TIMEOUT', `no answer of the server on ${subject}`))))
+      this.clock.after(
+        timeoutMs,
+        () => void (open && reject(new Fault('TIMEOUT', `no answer of the server on ${subject}`))),
+      )
     })
   }
   private streamNamed(name: string): MemoryStream {
     const stream = this.server.streams.get(name)
-    if (stream === undefined) throw new Fault('CONN', `there is no stream ${name}`, { data: { reason: 'no-stream' } })
+    if (stream === undefined)
+      throw new Fault('CONN', `there is no stream ${name}`, { data: { reason: 'no-stream' } })
     return stream
   }
 
-  append(subject: string, body: Uint8Array, options: { headers?: Headers; expectedLastSeq?: number; id?: string; timeoutMs?: number } = {}): Promise<{ seq: number; duplicate: boolean }> {
+  append(
+    subject: string,
+    body: Uint8Array,
+    options: { headers?: Headers; expectedLastSeq?: number; id?: string; timeoutMs?: number } = {},
+  ): Promise<{ seq: number; duplicate: boolean }> {
     const bytes = Uint8Array.from(body)
     return this.call(
       'append',
       subject,
       () => {
-        const { seq, duplicate } = this.server.store(this, { subject, body: bytes, headers: options.headers ?? {} }, options)
+        const { seq, duplicate } = this.server.store(
+          this,
+          { subject, body: bytes, headers: options.headers ?? {} },
+          options,
+        )
         return { seq, duplicate }
       },
       options.timeoutMs,
@@ -406,11 +495,28 @@ class Connection implements MemoryConnection {
       return { created, firstSeq, lastSeq }
     })
   }
-  getMessage(stream: string, options: { seq: number; subject?: string }): Promise<(Message & { seq: number }) | null> {
-    return this.call('read', stream, () => this.streamNamed(stream).from(options.seq, options.subject, 1).map((message) => this.stored(message))[0] ?? null)
+  getMessage(
+    stream: string,
+    options: { seq: number; subject?: string },
+  ): Promise<(Message & { seq: number }) | null> {
+    return this.call(
+      'read',
+      stream,
+      () =>
+        this.streamNamed(stream)
+          .from(options.seq, options.subject, 1)
+          .map((message) => this.stored(message))[0] ?? null,
+    )
   }
-  getMessages(stream: string, options: { seq: number; subject?: string; count: number }): Promise<(Message & { seq: number })[]> {
-    return this.call('read', stream, () => this.streamNamed(stream).from(options.seq, options.subject, options.count).map((message) => this.stored(message)))
+  getMessages(
+    stream: string,
+    options: { seq: number; subject?: string; count: number },
+  ): Promise<(Message & { seq: number })[]> {
+    return this.call('read', stream, () =>
+      this.streamNamed(stream)
+        .from(options.seq, options.subject, options.count)
+        .map((message) => this.stored(message)),
+    )
   }
   getLast(stream: string, subject: string): Promise<(Message & { seq: number }) | null> {
     return this.call('read', stream, () => {
@@ -419,10 +525,17 @@ class Connection implements MemoryConnection {
     })
   }
   purge(stream: string, options: { beforeSeq: number; subject?: string }): Promise<void> {
-    return this.call('manage', stream, () => this.streamNamed(stream).purge(options.beforeSeq, options.subject))
+    return this.call('manage', stream, () =>
+      this.streamNamed(stream).purge(options.beforeSeq, options.subject),
+    )
   }
 
-  async consumeQueue(stream: string, durable: string, ackWaitMs: number, onMessage: (message: QueuedMessage) => Promise<void>): Promise<() => Promise<void>> {
+  async consumeQueue(
+    stream: string,
+    durable: string,
+    ackWaitMs: number,
+    onMessage: (message: QueuedMessage) => Promise<void>,
+  ): Promise<() => Promise<void>> {
     const key = `${stream}/${durable}`
     const queueOf = (): MemoryQueue => {
       const source = this.streamNamed(stream)
@@ -451,7 +564,8 @@ class Connection implements MemoryConnection {
     }
     const pull = (): void => {
       if (stopped || busy || this.closed) return
-      // asked again for as long as nothing came: the consumer may have been lost with its store, or the request with the link
+      // asked again for as long as nothing came: the consumer may have been lost with its store, or the
+      // request with the link
       this.clock.after(PULL_AGAIN_MS, pull)
       if (!this.connected || !this.hooks.leave('read', stream)) return
       this.toServer(() => {

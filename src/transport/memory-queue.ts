@@ -1,12 +1,15 @@
 /**
- * The server's side of one durable consumer on an in-memory work queue: one message in hand, redelivery after ack_wait.
- * Knows no links: who pulls hands in how to reach it.
+ * The server's side of one durable consumer on an in-memory work queue: one message in hand, redelivery after
+ * ack_wait. Knows no links: who pulls hands in how to reach it.
  */
 import type { Clock } from '../system/clock.ts'
 import type { MemoryStream, StoredMessage } from './memory-stream.ts'
 
 export interface Puller {
-  /** false: the connection is gone, the next in line gets the message. `before` counts earlier deliveries of it */
+  /**
+   * false: the connection is gone, the next in line gets the message. `before` counts earlier deliveries of
+   * it
+   */
   deliver(message: StoredMessage, before: number): boolean
 }
 
@@ -19,7 +22,7 @@ export interface MemoryQueue {
   wake(): void
 }
 
-export const memoryQueue = (stream: MemoryStream, ackWaitMs: number, clock: Clock): MemoryQueue => {
+export function memoryQueue(stream: MemoryStream, ackWaitMs: number, clock: Clock): MemoryQueue {
   let waiting: Puller[] = []
   let hand: { seq: number; until: number } | null = null
   let before = 0

@@ -1,6 +1,6 @@
 /**
- * One JetStream stream in memory: what is stored, compare-and-set on the last sequence, `Nats-Msg-Id`, limits, purges.
- * Pure bookkeeping without a clock or links; those belong to memory-bus.ts.
+ * One JetStream stream in memory: what is stored, compare-and-set on the last sequence, `Nats-Msg-Id`,
+ * limits, purges. Pure bookkeeping without a clock or links; those belong to memory-bus.ts.
  */
 import { Fault } from '../protocol/faults.ts'
 import type { AppendOptions, Headers, StreamConfig } from './bus.ts'
@@ -20,7 +20,12 @@ export interface MemoryStream {
   readonly lastSeq: number
   captures(subject: string): boolean
   /** @throws {Fault} EXISTS with data.reason `wrong-last-sequence` */
-  append(subject: string, body: Uint8Array, at: number, options: AppendOptions): { stored: StoredMessage | null; seq: number; duplicate: boolean }
+  append(
+    subject: string,
+    body: Uint8Array,
+    at: number,
+    options: AppendOptions,
+  ): { stored: StoredMessage | null; seq: number; duplicate: boolean }
   /** up to `count` messages from `seq` on */
   from(seq: number, subject: string | undefined, count: number): StoredMessage[]
   last(subject: string): StoredMessage | null
@@ -29,7 +34,7 @@ export interface MemoryStream {
 }
 
 /** Whether a subject fits a pattern with `*` and `>`. */
-export const subjectFits = (pattern: string, subject: string): boolean => {
+export function subjectFits(pattern: string, subject: string): boolean {
   if (pattern === subject) return true
   // the literal beginning decides most, without splitting anything
   const open = pattern.search(/[*>]/)
@@ -43,7 +48,7 @@ export const subjectFits = (pattern: string, subject: string): boolean => {
   return wanted.length === tokens.length
 }
 
-export const memoryStream = (config: StreamConfig): MemoryStream => {
+export function memoryStream(config: StreamConfig): MemoryStream {
   let messages: StoredMessage[] = []
   let lastSeq = 0
   let bytes = 0
@@ -52,7 +57,13 @@ export const memoryStream = (config: StreamConfig): MemoryStream => {
   /** discard old, as the limits say */
   const trim = (at: number): void => {
     let dead = 0
-    while (config.kind === 'limits' && dead < messages.length && ((config.maxBytes > 0 && bytes > config.maxBytes) || (config.maxAgeMs > 0 && messages[dead]!.storedAt + config.maxAgeMs < at))) bytes -= messages[dead++]!.body.length
+    while (
+      config.kind === 'limits' &&
+      dead < messages.length &&
+      ((config.maxBytes > 0 && bytes > config.maxBytes) ||
+        (config.maxAgeMs > 0 && messages[dead]!.storedAt + config.maxAgeMs < at))
+    )
+      bytes -= messages[dead++]!.body.length
     if (dead > 0) messages.splice(0, dead)
   }
 
@@ -71,10 +82,14 @@ export const memoryStream = (config: StreamConfig): MemoryStream => {
 
     append(subject, body, at, { headers = {}, expectedLastSeq, id }) {
       const before = id === undefined ? undefined : seen.get(id)
-      if (before !== undefined && at - before.at < config.duplicateWindowMs) return { stored: null, seq: before.seq, duplicate: true }
+      if (before !== undefined && at - before.at < config.duplicateWindowMs)
+        return { stored: null, seq: before.seq, duplicate: true }
       if (expectedLastSeq !== undefined && expectedLastSeq !== lastSeq)
-        throw new Fault('EXISTS', `wrong last sequence: ${lastSeq}`, { data: { reason: 'wrong-last-sequence', lastSeq } })
-      if (config.kind === 'work-queue' && config.maxBytes > 0 && bytes + body.length > config.maxBytes) throw new Fault('FAILED', 'maximum bytes exceeded')
+        throw new Fault('EXISTS', `wrong last sequence: ${lastSeq}`, {
+          data: { reason: 'wrong-last-sequence', lastSeq },
+        })
+      if (config.kind === 'work-queue' && config.maxBytes > 0 && bytes + body.length > config.maxBytes)
+        throw new Fault('FAILED', 'maximum bytes exceeded')
       const stored = { seq: ++lastSeq, subject, body: Uint8Array.from(body), headers, storedAt: at }
       messages.push(stored)
       bytes += body.length
@@ -91,7 +106,10 @@ export const memoryStream = (config: StreamConfig): MemoryStream => {
     },
     last: (subject) => messages.findLast((message) => subjectFits(subject, message.subject)) ?? null,
     purge(beforeSeq, subject) {
-      messages = messages.filter((message) => message.seq >= beforeSeq || (subject !== undefined && !subjectFits(subject, message.subject)))
+      messages = messages.filter(
+        (message) =>
+          message.seq >= beforeSeq || (subject !== undefined && !subjectFits(subject, message.subject)),
+      )
       bytes = messages.reduce((sum, message) => sum + message.body.length, 0)
     },
     remove(seq) {
@@ -101,7 +119,7 @@ export const memoryStream = (config: StreamConfig): MemoryStream => {
   }
 }
 
-const lowerBound = (messages: readonly StoredMessage[], seq: number): number => {
+function lowerBound(messages: readonly StoredMessage[], seq: number): number {
   let [low, high] = [0, messages.length]
   while (low < high) {
     const middle = (low + high) >> 1

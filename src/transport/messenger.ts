@@ -1,12 +1,21 @@
 /**
- * The typed layer over a Bus: rows of the table become calls. Encodes, validates at both ends, turns faults into headers
- * and back, and refuses a message whose own subject does not fit its row.
+ * The typed layer over a Bus: rows of the table become calls. Encodes, validates at both ends, turns faults
+ * into headers and back, and refuses a message whose own subject does not fit its row.
  */
 import * as z from 'zod'
 import { decode, encode, formOf, type Form } from '../protocol/codec.ts'
 import { CATALOGUE, Fault, FaultBody, toFault } from '../protocol/faults.ts'
 import { parseSubject, subjectOf, wildcardOf } from '../protocol/subjects.ts'
-import { HEADERS, MSGPACK, TABLE, type BodyOf, type ParamsOf, type ReplyOf, type RowName, type RowsOf } from '../protocol/table.ts'
+import {
+  HEADERS,
+  MSGPACK,
+  TABLE,
+  type BodyOf,
+  type ParamsOf,
+  type ReplyOf,
+  type RowName,
+  type RowsOf,
+} from '../protocol/table.ts'
 import type { Bus, Headers, Message, Subscription } from './bus.ts'
 
 export interface Request<N extends RowName> {
@@ -26,21 +35,34 @@ export interface Messenger {
   readonly bus: Bus
   readonly fleet: string
   /** @throws {Fault} what the other side answered, or CONN, TIMEOUT, PERMISSION */
-  ask<N extends RowsOf<'request'>>(name: N, params: ParamsOf<N>, body: z.input<(typeof TABLE)[N]['body']>, options?: { headers?: Headers; timeoutMs?: number }): Promise<ReplyOf<N>>
-  serve<N extends RowsOf<'request'>>(name: N, params: Partial<ParamsOf<N>>, onRequest: (request: Request<N>, responder: Responder<N>) => void): Subscription
+  ask<N extends RowsOf<'request'>>(
+    name: N,
+    params: ParamsOf<N>,
+    body: z.input<(typeof TABLE)[N]['body']>,
+    options?: { headers?: Headers; timeoutMs?: number },
+  ): Promise<ReplyOf<N>>
+  serve<N extends RowsOf<'request'>>(
+    name: N,
+    params: Partial<ParamsOf<N>>,
+    onRequest: (request: Request<N>, responder: Responder<N>) => void,
+  ): Subscription
   /** acknowledged publication of an event, archive entry; JSON. `id` makes a retry harmless */
   emit<N extends RowsOf<'event' | 'archive'>>(name: N, params: ParamsOf<N>, body: BodyOf<N>): Promise<void>
   /** a publication that may be lost */
   cast<N extends RowsOf<'beat'>>(name: N, params: ParamsOf<N>, body: BodyOf<N>): void
   /** live publications of a row; what does not fit its schema or its row is dropped and counted */
-  listen<N extends RowsOf<'event' | 'beat' | 'archive'>>(name: N, params: Partial<ParamsOf<N>>, onMessage: (message: Request<N>) => void): Subscription
+  listen<N extends RowsOf<'event' | 'beat' | 'archive'>>(
+    name: N,
+    params: Partial<ParamsOf<N>>,
+    onMessage: (message: Request<N>) => void,
+  ): Subscription
   /** one stored or received message of a row, or null when it does not fit */
   read<N extends RowName>(name: N, message: Message): Request<N> | null
   /** how many messages did not fit their row */
   readonly refused: number
 }
 
-export const messengerOn = (bus: Bus, fleet: string, form: Form = 'msgpack'): Messenger => {
+export function messengerOn(bus: Bus, fleet: string, form: Form = 'msgpack'): Messenger {
   let refused = 0
   const contentHeader = (f: Form): Headers => (f === 'msgpack' ? { [HEADERS.contentType]: MSGPACK } : {})
 
@@ -48,7 +70,10 @@ export const messengerOn = (bus: Bus, fleet: string, form: Form = 'msgpack'): Me
     const params = parseSubject(fleet, name, message.subject)
     if (params === null) return null
     const schema: z.ZodType | null = TABLE[name].body
-    const parsed = schema === null ? { success: true as const, data: message.body } : schema.safeParse(decode(message.body, message.headers[HEADERS.contentType]))
+    const parsed =
+      schema === null
+        ? { success: true as const, data: message.body }
+        : schema.safeParse(decode(message.body, message.headers[HEADERS.contentType]))
     return parsed.success ? { name, params, body: parsed.data as BodyOf<N>, headers: message.headers } : null
   }
   const readQuietly = <N extends RowName>(name: N, message: Message): Request<N> | null => {
@@ -80,10 +105,13 @@ export const messengerOn = (bus: Bus, fleet: string, form: Form = 'msgpack'): Me
       const value = decode(answer.body, answer.headers[HEADERS.contentType])
       if (answer.headers[HEADERS.error] !== undefined) {
         const fault = FaultBody.safeParse(value)
-        throw fault.success ? Fault.fromBody(fault.data) : new Fault('FAILED', answer.headers[HEADERS.error] ?? 'an error without a body')
+        throw fault.success
+          ? Fault.fromBody(fault.data)
+          : new Fault('FAILED', answer.headers[HEADERS.error] ?? 'an error without a body')
       }
       const reply = row.reply.safeParse(value)
-      if (!reply.success) throw new Fault('REQUEST_INVALID', `the answer to ${name} does not fit: ${firstIssue(reply.error)}`)
+      if (!reply.success)
+        throw new Fault('REQUEST_INVALID', `the answer to ${name} does not fit: ${firstIssue(reply.error)}`)
       return reply.data as ReplyOf<typeof name>
     },
 
@@ -97,19 +125,27 @@ export const messengerOn = (bus: Bus, fleet: string, form: Form = 'msgpack'): Me
           message.respond(encode(value, answerForm), { ...contentHeader(answerForm), ...headers })
         }
         const fail = (fault: Fault): void =>
-          send(fault.toBody(), { [HEADERS.error]: `${fault.code}: ${fault.message}`.replace(/[\r\n]+/g, ' ').slice(0, 400), [HEADERS.errorCode]: String(CATALOGUE[fault.code].status) })
+          send(fault.toBody(), {
+            [HEADERS.error]: `${fault.code}: ${fault.message}`.replace(/[\r\n]+/g, ' ').slice(0, 400),
+            [HEADERS.errorCode]: String(CATALOGUE[fault.code].status),
+          })
         try {
           const fitting = parseSubject(fleet, name, message.subject)
           if (fitting === null) {
             refused++
             return fail(new Fault('REQUEST_INVALID', `'${message.subject}' is no subject of ${name}`))
           }
-          const parsed = (TABLE[name].body as z.ZodType).safeParse(decode(message.body, message.headers[HEADERS.contentType]))
+          const parsed = (TABLE[name].body as z.ZodType).safeParse(
+            decode(message.body, message.headers[HEADERS.contentType]),
+          )
           if (!parsed.success) {
             refused++
             return fail(new Fault('REQUEST_INVALID', `${name}: ${firstIssue(parsed.error)}`))
           }
-          onRequest({ name, params: fitting, body: parsed.data as BodyOf<typeof name>, headers: message.headers }, { reply: send, fault: fail })
+          onRequest(
+            { name, params: fitting, body: parsed.data as BodyOf<typeof name>, headers: message.headers },
+            { reply: send, fault: fail },
+          )
         } catch (error) {
           if (!answered) fail(toFault(error))
           else throw error
@@ -118,11 +154,19 @@ export const messengerOn = (bus: Bus, fleet: string, form: Form = 'msgpack'): Me
     },
 
     async emit(name, params, body) {
-      await bus.append(subjectOf(fleet, name, params), encode((TABLE[name].body as z.ZodType).parse(body), 'json'), { id: emitIdOf(body), timeoutMs: TABLE[name].timeoutMs })
+      await bus.append(
+        subjectOf(fleet, name, params),
+        encode((TABLE[name].body as z.ZodType).parse(body), 'json'),
+        { id: emitIdOf(body), timeoutMs: TABLE[name].timeoutMs },
+      )
     },
 
     cast(name, params, body) {
-      bus.publish(subjectOf(fleet, name, params), encode((TABLE[name].body as z.ZodType).parse(body), form), contentHeader(form))
+      bus.publish(
+        subjectOf(fleet, name, params),
+        encode((TABLE[name].body as z.ZodType).parse(body), form),
+        contentHeader(form),
+      )
     },
 
     listen(name, params, onMessage) {
@@ -135,9 +179,13 @@ export const messengerOn = (bus: Bus, fleet: string, form: Form = 'msgpack'): Me
 }
 
 /** What makes an event, or the archive entry of a run, the same one when it is told again. */
-export const emitIdOf = (body: unknown): string | undefined => (body as { id?: string }).id ?? (body as { run?: string }).run
+export function emitIdOf(body: unknown): string | undefined {
+  return (body as { id?: string }).id ?? (body as { run?: string }).run
+}
 
-const firstIssue = (error: z.ZodError): string => {
+function firstIssue(error: z.ZodError): string {
   const issue = error.issues[0]
-  return issue ? `${issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''}${issue.message}` : 'does not fit'
+  return issue
+    ? `${issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''}${issue.message}`
+    : 'does not fit'
 }

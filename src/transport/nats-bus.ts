@@ -1,11 +1,23 @@
 /**
- * The Bus on NATS: the one file that imports `nats` (keys too). Owns the connection, the private inbox, and the turning of
- * errors into faults; what is JetStream's stands in jetstream.ts.
+ * The Bus on NATS: the one file that imports `nats` (keys too). Owns the connection, the private inbox, and
+ * the turning of errors into faults; what is JetStream's stands in jetstream.ts.
  *
- * The client library's own request is not used: it leaves requests waiting when the link breaks, and an exception in a
- * subscriber's callback ends its reading of the socket for good.
+ * The client library's own request is not used: it leaves requests waiting when the link breaks, and an
+ * exception in a subscriber's callback ends its reading of the socket for good.
  */
-import { connect, ErrorCode, Events, headers as natsHeaders, nkeys, type Authenticator, type Msg, type MsgHdrs, type NatsConnection, type NatsError, type Status } from 'nats'
+import {
+  connect,
+  ErrorCode,
+  Events,
+  headers as natsHeaders,
+  nkeys,
+  type Authenticator,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+  type NatsError,
+  type Status,
+} from 'nats'
 import { randomBytes } from 'node:crypto'
 import { Fault, toFault } from '../protocol/faults.ts'
 import type { Credentials } from '../system/contexts.ts'
@@ -26,7 +38,10 @@ export interface NatsOptions {
   connectTimeoutMs?: number
 }
 
-/** A link that is silent this long is given up: ping each 2 s, two may be out. A busy event loop looks dead just the same. */
+/**
+ * A link that is silent this long is given up: ping each 2 s, two may be out. A busy event loop looks dead
+ * just the same.
+ */
 const PING_MS = 2000
 const PINGS_OUT_MAX = 2
 const RECONNECT_MS = 100
@@ -40,13 +55,16 @@ interface Pending {
 }
 
 /** @throws {Fault} CONN when there is no server, PERMISSION when it refuses the credential */
-export const connectNats = async (options: NatsOptions): Promise<Bus> => {
+export async function connectNats(options: NatsOptions): Promise<Bus> {
   const { credentials, name, waitOnFirstConnect = false, connectTimeoutMs = 2000 } = options
   const servers = Array.isArray(options.servers) ? [...options.servers] : [options.servers]
   const connection = await connect({
     servers,
     name,
-    ...(credentials !== null && { authenticator: authenticatorOf(credentials), inboxPrefix: credentials.inboxPrefix }),
+    ...(credentials !== null && {
+      authenticator: authenticatorOf(credentials),
+      inboxPrefix: credentials.inboxPrefix,
+    }),
     ...(credentials?.ca !== undefined && { tls: { ca: credentials.ca } }),
     maxReconnectAttempts: -1,
     reconnectTimeWait: RECONNECT_MS,
@@ -66,24 +84,35 @@ export const connectNats = async (options: NatsOptions): Promise<Bus> => {
 }
 
 /** A new NKey of a user: the seed is the secret, the public key goes into the server's configuration. */
-export const createUserKey = (): { seed: string; publicKey: string } => {
+export function createUserKey(): { seed: string; publicKey: string } {
   const pair = nkeys.createUser()
   return { seed: new TextDecoder().decode(pair.getSeed()), publicKey: pair.getPublicKey() }
 }
-export const publicKeyOf = (seed: string): string => signerOf(seed).publicKey
-
-const authenticatorOf = (credentials: Credentials): Authenticator => {
-  const signer = signerOf(credentials.nkeySeed)
-  const { jwt } = credentials
-  return (nonce = '') => ({ sig: signer.sign(nonce), ...(jwt === undefined ? { nkey: signer.publicKey } : { jwt }) }) as ReturnType<Authenticator>
+export function publicKeyOf(seed: string): string {
+  return signerOf(seed).publicKey
 }
 
-const connectFault = (error: NatsError, servers: string[]): Fault =>
-  error.code === ErrorCode.AuthorizationViolation || error.code === ErrorCode.AuthenticationExpired
-    ? new Fault('PERMISSION', `the bus at ${servers.join(', ')} refuses this credential`, { cause: error })
-    : new Fault('CONN', `the bus at ${servers.join(', ')} cannot be reached (${error.code ?? error.message})`, { hint: 'start one with: troupe up', cause: error })
+function authenticatorOf(credentials: Credentials): Authenticator {
+  const signer = signerOf(credentials.nkeySeed)
+  const { jwt } = credentials
+  return (nonce = '') =>
+    ({
+      sig: signer.sign(nonce),
+      ...(jwt === undefined ? { nkey: signer.publicKey } : { jwt }),
+    }) as ReturnType<Authenticator>
+}
 
-const busOn = (connection: NatsConnection, inboxPrefix: string, servers: string[]): Bus => {
+function connectFault(error: NatsError, servers: string[]): Fault {
+  return error.code === ErrorCode.AuthorizationViolation || error.code === ErrorCode.AuthenticationExpired
+    ? new Fault('PERMISSION', `the bus at ${servers.join(', ')} refuses this credential`, { cause: error })
+    : new Fault(
+        'CONN',
+        `the bus at ${servers.join(', ')} cannot be reached (${error.code ?? error.message})`,
+        { hint: 'start one with: troupe up', cause: error },
+      )
+}
+
+function busOn(connection: NatsConnection, inboxPrefix: string, servers: string[]): Bus {
   const where = servers.join(', ')
   const own = `${inboxPrefix}.${randomBytes(9).toString('base64url')}`
   const pending = new Map<string, Pending>()
@@ -95,7 +124,12 @@ const busOn = (connection: NatsConnection, inboxPrefix: string, servers: string[
   let inboxRefused = false
   let version: ServerVersion = parseVersion(connection.info?.version ?? '')
 
-  const down = (): Fault => new Fault('CONN', closed ? 'this connection to the bus was closed' : `the bus at ${where} cannot be reached`, { hint: 'is it up? troupe up' })
+  const down = (): Fault =>
+    new Fault(
+      'CONN',
+      closed ? 'this connection to the bus was closed' : `the bus at ${where} cannot be reached`,
+      { hint: 'is it up? troupe up' },
+    )
 
   const settle = (token: string): Pending | undefined => {
     const entry = pending.get(token)
@@ -112,7 +146,15 @@ const busOn = (connection: NatsConnection, inboxPrefix: string, servers: string[
     if (connected === now) return
     connected = now
     if (now) version = parseVersion(connection.info?.version ?? '')
-    else rejectAll(() => new Fault('TIMEOUT', `the link to the bus at ${where} broke before the answer came; whether it was done is not known`, { data: { reason: 'link' } }))
+    else
+      rejectAll(
+        () =>
+          new Fault(
+            'TIMEOUT',
+            `the link to the bus at ${where} broke before the answer came; whether it was done is not known`,
+            { data: { reason: 'link' } },
+          ),
+      )
     for (const listener of linkListeners) listener(now)
   }
 
@@ -123,19 +165,30 @@ const busOn = (connection: NatsConnection, inboxPrefix: string, servers: string[
       const entry = pending.get(token)
       if (entry === undefined) return
       const raw = rawOf(message)
-      if (raw.status === 503 && raw.body.length === 0) settle(token)?.reject(new Fault('CONN', `nobody serves '${entry.subject}'`, { data: { reason: 'no-responders' } }))
+      if (raw.status === 503 && raw.body.length === 0)
+        settle(token)?.reject(
+          new Fault('CONN', `nobody serves '${entry.subject}'`, { data: { reason: 'no-responders' } }),
+        )
       else if (entry.onReply(raw)) settle(token)?.resolve()
     }),
   })
 
-  /** The server names the subject that it refused, not the message: the oldest request on that subject is the one. */
+  /**
+   * The server names the subject that it refused, not the message: the oldest request on that subject is the
+   * one.
+   */
   const refuse = (operation: string, subject: string): void => {
-    const fault = new Fault('PERMISSION', `the server refuses ${operation === 'publish' ? 'publishing on' : 'subscribing to'} '${subject}' with this credential`, { data: { operation, subject } })
+    const fault = new Fault(
+      'PERMISSION',
+      `the server refuses ${operation === 'publish' ? 'publishing on' : 'subscribing to'} '${subject}' with this credential`,
+      { data: { operation, subject } },
+    )
     if (operation === 'subscription' && subject.startsWith(`${own}.`)) {
       inboxRefused = true
       rejectAll(() => fault)
     } else if (operation === 'publish') {
-      for (const [token, entry] of pending) if (entry.subject === subject) return void settle(token)?.reject(fault)
+      for (const [token, entry] of pending)
+        if (entry.subject === subject) return void settle(token)?.reject(fault)
     }
   }
   const onStatus = (status: Status): void => {
@@ -156,7 +209,10 @@ const busOn = (connection: NatsConnection, inboxPrefix: string, servers: string[
   })
 
   const send = (subject: string, body: Uint8Array, headers?: Headers, reply?: string): void =>
-    connection.publish(subject, body, { ...(headers !== undefined && { headers: toNats(headers) }), ...(reply !== undefined && { reply }) })
+    connection.publish(subject, body, {
+      ...(headers !== undefined && { headers: toNats(headers) }),
+      ...(reply !== undefined && { reply }),
+    })
 
   const link: Link = {
     get connected() {
@@ -167,7 +223,8 @@ const busOn = (connection: NatsConnection, inboxPrefix: string, servers: string[
       return version
     },
     publish(subject, body, headers, reply) {
-      // what is published while the link is down would sit in the client and go out at some later time, or never
+      // what is published while the link is down would sit in the client and go out at some later time, or
+      // never
       if (!link.connected) return
       try {
         send(subject, body, headers, reply)
@@ -178,22 +235,43 @@ const busOn = (connection: NatsConnection, inboxPrefix: string, servers: string[
     exchange(subject, body, { headers, timeoutMs }, onReply) {
       return new Promise<void>((resolve, reject) => {
         if (!link.connected) return reject(down())
-        if (inboxRefused) return reject(new Fault('PERMISSION', `the server refuses the inbox '${inboxPrefix}.>' to this credential`))
+        if (inboxRefused)
+          return reject(
+            new Fault('PERMISSION', `the server refuses the inbox '${inboxPrefix}.>' to this credential`),
+          )
         const token = (tokens++).toString(36)
-        const timer = setTimeout(() => settle(token)?.reject(new Fault('TIMEOUT', `no answer on '${subject}' within ${timeoutMs} ms; whether it was done is not known`)), timeoutMs)
+        const timer = setTimeout(
+          () =>
+            settle(token)?.reject(
+              new Fault(
+                'TIMEOUT',
+                `no answer on '${subject}' within ${timeoutMs} ms; whether it was done is not known`,
+              ),
+            ),
+          timeoutMs,
+        )
         pending.set(token, { subject, onReply, resolve, reject, timer })
         try {
           send(subject, body, headers, `${own}.${token}`)
         } catch (error) {
           settle(token)
           const tooLarge = (error as NatsError).code === ErrorCode.MaxPayloadExceeded
-          reject(tooLarge ? new Fault('REQUEST_INVALID', `${body.length} bytes for '${subject}'; the server takes at most ${connection.info?.max_payload}`) : toFault(error, 'CONN'))
+          reject(
+            tooLarge
+              ? new Fault(
+                  'REQUEST_INVALID',
+                  `${body.length} bytes for '${subject}'; the server takes at most ${connection.info?.max_payload}`,
+                )
+              : toFault(error, 'CONN'),
+          )
         }
       })
     },
     inbox(onMessage) {
       const subject = `${inboxPrefix}.${randomBytes(9).toString('base64url')}.0`
-      const subscription = connection.subscribe(subject, { callback: guarded((error, message) => void (error || onMessage(rawOf(message)))) })
+      const subscription = connection.subscribe(subject, {
+        callback: guarded((error, message) => void (error || onMessage(rawOf(message)))),
+      })
       return { subject, unsubscribe: () => subscription.unsubscribe() }
     },
   }
@@ -228,12 +306,19 @@ const busOn = (connection: NatsConnection, inboxPrefix: string, servers: string[
       const answers: Message[] = []
       await link
         .exchange(subject, body, options, (raw) => {
-          answers.push({ subject: raw.subject, body: raw.body, headers: raw.headers, respond: () => undefined })
+          answers.push({
+            subject: raw.subject,
+            body: raw.body,
+            headers: raw.headers,
+            respond: () => undefined,
+          })
           return answers.length === count
         })
         .catch((error: unknown) => {
           const fault = toFault(error)
-          const over = (fault.code === 'TIMEOUT' && fault.data['reason'] === undefined) || fault.data['reason'] === 'no-responders'
+          const over =
+            (fault.code === 'TIMEOUT' && fault.data['reason'] === undefined) ||
+            fault.data['reason'] === 'no-responders'
           if (!over) throw fault
         })
       return answers
@@ -241,7 +326,11 @@ const busOn = (connection: NatsConnection, inboxPrefix: string, servers: string[
 
     subscribe(subject, onMessage): Subscription {
       if (closed) throw down()
-      const subscription = connection.subscribe(subject, { callback: guarded((error, message) => void (error || isStoredAnswer(message) || onMessage(messageOf(message)))) })
+      const subscription = connection.subscribe(subject, {
+        callback: guarded(
+          (error, message) => void (error || isStoredAnswer(message) || onMessage(messageOf(message))),
+        ),
+      })
       return { unsubscribe: () => subscription.unsubscribe() }
     },
 
@@ -261,7 +350,11 @@ const busOn = (connection: NatsConnection, inboxPrefix: string, servers: string[
     },
     async close() {
       if (closed) return
-      if (link.connected) await Promise.race([connection.flush().catch(() => undefined), new Promise((resolve) => setTimeout(resolve, 500).unref())])
+      if (link.connected)
+        await Promise.race([
+          connection.flush().catch(() => undefined),
+          new Promise((resolve) => setTimeout(resolve, 500).unref()),
+        ])
       await connection.close()
       closed = true
       setLink(false)
@@ -270,17 +363,20 @@ const busOn = (connection: NatsConnection, inboxPrefix: string, servers: string[
 }
 
 /** An answer of Direct Get: whoever asked chose its subject, so on a subject of ours it is nobody's word. */
-const isStoredAnswer = (message: Msg): boolean => message.headers?.has('Nats-Stream') === true
+function isStoredAnswer(message: Msg): boolean {
+  return message.headers?.has('Nats-Stream') === true
+}
 
-const listen = <T>(set: Set<T>, listener: T): (() => void) => {
+function listen<T>(set: Set<T>, listener: T): () => void {
   set.add(listener)
   return () => void set.delete(listener)
 }
 
-/** An exception here is a programmer's error: it must end the process, not the client's reading of its socket. */
-const guarded =
-  (callback: (error: NatsError | null, message: Msg) => void) =>
-  (error: NatsError | null, message: Msg): void => {
+/**
+ * An exception here is a programmer's error: it must end the process, not the client's reading of its socket.
+ */
+function guarded(callback: (error: NatsError | null, message: Msg) => void) {
+  return (error: NatsError | null, message: Msg): void => {
     try {
       callback(error, message)
     } catch (thrown) {
@@ -289,13 +385,14 @@ const guarded =
       })
     }
   }
+}
 
-const toNats = (headers: Headers): MsgHdrs => {
+function toNats(headers: Headers): MsgHdrs {
   const result = natsHeaders()
   for (const [key, value] of Object.entries(headers)) result.append(key, value)
   return result
 }
-const fromNats = (headers: MsgHdrs | undefined): Headers => {
+function fromNats(headers: MsgHdrs | undefined): Headers {
   if (headers === undefined) return NO_HEADERS
   const result: Record<string, string> = {}
   // the server puts its own last: a stored message may carry headers of the same name
@@ -304,11 +401,13 @@ const fromNats = (headers: MsgHdrs | undefined): Headers => {
 }
 const NO_HEADERS: Headers = Object.freeze({})
 
-const rawOf = (message: Msg): RawMessage => ({
-  subject: message.subject,
-  body: message.data,
-  headers: fromNats(message.headers),
-  status: message.headers?.code ?? 0,
-  statusText: message.headers?.description ?? '',
-  reply: message.reply || undefined,
-})
+function rawOf(message: Msg): RawMessage {
+  return {
+    subject: message.subject,
+    body: message.data,
+    headers: fromNats(message.headers),
+    status: message.headers?.code ?? 0,
+    statusText: message.headers?.description ?? '',
+    reply: message.reply || undefined,
+  }
+}

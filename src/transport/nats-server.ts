@@ -1,6 +1,7 @@
 /**
- * A nats-server of our own: find the program, judge its version, start it on its port, tell it to read its configuration
- * again, end it. Owns no configuration text (server-config.ts) and gets no program (set-up does).
+ * A nats-server of our own: find the program, judge its version, start it on its port, tell it to read its
+ * configuration again, end it. Owns no configuration text (server-config.ts) and gets no program (set-up
+ * does).
  */
 import { execFile, spawn } from 'node:child_process'
 import { access, constants, open, readdir } from 'node:fs/promises'
@@ -22,17 +23,31 @@ const LOWEST: ServerVersion = [2, 10, 0]
 const READY_MS = 15_000
 
 /** 2.12.12 or a later 2.12, or 2.14.3 and above. */
-export const aboveSecurityFloor = (version: ServerVersion): boolean => (version[0] === 2 && version[1] === 12 ? version[2] >= 12 : atLeast(version, [2, 14, 3]))
+export function aboveSecurityFloor(version: ServerVersion): boolean {
+  return version[0] === 2 && version[1] === 12 ? version[2] >= 12 : atLeast(version, [2, 14, 3])
+}
 
 /**
- * TROUPE_NATS_SERVER, else PATH, else the cache (`CACHE/nats-server/VERSION/nats-server`); the first above the security floor, else the first that can be used.
+ * TROUPE_NATS_SERVER, else PATH, else the cache (`CACHE/nats-server/VERSION/nats-server`); the first above
+ * the security floor, else the first that can be used.
  *
  * @throws {Fault} SETUP when there is none, or none from 2.10
  */
-export const findNatsServer = async (options: { env: Readonly<Record<string, string | undefined>>; cache: string }): Promise<FoundServer> => {
+export async function findNatsServer(options: {
+  env: Readonly<Record<string, string | undefined>>
+  cache: string
+}): Promise<FoundServer> {
   const { env, cache } = options
   const explicit = env['TROUPE_NATS_SERVER']
-  const candidates = explicit ? [explicit] : [...(env['PATH'] ?? '').split(delimiter).filter(Boolean).map((dir) => join(dir, 'nats-server')), ...(await cached(cache))]
+  const candidates = explicit
+    ? [explicit]
+    : [
+        ...(env['PATH'] ?? '')
+          .split(delimiter)
+          .filter(Boolean)
+          .map((dir) => join(dir, 'nats-server')),
+        ...(await cached(cache)),
+      ]
   const tooOld: string[] = []
   let usable: FoundServer | null = null
   for (const path of candidates) {
@@ -44,15 +59,27 @@ export const findNatsServer = async (options: { env: Readonly<Record<string, str
       continue
     }
     if (aboveSecurityFloor(numbers)) return { path, version, warning: null }
-    usable ??= { path, version, warning: `nats-server ${version} (${path}) has known security holes; 2.12.12 or a later 2.12, or 2.14.3 and above have not` }
+    usable ??= {
+      path,
+      version,
+      warning: `nats-server ${version} (${path}) has known security holes; 2.12.12 or a later 2.12, or 2.14.3 and above have not`,
+    }
   }
   if (usable !== null) return usable
-  throw new Fault('SETUP', tooOld.length > 0 ? `nats-server from 2.10 is needed: ${tooOld.join(', ')}` : explicit ? `TROUPE_NATS_SERVER: '${explicit}' is no nats-server` : 'there is no nats-server on PATH or in the cache', {
-    hint: 'npm start gets one, or set TROUPE_NATS_SERVER',
-  })
+  throw new Fault(
+    'SETUP',
+    tooOld.length > 0
+      ? `nats-server from 2.10 is needed: ${tooOld.join(', ')}`
+      : explicit
+        ? `TROUPE_NATS_SERVER: '${explicit}' is no nats-server`
+        : 'there is no nats-server on PATH or in the cache',
+    {
+      hint: 'npm start gets one, or set TROUPE_NATS_SERVER',
+    },
+  )
 }
 
-const cached = async (cache: string): Promise<string[]> => {
+async function cached(cache: string): Promise<string[]> {
   const dir = join(cache, 'nats-server')
   const versions = await readdir(dir).catch(() => [])
   const newestFirst = versions.toSorted((a, b) => (atLeast(parseVersion(a), parseVersion(b)) ? -1 : 1))
@@ -60,7 +87,7 @@ const cached = async (cache: string): Promise<string[]> => {
 }
 
 /** @returns `2.15.2`, or null when the path is no nats-server that can be run */
-const versionOf = async (path: string): Promise<string | null> => {
+async function versionOf(path: string): Promise<string | null> {
   try {
     await access(path, constants.X_OK)
     const { stdout } = await promisify(execFile)(path, ['--version'], { timeout: 5000 })
@@ -74,7 +101,7 @@ const versionOf = async (path: string): Promise<string | null> => {
 const PORTS = [10_000, 32_767] as const
 
 /** A port that is free now on loopback. The caller keeps it: a server comes back at the same address. */
-export const pickPort = async (host: string): Promise<number> => {
+export async function pickPort(host: string): Promise<number> {
   for (let tries = 0; tries < 200; tries++) {
     const port = PORTS[0] + Math.floor(Math.random() * (PORTS[1] - PORTS[0] + 1))
     if (await isFree(host, port)) return port
@@ -82,12 +109,13 @@ export const pickPort = async (host: string): Promise<number> => {
   throw new Fault('PORT_ALLOC', `no free port between ${PORTS[0]} and ${PORTS[1]} on ${host}`)
 }
 
-const isFree = (host: string, port: number): Promise<boolean> =>
-  new Promise((resolve) => {
+function isFree(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer()
     server.once('error', () => resolve(false))
     server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)))
   })
+}
 
 export interface RunningServer {
   pid: number
@@ -105,7 +133,15 @@ export interface RunningServer {
  * @param detached  a session of its own, so that it outlives us
  * @throws {Fault} SETUP when it ends before it is ready, with its last words
  */
-export const startNatsServer = async (options: { binary: string; configFile: string; host: string; port: number; serverName: string; logFile: string; detached: boolean }): Promise<RunningServer> => {
+export async function startNatsServer(options: {
+  binary: string
+  configFile: string
+  host: string
+  port: number
+  serverName: string
+  logFile: string
+  detached: boolean
+}): Promise<RunningServer> {
   const { binary, configFile, host, port, serverName, logFile, detached } = options
   const log = await open(logFile, 'a', 0o600)
   const { size: logStart } = await log.stat()
@@ -122,7 +158,11 @@ export const startNatsServer = async (options: { binary: string; configFile: str
   while (!(await answersAs(host, port, serverName))) {
     if (ended || performance.now() > giveUpAt) {
       child.kill('SIGKILL')
-      throw new Fault('SETUP', `nats-server ${ended ? 'ended at once' : `did not answer within ${READY_MS} ms`}: ${await lastWords(logFile, logStart)}`, { hint: `its log: ${logFile}` })
+      throw new Fault(
+        'SETUP',
+        `nats-server ${ended ? 'ended at once' : `did not answer within ${READY_MS} ms`}: ${await lastWords(logFile, logStart)}`,
+        { hint: `its log: ${logFile}` },
+      )
     }
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
@@ -141,8 +181,13 @@ export const startNatsServer = async (options: { binary: string; configFile: str
 }
 
 /** Does the server at this address call itself so? It says so before it asks who we are. */
-export const answersAs = (host: string, port: number, serverName: string, timeoutMs = 1000): Promise<boolean> =>
-  new Promise((resolve) => {
+export function answersAs(
+  host: string,
+  port: number,
+  serverName: string,
+  timeoutMs = 1000,
+): Promise<boolean> {
+  return new Promise((resolve) => {
     const socket = connect({ host, port })
     let text = ''
     const end = (result: boolean): void => {
@@ -156,19 +201,28 @@ export const answersAs = (host: string, port: number, serverName: string, timeou
       text += chunk.toString('utf8')
       if (!text.includes('\n')) return
       try {
-        end((JSON.parse(text.slice(text.indexOf('{'), text.indexOf('\n'))) as { server_name?: string }).server_name === serverName)
+        end(
+          (JSON.parse(text.slice(text.indexOf('{'), text.indexOf('\n'))) as { server_name?: string })
+            .server_name === serverName,
+        )
       } catch {
         end(false)
       }
     })
   })
+}
 
-const lastWords = async (logFile: string, from: number): Promise<string> => {
+async function lastWords(logFile: string, from: number): Promise<string> {
   const file = await open(logFile, 'r')
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(64 * 1024), 0, 64 * 1024, from)
     const lines = buffer.toString('utf8', 0, bytesRead).trim().split('\n')
-    return (lines.findLast((line) => /\[(FTL|ERR)\]|nats-server:/.test(line)) ?? lines.at(-1) ?? '').replace(/^\[\d+\] \S+ \S+ /, '') || 'it said nothing'
+    return (
+      (lines.findLast((line) => /\[(FTL|ERR)\]|nats-server:/.test(line)) ?? lines.at(-1) ?? '').replace(
+        /^\[\d+\] \S+ \S+ /,
+        '',
+      ) || 'it said nothing'
+    )
   } finally {
     await file.close()
   }

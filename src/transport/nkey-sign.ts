@@ -1,8 +1,9 @@
 /**
- * Signing the server's nonce with an NKey, by Node's own Ed25519. The nats package does it in plain JavaScript, which takes 50 ms of
- * each start of the command line; making keys is left to it.
+ * Signing the server's nonce with an NKey, by Node's own Ed25519. The nats package does it in plain
+ * JavaScript, which takes 50 ms of each start of the command line; making keys is left to it.
  *
- * @see https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/nkey_auth  seed: base32 of 2 prefix bytes, 32 bytes, CRC-16
+ * @see https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/nkey_auth seed:
+ * base32 of 2 prefix bytes, 32 bytes, CRC-16
  */
 import { createPrivateKey, createPublicKey, sign } from 'node:crypto'
 
@@ -21,20 +22,29 @@ export interface Signer {
 }
 
 /** @throws {Error} when the text is no user seed */
-export const signerOf = (seed: string): Signer => {
-  if (!/^SU[A-Z2-7]+$/.test(seed) || seed.length !== SEED_CHARS) throw new Error('not the seed of a user NKey (SU…)')
+export function signerOf(seed: string): Signer {
+  if (!/^SU[A-Z2-7]+$/.test(seed) || seed.length !== SEED_CHARS)
+    throw new Error('not the seed of a user NKey (SU…)')
   const bytes = fromBase32(seed)
   const body = bytes.subarray(0, 34)
-  if (crc16(body) !== bytes.readUInt16LE(34)) throw new Error('the NKey seed is damaged: its checksum is wrong')
-  const key = createPrivateKey({ key: Buffer.concat([PKCS8, body.subarray(2)]), format: 'der', type: 'pkcs8' })
+  if (crc16(body) !== bytes.readUInt16LE(34))
+    throw new Error('the NKey seed is damaged: its checksum is wrong')
+  const key = createPrivateKey({
+    key: Buffer.concat([PKCS8, body.subarray(2)]),
+    format: 'der',
+    type: 'pkcs8',
+  })
   const raw = Buffer.from(createPublicKey(key).export({ format: 'jwk' }).x!, 'base64url')
   const named = Buffer.concat([Buffer.from([USER_PREFIX]), raw])
   const checked = Buffer.alloc(2)
   checked.writeUInt16LE(crc16(named))
-  return { publicKey: toBase32(Buffer.concat([named, checked])), sign: (nonce) => sign(null, Buffer.from(nonce), key).toString('base64url') }
+  return {
+    publicKey: toBase32(Buffer.concat([named, checked])),
+    sign: (nonce) => sign(null, Buffer.from(nonce), key).toString('base64url'),
+  }
 }
 
-const fromBase32 = (text: string): Buffer => {
+function fromBase32(text: string): Buffer {
   const bytes: number[] = []
   let [value, bits] = [0, 0]
   for (const char of text) {
@@ -45,7 +55,7 @@ const fromBase32 = (text: string): Buffer => {
   return Buffer.from(bytes)
 }
 
-const toBase32 = (bytes: Buffer): string => {
+function toBase32(bytes: Buffer): string {
   let text = ''
   let [value, bits] = [0, 0]
   for (const byte of bytes) {
@@ -57,7 +67,7 @@ const toBase32 = (bytes: Buffer): string => {
 }
 
 /** CRC-16/XMODEM */
-const crc16 = (bytes: Buffer): number => {
+function crc16(bytes: Buffer): number {
   let crc = 0
   for (const byte of bytes) {
     crc ^= byte << 8

@@ -1,8 +1,16 @@
 /**
- * The text of a nats-server configuration for a fleet at home: accounts for the coordinator with JetStream, for agents and for people,
- * what crosses between them, NKey users with allow-lists, the system account without users. Pure; nats/standalone.conf is this text for an example.
+ * The text of a nats-server configuration for a fleet at home: accounts for the coordinator with JetStream,
+ * for agents and for people, what crosses between them, NKey users with allow-lists, the system account
+ * without users. Pure; nats/standalone.conf is this text for an example.
  */
-import { ACCOUNT_NAMES, crossings, DISCONNECT_ADVISORY, type Account, type Crossing, type Permissions } from '../protocol/permissions.ts'
+import {
+  ACCOUNT_NAMES,
+  crossings,
+  DISCONNECT_ADVISORY,
+  type Account,
+  type Crossing,
+  type Permissions,
+} from '../protocol/permissions.ts'
 
 export interface ServerUser extends Permissions {
   /** `U…` */
@@ -26,7 +34,8 @@ export interface ServerConfig {
 export const MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
 const GIB = 1024 * 1024 * 1024
 
-export const serverConfigText = ({ host, port, serverName, storeDir, pidFile, users }: ServerConfig): string => `# nats-server configuration of a Troupe fleet at home. Written by troupe; a change is overwritten.
+export function serverConfigText({ host, port, serverName, storeDir, pidFile, users }: ServerConfig): string {
+  return `# nats-server configuration of a Troupe fleet at home. Written by troupe; a change is overwritten.
 server_name: ${quoted(serverName)}
 listen: ${quoted(`${host.includes(':') ? `[${host}]` : host}:${port}`)}
 pid_file: ${quoted(pidFile)}
@@ -59,10 +68,11 @@ accounts {
   # NKeys, never passwords; allow-lists, never deny-lists; no user for who comes without a key.
 ${ACCOUNTS.map((account) => accountText(account, users)).join('')}}
 `
+}
 
 const ACCOUNTS: readonly Account[] = ['core', 'agents', 'people']
 
-const accountText = (account: Account, users: readonly ServerUser[]): string => {
+function accountText(account: Account, users: readonly ServerUser[]): string {
   const exported = crossings().filter(({ from }) => from === account)
   const imported = crossings().filter(({ to }) => to.includes(account))
   return `  ${ACCOUNT_NAMES[account]} {
@@ -71,21 +81,34 @@ ${exported.map(exportText).join('')}    ]
     imports: [
 ${account === 'core' ? `      { stream: { account: SYS, subject: ${quoted(DISCONNECT_ADVISORY)} } }\n` : ''}${imported.map(({ from, kind, subject }) => `      { ${kind}: { account: ${ACCOUNT_NAMES[from]}, subject: ${quoted(subject)} } }\n`).join('')}    ]
     users: [
-${users.filter((user) => user.account === account).map(userText).join('')}    ]
+${users
+  .filter((user) => user.account === account)
+  .map(userText)
+  .join('')}    ]
   }
 `
 }
 
-const exportText = ({ kind, subject, many, to }: Crossing): string =>
-  `      { ${kind}: ${quoted(subject)}, ${kind === 'service' ? `response_type: ${many ? 'stream' : 'singleton'}, ` : ''}accounts: [ ${to.map((account) => ACCOUNT_NAMES[account]).join(', ')} ] }\n`
+function exportText({ kind, subject, many, to }: Crossing): string {
+  return `      { ${kind}: ${quoted(subject)}, ${kind === 'service' ? `response_type: ${many ? 'stream' : 'singleton'}, ` : ''}accounts: [ ${to.map((account) => ACCOUNT_NAMES[account]).join(', ')} ] }\n`
+}
 
-const userText = ({ publicKey, comment, publish, subscribe, allowResponses }: ServerUser): string => `      # ${comment.replace(/[\r\n]+/g, ' ')}
+function userText({ publicKey, comment, publish, subscribe, allowResponses }: ServerUser): string {
+  return `      # ${comment.replace(/[\r\n]+/g, ' ')}
       { nkey: ${publicKey}, permissions: {
         publish: { allow: [${list(publish)}] }
         subscribe: { allow: [${list(subscribe)}] }${allowResponses === null ? '' : `\n        allow_responses: { max: ${allowResponses.max}, expires: "${allowResponses.ttlMs}ms" }`}
       } }
 `
-const list = (subjects: readonly string[]): string => subjects.map((subject) => `\n          ${quoted(subject)}`).join('') + (subjects.length > 0 ? '\n        ' : '')
+}
+function list(subjects: readonly string[]): string {
+  return (
+    subjects.map((subject) => `\n          ${quoted(subject)}`).join('') +
+    (subjects.length > 0 ? '\n        ' : '')
+  )
+}
 
 /** A quoted string: `$` starts no variable in it. */
-const quoted = (text: string): string => JSON.stringify(text)
+function quoted(text: string): string {
+  return JSON.stringify(text)
+}

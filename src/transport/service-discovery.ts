@@ -16,7 +16,10 @@ export interface Announced {
 }
 
 /** @returns ends the announcement */
-export const announceService = (bus: Bus, { name, version, id, description, metadata = {} }: Announced): Subscription => {
+export function announceService(
+  bus: Bus,
+  { name, version, id, description, metadata = {} }: Announced,
+): Subscription {
   const started = new Date().toISOString()
   const base = { name, id, version, metadata }
   const answers = {
@@ -26,7 +29,9 @@ export const announceService = (bus: Bus, { name, version, id, description, meta
   }
   const subscriptions = Object.entries(answers).flatMap(([verb, answer]) => {
     const body = new TextEncoder().encode(JSON.stringify(answer))
-    return [`$SRV.${verb}`, `$SRV.${verb}.${name}`, `$SRV.${verb}.${name}.${id}`].map((subject) => bus.subscribe(subject, (message) => message.respond(body)))
+    return [`$SRV.${verb}`, `$SRV.${verb}.${name}`, `$SRV.${verb}.${name}.${id}`].map((subject) =>
+      bus.subscribe(subject, (message) => message.respond(body)),
+    )
   })
   return { unsubscribe: () => subscriptions.forEach((subscription) => subscription.unsubscribe()) }
 }

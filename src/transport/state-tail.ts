@@ -1,4 +1,7 @@
-/** The newest entry of STATE, read without folding it: which store this is, and how far its coordinators have come. An agent may read it too. */
+/**
+ * The newest entry of STATE, read without folding it: which store this is, and how far its coordinators have
+ * come. An agent may read it too.
+ */
 import * as z from 'zod'
 import { decode } from '../protocol/codec.ts'
 import { Epoch } from '../protocol/shapes.ts'
@@ -10,7 +13,15 @@ import type { Messenger } from './messenger.ts'
 const Tail = z.object({ epoch: Epoch })
 
 /** @returns null while nothing was ever written. @throws {Fault} CONN, TIMEOUT */
-export const readStateTail = async ({ bus, fleet }: Pick<Messenger, 'bus' | 'fleet'>): Promise<{ epoch: Epoch; seq: number } | null> => {
+export async function readStateTail({
+  bus,
+  fleet,
+}: Pick<Messenger, 'bus' | 'fleet'>): Promise<{ epoch: Epoch; seq: number } | null> {
   const message = await bus.getLast(streamOf(fleet, 'STATE'), subjectOf(fleet, 'state', {}))
-  return message === null ? null : { epoch: Tail.parse(decode(message.body, message.headers[HEADERS.contentType])).epoch, seq: message.seq }
+  return message === null
+    ? null
+    : {
+        epoch: Tail.parse(decode(message.body, message.headers[HEADERS.contentType])).epoch,
+        seq: message.seq,
+      }
 }

@@ -1,7 +1,8 @@
 /**
- * The streams of one fleet: what each holds, how much, how long, and how hard it is kept. Made by whoever leads.
- * STATE and LAUNCH pay an fsync for each message (the bus is set to sync always), and the server does it on the sender's connection: what comes behind waits.
- * With asynchronous persistence a killed server forgets events that it had acknowledged (seen in 2 of 5 trials): kept-emits.ts tells them again.
+ * The streams of one fleet: what each holds, how much, how long, and how hard it is kept. Made by whoever
+ * leads. STATE and LAUNCH pay an fsync for each message (the bus is set to sync always), and the server does
+ * it on the sender's connection: what comes behind waits. With asynchronous persistence a killed server
+ * forgets events that it had acknowledged (seen in 2 of 5 trials): kept-emits.ts tells them again.
  */
 import { rootOf } from '../protocol/subjects.ts'
 import { STREAMS, streamOf, type StreamName } from '../protocol/table.ts'
@@ -14,22 +15,75 @@ const NO_LIMIT = -1
 
 const LIMITS: Record<StreamName, Omit<StreamConfig, 'name' | 'subjects'>> = {
   // no limit: a limit would drop the oldest state in silence. Snapshots keep it small.
-  STATE: { kind: 'limits', storage: 'file', maxBytes: NO_LIMIT, maxAgeMs: 0, duplicateWindowMs: DEDUPE_MS, allowDirect: true, asyncPersist: false },
-  ARCHIVE: { kind: 'limits', storage: 'file', maxBytes: 256 * MIB, maxAgeMs: 30 * 24 * HOUR_MS, duplicateWindowMs: DEDUPE_MS, allowDirect: true, asyncPersist: true },
-  EVENT: { kind: 'limits', storage: 'file', maxBytes: 256 * MIB, maxAgeMs: 48 * HOUR_MS, duplicateWindowMs: HOUR_MS, allowDirect: true, asyncPersist: true },
-  LOG: { kind: 'limits', storage: 'file', maxBytes: 2048 * MIB, maxAgeMs: 24 * HOUR_MS, duplicateWindowMs: DEDUPE_MS, allowDirect: true, asyncPersist: true, memoryBytesElse: 512 * MIB },
+  STATE: {
+    kind: 'limits',
+    storage: 'file',
+    maxBytes: NO_LIMIT,
+    maxAgeMs: 0,
+    duplicateWindowMs: DEDUPE_MS,
+    allowDirect: true,
+    asyncPersist: false,
+  },
+  ARCHIVE: {
+    kind: 'limits',
+    storage: 'file',
+    maxBytes: 256 * MIB,
+    maxAgeMs: 30 * 24 * HOUR_MS,
+    duplicateWindowMs: DEDUPE_MS,
+    allowDirect: true,
+    asyncPersist: true,
+  },
+  EVENT: {
+    kind: 'limits',
+    storage: 'file',
+    maxBytes: 256 * MIB,
+    maxAgeMs: 48 * HOUR_MS,
+    duplicateWindowMs: HOUR_MS,
+    allowDirect: true,
+    asyncPersist: true,
+  },
+  LOG: {
+    kind: 'limits',
+    storage: 'file',
+    maxBytes: 2048 * MIB,
+    maxAgeMs: 24 * HOUR_MS,
+    duplicateWindowMs: DEDUPE_MS,
+    allowDirect: true,
+    asyncPersist: true,
+    memoryBytesElse: 512 * MIB,
+  },
   // full: refuses new launches, never drops an acknowledged one
-  LAUNCH: { kind: 'work-queue', storage: 'file', maxBytes: 64 * MIB, maxAgeMs: 0, duplicateWindowMs: DEDUPE_MS, allowDirect: false, asyncPersist: false },
+  LAUNCH: {
+    kind: 'work-queue',
+    storage: 'file',
+    maxBytes: 64 * MIB,
+    maxAgeMs: 0,
+    duplicateWindowMs: DEDUPE_MS,
+    allowDirect: false,
+    asyncPersist: false,
+  },
 }
 
-export const streamConfigOf = (fleet: string, name: StreamName): StreamConfig => {
+export function streamConfigOf(fleet: string, name: StreamName): StreamConfig {
   const subject = `${rootOf(fleet)}.${STREAMS[name].row}`
-  return { name: streamOf(fleet, name), subjects: [name === 'STATE' ? subject : `${subject}.>`], ...LIMITS[name] }
+  return {
+    name: streamOf(fleet, name),
+    subjects: [name === 'STATE' ? subject : `${subject}.>`],
+    ...LIMITS[name],
+  }
 }
 
 /** Make what is not there; tells for each whether it was made now. */
-export const ensureStreams = async (bus: Bus, fleet: string): Promise<Record<StreamName, { created: boolean; firstSeq: number; lastSeq: number }>> => {
+export async function ensureStreams(
+  bus: Bus,
+  fleet: string,
+): Promise<Record<StreamName, { created: boolean; firstSeq: number; lastSeq: number }>> {
   const names = Object.keys(STREAMS) as StreamName[]
-  const made = await Promise.all(names.map(async (name) => [name, await bus.ensureStream(streamConfigOf(fleet, name))] as const))
-  return Object.fromEntries(made) as Record<StreamName, { created: boolean; firstSeq: number; lastSeq: number }>
+  const made = await Promise.all(
+    names.map(async (name) => [name, await bus.ensureStream(streamConfigOf(fleet, name))] as const),
+  )
+  return Object.fromEntries(made) as Record<
+    StreamName,
+    { created: boolean; firstSeq: number; lastSeq: number }
+  >
 }

@@ -1,6 +1,6 @@
 /**
- * One consumer of a JetStream work queue: pull, one message in hand. It makes its durable consumer again when that is
- * gone (a store that was lost), and asks again after every break of the link, until it is stopped.
+ * One consumer of a JetStream work queue: pull, one message in hand. It makes its durable consumer again when
+ * that is gone (a store that was lost), and asks again after every break of the link, until it is stopped.
  */
 import { Fault } from '../protocol/faults.ts'
 import type { QueuedMessage } from './bus.ts'
@@ -12,7 +12,13 @@ const PULL_MS = 5000
 const RETRY_MS = 250
 const ACK_TIMEOUT_MS = 2000
 
-export const consumeQueueOn = async (link: Link, stream: string, durable: string, ackWaitMs: number, onMessage: (message: QueuedMessage) => Promise<void>): Promise<() => Promise<void>> => {
+export async function consumeQueueOn(
+  link: Link,
+  stream: string,
+  durable: string,
+  ackWaitMs: number,
+  onMessage: (message: QueuedMessage) => Promise<void>,
+): Promise<() => Promise<void>> {
   let stopped = false
   /** ends the wait that the loop is in: for a message, or between two tries */
   let wake: (() => void) | null = null
@@ -28,7 +34,16 @@ export const consumeQueueOn = async (link: Link, stream: string, durable: string
   const ensureConsumer = (): Promise<unknown> =>
     apiRequest(link, `$JS.API.CONSUMER.CREATE.${stream}.${durable}`, {
       stream_name: stream,
-      config: { durable_name: durable, name: durable, ack_policy: 'explicit', ack_wait: ackWaitMs * 1e6, max_ack_pending: 1, deliver_policy: 'all', replay_policy: 'instant', max_deliver: -1 },
+      config: {
+        durable_name: durable,
+        name: durable,
+        ack_policy: 'explicit',
+        ack_wait: ackWaitMs * 1e6,
+        max_ack_pending: 1,
+        deliver_policy: 'all',
+        replay_policy: 'instant',
+        max_deliver: -1,
+      },
     })
 
   /** One pull: the message, null when none came, 'gone' when the consumer is not there (any more). */
@@ -42,8 +57,14 @@ export const consumeQueueOn = async (link: Link, stream: string, durable: string
         resolve(result)
       }
       wake = () => settle(null)
-      onPulled = (raw) => settle(raw.status === 0 ? raw : raw.status === 404 || raw.status === 408 ? null : 'gone')
-      link.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${durable}`, new TextEncoder().encode(JSON.stringify({ batch: 1, expires: PULL_MS * 1e6 })), undefined, inbox.subject)
+      onPulled = (raw) =>
+        settle(raw.status === 0 ? raw : raw.status === 404 || raw.status === 408 ? null : 'gone')
+      link.publish(
+        `$JS.API.CONSUMER.MSG.NEXT.${stream}.${durable}`,
+        new TextEncoder().encode(JSON.stringify({ batch: 1, expires: PULL_MS * 1e6 })),
+        undefined,
+        inbox.subject,
+      )
     })
 
   const loop = async (): Promise<void> => {
@@ -80,7 +101,7 @@ export const consumeQueueOn = async (link: Link, stream: string, durable: string
   }
 }
 
-const queuedOf = (link: Link, raw: RawMessage): QueuedMessage => {
+function queuedOf(link: Link, raw: RawMessage): QueuedMessage {
   const reply = raw.reply!
   const word = (text: string): void => link.publish(reply, new TextEncoder().encode(text))
   return {
@@ -90,18 +111,23 @@ const queuedOf = (link: Link, raw: RawMessage): QueuedMessage => {
     ...placeOf(reply),
     respond: () => undefined,
     // asked as a request, so that the server's confirmation is waited for
-    ack: () => link.exchange(reply, new TextEncoder().encode('+ACK'), { timeoutMs: ACK_TIMEOUT_MS }, () => true),
+    ack: () =>
+      link.exchange(reply, new TextEncoder().encode('+ACK'), { timeoutMs: ACK_TIMEOUT_MS }, () => true),
     working: () => word('+WPI'),
     nak: () => word('-NAK'),
   }
 }
 
-/** Stream sequence and time stand in the ack subject: `$JS.ACK.[domain.account.]stream.consumer.delivered.SEQ.consumerSeq.NANOS.pending[.random]`. */
-const placeOf = (reply: string): { seq: number; storedAt: number } => {
+/**
+ * Stream sequence and time stand in the ack subject:
+ * `$JS.ACK.[domain.account.]stream.consumer.delivered.SEQ.consumerSeq.NANOS.pending[.random]`.
+ */
+function placeOf(reply: string): { seq: number; storedAt: number } {
   const tokens = reply.split('.')
   const from = tokens.length > 9 ? 4 : 2
   const seq = Number(tokens[from + 3])
   const storedAt = Math.floor(Number(tokens[from + 5]) / 1e6)
-  if (!Number.isSafeInteger(seq) || Number.isNaN(storedAt)) throw new Fault('FAILED', `'${reply}' is no ack subject`)
+  if (!Number.isSafeInteger(seq) || Number.isNaN(storedAt))
+    throw new Fault('FAILED', `'${reply}' is no ack subject`)
   return { seq, storedAt }
 }

@@ -1,12 +1,20 @@
-/** What every backend keeps (src/backends/backend.ts); run it against each: when it passes, the backend is done. */
+/**
+ * What every backend keeps (src/backends/backend.ts); run it against each: when it passes, the backend is
+ * done.
+ */
 import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { resolveLaunch } from '../../src/protocol/launch.ts'
 
-export const backendContract = (name: string, make: () => Backend): void => {
+export function backendContract(name: string, make: () => Backend): void {
   const launch = resolveLaunch({
-    apiVersion: 'troupe/v1', name: 'job', backend: name,
-    roles: { trainer: { kind: 'torchrun', shape: '2x4', command: ['train.py'], resources: { gpus: 4 } }, api: { kind: 'service', command: ['serve'], resources: { ports: 1 } } },
+    apiVersion: 'troupe/v1',
+    name: 'job',
+    backend: name,
+    roles: {
+      trainer: { kind: 'torchrun', shape: '2x4', command: ['train.py'], resources: { gpus: 4 } },
+      api: { kind: 'service', command: ['serve'], resources: { ports: 1 } },
+    },
   })
 
   describe(`backend ${name}`, () => {

@@ -1,6 +1,7 @@
 /**
- * What every Bus must do: the clauses of src/transport/bus.ts as tests. Run against nats-bus.ts (a real nats-server) and memory-bus.ts.
- * A new implementation is done when this suite passes; what it cannot do it names in `skip`, with the reason.
+ * What every Bus must do: the clauses of src/transport/bus.ts as tests. Run against nats-bus.ts (a real
+ * nats-server) and memory-bus.ts. A new implementation is done when this suite passes; what it cannot do it
+ * names in `skip`, with the reason.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Bus, Message, QueuedMessage, StreamConfig } from '../../src/transport/bus.ts'
@@ -13,11 +14,15 @@ export interface BusFleet {
   close(): Promise<void>
 }
 
-const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
-const text = (body: Uint8Array): string => new TextDecoder().decode(body)
+function bytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text)
+}
+function text(body: Uint8Array): string {
+  return new TextDecoder().decode(body)
+}
 
 /** Collects, and resolves when so many are there. */
-const collector = <T>() => {
+function collector<T>() {
   const items: T[] = []
   let waiting: { count: number; resolve: () => void } | null = null
   return {
@@ -28,7 +33,10 @@ const collector = <T>() => {
     },
     count(count: number, boundMs = 5000): Promise<T[]> {
       return new Promise((resolve, reject) => {
-        const timer = setTimeout(() => reject(new Error(`${items.length} of ${count} came within ${boundMs} ms`)), boundMs)
+        const timer = setTimeout(
+          () => reject(new Error(`${items.length} of ${count} came within ${boundMs} ms`)),
+          boundMs,
+        )
         const done = () => {
           clearTimeout(timer)
           resolve(items.slice(0, count))
@@ -40,7 +48,11 @@ const collector = <T>() => {
   }
 }
 
-export const busContract = (name: string, make: () => Promise<BusFleet>, skip: { reason: string; tests: string[] }[] = []): void => {
+export function busContract(
+  name: string,
+  make: () => Promise<BusFleet>,
+  skip: { reason: string; tests: string[] }[] = [],
+): void {
   describe(`bus contract: ${name}`, () => {
     let fleet: BusFleet
     let a: Bus
@@ -63,22 +75,41 @@ export const busContract = (name: string, make: () => Promise<BusFleet>, skip: {
       await bus.flush()
       return subscription
     }
-    const newStream = async (options: Partial<StreamConfig> = {}): Promise<{ stream: string; root: string }> => {
+    const newStream = async (
+      options: Partial<StreamConfig> = {},
+    ): Promise<{ stream: string; root: string }> => {
       const stream = `contract_${++streams}`
       const root = `contract.s${streams}`
-      await a.ensureStream({ name: stream, subjects: [`${root}.>`], kind: 'limits', storage: 'file', maxBytes: 1 << 20, maxAgeMs: 0, duplicateWindowMs: 60_000, allowDirect: true, asyncPersist: false, ...options })
+      await a.ensureStream({
+        name: stream,
+        subjects: [`${root}.>`],
+        kind: 'limits',
+        storage: 'file',
+        maxBytes: 1 << 20,
+        maxAgeMs: 0,
+        duplicateWindowMs: 60_000,
+        allowDirect: true,
+        asyncPersist: false,
+        ...options,
+      })
       return { stream, root }
     }
 
-    check('what is published arrives in order, with body and headers, at every subscriber that fits', async () => {
-      const one = collector<string>()
-      const two = collector<string>()
-      await subscribed(b, 'contract.order.*', (m) => one.push(`${m.subject.split('.')[2]} ${text(m.body)} ${m.headers['Troupe-Id']}`))
-      await subscribed(b, 'contract.order.>', (m) => two.push(text(m.body)))
-      for (let i = 0; i < 100; i++) a.publish(`contract.order.x${i % 3}`, bytes(`${i}`), { 'Troupe-Id': `id ${i}` })
-      expect(await one.count(100)).toEqual(Array.from({ length: 100 }, (_, i) => `x${i % 3} ${i} id ${i}`))
-      expect(await two.count(100)).toEqual(Array.from({ length: 100 }, (_, i) => `${i}`))
-    })
+    check(
+      'what is published arrives in order, with body and headers, at every subscriber that fits',
+      async () => {
+        const one = collector<string>()
+        const two = collector<string>()
+        await subscribed(b, 'contract.order.*', (m) =>
+          one.push(`${m.subject.split('.')[2]} ${text(m.body)} ${m.headers['Troupe-Id']}`),
+        )
+        await subscribed(b, 'contract.order.>', (m) => two.push(text(m.body)))
+        for (let i = 0; i < 100; i++)
+          a.publish(`contract.order.x${i % 3}`, bytes(`${i}`), { 'Troupe-Id': `id ${i}` })
+        expect(await one.count(100)).toEqual(Array.from({ length: 100 }, (_, i) => `x${i % 3} ${i} id ${i}`))
+        expect(await two.count(100)).toEqual(Array.from({ length: 100 }, (_, i) => `${i}`))
+      },
+    )
 
     check('a connection hears its own publications', async () => {
       const heard = collector<string>()
@@ -103,25 +134,40 @@ export const busContract = (name: string, make: () => Promise<BusFleet>, skip: {
 
     check('a request is answered with body and headers', async () => {
       await subscribed(b, 'contract.ask', (m) => m.respond(bytes(`to ${text(m.body)}`), { answered: 'yes' }))
-      const answer = await a.request('contract.ask', bytes('me'), { timeoutMs: 2000, headers: { asked: '1' } })
+      const answer = await a.request('contract.ask', bytes('me'), {
+        timeoutMs: 2000,
+        headers: { asked: '1' },
+      })
       expect([text(answer.body), answer.headers['answered']]).toEqual(['to me', 'yes'])
     })
 
     check('many requests in flight get each its own answer', async () => {
-      await subscribed(b, 'contract.many', (m) => void setTimeout(() => m.respond(m.body), Number(text(m.body)) % 7))
-      const answers = await Promise.all(Array.from({ length: 200 }, async (_, i) => text((await a.request('contract.many', bytes(`${i}`), { timeoutMs: 5000 })).body)))
+      await subscribed(
+        b,
+        'contract.many',
+        (m) => void setTimeout(() => m.respond(m.body), Number(text(m.body)) % 7),
+      )
+      const answers = await Promise.all(
+        Array.from({ length: 200 }, async (_, i) =>
+          text((await a.request('contract.many', bytes(`${i}`), { timeoutMs: 5000 })).body),
+        ),
+      )
       expect(answers).toEqual(Array.from({ length: 200 }, (_, i) => `${i}`))
     })
 
     check('a request that nobody serves is refused at once with CONN', async () => {
       const asked = performance.now()
-      await expect(a.request('contract.nobody', bytes(''), { timeoutMs: 10_000 })).rejects.toMatchObject({ code: 'CONN' })
+      await expect(a.request('contract.nobody', bytes(''), { timeoutMs: 10_000 })).rejects.toMatchObject({
+        code: 'CONN',
+      })
       expect(performance.now() - asked).toBeLessThan(2000)
     })
 
     check('a request that is not answered in time is a TIMEOUT', async () => {
       await subscribed(b, 'contract.silent', () => undefined)
-      await expect(a.request('contract.silent', bytes(''), { timeoutMs: 60 })).rejects.toMatchObject({ code: 'TIMEOUT' })
+      await expect(a.request('contract.silent', bytes(''), { timeoutMs: 60 })).rejects.toMatchObject({
+        code: 'TIMEOUT',
+      })
     })
 
     check('gather ends when so many have answered, and with nobody it ends at once', async () => {
@@ -143,20 +189,34 @@ export const busContract = (name: string, make: () => Promise<BusFleet>, skip: {
       const live = collector<string>()
       await subscribed(b, `${root}.>`, (m) => live.push(text(m.body)))
       const acks = [await a.append(`${root}.x`, bytes('1')), await a.append(`${root}.x`, bytes('2'))]
-      expect(acks).toEqual([{ seq: 1, duplicate: false }, { seq: 2, duplicate: false }])
+      expect(acks).toEqual([
+        { seq: 1, duplicate: false },
+        { seq: 2, duplicate: false },
+      ])
       expect(await live.count(2)).toEqual(['1', '2'])
     })
 
     check('an append that no stream takes is refused with CONN', async () => {
-      await expect(a.append('contract.no-stream.x', bytes('1'), { timeoutMs: 2000 })).rejects.toMatchObject({ code: 'CONN' })
+      await expect(a.append('contract.no-stream.x', bytes('1'), { timeoutMs: 2000 })).rejects.toMatchObject({
+        code: 'CONN',
+      })
     })
 
     check('an append that expects another last sequence is refused and not stored', async () => {
       const { stream, root } = await newStream()
       await a.append(`${root}.x`, bytes('1'), { expectedLastSeq: 0 })
-      await expect(b.append(`${root}.x`, bytes('2'), { expectedLastSeq: 0 })).rejects.toMatchObject({ code: 'EXISTS', data: { reason: 'wrong-last-sequence' } })
-      expect(await a.append(`${root}.y`, bytes('3'), { expectedLastSeq: 1 })).toEqual({ seq: 2, duplicate: false })
-      expect((await a.getMessages(stream, { seq: 1, count: 10 })).map((m) => text(m.body))).toEqual(['1', '3'])
+      await expect(b.append(`${root}.x`, bytes('2'), { expectedLastSeq: 0 })).rejects.toMatchObject({
+        code: 'EXISTS',
+        data: { reason: 'wrong-last-sequence' },
+      })
+      expect(await a.append(`${root}.y`, bytes('3'), { expectedLastSeq: 1 })).toEqual({
+        seq: 2,
+        duplicate: false,
+      })
+      expect((await a.getMessages(stream, { seq: 1, count: 10 })).map((m) => text(m.body))).toEqual([
+        '1',
+        '3',
+      ])
     })
 
     check('an append with an id that was taken is acknowledged and dropped', async () => {
@@ -167,24 +227,47 @@ export const busContract = (name: string, make: () => Promise<BusFleet>, skip: {
     })
 
     check('a stream is made once', async () => {
-      const config: StreamConfig = { name: 'contract_once', subjects: ['contract.once.>'], kind: 'limits', storage: 'file', maxBytes: -1, maxAgeMs: 0, duplicateWindowMs: 1000, allowDirect: true, asyncPersist: false }
+      const config: StreamConfig = {
+        name: 'contract_once',
+        subjects: ['contract.once.>'],
+        kind: 'limits',
+        storage: 'file',
+        maxBytes: -1,
+        maxAgeMs: 0,
+        duplicateWindowMs: 1000,
+        allowDirect: true,
+        asyncPersist: false,
+      }
       const first = await a.ensureStream(config)
       await a.append('contract.once.x', bytes('1'))
       const second = await b.ensureStream(config)
-      expect([first, second]).toEqual([expect.objectContaining({ created: true, lastSeq: 0 }), { created: false, firstSeq: 1, lastSeq: 1 }])
+      expect([first, second]).toEqual([
+        expect.objectContaining({ created: true, lastSeq: 0 }),
+        { created: false, firstSeq: 1, lastSeq: 1 },
+      ])
     })
 
     check('the past is read by sequence and subject, with headers, sequence and time', async () => {
       const { stream, root } = await newStream()
-      for (let i = 1; i <= 6; i++) await a.append(`${root}.${i % 2 ? 'odd' : 'even'}`, bytes(`${i}`), { headers: { n: `${i}` } })
+      for (let i = 1; i <= 6; i++)
+        await a.append(`${root}.${i % 2 ? 'odd' : 'even'}`, bytes(`${i}`), { headers: { n: `${i}` } })
       const third = await b.getMessage(stream, { seq: 2, subject: `${root}.odd` })
       expect(third).toMatchObject({ seq: 3, subject: `${root}.odd`, headers: { n: '3' } })
       expect(Math.abs(third!.storedAt! - Date.now())).toBeLessThan(60_000)
       expect((await b.getMessage(stream, { seq: 2 }))?.seq).toBe(2)
       expect(await b.getMessage(stream, { seq: 7 })).toBeNull()
       expect(await b.getMessage(stream, { seq: 1, subject: `${root}.none` })).toBeNull()
-      expect((await b.getMessages(stream, { seq: 2, subject: `${root}.even`, count: 2 })).map((m) => m.seq)).toEqual([2, 4])
-      expect((await b.getMessages(stream, { seq: 1, count: 100 })).map((m) => text(m.body))).toEqual(['1', '2', '3', '4', '5', '6'])
+      expect(
+        (await b.getMessages(stream, { seq: 2, subject: `${root}.even`, count: 2 })).map((m) => m.seq),
+      ).toEqual([2, 4])
+      expect((await b.getMessages(stream, { seq: 1, count: 100 })).map((m) => text(m.body))).toEqual([
+        '1',
+        '2',
+        '3',
+        '4',
+        '5',
+        '6',
+      ])
       expect(await b.getMessages(stream, { seq: 7, count: 100 })).toEqual([])
       expect((await b.getLast(stream, `${root}.odd`))?.seq).toBe(5)
       expect((await b.getLast(stream, `${root}.>`))?.seq).toBe(6)
@@ -203,21 +286,38 @@ export const busContract = (name: string, make: () => Promise<BusFleet>, skip: {
       await expect(a.getLast('contract_none', 'contract.none.x')).rejects.toMatchObject({ code: 'CONN' })
     })
 
-    check('a work queue gives one message at a time, also what came before, and forgets what was acknowledged', async () => {
-      const { stream, root } = await newStream({ kind: 'work-queue' })
-      await a.append(`${root}.x`, bytes('1'), { headers: { k: 'v' } })
-      await a.append(`${root}.x`, bytes('2'))
-      const got = collector<QueuedMessage>()
-      const stop = await b.consumeQueue(stream, 'contract', 2000, async (m) => got.push(m))
-      const [first] = await got.count(1)
-      expect(first).toMatchObject({ seq: 1, headers: { k: 'v' }, subject: `${root}.x` })
-      expect(Math.abs(first!.storedAt - Date.now())).toBeLessThan(60_000)
-      expect(got.items).toHaveLength(1)
-      await first!.ack()
-      await (await got.count(2))[1]!.ack()
-      await stop()
-      expect((await a.ensureStream({ name: stream, subjects: [`${root}.>`], kind: 'work-queue', storage: 'file', maxBytes: 1 << 20, maxAgeMs: 0, duplicateWindowMs: 60_000, allowDirect: true, asyncPersist: false })).firstSeq).toBe(3)
-    })
+    check(
+      'a work queue gives one message at a time, also what came before, and forgets what was acknowledged',
+      async () => {
+        const { stream, root } = await newStream({ kind: 'work-queue' })
+        await a.append(`${root}.x`, bytes('1'), { headers: { k: 'v' } })
+        await a.append(`${root}.x`, bytes('2'))
+        const got = collector<QueuedMessage>()
+        const stop = await b.consumeQueue(stream, 'contract', 2000, async (m) => got.push(m))
+        const [first] = await got.count(1)
+        expect(first).toMatchObject({ seq: 1, headers: { k: 'v' }, subject: `${root}.x` })
+        expect(Math.abs(first!.storedAt - Date.now())).toBeLessThan(60_000)
+        expect(got.items).toHaveLength(1)
+        await first!.ack()
+        await (await got.count(2))[1]!.ack()
+        await stop()
+        expect(
+          (
+            await a.ensureStream({
+              name: stream,
+              subjects: [`${root}.>`],
+              kind: 'work-queue',
+              storage: 'file',
+              maxBytes: 1 << 20,
+              maxAgeMs: 0,
+              duplicateWindowMs: 60_000,
+              allowDirect: true,
+              asyncPersist: false,
+            })
+          ).firstSeq,
+        ).toBe(3)
+      },
+    )
 
     check('a queued message that is given back, or not acknowledged in time, comes again', async () => {
       const { stream, root } = await newStream({ kind: 'work-queue' })
@@ -236,32 +336,44 @@ export const busContract = (name: string, make: () => Promise<BusFleet>, skip: {
       expect(await a.roundTripMs()).toBeGreaterThanOrEqual(0)
     })
 
-    check('while the link is down requests and appends are refused at once with CONN, publications vanish, and later all is as before', async () => {
-      const { root } = await newStream()
-      const heard = collector<string>()
-      await subscribed(b, 'contract.link', (m) => heard.push(text(m.body)))
-      await subscribed(b, 'contract.link-ask', (m) => m.respond(m.body))
-      const changes = [collector<boolean>(), collector<boolean>()]
-      const offs = [a, b].map((bus, i) => bus.onLink((up) => changes[i]!.push(up)))
-      await fleet.cut()
-      expect(await Promise.all(changes.map((c) => c.count(1, 20_000)))).toEqual([[false], [false]])
-      expect(a.connected).toBe(false)
-      const asked = performance.now()
-      await expect(a.request('contract.link-ask', bytes(''), { timeoutMs: 10_000 })).rejects.toMatchObject({ code: 'CONN' })
-      await expect(a.append(`${root}.x`, bytes(''), { timeoutMs: 10_000 })).rejects.toMatchObject({ code: 'CONN' })
-      expect(performance.now() - asked).toBeLessThan(1000)
-      a.publish('contract.link', bytes('lost'))
-      await fleet.restore()
-      expect(await Promise.all(changes.map((c) => c.count(2, 20_000)))).toEqual([[false, true], [false, true]])
-      for (const off of offs) off()
-      expect(a.connected).toBe(true)
-      // the other connection's subscriptions are with the server
-      await b.flush()
-      a.publish('contract.link', bytes('kept'))
-      expect(await heard.count(1)).toEqual(['kept'])
-      expect(text((await a.request('contract.link-ask', bytes('again'), { timeoutMs: 2000 })).body)).toBe('again')
-      expect((await a.append(`${root}.x`, bytes('1'))).seq).toBe(1)
-    })
+    check(
+      'while the link is down requests and appends are refused at once with CONN, publications vanish, and later all is as before',
+      async () => {
+        const { root } = await newStream()
+        const heard = collector<string>()
+        await subscribed(b, 'contract.link', (m) => heard.push(text(m.body)))
+        await subscribed(b, 'contract.link-ask', (m) => m.respond(m.body))
+        const changes = [collector<boolean>(), collector<boolean>()]
+        const offs = [a, b].map((bus, i) => bus.onLink((up) => changes[i]!.push(up)))
+        await fleet.cut()
+        expect(await Promise.all(changes.map((c) => c.count(1, 20_000)))).toEqual([[false], [false]])
+        expect(a.connected).toBe(false)
+        const asked = performance.now()
+        await expect(a.request('contract.link-ask', bytes(''), { timeoutMs: 10_000 })).rejects.toMatchObject({
+          code: 'CONN',
+        })
+        await expect(a.append(`${root}.x`, bytes(''), { timeoutMs: 10_000 })).rejects.toMatchObject({
+          code: 'CONN',
+        })
+        expect(performance.now() - asked).toBeLessThan(1000)
+        a.publish('contract.link', bytes('lost'))
+        await fleet.restore()
+        expect(await Promise.all(changes.map((c) => c.count(2, 20_000)))).toEqual([
+          [false, true],
+          [false, true],
+        ])
+        for (const off of offs) off()
+        expect(a.connected).toBe(true)
+        // the other connection's subscriptions are with the server
+        await b.flush()
+        a.publish('contract.link', bytes('kept'))
+        expect(await heard.count(1)).toEqual(['kept'])
+        expect(text((await a.request('contract.link-ask', bytes('again'), { timeoutMs: 2000 })).body)).toBe(
+          'again',
+        )
+        expect((await a.append(`${root}.x`, bytes('1'))).seq).toBe(1)
+      },
+    )
 
     check('a work queue goes on after the link was down', async () => {
       const { stream, root } = await newStream({ kind: 'work-queue' })
@@ -290,7 +402,9 @@ export const busContract = (name: string, make: () => Promise<BusFleet>, skip: {
       await c.close()
       expect(c.connected).toBe(false)
       c.publish('contract.closed', bytes(''))
-      await expect(c.request('contract.ask', bytes(''), { timeoutMs: 1000 })).rejects.toMatchObject({ code: 'CONN' })
+      await expect(c.request('contract.ask', bytes(''), { timeoutMs: 1000 })).rejects.toMatchObject({
+        code: 'CONN',
+      })
     })
   })
 }

@@ -1,9 +1,20 @@
 /**
- * What real process trees do to a Linux host: trees that are hard to end, shims that are killed, disks that are full, ranks that die.
+ * What real process trees do to a Linux host: trees that are hard to end, shims that are killed, disks that
+ * are full, ranks that die.
  */
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmdirSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,7 +26,16 @@ import { readRecord } from '../../src/process/records.ts'
 import { fileOf, forkDirOf } from '../../src/process/spool.ts'
 import type { ForkSpec } from '../../src/protocol/resolved.ts'
 import { descendantsOf, isAlive, isDead, readAll, readCommand, type ProcStat } from '../../src/system/proc.ts'
-import { installMisbehave, linuxHost, listenTo, processesOf, removeDirectory, shims, sweepProcesses, temporaryDirectory } from '../support/linux-host.ts'
+import {
+  installMisbehave,
+  linuxHost,
+  listenTo,
+  processesOf,
+  removeDirectory,
+  shims,
+  sweepProcesses,
+  temporaryDirectory,
+} from '../support/linux-host.ts'
 import { forkSpec, NO_BINDINGS } from '../support/spec.ts'
 
 const directory = temporaryDirectory()
@@ -30,7 +50,7 @@ afterAll(() => removeDirectory(directory))
 let spoolDir: string
 let host: ProcessHost
 let events: ReturnType<typeof listenTo>
-const open = async (more: Partial<LinuxHostOptions> = {}) => {
+async function open(more: Partial<LinuxHostOptions> = {}) {
   host = linuxHost(spoolDir, shim, more)
   events = listenTo(host)
   return host.recover()
@@ -45,35 +65,84 @@ afterEach(async () => {
   removeDirectory(spoolDir)
 })
 
-const start = async (spec: ForkSpec) => {
+async function start(spec: ForkSpec) {
   await host.prepare([spec])
   return host.start(spec.forkId, NO_BINDINGS)
 }
-const recordOf = (forkId: string) => readRecord(fileOf.record(forkDirOf(spoolDir, forkId)))
-const logOf = (forkId: string, source: string): string => (existsSync(join(host.logDir(forkId), source)) ? readFileSync(join(host.logDir(forkId), source), 'utf8') : '')
-const living = (stats: ProcStat[]): ProcStat[] => stats.filter((stat) => !isDead(stat))
-/** this file's fixture programs that are alive anywhere: for those that hide from every other look (all but what erases its argv) */
-const misbehaving = (): ProcStat[] => living(readAll()).filter((stat) => readCommand(stat.pid).some((word) => word.startsWith(`${directory}/misbehave`)))
-const until = async (holds: () => boolean, what: string): Promise<void> => {
-  for (const end = Date.now() + 10_000; !holds(); await sleep(5)) if (Date.now() > end) throw new Error(`not within 10 s: ${what}`)
+function recordOf(forkId: string) {
+  return readRecord(fileOf.record(forkDirOf(spoolDir, forkId)))
+}
+function logOf(forkId: string, source: string): string {
+  return existsSync(join(host.logDir(forkId), source))
+    ? readFileSync(join(host.logDir(forkId), source), 'utf8')
+    : ''
+}
+function living(stats: ProcStat[]): ProcStat[] {
+  return stats.filter((stat) => !isDead(stat))
+}
+/**
+ * this file's fixture programs that are alive anywhere: for those that hide from every other look (all but
+ * what erases its argv)
+ */
+function misbehaving(): ProcStat[] {
+  return living(readAll()).filter((stat) =>
+    readCommand(stat.pid).some((word) => word.startsWith(`${directory}/misbehave`)),
+  )
+}
+async function until(holds: () => boolean, what: string): Promise<void> {
+  for (const end = Date.now() + 10_000; !holds(); await sleep(5))
+    if (Date.now() > end) throw new Error(`not within 10 s: ${what}`)
 }
 /** how many processes each program has when it is complete, and what it says then */
-const SIZES = { 'ignore-term': 1, 'double-fork': 2, setsid: 2, family: 5, setproctitle: 1, 'no-environment': 2, refork: 2, 'refork-setsid': 2 } as const
-const COMPLETE: Record<keyof typeof SIZES, RegExp> = { 'ignore-term': /ready/, 'double-fork': /daemon/, setsid: /child/, family: /(child.*\n|daemon.*\n){4}/, setproctitle: /ready/, 'no-environment': /ready/, refork: /ready/, 'refork-setsid': /ready/ }
-const startAll = async (name: keyof typeof SIZES): Promise<{ spec: ForkSpec; members: ProcStat[] }> => {
+const SIZES = {
+  'ignore-term': 1,
+  'double-fork': 2,
+  setsid: 2,
+  family: 5,
+  setproctitle: 1,
+  'no-environment': 2,
+  refork: 2,
+  'refork-setsid': 2,
+} as const
+const COMPLETE: Record<keyof typeof SIZES, RegExp> = {
+  'ignore-term': /ready/,
+  'double-fork': /daemon/,
+  setsid: /child/,
+  family: /(child.*\n|daemon.*\n){4}/,
+  setproctitle: /ready/,
+  'no-environment': /ready/,
+  refork: /ready/,
+  'refork-setsid': /ready/,
+}
+async function startAll(name: keyof typeof SIZES): Promise<{ spec: ForkSpec; members: ProcStat[] }> {
   const spec = forkSpec(misbehave(name))
   await start(spec)
   const members = () => living(descendantsOf(recordOf(spec.forkId).shim!.pid))
-  await until(() => (name.startsWith('refork') ? members().length >= 2 : members().length === SIZES[name]) && COMPLETE[name].test(logOf(spec.forkId, 'stdout')), `${name} is complete`)
+  await until(
+    () =>
+      (name.startsWith('refork') ? members().length >= 2 : members().length === SIZES[name]) &&
+      COMPLETE[name].test(logOf(spec.forkId, 'stdout')),
+    `${name} is complete`,
+  )
   return { spec, members: members() }
 }
 
 test('a set-up that fails is told from a command that fails, with the step, also by an agent that comes after [A-04]', async () => {
   await open()
-  const [failed, killed, passed] = [forkSpec(['true'], { setup: 'true\nls /no/such/venv', n: 0 }), forkSpec(['true'], { setup: 'kill -KILL $$', n: 1 }), forkSpec(['sh', '-c', 'exit 2'], { setup: 'true', n: 2 })]
+  const [failed, killed, passed] = [
+    forkSpec(['true'], { setup: 'true\nls /no/such/venv', n: 0 }),
+    forkSpec(['true'], { setup: 'kill -KILL $$', n: 1 }),
+    forkSpec(['sh', '-c', 'exit 2'], { setup: 'true', n: 2 }),
+  ]
   const told = {
     [failed.forkId]: { code: 2, signal: null, oom: false, unknown: null, inSetUp: 'ls /no/such/venv' },
-    [killed.forkId]: { code: null, signal: 'SIGKILL', oom: expect.toBeOneOf([false, null]) as unknown, unknown: null, inSetUp: '' },
+    [killed.forkId]: {
+      code: null,
+      signal: 'SIGKILL',
+      oom: expect.toBeOneOf([false, null]) as unknown,
+      unknown: null,
+      inSetUp: '',
+    },
     [passed.forkId]: { code: 2, signal: null, oom: false, unknown: null },
   }
   for (const spec of [failed, killed, passed]) {
@@ -81,7 +150,8 @@ test('a set-up that fails is told from a command that fails, with the step, also
     expect((await events.next('exited', spec.forkId)).exit).toEqual(told[spec.forkId])
   }
   await host.close()
-  for (const { spec, exit } of await open()) expect({ ...exit, exitedAt: 0 }).toEqual({ ...told[spec.forkId], exitedAt: 0 })
+  for (const { spec, exit } of await open())
+    expect({ ...exit, exitedAt: 0 }).toEqual({ ...told[spec.forkId], exitedAt: 0 })
 })
 
 test('more forks end than logs are kept of: each release lets the oldest go, also of those that an earlier agent released [A-33]', async () => {
@@ -92,7 +162,10 @@ test('more forks end than logs are kept of: each release lets the oldest go, als
     await events.next('empty', spec.forkId)
     await host.release(spec.forkId)
   }
-  const kept = (): string[] => readdirSync(join(spoolDir, 'logs')).map((forkId) => forkId.split('.')[2]!).toSorted()
+  const kept = (): string[] =>
+    readdirSync(join(spoolDir, 'logs'))
+      .map((forkId) => forkId.split('.')[2]!)
+      .toSorted()
   for (let n = 0; n < 5; n++) await released(n)
   expect(kept()).toEqual(['2', '3', '4'])
   await host.close()
@@ -103,7 +176,11 @@ test('more forks end than logs are kept of: each release lets the oldest go, als
 
 describe('two agents on one machine that have the same GPUs', () => {
   const uuid = (): string => `GPU-${randomUUID()}`
-  const gpus = (count: number, more: Partial<ForkSpec> = {}): ForkSpec => forkSpec(['sleep', '600'], { resources: { cpus: 0, gpus: count, memoryBytes: 0, ports: 0, share: false }, ...more })
+  const gpus = (count: number, more: Partial<ForkSpec> = {}): ForkSpec =>
+    forkSpec(['sleep', '600'], {
+      resources: { cpus: 0, gpus: count, memoryBytes: 0, ports: 0, share: false },
+      ...more,
+    })
   const shared = { resources: { cpus: 0, gpus: 1, memoryBytes: 0, ports: 0, share: true } }
   let neighbour: ProcessHost
   let neighbourSpool: string
@@ -116,8 +193,10 @@ describe('two agents on one machine that have the same GPUs', () => {
     await neighbour.recover()
     return bound
   }
-  const leased = async (of: ProcessHost, spec: ForkSpec): Promise<string[]> => (await of.prepare([spec]))[0]!.gpus
-  const refused = (message: RegExp) => expect.objectContaining({ code: 'GPU_ALLOC', message: expect.stringMatching(message) as string }) as Error
+  const leased = async (of: ProcessHost, spec: ForkSpec): Promise<string[]> =>
+    (await of.prepare([spec]))[0]!.gpus
+  const refused = (message: RegExp) =>
+    expect.objectContaining({ code: 'GPU_ALLOC', message: expect.stringMatching(message) as string }) as Error
   afterEach(async () => {
     await neighbour.close()
     sweepProcesses(neighbourSpool)
@@ -128,14 +207,20 @@ describe('two agents on one machine that have the same GPUs', () => {
     const [first, second] = await openBoth()
     expect(await leased(host, gpus(1))).toEqual([first])
     expect(await leased(neighbour, gpus(1))).toEqual([second])
-    await expect(leased(neighbour, forkSpec(['true'], { ...gpus(1), forkId: forkSpec([], { n: 1 }).forkId }))).rejects.toEqual(refused(/1 GPU asked for, 0 of 2 free on this node \(1 leased by other agents of this machine\)/))
+    await expect(
+      leased(neighbour, forkSpec(['true'], { ...gpus(1), forkId: forkSpec([], { n: 1 }).forkId })),
+    ).rejects.toEqual(
+      refused(/1 GPU asked for, 0 of 2 free on this node \(1 leased by other agents of this machine\)/),
+    )
     expect(await leased(neighbour, forkSpec(['true'], { ...shared, n: 2 }))).toEqual([first])
     await neighbour.drop(forkSpec([], { n: 2 }).forkId)
     const { forkId } = gpus(1)
     await host.start(forkId, NO_BINDINGS)
     await host.killTree(forkId)
     await events.next('empty', forkId)
-    expect(await leased(neighbour, forkSpec(['true'], { ...gpus(1), forkId: forkSpec([], { n: 3 }).forkId }))).toEqual([first])
+    expect(
+      await leased(neighbour, forkSpec(['true'], { ...gpus(1), forkId: forkSpec([], { n: 3 }).forkId })),
+    ).toEqual([first])
   })
 
   test('the agent is gone and its worker lives on: its GPU stays leased, until the tree has ended, with an agent or without [A-19 A-27]', async () => {
@@ -161,7 +246,9 @@ describe('two agents on one machine that have the same GPUs', () => {
     await events.next('exited', spec.forkId)
     await expect(leased(neighbour, gpus(1))).rejects.toEqual(refused(/2 leased/))
     await host.close()
-    await open({ agentEnv: { ...(process.env as Record<string, string>), CUDA_VISIBLE_DEVICES: bound.join(',') } })
+    await open({
+      agentEnv: { ...(process.env as Record<string, string>), CUDA_VISIBLE_DEVICES: bound.join(',') },
+    })
     await expect(leased(neighbour, gpus(1))).rejects.toEqual(refused(/2 leased/))
     await host.killTree(spec.forkId)
     await events.next('empty', spec.forkId)
@@ -173,31 +260,49 @@ describe('two agents on one machine that have the same GPUs', () => {
     await host.prepare([gpus(1)])
     await host.close()
     expect(await leased(neighbour, gpus(1))).toEqual([bound[0]])
-    await open({ agentEnv: { ...(process.env as Record<string, string>), CUDA_VISIBLE_DEVICES: bound.join(',') } })
+    await open({
+      agentEnv: { ...(process.env as Record<string, string>), CUDA_VISIBLE_DEVICES: bound.join(',') },
+    })
     await expect(host.start(gpus(1).forkId, NO_BINDINGS)).rejects.toEqual(refused(/leased by another agent/))
   })
 })
 
-const ways = findCgroups('test') === null ? [['without cgroups', false] as const] : [['without cgroups', false] as const, ['with a cgroup', true] as const]
+const ways =
+  findCgroups('test') === null
+    ? [['without cgroups', false] as const]
+    : [['without cgroups', false] as const, ['with a cgroup', true] as const]
 
 test.each([
   ['hangs', 'sleep 3600'],
   ['ends in time', 'true'],
-])('a pre-stop call that %s and has put processes into sessions of their own: none of them outlives it [A-07 I3]', async (_, last) => {
-  await open()
-  const left = (): ProcStat[] => living(readAll()).filter((stat) => readCommand(stat.pid).join(' ') === 'sleep 36123')
-  const spec = forkSpec(['sleep', '3600'], { preStop: { kind: 'exec', command: ['sh', '-c', `setsid sleep 36123 & (setsid sleep 36123 &); sleep 0.3; ${last}`], timeoutMs: 800 } })
-  await start(spec)
-  const called = host.preStop(spec.forkId)
-  await until(() => left().length === 2, 'both are there')
-  await called
-  await until(() => left().length === 0, 'both are gone')
-  expect(isAlive(recordOf(spec.forkId).child!)).toBe(true)
-})
+])(
+  'a pre-stop call that %s and has put processes into sessions of their own: none of them outlives it [A-07 I3]',
+  async (_, last) => {
+    await open()
+    const left = (): ProcStat[] =>
+      living(readAll()).filter((stat) => readCommand(stat.pid).join(' ') === 'sleep 36123')
+    const spec = forkSpec(['sleep', '3600'], {
+      preStop: {
+        kind: 'exec',
+        command: ['sh', '-c', `setsid sleep 36123 & (setsid sleep 36123 &); sleep 0.3; ${last}`],
+        timeoutMs: 800,
+      },
+    })
+    await start(spec)
+    const called = host.preStop(spec.forkId)
+    await until(() => left().length === 2, 'both are there')
+    await called
+    await until(() => left().length === 0, 'both are gone')
+    expect(isAlive(recordOf(spec.forkId).child!)).toBe(true)
+  },
+)
 
 test('an agent that is frozen or dead renews no fence: the shim ends the tree, and the next agent is told by whom [I2 FC-4]', async () => {
   await open()
-  const spec = forkSpec(misbehave('family'), { fenceAfterMs: 300, stop: { signal: 'SIGTERM', graceMs: 0, order: 'parallel' } })
+  const spec = forkSpec(misbehave('family'), {
+    fenceAfterMs: 300,
+    stop: { signal: 'SIGTERM', graceMs: 0, order: 'parallel' },
+  })
   await start(spec)
   const renewing = setInterval(() => host.renewFences(0), 100)
   await sleep(3000)
@@ -206,22 +311,33 @@ test('an agent that is frozen or dead renews no fence: the shim ends the tree, a
   await host.close()
   await until(() => recordOf(spec.forkId).emptyAt !== null, 'the tree is gone')
   const [found] = await open()
-  expect(found).toMatchObject({ phase: 'gone', exit: { signal: 'SIGKILL', fenced: true }, receipt: { outcome: 'gone' } })
+  expect(found).toMatchObject({
+    phase: 'gone',
+    exit: { signal: 'SIGKILL', fenced: true },
+    receipt: { outcome: 'gone' },
+  })
 })
 
 describe.each(ways)('a tree that is hard to end, %s', (_, cgroups) => {
-  test.each(Object.keys(SIZES) as (keyof typeof SIZES)[])('%s: nothing of it is left after kill, and the receipt says so [A-32 A-07 FC-2 +A17]', async (name) => {
-    await open({ cgroups })
-    const { spec, members } = await startAll(name)
-    if (name === 'ignore-term') host.signalTree(spec.forkId, 'SIGTERM')
-    const began = performance.now()
-    await host.killTree(spec.forkId)
-    expect(performance.now() - began).toBeLessThan(3000)
-    expect((await events.next('empty', spec.forkId)).receipt).toEqual({ outcome: 'gone', survivors: [], reason: null })
-    expect(members.filter((stat) => isAlive(stat))).toEqual([])
-    expect(misbehaving()).toEqual([])
-    expect((await events.next('exited', spec.forkId)).exit).toMatchObject({ code: null, unknown: null })
-  })
+  test.each(Object.keys(SIZES) as (keyof typeof SIZES)[])(
+    '%s: nothing of it is left after kill, and the receipt says so [A-32 A-07 FC-2 +A17]',
+    async (name) => {
+      await open({ cgroups })
+      const { spec, members } = await startAll(name)
+      if (name === 'ignore-term') host.signalTree(spec.forkId, 'SIGTERM')
+      const began = performance.now()
+      await host.killTree(spec.forkId)
+      expect(performance.now() - began).toBeLessThan(3000)
+      expect((await events.next('empty', spec.forkId)).receipt).toEqual({
+        outcome: 'gone',
+        survivors: [],
+        reason: null,
+      })
+      expect(members.filter((stat) => isAlive(stat))).toEqual([])
+      expect(misbehaving()).toEqual([])
+      expect((await events.next('exited', spec.forkId)).exit).toMatchObject({ code: null, unknown: null })
+    },
+  )
 })
 
 test('the shim and the agent are spared, whatever is killed [A-32]', async () => {
@@ -258,7 +374,8 @@ while True: time.sleep(3600)
 })
 
 describe('the shim is killed', () => {
-  const killShim = async (forkId: string): Promise<void> => process.kill(recordOf(forkId).shim!.pid, 'SIGKILL') as unknown as void
+  const killShim = async (forkId: string): Promise<void> =>
+    process.kill(recordOf(forkId).shim!.pid, 'SIGKILL') as unknown as void
 
   test('the exit is unknown, with the reason, never a guess; the worker runs on until it is ended [A-32 FC-1]', async () => {
     await open({ cgroups: false })
@@ -271,27 +388,33 @@ describe('the shim is killed', () => {
     expect(processesOf(spoolDir, spec.forkId)).toEqual([pid])
   })
 
-  test.each(['family', 'setproctitle', 'ignore-term'] as const)('%s, without a cgroup: what can be found is ended, and the receipt is unverified, with why [A-32 FC-2 +A17]', async (name) => {
-    await open({ cgroups: false })
-    const { spec, members } = await startAll(name)
-    await killShim(spec.forkId)
-    await events.next('exited', spec.forkId)
-    await host.killTree(spec.forkId)
-    const { receipt } = await events.next('empty', spec.forkId)
-    expect(receipt.outcome).toBe('unverified')
-    expect(receipt.reason).toContain('no cgroup')
-    expect(members.filter((stat) => isAlive(stat))).toEqual([])
-  })
+  test.each(['family', 'setproctitle', 'ignore-term'] as const)(
+    '%s, without a cgroup: what can be found is ended, and the receipt is unverified, with why [A-32 FC-2 +A17]',
+    async (name) => {
+      await open({ cgroups: false })
+      const { spec, members } = await startAll(name)
+      await killShim(spec.forkId)
+      await events.next('exited', spec.forkId)
+      await host.killTree(spec.forkId)
+      const { receipt } = await events.next('empty', spec.forkId)
+      expect(receipt.outcome).toBe('unverified')
+      expect(receipt.reason).toContain('no cgroup')
+      expect(members.filter((stat) => isAlive(stat))).toEqual([])
+    },
+  )
 
-  test.runIf(findCgroups('test') !== null)('with a cgroup even a process without a marker is ended, and the receipt says gone [A-32]', async () => {
-    await open({ cgroups: true })
-    const { spec, members } = await startAll('no-environment')
-    await killShim(spec.forkId)
-    await events.next('exited', spec.forkId)
-    await host.killTree(spec.forkId)
-    expect((await events.next('empty', spec.forkId)).receipt.outcome).toBe('gone')
-    expect(members.filter((stat) => isAlive(stat))).toEqual([])
-  })
+  test.runIf(findCgroups('test') !== null)(
+    'with a cgroup even a process without a marker is ended, and the receipt says gone [A-32]',
+    async () => {
+      await open({ cgroups: true })
+      const { spec, members } = await startAll('no-environment')
+      await killShim(spec.forkId)
+      await events.next('exited', spec.forkId)
+      await host.killTree(spec.forkId)
+      expect((await events.next('empty', spec.forkId)).receipt.outcome).toBe('gone')
+      expect(members.filter((stat) => isAlive(stat))).toEqual([])
+    },
+  )
 
   test('a neighbour that carries no marker is left alone', async () => {
     await open({ cgroups: false })
@@ -342,7 +465,11 @@ describe('the shim is killed', () => {
 describe('what is told with an exit', () => {
   test('the last 50 lines of stderr, whatever else was written [A-34]', async () => {
     await open()
-    const spec = forkSpec(['sh', '-c', 'i=0; while [ $i -lt 200 ]; do echo "line $i" >&2; echo out; i=$((i+1)); done; printf "no newline" >&2; exit 4'])
+    const spec = forkSpec([
+      'sh',
+      '-c',
+      'i=0; while [ $i -lt 200 ]; do echo "line $i" >&2; echo out; i=$((i+1)); done; printf "no newline" >&2; exit 4',
+    ])
     await start(spec)
     const { stderrTail, exit } = await events.next('exited', spec.forkId)
     expect(exit.code).toBe(4)
@@ -381,48 +508,84 @@ describe('what is told with an exit', () => {
     await open()
     const spec = forkSpec(['no-such-program', 'x'])
     expect((await start(spec)).pid).toBeNull()
-    expect(await events.next('exited', spec.forkId)).toMatchObject({ exit: { code: 127 }, stderrTail: ['troupe: no-such-program: No such file or directory'] })
+    expect(await events.next('exited', spec.forkId)).toMatchObject({
+      exit: { code: 127 },
+      stderrTail: ['troupe: no-such-program: No such file or directory'],
+    })
     await events.next('empty', spec.forkId)
   })
 })
 
 describe('ranks of a torchrun worker', () => {
   const torchrun = (command: string[], nproc = 2) =>
-    forkSpec(command, { kind: 'torchrun', nproc, env: { PATH: `${programs}:${process.env['PATH']}` }, torchrun: { nnodes: '1', nodeRank: 0, nproc, hostsRendezvous: true } })
+    forkSpec(command, {
+      kind: 'torchrun',
+      nproc,
+      env: { PATH: `${programs}:${process.env['PATH']}` },
+      torchrun: { nnodes: '1', nodeRank: 0, nproc, hostsRendezvous: true },
+    })
   const startRanks = async (spec: ForkSpec) => {
     const [prepared] = await host.prepare([spec])
-    return host.start(spec.forkId, { roles: {}, rendezvous: { host: '127.0.0.1', port: prepared!.rendezvousPort! } })
+    return host.start(spec.forkId, {
+      roles: {},
+      rendezvous: { host: '127.0.0.1', port: prepared!.rendezvousPort! },
+    })
   }
-  const bothRun = (forkId: string) => events.next('ranks', forkId, ({ ranks }) => ranks.length === 2 && ranks.every((rank) => rank.pid !== null))
+  const bothRun = (forkId: string) =>
+    events.next(
+      'ranks',
+      forkId,
+      ({ ranks }) => ranks.length === 2 && ranks.every((rank) => rank.pid !== null),
+    )
 
   test('each has its own pid and log sources, and its exit is exact though torchrun says 1 [A-34 FC-1 +R3]', async () => {
     await open()
-    const spec = torchrun(['sh', '-c', 'echo "I am $RANK"; [ $RANK = 11 ] && { sleep 0.3; echo "rank 11 fails" >&2; exit 7; }; exec sleep 3600'])
+    const spec = torchrun([
+      'sh',
+      '-c',
+      'echo "I am $RANK"; [ $RANK = 11 ] && { sleep 0.3; echo "rank 11 fails" >&2; exit 7; }; exec sleep 3600',
+    ])
     await startRanks(spec)
     const { ranks } = await bothRun(spec.forkId)
-    expect(ranks.map(({ rank, localRank, state }) => [rank, localRank, state])).toEqual([[10, 0, 'running'], [11, 1, 'running']])
+    expect(ranks.map(({ rank, localRank, state }) => [rank, localRank, state])).toEqual([
+      [10, 0, 'running'],
+      [11, 1, 'running'],
+    ])
     const exited = await events.next('exited', spec.forkId)
     expect(exited.exit).toMatchObject({ code: 1, signal: null })
     expect(exited.stderrTail).toEqual(['rank 11 fails'])
     await events.next('empty', spec.forkId)
     const last = events.told.findLast((event) => event.what === 'ranks')!
-    expect(last.ranks.map(({ rank, exit }) => [rank, exit?.code, exit?.signal])).toEqual([[10, null, 'SIGTERM'], [11, 7, null]])
-    expect([logOf(spec.forkId, 'r10-stdout'), logOf(spec.forkId, 'r11-stdout')]).toEqual(['I am 10\n', 'I am 11\n'])
+    expect(last.ranks.map(({ rank, exit }) => [rank, exit?.code, exit?.signal])).toEqual([
+      [10, null, 'SIGTERM'],
+      [11, 7, null],
+    ])
+    expect([logOf(spec.forkId, 'r10-stdout'), logOf(spec.forkId, 'r11-stdout')]).toEqual([
+      'I am 10\n',
+      'I am 11\n',
+    ])
   })
 
-  test.each(['SIGKILL', 'SIGSEGV'])('one is ended by %s: told as that, before the worker’s own exit [FC-1]', async (signal) => {
-    await open()
-    const spec = torchrun(['sleep', '3600'])
-    await startRanks(spec)
-    await bothRun(spec.forkId)
-    expect(host.signalOne(spec.forkId, signal, 11)).toBe(true)
-    await events.next('exited', spec.forkId)
-    const told = events.of(spec.forkId)
-    const first = told.findIndex((event) => event.what === 'ranks' && event.ranks.some(({ rank, exit }) => rank === 11 && exit?.signal === signal))
-    expect(first).toBeGreaterThanOrEqual(0)
-    expect(first).toBeLessThan(told.findIndex((event) => event.what === 'exited'))
-    await events.next('empty', spec.forkId)
-  })
+  test.each(['SIGKILL', 'SIGSEGV'])(
+    'one is ended by %s: told as that, before the worker’s own exit [FC-1]',
+    async (signal) => {
+      await open()
+      const spec = torchrun(['sleep', '3600'])
+      await startRanks(spec)
+      await bothRun(spec.forkId)
+      expect(host.signalOne(spec.forkId, signal, 11)).toBe(true)
+      await events.next('exited', spec.forkId)
+      const told = events.of(spec.forkId)
+      const first = told.findIndex(
+        (event) =>
+          event.what === 'ranks' &&
+          event.ranks.some(({ rank, exit }) => rank === 11 && exit?.signal === signal),
+      )
+      expect(first).toBeGreaterThanOrEqual(0)
+      expect(first).toBeLessThan(told.findIndex((event) => event.what === 'exited'))
+      await events.next('empty', spec.forkId)
+    },
+  )
 
   test('torchrun itself is killed: its ranks, in sessions of their own, are ended with a receipt [A-32 +A17]', async () => {
     await open()
@@ -445,7 +608,9 @@ describe('ranks of a torchrun worker', () => {
     await host.killTree(spec.forkId)
     await events.next('empty', spec.forkId)
     const last = events.told.findLast((event) => event.what === 'ranks')!
-    expect(last.ranks.map(({ exit }) => exit)).toEqual([0, 1].map(() => expect.objectContaining({ signal: 'SIGKILL', unknown: null })))
+    expect(last.ranks.map(({ exit }) => exit)).toEqual(
+      [0, 1].map(() => expect.objectContaining({ signal: 'SIGKILL', unknown: null })),
+    )
   })
 
   test('the agent dies: the next one knows the ranks as they are', async () => {
@@ -462,16 +627,24 @@ describe('ranks of a torchrun worker', () => {
 test('a leased port can be bound by the program at once, and is not given away while it runs [A-21]', async () => {
   await open({ portRange: [20_000, 20_001] })
   const resources = { cpus: 0, gpus: 0, memoryBytes: 0, ports: 1, share: false }
-  const spec = forkSpec(misbehave('listen'), { resources, ready: { kind: 'tcp', port: 0, timeoutMs: 5000, intervalMs: 100, attemptTimeoutMs: 1000, failures: 3 } })
+  const spec = forkSpec(misbehave('listen'), {
+    resources,
+    ready: { kind: 'tcp', port: 0, timeoutMs: 5000, intervalMs: 100, attemptTimeoutMs: 1000, failures: 3 },
+  })
   const [prepared] = await host.prepare([spec])
   await host.start(spec.forkId, NO_BINDINGS)
-  expect(await events.next('probe', spec.forkId, (event) => event.ready)).toMatchObject({ ready: true, reason: null })
+  expect(await events.next('probe', spec.forkId, (event) => event.ready)).toMatchObject({
+    ready: true,
+    reason: null,
+  })
   const socket = connect(prepared!.ports[0]!, '127.0.0.1')
   await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject))
   socket.destroy()
   const [other] = await host.prepare([forkSpec(['true'], { n: 1, resources })])
   expect(other!.ports).not.toEqual(prepared!.ports)
-  await expect(host.prepare([forkSpec(['true'], { n: 2, resources })])).rejects.toMatchObject({ code: 'PORT_ALLOC' })
+  await expect(host.prepare([forkSpec(['true'], { n: 2, resources })])).rejects.toMatchObject({
+    code: 'PORT_ALLOC',
+  })
   await host.killTree(spec.forkId)
   await events.next('empty', spec.forkId)
 })
@@ -479,7 +652,14 @@ test('a leased port can be bound by the program at once, and is not given away w
 test('the pre-stop call runs beside the worker, with its environment and templates, and never longer than its time [A-07]', async () => {
   await open()
   const out = join(directory, 'pre-stop')
-  const spec = forkSpec(['sleep', '3600'], { env: { GREETING: 'bye' }, preStop: { kind: 'exec', command: ['sh', '-c', `echo "$GREETING $TROUPE_FORK_ID $1" > ${out}; sleep 3600`, 'sh', '${{ index }}'], timeoutMs: 500 } })
+  const spec = forkSpec(['sleep', '3600'], {
+    env: { GREETING: 'bye' },
+    preStop: {
+      kind: 'exec',
+      command: ['sh', '-c', `echo "$GREETING $TROUPE_FORK_ID $1" > ${out}; sleep 3600`, 'sh', '${{ index }}'],
+      timeoutMs: 500,
+    },
+  })
   await start(spec)
   const began = performance.now()
   await host.preStop(spec.forkId)
@@ -500,38 +680,58 @@ describe('a process that SIGKILL does not end', () => {
     }
   })()
 
-  test.runIf(canFreeze)('is told as a survivor by name, keeps its leases while it is there, and loses them when it ends [A-32]', async () => {
-    await open({ cgroups: false, killBudgetMs: 300 })
-    const { cpus } = await host.capacity()
-    const resources = { cpus, gpus: 0, memoryBytes: 0, ports: 0, share: false }
-    const [spec, next] = [forkSpec(['sleep', '3600'], { n: 0, resources }), forkSpec(['true'], { n: 1, resources })]
-    const { pid } = await start(spec)
-    const freezer = join(FREEZER, `troupe-test-${process.pid}`)
-    mkdirSync(freezer)
-    try {
-      writeFileSync(join(freezer, 'cgroup.procs'), String(pid))
-      writeFileSync(join(freezer, 'freezer.state'), 'FROZEN')
-      await host.killTree(spec.forkId)
-      expect((await events.next('empty', spec.forkId)).receipt).toEqual({ outcome: 'survivors', survivors: [{ pid, command: 'sleep 3600' }], reason: null })
-      await expect(host.prepare([next])).rejects.toMatchObject({ code: 'GPU_ALLOC' })
-      writeFileSync(join(freezer, 'freezer.state'), 'THAWED')
-      await until(() => recordOf(spec.forkId).emptyAt !== null, 'the survivor is gone')
-      expect((await events.next('exited', spec.forkId)).exit.signal).toBe('SIGKILL')
-      await host.prepare([next])
-      expect(events.told.filter((event) => event.what === 'empty')).toHaveLength(1)
-    } finally {
-      writeFileSync(join(freezer, 'freezer.state'), 'THAWED')
-      await until(() => readFileSync(join(freezer, 'cgroup.procs'), 'utf8') === '', 'the freezer is empty')
-      rmdirSync(freezer)
-    }
-  })
+  test.runIf(canFreeze)(
+    'is told as a survivor by name, keeps its leases while it is there, and loses them when it ends [A-32]',
+    async () => {
+      await open({ cgroups: false, killBudgetMs: 300 })
+      const { cpus } = await host.capacity()
+      const resources = { cpus, gpus: 0, memoryBytes: 0, ports: 0, share: false }
+      const [spec, next] = [
+        forkSpec(['sleep', '3600'], { n: 0, resources }),
+        forkSpec(['true'], { n: 1, resources }),
+      ]
+      const { pid } = await start(spec)
+      const freezer = join(FREEZER, `troupe-test-${process.pid}`)
+      mkdirSync(freezer)
+      try {
+        writeFileSync(join(freezer, 'cgroup.procs'), String(pid))
+        writeFileSync(join(freezer, 'freezer.state'), 'FROZEN')
+        await host.killTree(spec.forkId)
+        expect((await events.next('empty', spec.forkId)).receipt).toEqual({
+          outcome: 'survivors',
+          survivors: [{ pid, command: 'sleep 3600' }],
+          reason: null,
+        })
+        await expect(host.prepare([next])).rejects.toMatchObject({ code: 'GPU_ALLOC' })
+        writeFileSync(join(freezer, 'freezer.state'), 'THAWED')
+        await until(() => recordOf(spec.forkId).emptyAt !== null, 'the survivor is gone')
+        expect((await events.next('exited', spec.forkId)).exit.signal).toBe('SIGKILL')
+        await host.prepare([next])
+        expect(events.told.filter((event) => event.what === 'empty')).toHaveLength(1)
+      } finally {
+        writeFileSync(join(freezer, 'freezer.state'), 'THAWED')
+        await until(() => readFileSync(join(freezer, 'cgroup.procs'), 'utf8') === '', 'the freezer is empty')
+        rmdirSync(freezer)
+      }
+    },
+  )
 })
 
 describe('the disk under the spool is full', () => {
   /** a 2 MB tmpfs of a mount namespace, reached through /proc: no root needed */
   const smallDisk = async () => {
     const mountPoint = temporaryDirectory()
-    const keeper = spawn('unshare', [...(process.getuid!() === 0 ? [] : ['--user', '--map-root-user']), '--mount', 'sh', '-c', `mount -t tmpfs -o size=2m tmpfs ${mountPoint} && echo mounted && exec sleep 3600`], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const keeper = spawn(
+      'unshare',
+      [
+        ...(process.getuid!() === 0 ? [] : ['--user', '--map-root-user']),
+        '--mount',
+        'sh',
+        '-c',
+        `mount -t tmpfs -o size=2m tmpfs ${mountPoint} && echo mounted && exec sleep 3600`,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
     await new Promise((resolve, reject) => {
       keeper.stdout.once('data', resolve)
       keeper.once('exit', () => reject(new Error('no mount namespace can be made here')))
@@ -571,13 +771,19 @@ describe('the disk under the spool is full', () => {
 
   test('prepare and start are refused with SPOOL, nothing is left of them, and what runs goes on', async () => {
     await open()
-    const [runs, prepared] = [forkSpec(['sleep', '3600'], { n: 0 }), forkSpec(['true'], { n: 1, env: { LARGE: 'x'.repeat(100_000) } })]
+    const [runs, prepared] = [
+      forkSpec(['sleep', '3600'], { n: 0 }),
+      forkSpec(['true'], { n: 1, env: { LARGE: 'x'.repeat(100_000) } }),
+    ]
     await start(runs)
     await host.prepare([prepared])
     const filler = forkSpec(misbehave('fill-disk'), { n: 2 })
     await start(filler)
     await events.next('empty', filler.forkId)
-    await expect(host.prepare([forkSpec(['true'], { n: 3 })])).rejects.toMatchObject({ code: 'SPOOL', retryable: true })
+    await expect(host.prepare([forkSpec(['true'], { n: 3 })])).rejects.toMatchObject({
+      code: 'SPOOL',
+      retryable: true,
+    })
     expect(readdirSync(join(spoolDir, 'forks'))).not.toContain(forkSpec([], { n: 3 }).forkId)
     await expect(host.start(prepared.forkId, NO_BINDINGS)).rejects.toMatchObject({ code: 'SPOOL' })
     expect(await host.cancel(prepared.forkId)).toBe(true)
@@ -592,7 +798,10 @@ test('a working directory that is not there is refused by name, and the fork can
   await open()
   const spec = forkSpec(['true'], { cwd: '/no/such/place' })
   await host.prepare([spec])
-  await expect(host.start(spec.forkId, NO_BINDINGS)).rejects.toMatchObject({ code: 'WORKER_CONFIG', message: expect.stringContaining('/no/such/place') })
+  await expect(host.start(spec.forkId, NO_BINDINGS)).rejects.toMatchObject({
+    code: 'WORKER_CONFIG',
+    message: expect.stringContaining('/no/such/place'),
+  })
   await host.drop(spec.forkId)
   expect(readdirSync(join(spoolDir, 'forks'))).toEqual([])
 })
@@ -600,7 +809,9 @@ test('a working directory that is not there is refused by name, and the fork can
 test('a fork id that is a path is refused: nothing is written outside of the spool', async () => {
   await open()
   await expect(host.cancel('../../escaped')).rejects.toMatchObject({ code: 'REQUEST_INVALID' })
-  await expect(host.prepare([{ ...forkSpec(['true']), forkId: '../../escaped' }])).rejects.toMatchObject({ code: 'REQUEST_INVALID' })
+  await expect(host.prepare([{ ...forkSpec(['true']), forkId: '../../escaped' }])).rejects.toMatchObject({
+    code: 'REQUEST_INVALID',
+  })
 })
 
 test('after release the logs are still there, and are swept when they are older than the retention', async () => {

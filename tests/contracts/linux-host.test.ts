@@ -6,7 +6,15 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { findCgroups } from '../../src/process/cgroup.ts'
-import { linuxHost, misbehave, processesOf, removeDirectory, shims, sweepProcesses, temporaryDirectory } from '../support/linux-host.ts'
+import {
+  linuxHost,
+  misbehave,
+  processesOf,
+  removeDirectory,
+  shims,
+  sweepProcesses,
+  temporaryDirectory,
+} from '../support/linux-host.ts'
 import { processHostContract, type HostUnderTest, type Programs } from './process-host.contract.ts'
 
 const directory = temporaryDirectory()
@@ -25,29 +33,37 @@ const programs: Programs = {
   missing: ['no-such-program-anywhere'],
 }
 
-const make = (shim: 'c' | 'python', cgroups: boolean) => async (): Promise<HostUnderTest> => {
-  const spoolDir = join(directory, `spool-${process.hrtime.bigint()}`)
-  const hosts = [linuxHost(spoolDir, built[shim], { cgroups })]
-  await hosts[0]!.recover()
-  return {
-    host: hosts[0]!,
-    programs,
-    // within one process the lock is given up; an agent that is really killed is tests/integration/host-killed.test.ts
-    async restart() {
-      await hosts.at(-1)!.close()
-      hosts.push(linuxHost(spoolDir, built[shim], { cgroups }))
-      return hosts.at(-1)!
-    },
-    alive: (forkId) => processesOf(spoolDir, forkId).length,
-    async settled(forkId) {
-      const log = join(hosts.at(-1)!.logDir(forkId), 'stdout')
-      for (const end = Date.now() + 10_000; !existsSync(log) || readFileSync(log, 'utf8') !== 'ready\n'; await sleep(5)) if (Date.now() > end) throw new Error(`${forkId} does not say that it is ready`)
-    },
-    async dispose() {
-      await hosts.at(-1)!.close()
-      sweepProcesses(spoolDir)
-      removeDirectory(spoolDir)
-    },
+function make(shim: 'c' | 'python', cgroups: boolean) {
+  return async (): Promise<HostUnderTest> => {
+    const spoolDir = join(directory, `spool-${process.hrtime.bigint()}`)
+    const hosts = [linuxHost(spoolDir, built[shim], { cgroups })]
+    await hosts[0]!.recover()
+    return {
+      host: hosts[0]!,
+      programs,
+      // within one process the lock is given up; an agent that is really killed is
+      // tests/integration/host-killed.test.ts
+      async restart() {
+        await hosts.at(-1)!.close()
+        hosts.push(linuxHost(spoolDir, built[shim], { cgroups }))
+        return hosts.at(-1)!
+      },
+      alive: (forkId) => processesOf(spoolDir, forkId).length,
+      async settled(forkId) {
+        const log = join(hosts.at(-1)!.logDir(forkId), 'stdout')
+        for (
+          const end = Date.now() + 10_000;
+          !existsSync(log) || readFileSync(log, 'utf8') !== 'ready\n';
+          await sleep(5)
+        )
+          if (Date.now() > end) throw new Error(`${forkId} does not say that it is ready`)
+      },
+      async dispose() {
+        await hosts.at(-1)!.close()
+        sweepProcesses(spoolDir)
+        removeDirectory(spoolDir)
+      },
+    }
   }
 }
 

@@ -13,12 +13,34 @@ busContract('memory', memoryFleet)
 stateLogContract('memory', memoryFleet)
 
 /** a change that is number `number` of this writer */
-const entry = (writer: string, number: number, n: number): StateEntry => ({ epoch: { storeId: 'store', n }, writer: writer.padEnd(26, '0'), number, at: 0, kind: 'change', part: null, ops: [] })
-const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+function entry(writer: string, number: number, n: number): StateEntry {
+  return {
+    epoch: { storeId: 'store', n },
+    writer: writer.padEnd(26, '0'),
+    number,
+    at: 0,
+    kind: 'change',
+    part: null,
+    ops: [],
+  }
+}
+function bytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text)
+}
 const NONE: MemoryFaults = { hopMs: () => 1, copies: () => [0], call: () => 'done' }
-const STREAM = { name: 's', subjects: ['s.>'], kind: 'limits', storage: 'file', maxBytes: -1, maxAgeMs: 0, duplicateWindowMs: 1000, allowDirect: true, asyncPersist: false } as const
+const STREAM = {
+  name: 's',
+  subjects: ['s.>'],
+  kind: 'limits',
+  storage: 'file',
+  maxBytes: -1,
+  maxAgeMs: 0,
+  duplicateWindowMs: 1000,
+  allowDirect: true,
+  asyncPersist: false,
+} as const
 
-const world = (faults: Partial<MemoryFaults>) => {
+function world(faults: Partial<MemoryFaults>) {
   const clock = manualClock()
   const server = memoryServer(clock, { ...NONE, ...faults })
   return { clock, server, a: server.connect({ name: 'a' }), b: server.connect({ name: 'b' }) }
@@ -27,7 +49,9 @@ const world = (faults: Partial<MemoryFaults>) => {
 describe('the state log under faults', () => {
   test('a deposed leader whose append is still unanswered, and who has read on meanwhile, writes nothing more', async () => {
     let fate: 'done' | 'lost' = 'done'
-    const { clock, a, b, server } = world({ call: (kind, from) => (kind === 'append' && from === 'a' ? fate : 'done') })
+    const { clock, a, b, server } = world({
+      call: (kind, from) => (kind === 'append' && from === 'a' ? fate : 'done'),
+    })
     const [mine, theirs] = [openStateLog(a, 'f', { clock }), openStateLog(b, 'f', { clock })]
     const ready = Promise.all([mine, theirs].map((log) => log.open().then(() => log.read())))
     await clock.advance(100)
@@ -71,7 +95,10 @@ describe('the state log under faults', () => {
       await new Promise<void>((resolve) => clock.after(afterMs, resolve))
       await log.open()
       if ((await log.read()).length > 0) return 'follows'
-      return log.append(entry(writer, 1, 1)).then(() => 'leads', (error: { code: string }) => error.code)
+      return log.append(entry(writer, 1, 1)).then(
+        () => 'leads',
+        (error: { code: string }) => error.code,
+      )
     }
     for (let apart = 0; apart < 12; apart++) {
       server.resetStore()
@@ -102,10 +129,18 @@ describe('faults of the memory bus', () => {
     const made = a.ensureStream({ ...STREAM, subjects: [...STREAM.subjects] })
     await clock.advance(10)
     await made
-    const results = Promise.allSettled(['1', '2'].map((text) => a.append('s.x', bytes(text), { timeoutMs: 100 })))
+    const results = Promise.allSettled(
+      ['1', '2'].map((text) => a.append('s.x', bytes(text), { timeoutMs: 100 })),
+    )
     await clock.advance(200)
-    expect((await results).map((result) => (result.status === 'rejected' ? (result.reason as { code: string }).code : 'ok'))).toEqual(['TIMEOUT', 'TIMEOUT'])
-    expect(server.streams.get('s')!.messages.map((message) => new TextDecoder().decode(message.body))).toEqual(['1'])
+    expect(
+      (await results).map((result) =>
+        result.status === 'rejected' ? (result.reason as { code: string }).code : 'ok',
+      ),
+    ).toEqual(['TIMEOUT', 'TIMEOUT'])
+    expect(
+      server.streams.get('s')!.messages.map((message) => new TextDecoder().decode(message.body)),
+    ).toEqual(['1'])
   })
 
   test('when the link falls, what is under way is lost on both sides', async () => {

@@ -1,4 +1,7 @@
-/** The bus contract on a real nats-server, and what only a real one has: permissions, the private inbox, crashes. */
+/**
+ * The bus contract on a real nats-server, and what only a real one has: permissions, the private inbox,
+ * crashes.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Bus } from '../../src/transport/bus.ts'
 import { connectNats, createUserKey, publicKeyOf } from '../../src/transport/nats-bus.ts'
@@ -7,20 +10,39 @@ import { busContract } from './bus.contract.ts'
 
 busContract('nats', async () => {
   const server = await startTestServer()
-  return { connect: (name) => server.connect(name), cut: () => server.kill(), restore: () => server.start(), close: () => server.close() }
+  return {
+    connect: (name) => server.connect(name),
+    cut: () => server.kill(),
+    restore: () => server.start(),
+    close: () => server.close(),
+  }
 })
 
-const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+function bytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text)
+}
 
 describe('a connection with permissions', () => {
   let server: TestServer
   let any: Bus
   let small: Bus
   beforeAll(async () => {
-    server = await startTestServer({ small: { publish: ['may.>', '$JS.API.DIRECT.GET.kept.>'], subscribe: ['may.>'] } })
+    server = await startTestServer({
+      small: { publish: ['may.>', '$JS.API.DIRECT.GET.kept.>'], subscribe: ['may.>'] },
+    })
     any = await server.connect('any')
     small = await server.connect('small', 'small')
-    await any.ensureStream({ name: 'kept', subjects: ['kept.>'], kind: 'limits', storage: 'file', maxBytes: -1, maxAgeMs: 0, duplicateWindowMs: 1000, allowDirect: true, asyncPersist: false })
+    await any.ensureStream({
+      name: 'kept',
+      subjects: ['kept.>'],
+      kind: 'limits',
+      storage: 'file',
+      maxBytes: -1,
+      maxAgeMs: 0,
+      duplicateWindowMs: 1000,
+      allowDirect: true,
+      asyncPersist: false,
+    })
     any.subscribe('may.ask', (m) => m.respond(bytes('yes')))
     any.subscribe('never.ask', (m) => m.respond(bytes('yes')))
     await any.flush()
@@ -29,9 +51,16 @@ describe('a connection with permissions', () => {
 
   test('a request or append on a subject that it may not use is refused with PERMISSION at once, and the allowed ones beside it are answered', async () => {
     const asked = performance.now()
-    const [allowed, ask, append] = await Promise.allSettled([small.request('may.ask', bytes(''), { timeoutMs: 10_000 }), small.request('never.ask', bytes(''), { timeoutMs: 10_000 }), small.append('kept.x', bytes(''), { timeoutMs: 10_000 })])
+    const [allowed, ask, append] = await Promise.allSettled([
+      small.request('may.ask', bytes(''), { timeoutMs: 10_000 }),
+      small.request('never.ask', bytes(''), { timeoutMs: 10_000 }),
+      small.append('kept.x', bytes(''), { timeoutMs: 10_000 }),
+    ])
     expect(allowed.status).toBe('fulfilled')
-    expect(ask).toMatchObject({ status: 'rejected', reason: { code: 'PERMISSION', data: { operation: 'publish', subject: 'never.ask' } } })
+    expect(ask).toMatchObject({
+      status: 'rejected',
+      reason: { code: 'PERMISSION', data: { operation: 'publish', subject: 'never.ask' } },
+    })
     expect(append).toMatchObject({ status: 'rejected', reason: { code: 'PERMISSION' } })
     expect(performance.now() - asked).toBeLessThan(2000)
   })
@@ -41,7 +70,9 @@ describe('a connection with permissions', () => {
     expect((await small.getLast('kept', 'kept.y'))?.seq).toBe(1)
     await expect(small.getMessage('kept', { seq: 1 })).rejects.toMatchObject({ code: 'PERMISSION' })
     await expect(small.purge('kept', { beforeSeq: 100 })).rejects.toMatchObject({ code: 'PERMISSION' })
-    await expect(small.consumeQueue('kept', 'mine', 1000, async () => undefined)).rejects.toMatchObject({ code: 'PERMISSION' })
+    await expect(small.consumeQueue('kept', 'mine', 1000, async () => undefined)).rejects.toMatchObject({
+      code: 'PERMISSION',
+    })
     expect((await any.getLast('kept', 'kept.y'))?.seq).toBe(1)
   })
 
@@ -55,21 +86,33 @@ describe('a connection with permissions', () => {
   })
 
   test('a connection whose inbox prefix is not its own gets PERMISSION, not silence', async () => {
-    const bus = await connectNats({ servers: server.url, credentials: { ...server.credentials('small'), inboxPrefix: '_INBOX_other' }, name: 'wrong' })
-    await expect(bus.request('may.ask', bytes(''), { timeoutMs: 10_000 })).rejects.toMatchObject({ code: 'PERMISSION' })
+    const bus = await connectNats({
+      servers: server.url,
+      credentials: { ...server.credentials('small'), inboxPrefix: '_INBOX_other' },
+      name: 'wrong',
+    })
+    await expect(bus.request('may.ask', bytes(''), { timeoutMs: 10_000 })).rejects.toMatchObject({
+      code: 'PERMISSION',
+    })
     await bus.close()
   })
 
   test('a credential that the server does not know is refused with PERMISSION, none at all too', async () => {
     const stranger = { nkeySeed: createUserKey().seed, inboxPrefix: '_INBOX_x' }
-    await expect(connectNats({ servers: server.url, credentials: stranger, name: 'stranger' })).rejects.toMatchObject({ code: 'PERMISSION' })
-    await expect(connectNats({ servers: server.url, credentials: null, name: 'nobody' })).rejects.toMatchObject({ code: 'PERMISSION' })
+    await expect(
+      connectNats({ servers: server.url, credentials: stranger, name: 'stranger' }),
+    ).rejects.toMatchObject({ code: 'PERMISSION' })
+    await expect(
+      connectNats({ servers: server.url, credentials: null, name: 'nobody' }),
+    ).rejects.toMatchObject({ code: 'PERMISSION' })
   })
 })
 
 describe('a connection and its server', () => {
   test('no server: CONN that says what to type', async () => {
-    await expect(connectNats({ servers: 'nats://127.0.0.1:9', credentials: null, name: 'x' })).rejects.toMatchObject({ code: 'CONN', hint: expect.stringContaining('troupe up') })
+    await expect(
+      connectNats({ servers: 'nats://127.0.0.1:9', credentials: null, name: 'x' }),
+    ).rejects.toMatchObject({ code: 'CONN', hint: expect.stringContaining('troupe up') })
   })
 
   test('a request in flight when the server is killed is a TIMEOUT at once: it may have run', async () => {
@@ -96,7 +139,12 @@ describe('a connection and its server', () => {
     const server = await startTestServer()
     try {
       await server.kill()
-      const waiting = connectNats({ servers: server.url, credentials: server.credentials(), name: 'early', waitOnFirstConnect: true })
+      const waiting = connectNats({
+        servers: server.url,
+        credentials: server.credentials(),
+        name: 'early',
+        waitOnFirstConnect: true,
+      })
       await server.start()
       const bus = await waiting
       expect(bus.connected).toBe(true)
@@ -114,7 +162,17 @@ describe('a connection and its server', () => {
     const server = await startTestServer()
     try {
       const bus = await server.connect('a')
-      await bus.ensureStream({ name: 'kept', subjects: ['kept.>'], kind: 'limits', storage: 'file', maxBytes: -1, maxAgeMs: 0, duplicateWindowMs: 1000, allowDirect: true, asyncPersist: false })
+      await bus.ensureStream({
+        name: 'kept',
+        subjects: ['kept.>'],
+        kind: 'limits',
+        storage: 'file',
+        maxBytes: -1,
+        maxAgeMs: 0,
+        duplicateWindowMs: 1000,
+        allowDirect: true,
+        asyncPersist: false,
+      })
       for (let i = 0; i < 50; i++) await bus.append('kept.x', bytes(`${i}`))
       await server.kill()
       await server.start()

@@ -4,5 +4,10 @@ import { stateLogContract } from './state-log.contract.ts'
 
 stateLogContract('nats', async () => {
   const server = await startTestServer()
-  return { connect: (name) => server.connect(name), cut: () => server.kill(), restore: () => server.start(), close: () => server.close() }
+  return {
+    connect: (name) => server.connect(name),
+    cut: () => server.kill(),
+    restore: () => server.start(),
+    close: () => server.close(),
+  }
 })

@@ -1,6 +1,7 @@
 /**
- * What every ProcessHost must do: the clauses of src/process/process-host.ts as tests. Run against linux-host.ts (real processes) and the
- * simulator's host. Knows programs only by what they do; a host whose time stands still must be moved by whoever makes it.
+ * What every ProcessHost must do: the clauses of src/process/process-host.ts as tests. Run against
+ * linux-host.ts (real processes) and the simulator's host. Knows programs only by what they do; a host whose
+ * time stands still must be moved by whoever makes it.
  */
 import { afterEach, describe, expect, test } from 'vitest'
 import type { ForkSpec } from '../../src/protocol/resolved.ts'
@@ -38,7 +39,7 @@ export interface HostUnderTest {
 
 type EventOf<W extends HostEvent['what']> = Extract<HostEvent, { what: W }>
 
-const listen = (host: ProcessHost) => {
+function listen(host: ProcessHost) {
   const told: HostEvent[] = []
   const looks = new Set<() => void>()
   host.onEvent((event) => {
@@ -47,9 +48,14 @@ const listen = (host: ProcessHost) => {
   })
   const next = <W extends HostEvent['what']>(what: W, forkId: string): Promise<EventOf<W>> =>
     new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`no ${what} of ${forkId}; told: ${JSON.stringify(told)}`)), 10_000)
+      const timer = setTimeout(
+        () => reject(new Error(`no ${what} of ${forkId}; told: ${JSON.stringify(told)}`)),
+        10_000,
+      )
       const look = (): void => {
-        const found = told.find((event): event is EventOf<W> => event.what === what && event.forkId === forkId)
+        const found = told.find(
+          (event): event is EventOf<W> => event.what === what && event.forkId === forkId,
+        )
         if (found === undefined) return
         clearTimeout(timer)
         looks.delete(look)
@@ -61,16 +67,21 @@ const listen = (host: ProcessHost) => {
   return { told, next }
 }
 
-const until = async (holds: () => boolean, what: string): Promise<void> => {
-  for (const end = Date.now() + 10_000; !holds(); ) {
+async function until(holds: () => boolean, what: string): Promise<void> {
+  for (const end = Date.now() + 10_000; !holds();) {
     if (Date.now() > end) throw new Error(`not within 10 s: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
 
-const codeOf = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'no fault', (error: { code?: string }) => String(error.code))
+function codeOf(promise: Promise<unknown>): Promise<string> {
+  return promise.then(
+    () => 'no fault',
+    (error: { code?: string }) => String(error.code),
+  )
+}
 
-export const processHostContract = (name: string, makeHost: () => Promise<HostUnderTest>): void => {
+export function processHostContract(name: string, makeHost: () => Promise<HostUnderTest>): void {
   describe(`${name} is a ProcessHost`, () => {
     let made: HostUnderTest[] = []
     const make = async () => {
@@ -97,9 +108,22 @@ export const processHostContract = (name: string, makeHost: () => Promise<HostUn
       const spec = forkSpec(programs.exits(3))
       const started = await start(host, spec)
       expect(started.pid).toBeGreaterThan(0)
-      expect((await events.next('exited', spec.forkId)).exit).toEqual({ code: 3, signal: null, oom: false, unknown: null })
-      expect((await events.next('empty', spec.forkId)).receipt).toEqual({ outcome: 'gone', survivors: [], reason: null })
-      expect(events.told.filter((event) => event.what === 'exited' || event.what === 'empty').map((event) => event.what)).toEqual(['exited', 'empty'])
+      expect((await events.next('exited', spec.forkId)).exit).toEqual({
+        code: 3,
+        signal: null,
+        oom: false,
+        unknown: null,
+      })
+      expect((await events.next('empty', spec.forkId)).receipt).toEqual({
+        outcome: 'gone',
+        survivors: [],
+        reason: null,
+      })
+      expect(
+        events.told
+          .filter((event) => event.what === 'exited' || event.what === 'empty')
+          .map((event) => event.what),
+      ).toEqual(['exited', 'empty'])
     })
 
     test('a program that exits with 137 and one that ends by SIGKILL are told apart', async () => {
@@ -108,7 +132,10 @@ export const processHostContract = (name: string, makeHost: () => Promise<HostUn
       await start(host, one)
       await start(host, other)
       expect((await events.next('exited', one.forkId)).exit).toMatchObject({ code: 137, signal: null })
-      expect((await events.next('exited', other.forkId)).exit).toMatchObject({ code: null, signal: 'SIGKILL' })
+      expect((await events.next('exited', other.forkId)).exit).toMatchObject({
+        code: null,
+        signal: 'SIGKILL',
+      })
       await events.next('empty', one.forkId)
       await events.next('empty', other.forkId)
     })
@@ -123,7 +150,9 @@ export const processHostContract = (name: string, makeHost: () => Promise<HostUn
 
     test('prepare twice with the same id: the same leases', async () => {
       const { host, programs } = await make()
-      const spec = forkSpec(programs.stays, { resources: { cpus: 1, gpus: 0, memoryBytes: 0, ports: 2, share: false } })
+      const spec = forkSpec(programs.stays, {
+        resources: { cpus: 1, gpus: 0, memoryBytes: 0, ports: 2, share: false },
+      })
       const [first] = await host.prepare([spec])
       const [again] = await host.prepare([spec])
       expect(again).toEqual(first)
@@ -134,7 +163,11 @@ export const processHostContract = (name: string, makeHost: () => Promise<HostUn
     test('prepare of several forks of which one does not fit: none is prepared, nothing stays leased', async () => {
       const { host, programs } = await make()
       const { cpus } = await host.capacity()
-      const needs = (n: number, count: number) => forkSpec(programs.stays, { n, resources: { cpus: count, gpus: 0, memoryBytes: 0, ports: 1, share: false } })
+      const needs = (n: number, count: number) =>
+        forkSpec(programs.stays, {
+          n,
+          resources: { cpus: count, gpus: 0, memoryBytes: 0, ports: 1, share: false },
+        })
       expect(await codeOf(host.prepare([needs(0, 1), needs(1, cpus)]))).toBe('GPU_ALLOC')
       expect(await codeOf(host.start(needs(0, 1).forkId, NO_BINDINGS))).toBe('WORKER_CREATE')
       await host.prepare([needs(2, cpus)])
@@ -144,7 +177,10 @@ export const processHostContract = (name: string, makeHost: () => Promise<HostUn
       const { host, programs, alive } = await make()
       const spec = forkSpec(programs.stays)
       await host.prepare([spec])
-      const [one, other] = await Promise.all([host.start(spec.forkId, NO_BINDINGS), host.start(spec.forkId, NO_BINDINGS)])
+      const [one, other] = await Promise.all([
+        host.start(spec.forkId, NO_BINDINGS),
+        host.start(spec.forkId, NO_BINDINGS),
+      ])
       expect(other).toEqual(one)
       expect(await host.start(spec.forkId, NO_BINDINGS)).toEqual(one)
       expect(alive(spec.forkId)).toBe(1)
@@ -182,7 +218,10 @@ export const processHostContract = (name: string, makeHost: () => Promise<HostUn
       for (let n = 0; n < 6; n++) {
         const spec = forkSpec(programs.stays, { n })
         await host.prepare([spec])
-        const [started, cancelled] = await Promise.all([codeOf(host.start(spec.forkId, NO_BINDINGS)), host.cancel(spec.forkId)])
+        const [started, cancelled] = await Promise.all([
+          codeOf(host.start(spec.forkId, NO_BINDINGS)),
+          host.cancel(spec.forkId),
+        ])
         if (cancelled) {
           expect(started).toBe('CANCELLED')
           expect(alive(spec.forkId)).toBe(0)
@@ -243,7 +282,10 @@ export const processHostContract = (name: string, makeHost: () => Promise<HostUn
       const { host, programs, events, settled } = await make()
       const { cpus } = await host.capacity()
       const all = { cpus, gpus: 0, memoryBytes: 0, ports: 0, share: false }
-      const [first, second] = [forkSpec(programs.stubborn, { n: 0, resources: all }), forkSpec(programs.stays, { n: 1, resources: all })]
+      const [first, second] = [
+        forkSpec(programs.stubborn, { n: 0, resources: all }),
+        forkSpec(programs.stays, { n: 1, resources: all }),
+      ]
       await start(host, first)
       await settled(first.forkId)
       host.signalTree(first.forkId, 'SIGTERM')
@@ -257,13 +299,18 @@ export const processHostContract = (name: string, makeHost: () => Promise<HostUn
       const { host, programs, alive } = await make()
       const { cpus } = await host.capacity()
       const all = { cpus, gpus: 0, memoryBytes: 0, ports: 0, share: false }
-      const [first, second] = [forkSpec(programs.stays, { n: 0, resources: all }), forkSpec(programs.stays, { n: 1, resources: all })]
+      const [first, second] = [
+        forkSpec(programs.stays, { n: 0, resources: all }),
+        forkSpec(programs.stays, { n: 1, resources: all }),
+      ]
       await host.prepare([first])
       await host.drop(first.forkId)
       await start(host, second)
       await host.drop(second.forkId)
       expect(alive(second.forkId)).toBe(1)
-      expect(await codeOf(host.prepare([forkSpec(programs.stays, { n: 2, resources: all })]))).toBe('GPU_ALLOC')
+      expect(await codeOf(host.prepare([forkSpec(programs.stays, { n: 2, resources: all })]))).toBe(
+        'GPU_ALLOC',
+      )
     })
 
     test('the agent dies while a worker runs: the next one watches the same process to its end', async () => {
@@ -274,7 +321,14 @@ export const processHostContract = (name: string, makeHost: () => Promise<HostUn
       const next = await restart()
       const events = listen(next)
       const fork = await recoverOne(next, spec.forkId)
-      expect(fork).toMatchObject({ phase: 'running', started, exit: null, receipt: null, notes: { killedBy: 'user:me' }, spec })
+      expect(fork).toMatchObject({
+        phase: 'running',
+        started,
+        exit: null,
+        receipt: null,
+        notes: { killedBy: 'user:me' },
+        spec,
+      })
       expect(alive(spec.forkId)).toBe(1)
       expect(await next.start(spec.forkId, NO_BINDINGS)).toEqual(started)
       next.signalTree(spec.forkId, 'SIGTERM')
@@ -290,17 +344,27 @@ export const processHostContract = (name: string, makeHost: () => Promise<HostUn
       const next = await restart()
       const later = listen(next)
       const fork = await recoverOne(next, spec.forkId)
-      expect(fork).toMatchObject({ phase: 'gone', exit: { code: 7, signal: null, unknown: null }, receipt: { outcome: 'gone' } })
+      expect(fork).toMatchObject({
+        phase: 'gone',
+        exit: { code: 7, signal: null, unknown: null },
+        receipt: { outcome: 'gone' },
+      })
       await next.killTree(spec.forkId)
       expect(later.told).toEqual([])
     })
 
     test('the agent dies between prepare and start: the next one has the leases and can start it', async () => {
       const { host, programs, restart, alive } = await make()
-      const spec = forkSpec(programs.stays, { resources: { cpus: 1, gpus: 0, memoryBytes: 0, ports: 1, share: false } })
+      const spec = forkSpec(programs.stays, {
+        resources: { cpus: 1, gpus: 0, memoryBytes: 0, ports: 1, share: false },
+      })
       const [prepared] = await host.prepare([spec])
       const next = await restart()
-      expect(await recoverOne(next, spec.forkId)).toMatchObject({ phase: 'prepared', prepared, started: null })
+      expect(await recoverOne(next, spec.forkId)).toMatchObject({
+        phase: 'prepared',
+        prepared,
+        started: null,
+      })
       await next.start(spec.forkId, NO_BINDINGS)
       expect(alive(spec.forkId)).toBe(1)
     })
@@ -335,7 +399,11 @@ export const processHostContract = (name: string, makeHost: () => Promise<HostUn
       for (const [n, { forkId }] of specs.entries()) {
         await events.next('empty', forkId)
         expect((await events.next('exited', forkId)).exit.code).toBe(n)
-        expect(events.told.filter((event) => event.forkId === forkId && event.what !== 'probe').map((event) => event.what)).toEqual(['exited', 'empty'])
+        expect(
+          events.told
+            .filter((event) => event.forkId === forkId && event.what !== 'probe')
+            .map((event) => event.what),
+        ).toEqual(['exited', 'empty'])
       }
     })
   })

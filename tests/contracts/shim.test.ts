@@ -1,15 +1,31 @@
 /**
- * One suite over both shims, shim.c and shim.py: what they start, what they record, what they leave alone. No host is involved.
+ * One suite over both shims, shim.c and shim.py: what they start, what they record, what they leave alone. No
+ * host is involved.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { writeExecFile } from '../../src/process/exec-file.ts'
 import { BLANK_RECORD, exitOf, readRecord, type ForkRecord } from '../../src/process/records.ts'
 import { descendantsOf, isAlive, readCommand, readEnvironment, readStat } from '../../src/system/proc.ts'
-import { misbehave, removeDirectory, shims, sweepProcesses, temporaryDirectory } from '../support/linux-host.ts'
+import {
+  misbehave,
+  removeDirectory,
+  shims,
+  sweepProcesses,
+  temporaryDirectory,
+} from '../support/linux-host.ts'
 
 const directory = temporaryDirectory()
 let built: Record<'c' | 'python', string[]>
@@ -20,7 +36,9 @@ beforeAll(async () => {
 afterEach(() => sweepProcesses(directory))
 afterAll(() => removeDirectory(directory))
 
-const OOM = (): null => null
+function OOM(): null {
+  return null
+}
 
 describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
   const prepare = (argv: string[], more: { env?: Record<string, string>; cwd?: string } = {}) => {
@@ -29,7 +47,15 @@ describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
     mkdirSync(forkDir)
     mkdirSync(logDir)
     writeFileSync(join(forkDir, 'record'), BLANK_RECORD)
-    writeExecFile(join(forkDir, 'exec'), { cwd: more.cwd ?? '/', logDir, cgroup: null, bootId: 'boot', oomKills: null, argv, env: { PATH: process.env['PATH']!, ...more.env } })
+    writeExecFile(join(forkDir, 'exec'), {
+      cwd: more.cwd ?? '/',
+      logDir,
+      cgroup: null,
+      bootId: 'boot',
+      oomKills: null,
+      argv,
+      env: { PATH: process.env['PATH']!, ...more.env },
+    })
     return {
       forkDir,
       record: (): ForkRecord => readRecord(join(forkDir, 'record')),
@@ -38,10 +64,18 @@ describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
     }
   }
   type Fork = ReturnType<typeof prepare>
-  const launch = (fork: Fork, args: string[] = [fork.forkDir]): { shim: ChildProcess; code: Promise<number | null> } => {
+  const launch = (
+    fork: Fork,
+    args: string[] = [fork.forkDir],
+  ): { shim: ChildProcess; code: Promise<number | null> } => {
     // one descriptor too many, which no worker may get
     const leaked = openSync(join(fork.logDir, '..'), 'r')
-    const shim = spawn(built[kind][0]!, [...built[kind].slice(1), ...args], { detached: true, stdio: ['ignore', 'ignore', 'ignore', leaked], env: { PATH: process.env['PATH'] }, cwd: '/' })
+    const shim = spawn(built[kind][0]!, [...built[kind].slice(1), ...args], {
+      detached: true,
+      stdio: ['ignore', 'ignore', 'ignore', leaked],
+      env: { PATH: process.env['PATH'] },
+      cwd: '/',
+    })
     closeSync(leaked)
     return { shim, code: new Promise((resolve) => shim.once('exit', resolve)) }
   }
@@ -59,22 +93,38 @@ describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
     return { ...fork, final: record, exit: record.exit === null ? null : exitOf(record.exit, OOM) }
   }
 
-  test.each([0, 1, 7, 126, 127, 137, 143, 255])('a program that exits with %i: that code, and no signal [A-32 +A2]', async (code) => {
-    expect((await runToEnd(['sh', '-c', `exit ${code}`])).exit).toEqual({ code, signal: null, oom: false, unknown: null })
-  })
+  test.each([0, 1, 7, 126, 127, 137, 143, 255])(
+    'a program that exits with %i: that code, and no signal [A-32 +A2]',
+    async (code) => {
+      expect((await runToEnd(['sh', '-c', `exit ${code}`])).exit).toEqual({
+        code,
+        signal: null,
+        oom: false,
+        unknown: null,
+      })
+    },
+  )
 
-  test.each(['SIGKILL', 'SIGSEGV', 'SIGTERM', 'SIGABRT', 'SIGINT'])('a program that ends by %s: that signal, and no code [FC-1 +R3]', async (signal) => {
-    const { exit } = await runToEnd(misbehave('signal-self', signal))
-    expect(exit).toMatchObject({ code: null, signal })
-  })
+  test.each(['SIGKILL', 'SIGSEGV', 'SIGTERM', 'SIGABRT', 'SIGINT'])(
+    'a program that ends by %s: that signal, and no code [FC-1 +R3]',
+    async (signal) => {
+      const { exit } = await runToEnd(misbehave('signal-self', signal))
+      expect(exit).toMatchObject({ code: null, signal })
+    },
+  )
 
   test('a program that reads where there is nothing: SIGSEGV [FC-1]', async () => {
     expect((await runToEnd(misbehave('segv'))).exit).toMatchObject({ code: null, signal: 'SIGSEGV' })
   })
 
   test('a fence that nobody renews: the whole tree is ended, also what ignores TERM and left the session, and the exit says so [I2]', async () => {
-    const fork = prepare(['sh', '-c', 'trap "" TERM; setsid sleep 300 & sleep 300 & while :; do sleep 0.05; done'])
-    const fence = (token: string, age = 0): void => writeFileSync(join(fork.forkDir, 'fence'), `1000 ${token} ${age} ${token}\n`)
+    const fork = prepare([
+      'sh',
+      '-c',
+      'trap "" TERM; setsid sleep 300 & sleep 300 & while :; do sleep 0.05; done',
+    ])
+    const fence = (token: string, age = 0): void =>
+      writeFileSync(join(fork.forkDir, 'fence'), `1000 ${token} ${age} ${token}\n`)
     fence('a')
     const { shim, code } = launch(fork)
     await until(() => fork.record().child, 'the child is recorded')
@@ -88,7 +138,10 @@ describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
     const at = Date.now()
     await code
     expect(Date.now() - at).toBeLessThan(3000)
-    expect(fork.record()).toMatchObject({ exit: { kind: 'status', status: 9, fenced: true }, emptyAt: expect.any(Number) })
+    expect(fork.record()).toMatchObject({
+      exit: { kind: 'status', status: 9, fenced: true },
+      emptyAt: expect.any(Number),
+    })
     expect(pids.filter((pid) => readStat(pid) !== null)).toEqual([])
   })
 
@@ -165,17 +218,30 @@ describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
   })
 
   test.each([
-    ['a program that is not there', ['no-such-program'], 127, 'troupe: no-such-program: No such file or directory\n'],
-    ['a path that is not there', ['/no/such/program'], 127, 'troupe: /no/such/program: No such file or directory\n'],
+    [
+      'a program that is not there',
+      ['no-such-program'],
+      127,
+      'troupe: no-such-program: No such file or directory\n',
+    ],
+    [
+      'a path that is not there',
+      ['/no/such/program'],
+      127,
+      'troupe: /no/such/program: No such file or directory\n',
+    ],
     ['a file that may not be run', ['/etc/passwd'], 126, 'troupe: /etc/passwd: Permission denied\n'],
     ['a directory', ['/'], 126, 'troupe: /: Permission denied\n'],
-  ])('%s: an exit of 126 or 127, its name in stderr, never a running child [FC-24]', async (_, argv, code, text) => {
-    const { final, exit, log } = await runToEnd(argv)
-    expect(exit).toEqual({ code, signal: null, oom: false, unknown: null })
-    expect(final.child).toBeNull()
-    expect(final.emptyAt).not.toBeNull()
-    expect(log('stderr')).toBe(text)
-  })
+  ])(
+    '%s: an exit of 126 or 127, its name in stderr, never a running child [FC-24]',
+    async (_, argv, code, text) => {
+      const { final, exit, log } = await runToEnd(argv)
+      expect(exit).toEqual({ code, signal: null, oom: false, unknown: null })
+      expect(final.child).toBeNull()
+      expect(final.emptyAt).not.toBeNull()
+      expect(log('stderr')).toBe(text)
+    },
+  )
 
   test('a working directory that is not there: 126, with its name', async () => {
     const { exit, log } = await runToEnd(['true'], { cwd: '/no/such/place' })
@@ -202,10 +268,20 @@ describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
   })
 
   test('what it is given to hold it holds until nothing of the tree is left, a straggler too, and the program has none of it [A-19 A-32]', async () => {
-    const fork = prepare(['sh', '-c', 'ls -l /proc/self/fd; sleep 30 & echo $! > child; exit 0'], { cwd: directory })
+    const fork = prepare(['sh', '-c', 'ls -l /proc/self/fd; sleep 30 & echo $! > child; exit 0'], {
+      cwd: directory,
+    })
     const fds = ['a', 'b'].map((name) => openSync(join(directory, `held-${name}`), 'w'))
-    const shim = spawn(built[kind][0]!, [...built[kind].slice(1), fork.forkDir], { detached: true, stdio: ['ignore', 'ignore', 'ignore', ...fds, openSync(directory, 'r')], env: { PATH: process.env['PATH'], TROUPE_HELD: '2' }, cwd: '/' })
-    const held = (): string[] => readdirSync(`/proc/${shim.pid}/fd`).map((fd) => readlinkSync(`/proc/${shim.pid}/fd/${fd}`)).filter((file) => file.startsWith(directory) && !file.endsWith('/record'))
+    const shim = spawn(built[kind][0]!, [...built[kind].slice(1), fork.forkDir], {
+      detached: true,
+      stdio: ['ignore', 'ignore', 'ignore', ...fds, openSync(directory, 'r')],
+      env: { PATH: process.env['PATH'], TROUPE_HELD: '2' },
+      cwd: '/',
+    })
+    const held = (): string[] =>
+      readdirSync(`/proc/${shim.pid}/fd`)
+        .map((fd) => readlinkSync(`/proc/${shim.pid}/fd/${fd}`))
+        .filter((file) => file.startsWith(directory) && !file.endsWith('/record'))
     await until(() => fork.record().exit, 'the root has ended')
     expect(held().toSorted()).toEqual([join(directory, 'held-a'), join(directory, 'held-b')])
     expect(fork.log('stdout')).not.toContain('held-')
@@ -215,9 +291,30 @@ describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
   })
 
   test('values with equals signs, quotes, newlines and UTF-8, and arguments with spaces, arrive as they are [FC-14]', async () => {
-    const values = { A: 'a=b=c', B: `"double" 'single' \`back\` $(no) \\`, C: 'one\ntwo\n', D: 'schön 漢字 🚂', E: '' }
-    const { log } = await runToEnd(['sh', '-c', 'for v in A B C D E; do eval "printf %s \\"\\$$v\\""; printf "|"; done; printf "%s|" "$@"', 'sh', 'an argument', '', '*', 'new\nline', 'é'], { env: values })
-    expect(log('stdout')).toBe([...Object.values(values), 'an argument', '', '*', 'new\nline', 'é', ''].join('|'))
+    const values = {
+      A: 'a=b=c',
+      B: `"double" 'single' \`back\` $(no) \\`,
+      C: 'one\ntwo\n',
+      D: 'schön 漢字 🚂',
+      E: '',
+    }
+    const { log } = await runToEnd(
+      [
+        'sh',
+        '-c',
+        'for v in A B C D E; do eval "printf %s \\"\\$$v\\""; printf "|"; done; printf "%s|" "$@"',
+        'sh',
+        'an argument',
+        '',
+        '*',
+        'new\nline',
+        'é',
+      ],
+      { env: values },
+    )
+    expect(log('stdout')).toBe(
+      [...Object.values(values), 'an argument', '', '*', 'new\nline', 'é', ''].join('|'),
+    )
   })
 
   test('`> /dev/stderr` in the middle of a log: what is written after it is at the end, not over the hole [A-33]', async () => {
@@ -234,25 +331,32 @@ describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
     expect(exitOf(fork.record().exit!, OOM).code).toBe(9)
   })
 
-  test.each(['double-fork', 'setsid', 'family', 'no-environment'])('%s: whatever leaves its parent stays below the shim, and empty waits for it [A-32 FC-2 +A17]', async (name) => {
-    const fork = prepare(misbehave(name))
-    const { shim, code } = launch(fork)
-    const expected = { 'double-fork': 2, setsid: 2, family: 5, 'no-environment': 2 }[name]!
-    await until(() => {
-      const stats = descendantsOf(shim.pid!).filter((stat) => stat.state !== 'Z')
-      // the process between the root and its daemon is one of two for a moment: the daemon itself is the shim's child
-      return stats.length === expected && (name !== 'double-fork' || stats.every((stat) => stat.ppid === shim.pid))
-    }, `${expected} processes`)
-    const root = fork.record().child!
-    process.kill(root.pid, 'SIGKILL')
-    await until(() => fork.record().exit, 'the root is recorded')
-    const left = descendantsOf(shim.pid!).filter((stat) => stat.state !== 'Z')
-    expect(left).toHaveLength(expected - 1)
-    expect(fork.record().emptyAt).toBeNull()
-    for (const { pid } of left) process.kill(pid, 'SIGKILL')
-    expect(await code).toBe(0)
-    expect(fork.record().emptyAt).not.toBeNull()
-  })
+  test.each(['double-fork', 'setsid', 'family', 'no-environment'])(
+    '%s: whatever leaves its parent stays below the shim, and empty waits for it [A-32 FC-2 +A17]',
+    async (name) => {
+      const fork = prepare(misbehave(name))
+      const { shim, code } = launch(fork)
+      const expected = { 'double-fork': 2, setsid: 2, family: 5, 'no-environment': 2 }[name]!
+      await until(() => {
+        const stats = descendantsOf(shim.pid!).filter((stat) => stat.state !== 'Z')
+        // the process between the root and its daemon is one of two for a moment: the daemon itself is the
+        // shim's child
+        return (
+          stats.length === expected &&
+          (name !== 'double-fork' || stats.every((stat) => stat.ppid === shim.pid))
+        )
+      }, `${expected} processes`)
+      const root = fork.record().child!
+      process.kill(root.pid, 'SIGKILL')
+      await until(() => fork.record().exit, 'the root is recorded')
+      const left = descendantsOf(shim.pid!).filter((stat) => stat.state !== 'Z')
+      expect(left).toHaveLength(expected - 1)
+      expect(fork.record().emptyAt).toBeNull()
+      for (const { pid } of left) process.kill(pid, 'SIGKILL')
+      expect(await code).toBe(0)
+      expect(fork.record().emptyAt).not.toBeNull()
+    },
+  )
 
   describe('as the shim of a rank', () => {
     const rank = (argv: string[], env: Record<string, string> = {}) => {
@@ -261,24 +365,43 @@ describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
       const shim = spawn(built[kind][0]!, [...built[kind].slice(1), '--rank', fork.forkDir, ...argv], {
         detached: true,
         stdio: 'ignore',
-        env: { PATH: process.env['PATH'], RANK: '5', LOCAL_RANK: '1', TORCHELASTIC_RESTART_COUNT: '0', ...env },
+        env: {
+          PATH: process.env['PATH'],
+          RANK: '5',
+          LOCAL_RANK: '1',
+          TORCHELASTIC_RESTART_COUNT: '0',
+          ...env,
+        },
       })
-      const end = new Promise<{ code: number | null; signal: string | null }>((resolve) => shim.once('exit', (code, signal) => resolve({ code, signal })))
-      return { ...fork, shim, end, rankRecord: (name = '1.0') => readRecord(join(fork.forkDir, 'ranks', name)) }
+      const end = new Promise<{ code: number | null; signal: string | null }>((resolve) =>
+        shim.once('exit', (code, signal) => resolve({ code, signal })),
+      )
+      return {
+        ...fork,
+        shim,
+        end,
+        rankRecord: (name = '1.0') => readRecord(join(fork.forkDir, 'ranks', name)),
+      }
     }
 
-    test.each([0, 7, 137])('a rank that exits with %i: recorded, with its global rank, and the shim ends with the same code', async (code) => {
-      const { end, rankRecord } = rank(['sh', '-c', `exit ${code}`])
-      expect(await end).toEqual({ code, signal: null })
-      expect(rankRecord().rank).toBe(5)
-      expect(exitOf(rankRecord().exit!, OOM).code).toBe(code)
-    })
+    test.each([0, 7, 137])(
+      'a rank that exits with %i: recorded, with its global rank, and the shim ends with the same code',
+      async (code) => {
+        const { end, rankRecord } = rank(['sh', '-c', `exit ${code}`])
+        expect(await end).toEqual({ code, signal: null })
+        expect(rankRecord().rank).toBe(5)
+        expect(exitOf(rankRecord().exit!, OOM).code).toBe(code)
+      },
+    )
 
-    test.each(['SIGKILL', 'SIGSEGV', 'SIGTERM'])('a rank that ends by %s: recorded, and the shim ends by the same signal [FC-1]', async (signal) => {
-      const { end, rankRecord } = rank(misbehave('signal-self', signal))
-      expect(await end).toEqual({ code: null, signal })
-      expect(exitOf(rankRecord().exit!, OOM).signal).toBe(signal)
-    })
+    test.each(['SIGKILL', 'SIGSEGV', 'SIGTERM'])(
+      'a rank that ends by %s: recorded, and the shim ends by the same signal [FC-1]',
+      async (signal) => {
+        const { end, rankRecord } = rank(misbehave('signal-self', signal))
+        expect(await end).toEqual({ code: null, signal })
+        expect(exitOf(rankRecord().exit!, OOM).signal).toBe(signal)
+      },
+    )
 
     test('its output goes to files of its own, by rank and restart', async () => {
       const first = rank(['sh', '-c', 'echo out; echo err >&2'])

@@ -1,4 +1,7 @@
-/** The contract suite over the simulator's host: what the simulation proves rests on its doing what the real one does. */
+/**
+ * The contract suite over the simulator's host: what the simulation proves rests on its doing what the real
+ * one does.
+ */
 import { manualClock } from '../support/manual-clock.ts'
 import { randomOf } from '../support/random.ts'
 import { simMachine } from '../support/sim-host.ts'

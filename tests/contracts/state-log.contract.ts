@@ -1,5 +1,6 @@
 /**
- * What every state log must do: the clauses of src/transport/state-log.ts as tests, over whatever bus is given.
+ * What every state log must do: the clauses of src/transport/state-log.ts as tests, over whatever bus is
+ * given.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Fault } from '../../src/protocol/faults.ts'
@@ -10,10 +11,21 @@ import type { StateLog } from '../../src/transport/state-log.ts'
 import type { BusFleet } from './bus.contract.ts'
 
 const WRITERS = { a: '01AAAAAAAAAAAAAAAAAAAAAAAA', b: '01BBBBBBBBBBBBBBBBBBBBBBBB' }
-const entry = (writer: keyof typeof WRITERS, number: number, more: Partial<StateEntry> = {}): StateEntry => ({ epoch: { storeId: 'store', n: 1 }, writer: WRITERS[writer], number, at: 1_700_000_000_000, kind: 'change', part: null, ops: [], ...more })
+function entry(writer: keyof typeof WRITERS, number: number, more: Partial<StateEntry> = {}): StateEntry {
+  return {
+    epoch: { storeId: 'store', n: 1 },
+    writer: WRITERS[writer],
+    number,
+    at: 1_700_000_000_000,
+    kind: 'change',
+    part: null,
+    ops: [],
+    ...more,
+  }
+}
 
 /** A bus whose next append lands, but whose answer is lost; or that does not leave at all. */
-const losing = (bus: Bus, fate: 'answer' | 'message', times = 1): Bus => {
+function losing(bus: Bus, fate: 'answer' | 'message', times = 1): Bus {
   let left = times
   return new Proxy(bus, {
     get(target, key) {
@@ -28,7 +40,7 @@ const losing = (bus: Bus, fate: 'answer' | 'message', times = 1): Bus => {
   })
 }
 
-export const stateLogContract = (name: string, make: () => Promise<BusFleet>): void => {
+export function stateLogContract(name: string, make: () => Promise<BusFleet>): void {
   describe(`state log contract: ${name}`, () => {
     let fleet: BusFleet
     let bus: Bus
@@ -42,7 +54,9 @@ export const stateLogContract = (name: string, make: () => Promise<BusFleet>): v
     afterAll(() => fleet?.close())
 
     /** Two logs of one new fleet, opened and read. */
-    const two = async (wrap: (bus: Bus) => Bus = (b) => b): Promise<{ mine: StateLog; theirs: StateLog; fleetName: string }> => {
+    const two = async (
+      wrap: (bus: Bus) => Bus = (b) => b,
+    ): Promise<{ mine: StateLog; theirs: StateLog; fleetName: string }> => {
       const fleetName = `f${++fleets}`
       const mine = openStateLog(wrap(bus), fleetName, { settleMs: 300 })
       const theirs = openStateLog(other, fleetName)
@@ -60,7 +74,11 @@ export const stateLogContract = (name: string, make: () => Promise<BusFleet>): v
 
     test('what was appended is read in order, by anybody, with its last epoch', async () => {
       const { mine, theirs } = await two()
-      const entries = [entry('a', 1, { kind: 'takeover' }), entry('a', 2, { ops: [{ op: 'drop-run', run: 'r' }] }), entry('a', 3, { epoch: { storeId: 'store', n: 7 } })]
+      const entries = [
+        entry('a', 1, { kind: 'takeover' }),
+        entry('a', 2, { ops: [{ op: 'drop-run', run: 'r' }] }),
+        entry('a', 3, { epoch: { storeId: 'store', n: 7 } }),
+      ]
       for (const e of entries) await mine.append(e)
       expect(await theirs.read()).toEqual(entries)
       expect(await theirs.lastEpoch()).toEqual({ storeId: 'store', n: 7 })

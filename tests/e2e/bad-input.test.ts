@@ -16,14 +16,16 @@ afterAll(async () => {
   await fleet.end()
 })
 
-const launch = async (text: string, args: string[] = []) => {
+async function launch(text: string, args: string[] = []) {
   const before = await fleet.json(['ps', '--all'])
   const ran = await fleet.troupe(['launch', '-f', '-', ...args], { input: text })
   const after = await fleet.json(['ps', '--all'])
   return { ...ran, leftRuns: after.length - before.length }
 }
 
-const yaml = (role: string, top = ''): string => `apiVersion: troupe/v1\nname: bad\n${top}roles:\n  main:\n    kind: task\n    command: [sleep, "60"]\n${role}`
+function yaml(role: string, top = ''): string {
+  return `apiVersion: troupe/v1\nname: bad\n${top}roles:\n  main:\n    kind: task\n    command: [sleep, "60"]\n${role}`
+}
 
 test.each([
   ['an unknown key', yaml('    comand: [x]\n'), ['comand', 'command', 'line 7']],
@@ -32,22 +34,43 @@ test.each([
   ['a wrong unit', yaml('    resources: { memory: 16XB }\n'), ['16XB', 'GB']],
   ['a wrong time', yaml('', 'deadlines: { run: 3 parsecs }\n'), ['3 parsecs', '1h30m']],
   ['a wrong apiVersion', yaml('').replace('troupe/v1', 'troupe/v9'), ['troupe/v9', 'troupe/v1']],
-  ['a cycle', yaml('    dependsOn: { b: { condition: ready } }\n  b:\n    kind: task\n    command: [x]\n    dependsOn: { main: { condition: ready } }\n'), ['main', 'b', '->']],
+  [
+    'a cycle',
+    yaml(
+      '    dependsOn: { b: { condition: ready } }\n  b:\n    kind: task\n    command: [x]\n    dependsOn: { main: { condition: ready } }\n',
+    ),
+    ['main', 'b', '->'],
+  ],
   ['a role name that is no token', yaml('').replace('  main:', '  a/b:'), ['a/b']],
   ['more cores than any node has', yaml('    resources: { cpus: 4000 }\n'), ['4000']],
   ['more GPUs than any node has', yaml('    resources: { gpus: 64 }\n'), ['64']],
-  ['neither one nor N resources', yaml('    replicas: 3\n    resources: [{ cpus: 1 }, { cpus: 1 }]\n'), ['2', '3']],
-  ['a port that is not leased', yaml('    resources: { ports: 1 }\n').replace('"60"', '"${{ port.3 }}"'), ['port.3', '1']],
+  [
+    'neither one nor N resources',
+    yaml('    replicas: 3\n    resources: [{ cpus: 1 }, { cpus: 1 }]\n'),
+    ['2', '3'],
+  ],
+  [
+    'a port that is not leased',
+    yaml('    resources: { ports: 1 }\n').replace('"60"', '"${{ port.3 }}"'),
+    ['port.3', '1'],
+  ],
   ['no YAML', 'a: [unclosed', ['line']],
   ['10 MB', `name: ${'x'.repeat(10_000_000)}`, ['10000006', '1048576']],
   ['nested deeply', `a: ${'['.repeat(3000)}${']'.repeat(3000)}`, ['deep']],
   ['empty', '', ['empty']],
-])('a document with %s is refused with exit 2, in words that help, and leaves no run [A-18 A-36 R-17 FC-24]', async (_, text, words) => {
-  const ran = await launch(text)
-  expect({ code: ran.code, stdout: ran.stdout, leftRuns: ran.leftRuns }).toEqual({ code: 2, stdout: '', leftRuns: 0 })
-  for (const word of words) expect(ran.stderr).toContain(word)
-  expect(ran.stderr).not.toMatch(/^\s+at .*\.(mjs|js|ts)/m)
-})
+])(
+  'a document with %s is refused with exit 2, in words that help, and leaves no run [A-18 A-36 R-17 FC-24]',
+  async (_, text, words) => {
+    const ran = await launch(text)
+    expect({ code: ran.code, stdout: ran.stdout, leftRuns: ran.leftRuns }).toEqual({
+      code: 2,
+      stdout: '',
+      leftRuns: 0,
+    })
+    for (const word of words) expect(ran.stderr).toContain(word)
+    expect(ran.stderr).not.toMatch(/^\s+at .*\.(mjs|js|ts)/m)
+  },
+)
 
 test('--dry-run shows the resolved document and the plan, and launches nothing [K-02 A-36]', async () => {
   const ran = await launch(yaml('    resources: { memory: 1GB }\n'), ['--dry-run', '--json'])
@@ -69,7 +92,8 @@ test.each([
 })
 
 test('an ambiguous prefix names the runs it could be [R-17]', async () => {
-  for (const name of ['twin-a', 'twin-b']) await fleet.troupe(['launch', '-f', '-'], { input: task(name, ['true']) })
+  for (const name of ['twin-a', 'twin-b'])
+    await fleet.troupe(['launch', '-f', '-'], { input: task(name, ['true']) })
   const ran = await fleet.troupe(['status', 'twin'])
   expect(ran.code).toBe(2)
   expect(ran.stderr).toContain('twin-a')
@@ -92,7 +116,10 @@ test('a bus that is not there: exit 4 and what to type', async () => {
   const home = join(dir, 'dead')
   const context = await fleet.json(['context', 'show'])
   await run('mkdir', ['-p', join(home, 'contexts')])
-  await writeFile(join(home, 'contexts/local.json'), JSON.stringify({ ...context, url: 'nats://127.0.0.1:1' }))
+  await writeFile(
+    join(home, 'contexts/local.json'),
+    JSON.stringify({ ...context, url: 'nats://127.0.0.1:1' }),
+  )
   await writeFile(join(home, 'current'), 'local\n')
   const ran = await fleet.troupe(['ps'], { env: { TROUPE_HOME: home } })
   expect({ code: ran.code, stdout: ran.stdout }).toEqual({ code: 4, stdout: '' })
@@ -100,9 +127,18 @@ test('a bus that is not there: exit 4 and what to type', async () => {
 })
 
 test('stdin closed and output piped to head end quietly [K-25 +K1]', async () => {
-  const launched = await fleet.troupe(['launch', '-q', '-f', '-'], { input: task('chatty', ['sh', '-c', 'yes troupe | head -n 200000']) })
+  const launched = await fleet.troupe(['launch', '-q', '-f', '-'], {
+    input: task('chatty', ['sh', '-c', 'yes troupe | head -n 200000']),
+  })
   await fleet.troupe(['wait', launched.stdout.trim()])
-  const piped = await run('bash', ['-c', `set -o pipefail; "${TROUPE}" logs ${launched.stdout.trim()} | head -n 3; echo "codes \${PIPESTATUS[*]}"`], { env: fleet.env })
+  const piped = await run(
+    'bash',
+    [
+      '-c',
+      `set -o pipefail; "${TROUPE}" logs ${launched.stdout.trim()} | head -n 3; echo "codes \${PIPESTATUS[*]}"`,
+    ],
+    { env: fleet.env },
+  )
   expect(piped.stdout).toMatch(/codes (0|141) 0/)
   expect(piped.stderr).toBe('')
   const closed = await run('bash', ['-c', `"${TROUPE}" ps <&-`], { env: fleet.env })
@@ -110,7 +146,14 @@ test('stdin closed and output piped to head end quietly [K-25 +K1]', async () =>
 })
 
 test('a command that is not found: 127 with its name, and its peers do not stay [FC-1 FC-24]', async () => {
-  const document = JSON.stringify({ apiVersion: 'troupe/v1', name: 'notfound', roles: { a: { kind: 'task', command: ['no-such-program-here'] }, b: { kind: 'service', command: ['sleep', '600'] } } })
+  const document = JSON.stringify({
+    apiVersion: 'troupe/v1',
+    name: 'notfound',
+    roles: {
+      a: { kind: 'task', command: ['no-such-program-here'] },
+      b: { kind: 'service', command: ['sleep', '600'] },
+    },
+  })
   const launched = await fleet.troupe(['launch', '-q', '-f', '-'], { input: document })
   const waited = await fleet.troupe(['wait', launched.stdout.trim(), '--timeout', '30s'])
   expect(waited.code).toBe(127)
@@ -124,12 +167,31 @@ test('$(troupe launch -q) is exactly the id, and every command’s --json parses
   expect(id).toMatch(/^pure-[0-9a-f]{12}\n$/)
   const ref = id.trim()
   await fleet.troupe(['wait', ref])
-  for (const args of [['ps'], ['ps', '--all'], ['status', ref], ['explain', ref], ['nodes'], ['wait', ref], ['stop', ref], ['kill', ref], ['context', 'show'], ['context', 'list']]) {
+  for (const args of [
+    ['ps'],
+    ['ps', '--all'],
+    ['status', ref],
+    ['explain', ref],
+    ['nodes'],
+    ['wait', ref],
+    ['stop', ref],
+    ['kill', ref],
+    ['context', 'show'],
+    ['context', 'list'],
+  ]) {
     const ran = await fleet.troupe([...args, '--json'])
-    expect({ args, ok: ((): boolean => { JSON.parse(ran.stdout); return true })() }).toEqual({ args, ok: true })
+    expect({
+      args,
+      ok: ((): boolean => {
+        JSON.parse(ran.stdout)
+        return true
+      })(),
+    }).toEqual({ args, ok: true })
   }
-  for (const text of (await fleet.troupe(['events', ref, '--json'])).stdout.trim().split('\n')) JSON.parse(text)
-  for (const text of (await fleet.troupe(['logs', ref, '--json'])).stdout.trim().split('\n')) if (text) JSON.parse(text)
+  for (const text of (await fleet.troupe(['events', ref, '--json'])).stdout.trim().split('\n'))
+    JSON.parse(text)
+  for (const text of (await fleet.troupe(['logs', ref, '--json'])).stdout.trim().split('\n'))
+    if (text) JSON.parse(text)
 })
 
 test('run passes the child’s own code on: exit 137 and SIGKILL are told apart [R-10 A-21 +A2 +R3]', async () => {
@@ -139,12 +201,23 @@ test('run passes the child’s own code on: exit 137 and SIGKILL are told apart 
   const killed = await fleet.troupe(['run', '--', 'sh', '-c', 'kill -9 $$'])
   expect(killed.code).toBe(137)
   const runs = (await fleet.json(['ps', '--all'])).filter((r: { name: string }) => r.name === 'sh')
-  const exits = await Promise.all(runs.map(async (r: { run: string }) => (await fleet.json(['status', r.run])).workers[0].exit))
-  expect(exits).toEqual(expect.arrayContaining([expect.objectContaining({ code: 137, signal: null }), expect.objectContaining({ code: null, signal: 'SIGKILL' })]))
+  const exits = await Promise.all(
+    runs.map(async (r: { run: string }) => (await fleet.json(['status', r.run])).workers[0].exit),
+  )
+  expect(exits).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({ code: 137, signal: null }),
+      expect.objectContaining({ code: null, signal: 'SIGKILL' }),
+    ]),
+  )
 })
 
 test('Ctrl-C in the middle of run stops the run, with nothing left', async () => {
-  const child = spawn(TROUPE, ['run', '--name', 'ctrlc', '--', 'sh', '-c', 'echo up; sleep 600'], { env: fleet.env, cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(TROUPE, ['run', '--name', 'ctrlc', '--', 'sh', '-c', 'echo up; sleep 600'], {
+    env: fleet.env,
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let interrupted = false
   child.stdout.on('data', (chunk) => {
     if (String(chunk).includes('up') && !interrupted) {

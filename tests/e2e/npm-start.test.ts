@@ -5,35 +5,51 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { root, type Ran } from '../support/fleet.ts'
 
-const npmStart = (args: string[], watch: (text: string, interrupt: () => void) => void = () => {}): Promise<Ran> =>
-  new Promise((done) => {
-    const child = spawn(process.execPath, [join(root, 'scripts/start.mjs'), ...args], { cwd: root, env: process.env, stdio: ['ignore', 'pipe', 'pipe'] })
+function npmStart(
+  args: string[],
+  watch: (text: string, interrupt: () => void) => void = () => {},
+): Promise<Ran> {
+  return new Promise((done) => {
+    const child = spawn(process.execPath, [join(root, 'scripts/start.mjs'), ...args], {
+      cwd: root,
+      env: process.env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     const out: Ran = { code: -1, stdout: '', stderr: '' }
     const look = (): void => watch(out.stdout + out.stderr, () => child.kill('SIGINT'))
     child.stdout.on('data', (chunk) => ((out.stdout += chunk), look()))
     child.stderr.on('data', (chunk) => ((out.stderr += chunk), look()))
     child.on('close', (code) => done({ ...out, code: code ?? -1 }))
   })
+}
 
-const accuracy = (ran: Ran): number => Number(/^test accuracy: (\d+\.\d) %$/m.exec(ran.stdout)?.[1])
-const homes = async (): Promise<string[]> => (await readdir(tmpdir())).filter((name) => name.startsWith('troupe-start-'))
+function accuracy(ran: Ran): number {
+  return Number(/^test accuracy: (\d+\.\d) %$/m.exec(ran.stdout)?.[1])
+}
+async function homes(): Promise<string[]> {
+  return (await readdir(tmpdir())).filter((name) => name.startsWith('troupe-start-'))
+}
 
-test('npm start trains on two nodes, shows receipts and ends at 95 % or more; another seed gives another number [A-01 A-27 A-28 A-29 K-08 R-06 U-08]', { timeout: 400_000 }, async () => {
-  const before = await homes()
-  const first = await npmStart([])
-  expect(first.code, first.stdout + first.stderr).toBe(0)
-  expect(accuracy(first)).toBeGreaterThanOrEqual(95)
-  expect(first.stdout).toMatch(/^\[trainer:\d\] epoch 1: mean loss/m)
-  expect(first.stdout).toMatch(/checkpoint sha256 [0-9a-f]{64}/)
-  expect(first.stdout).toMatch(/^clocks: queue .* start .* run /m)
-  expect(first.stdout).toMatch(/^start skew of trainer: \d+ ms$/m)
-  expect(first.stdout.match(/rank \d \(pid \d+\): code 0$/gm)).toHaveLength(4)
-  expect(first.stderr).toContain('nothing is left running')
-  const second = await npmStart(['--seed', '2'])
-  expect(second.code).toBe(0)
-  expect(accuracy(second)).not.toBe(accuracy(first))
-  expect(await homes()).toEqual(before)
-})
+test(
+  'npm start trains on two nodes, shows receipts and ends at 95 % or more; another seed gives another number [A-01 A-27 A-28 A-29 K-08 R-06 U-08]',
+  { timeout: 400_000 },
+  async () => {
+    const before = await homes()
+    const first = await npmStart([])
+    expect(first.code, first.stdout + first.stderr).toBe(0)
+    expect(accuracy(first)).toBeGreaterThanOrEqual(95)
+    expect(first.stdout).toMatch(/^\[trainer:\d\] epoch 1: mean loss/m)
+    expect(first.stdout).toMatch(/checkpoint sha256 [0-9a-f]{64}/)
+    expect(first.stdout).toMatch(/^clocks: queue .* start .* run /m)
+    expect(first.stdout).toMatch(/^start skew of trainer: \d+ ms$/m)
+    expect(first.stdout.match(/rank \d \(pid \d+\): code 0$/gm)).toHaveLength(4)
+    expect(first.stderr).toContain('nothing is left running')
+    const second = await npmStart(['--seed', '2'])
+    expect(second.code).toBe(0)
+    expect(accuracy(second)).not.toBe(accuracy(first))
+    expect(await homes()).toEqual(before)
+  },
+)
 
 test('npm start with no epochs ends at about 10 %, exit 1, with the reason', async () => {
   const ran = await npmStart(['--epochs', '0'])

@@ -1,6 +1,7 @@
 /**
- * Agent, coordinator and nats-server each killed with -9 in the real two-node training, at three points that are found by event.
- * What must hold whatever died: true exit codes, one `started` per fork id, logs that are the file's bytes, nothing left.
+ * Agent, coordinator and nats-server each killed with -9 in the real two-node training, at three points that
+ * are found by event. What must hold whatever died: true exit codes, one `started` per fork id, logs that are
+ * the file's bytes, nothing left.
  */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
@@ -16,17 +17,28 @@ beforeAll(async () => {
 })
 afterAll(() => fleet.end())
 
-const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex')
+function sha256(bytes: Uint8Array | string): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
 
-const launch = async (name: string, epochs = 3): Promise<string> => {
+async function launch(name: string, epochs = 3): Promise<string> {
   const command = JSON.stringify(['examples/digits/train.py', '--epochs', String(epochs), '--pause', '0.2'])
-  const launched = await fleet.troupe(['launch', '-q', '-f', join(root, 'examples/two-node-ddp.yaml'), '--set', `name=${name}`, '--set', `roles.trainer.command=${command}`])
+  const launched = await fleet.troupe([
+    'launch',
+    '-q',
+    '-f',
+    join(root, 'examples/two-node-ddp.yaml'),
+    '--set',
+    `name=${name}`,
+    '--set',
+    `roles.trainer.command=${command}`,
+  ])
   expect(launched.code, launched.stderr).toBe(0)
   return launched.stdout.trim()
 }
 
 /** Follow a command's lines until one fits; a bounded wait for an event. */
-const line = async (args: string[], fits: (text: string) => boolean): Promise<void> => {
+async function line(args: string[], fits: (text: string) => boolean): Promise<void> {
   const child = fleet.start(args)
   const timer = setTimeout(() => child.kill('SIGKILL'), 90_000)
   try {
@@ -38,11 +50,14 @@ const line = async (args: string[], fits: (text: string) => boolean): Promise<vo
   }
 }
 
-const event = (run: string, fits: (event: Record<string, any>) => boolean): Promise<void> => line(['events', run, '-f', '--json'], (text) => fits(JSON.parse(text)))
+function event(run: string, fits: (event: Record<string, any>) => boolean): Promise<void> {
+  return line(['events', run, '-f', '--json'], (text) => fits(JSON.parse(text)))
+}
 
 const POINTS: Record<string, (run: string) => Promise<void>> = {
   'a trainer is prepared': (run) => event(run, (e) => e['what'] === 'prepared' && e['role'] === 'trainer'),
-  'the first epoch is logged': (run) => line(['logs', run, '-f'], (text) => text.includes('epoch 1: mean loss')),
+  'the first epoch is logged': (run) =>
+    line(['logs', run, '-f'], (text) => text.includes('epoch 1: mean loss')),
   'the run is stopping': (run) => event(run, (e) => e['what'] === 'stopping'),
 }
 
@@ -52,10 +67,15 @@ const PARTS: Record<string, () => number> = {
   'nats-server': () => fleet.info.pids.bus,
 }
 
-const check = async (run: string): Promise<void> => {
+async function check(run: string): Promise<void> {
   const waited = await fleet.troupe(['wait', run, '--timeout', '150s'], { timeoutMs: 160_000 })
   const status = await fleet.json(['status', run])
-  expect({ code: waited.code, state: status.state, reason: status.reason, first: status.firstFailure }).toMatchObject({ code: 0, state: 'succeeded', first: null })
+  expect({
+    code: waited.code,
+    state: status.state,
+    reason: status.reason,
+    first: status.firstFailure,
+  }).toMatchObject({ code: 0, state: 'succeeded', first: null })
   for (const worker of status.workers) {
     if (worker.role === 'trainer') expect(worker.exit).toMatchObject({ code: 0, signal: null, unknown: null })
     else expect(worker.exit).toMatchObject({ killedBy: expect.any(String), unknown: null })
@@ -66,7 +86,10 @@ const check = async (run: string): Promise<void> => {
     }
     expect(await alive(worker.pid)).toBe(false)
   }
-  const events = (await fleet.troupe(['events', run, '--json'])).stdout.trim().split('\n').map((text) => JSON.parse(text))
+  const events = (await fleet.troupe(['events', run, '--json'])).stdout
+    .trim()
+    .split('\n')
+    .map((text) => JSON.parse(text))
   const started = events.filter((e) => e.what === 'started').map((e) => e.forkId)
   expect(new Set(started).size).toBe(started.length)
   expect(events.filter((e) => e.what === 'ended')).toHaveLength(1)
@@ -81,7 +104,11 @@ const check = async (run: string): Promise<void> => {
         if (forkId !== worker.forkId) continue
         const rank = /^r(\d+)-/.exec(source)?.[1]
         const hash = createHash('sha256')
-        for await (const item of troupe.logs(rank === undefined ? worker.worker : run, { raw: true, stream: source.endsWith('stdout') ? 'stdout' : 'stderr', ...(rank !== undefined && { rank: Number(rank) }) })) {
+        for await (const item of troupe.logs(rank === undefined ? worker.worker : run, {
+          raw: true,
+          stream: source.endsWith('stdout') ? 'stdout' : 'stderr',
+          ...(rank !== undefined && { rank: Number(rank) }),
+        })) {
           expect(item.kind).toBe('chunk')
           if (item.kind === 'chunk') hash.update(item.bytes)
         }

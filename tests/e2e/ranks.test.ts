@@ -9,37 +9,54 @@ beforeAll(async () => {
 afterAll(() => fleet.end())
 
 /** Ranks that wait for each other, then one of them ends as told; the others would go on for ever. */
-const gang = (name: string, how: string) =>
-  JSON.stringify({
+function gang(name: string, how: string) {
+  return JSON.stringify({
     apiVersion: 'troupe/v1',
     name,
     cwd: root,
-    roles: { trainer: { kind: 'torchrun', shape: '2x2', command: [join(root, 'tests/support/programs/rank.py'), how], stop: { grace: '5s' } } },
+    roles: {
+      trainer: {
+        kind: 'torchrun',
+        shape: '2x2',
+        command: [join(root, 'tests/support/programs/rank.py'), how],
+        stop: { grace: '5s' },
+      },
+    },
   })
+}
 
 test.each([
   ['exits 7', 'exit:7', 7, { code: 7, signal: null }],
   ['is killed by SIGSEGV', 'segv', 139, { code: null, signal: 'SIGSEGV' }],
   ['is killed by SIGKILL', 'kill', 137, { code: null, signal: 'SIGKILL' }],
-])('a rank that %s: named first, its code is the run’s, peers gone within a second and the grace [FC-1 U-06 A-27 R-10 U-02 +U4 +A2]', async (_, how, code, exit) => {
-  const launched = await fleet.troupe(['launch', '-f', '-', '-q'], { input: gang(`rank-${how.split(':')[0]}`, how) })
-  const run = launched.stdout.trim()
-  const waited = await fleet.troupe(['wait', run, '--timeout', '90s'], { timeoutMs: 100_000 })
-  const status = await fleet.json(['status', run])
-  expect(waited.code).toBe(code)
-  expect(status.state).toBe('failed')
-  expect(status.firstFailure).toMatchObject({ rank: 3, exit: { ...exit, killedBy: null } })
-  const ranks = status.workers.flatMap((worker: { ranks: unknown[] }) => worker.ranks)
-  expect(ranks.map((rank: { rank: number }) => rank.rank).toSorted()).toEqual([0, 1, 2, 3])
-  // nobody of the others ended by itself
-  for (const rank of ranks) if (rank.rank !== 3) expect(rank.exit).toMatchObject({ code: null, signal: expect.stringMatching(/^SIG(TERM|KILL)$/) })
-  for (const rank of ranks) expect(await alive(rank.pid)).toBe(false)
-  for (const worker of status.workers) expect(worker.receipt.outcome).toBe('gone')
-  expect(status.stopMs).toBeLessThan(6_000)
-})
+])(
+  'a rank that %s: named first, its code is the run’s, peers gone within a second and the grace [FC-1 U-06 A-27 R-10 U-02 +U4 +A2]',
+  async (_, how, code, exit) => {
+    const launched = await fleet.troupe(['launch', '-f', '-', '-q'], {
+      input: gang(`rank-${how.split(':')[0]}`, how),
+    })
+    const run = launched.stdout.trim()
+    const waited = await fleet.troupe(['wait', run, '--timeout', '90s'], { timeoutMs: 100_000 })
+    const status = await fleet.json(['status', run])
+    expect(waited.code).toBe(code)
+    expect(status.state).toBe('failed')
+    expect(status.firstFailure).toMatchObject({ rank: 3, exit: { ...exit, killedBy: null } })
+    const ranks = status.workers.flatMap((worker: { ranks: unknown[] }) => worker.ranks)
+    expect(ranks.map((rank: { rank: number }) => rank.rank).toSorted()).toEqual([0, 1, 2, 3])
+    // nobody of the others ended by itself
+    for (const rank of ranks)
+      if (rank.rank !== 3)
+        expect(rank.exit).toMatchObject({ code: null, signal: expect.stringMatching(/^SIG(TERM|KILL)$/) })
+    for (const rank of ranks) expect(await alive(rank.pid)).toBe(false)
+    for (const worker of status.workers) expect(worker.receipt.outcome).toBe('gone')
+    expect(status.stopMs).toBeLessThan(6_000)
+  },
+)
 
 test('each rank has log sources of its own, read by --rank [A-33 U-05 +A22]', async () => {
-  const run = (await fleet.troupe(['launch', '-f', '-', '-q'], { input: gang('rank-logs', 'exit:0') })).stdout.trim()
+  const run = (
+    await fleet.troupe(['launch', '-f', '-', '-q'], { input: gang('rank-logs', 'exit:0') })
+  ).stdout.trim()
   await fleet.troupe(['wait', run, '--timeout', '90s'], { timeoutMs: 100_000 })
   for (const rank of [0, 3]) {
     const logs = await fleet.troupe(['logs', run, '--rank', String(rank), '--stream', 'stdout', '--raw'])
@@ -52,12 +69,18 @@ test('each rank has log sources of its own, read by --rank [A-33 U-05 +A22]', as
 })
 
 test('all torchrun agents and ranks are told at once when one whole agent is killed [FC-1]', async () => {
-  const run = (await fleet.troupe(['launch', '-f', '-', '-q'], { input: gang('agent-killed', 'wait') })).stdout.trim()
-  const status = await until('all four ranks run', async () => {
-    const now = await fleet.json(['status', run])
-    const ranks = now.workers.flatMap((worker: { ranks: { state: string }[] }) => worker.ranks)
-    return ranks.filter((rank: { state: string }) => rank.state === 'running').length === 4 ? now : null
-  }, 60_000)
+  const run = (
+    await fleet.troupe(['launch', '-f', '-', '-q'], { input: gang('agent-killed', 'wait') })
+  ).stdout.trim()
+  const status = await until(
+    'all four ranks run',
+    async () => {
+      const now = await fleet.json(['status', run])
+      const ranks = now.workers.flatMap((worker: { ranks: { state: string }[] }) => worker.ranks)
+      return ranks.filter((rank: { state: string }) => rank.state === 'running').length === 4 ? now : null
+    },
+    60_000,
+  )
   process.kill(status.workers[1].pid, 'SIGKILL')
   expect((await fleet.troupe(['wait', run, '--timeout', '60s'])).code).toBe(137)
   const ended = await fleet.json(['status', run])

@@ -9,7 +9,9 @@ import { parseLaunchText, resolveLaunch } from '../../src/protocol/launch.ts'
 import { MSGPACK, TABLE } from '../../src/protocol/table.ts'
 
 const root = join(import.meta.dirname, '../..')
-const read = (path: string): Promise<string> => readFile(join(root, path), 'utf8')
+function read(path: string): Promise<string> {
+  return readFile(join(root, path), 'utf8')
+}
 
 test.each(pages())('$path is what the code says (npm run gen)', async ({ path, text }) => {
   expect(await read(path)).toBe(text)
@@ -23,7 +25,10 @@ test.each(['docs/schemas', 'tests/golden/bytes'])('%s holds nothing else', async
 
 describe.each(parts())('golden bytes of $name', ({ name, schema }) => {
   test('are decoded to a value that fits the schema, from msgpack and from JSON', async () => {
-    const golden = JSON.parse(await read(`tests/golden/bytes/${name}.json`)) as { json: string; msgpack: string }
+    const golden = JSON.parse(await read(`tests/golden/bytes/${name}.json`)) as {
+      json: string
+      msgpack: string
+    }
     const example = exampleOf(schema)
     const msgpack = Uint8Array.from(Buffer.from(golden.msgpack, 'hex'))
     expect(schema.parse(decode(msgpack, MSGPACK))).toEqual(example)
@@ -53,16 +58,48 @@ describe.each(parts())('golden bytes of $name', ({ name, schema }) => {
 
 test('every row with a body has golden bytes', () => {
   const names = parts().map((part) => part.name)
-  expect(Object.entries(TABLE).filter(([name, row]) => row.body !== null && !names.includes(`${name}.body`))).toEqual([])
+  expect(
+    Object.entries(TABLE).filter(([name, row]) => row.body !== null && !names.includes(`${name}.body`)),
+  ).toEqual([])
 })
 
 test('the JSON Schema of a launch file knows every key of the design’s document that works in this version', async () => {
-  const schema = JSON.parse(await read('docs/schemas/launch.schema.json')) as { additionalProperties: boolean; required: string[]; properties: Record<string, { additionalProperties: { properties: Record<string, unknown>; required: string[] } }> }
+  const schema = JSON.parse(await read('docs/schemas/launch.schema.json')) as {
+    additionalProperties: boolean
+    required: string[]
+    properties: Record<
+      string,
+      { additionalProperties: { properties: Record<string, unknown>; required: string[] } }
+    >
+  }
   expect(schema.additionalProperties).toBe(false)
   expect(schema.required).toEqual(['apiVersion', 'name', 'roles'])
   const role = schema.properties['roles']!.additionalProperties
   expect(role.required).toEqual(['command'])
-  for (const key of ['kind', 'replicas', 'shape', 'resources', 'dependsOn', 'env', 'command', 'shell', 'prefix', 'pythonPath', 'setup', 'cwd', 'ready', 'restart', 'stop', 'preStop', 'network', 'nodelist', 'exclude', 'failFast', 'fenceAfter']) expect(Object.keys(role.properties)).toContain(key)
+  for (const key of [
+    'kind',
+    'replicas',
+    'shape',
+    'resources',
+    'dependsOn',
+    'env',
+    'command',
+    'shell',
+    'prefix',
+    'pythonPath',
+    'setup',
+    'cwd',
+    'ready',
+    'restart',
+    'stop',
+    'preStop',
+    'network',
+    'nodelist',
+    'exclude',
+    'failFast',
+    'fenceAfter',
+  ])
+    expect(Object.keys(role.properties)).toContain(key)
 })
 
 test('the examples are documents that resolve', async () => {

@@ -1,4 +1,7 @@
-/** Events on a real server that is killed right after it acknowledged them: none is missing when it is back, and the stream has each once. */
+/**
+ * Events on a real server that is killed right after it acknowledged them: none is missing when it is back,
+ * and the stream has each once.
+ */
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { streamOf } from '../../src/protocol/table.ts'
 import { systemClock } from '../../src/system/clock.ts'
@@ -23,7 +26,11 @@ test('what was acknowledged when the server was killed is in the stream afterwar
   const kept = keepEmits(messengerOn(bus, 'main'), systemClock)
   const told: string[] = []
   const tell = async (id: string): Promise<void> => {
-    await kept.messenger.emit('event.node', { node: 'n0', what: 'joined' }, { id, at: 1, what: 'joined', node: 'n0', incarnation: INCARNATION, reason: null })
+    await kept.messenger.emit(
+      'event.node',
+      { node: 'n0', what: 'joined' },
+      { id, at: 1, what: 'joined', node: 'n0', incarnation: INCARNATION, reason: null },
+    )
     told.push(id)
   }
   for (let round = 0; round < ROUNDS; round++) {
@@ -35,10 +42,11 @@ test('what was acknowledged when the server was killed is in the stream afterwar
   }
   kept.stop()
   const ids: string[] = []
-  for (let seq = 1; ; ) {
+  for (let seq = 1; ;) {
     const batch = await bus.getMessages(streamOf('main', 'EVENT'), { seq, count: 200 })
     if (batch.length === 0) break
-    for (const message of batch) ids.push((JSON.parse(Buffer.from(message.body).toString()) as { id: string }).id)
+    for (const message of batch)
+      ids.push((JSON.parse(Buffer.from(message.body).toString()) as { id: string }).id)
     seq = batch.at(-1)!.seq + 1
   }
   expect(ids).toEqual(told)

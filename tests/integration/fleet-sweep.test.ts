@@ -1,4 +1,7 @@
-/** What `down` does for a node whose agent is dead: its spool is opened as the agent would, and everything in it is ended. */
+/**
+ * What `down` does for a node whose agent is dead: its spool is opened as the agent would, and everything in
+ * it is ended.
+ */
 import { mkdirSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -27,19 +30,30 @@ afterEach(async () => {
 })
 
 test('a tree with daemons, one whose root has ended and one that is only prepared: all are ended, with receipts, and the next agent finds true exits [A-32 +A17]', async () => {
-  const [tree, orphaned, prepared] = [forkSpec(misbehave('double-fork'), { n: 0 }), forkSpec(misbehave('leave-daemon', '0'), { n: 1 }), forkSpec(['sleep', '1000'], { n: 2 })]
+  const [tree, orphaned, prepared] = [
+    forkSpec(misbehave('double-fork'), { n: 0 }),
+    forkSpec(misbehave('leave-daemon', '0'), { n: 1 }),
+    forkSpec(['sleep', '1000'], { n: 2 }),
+  ]
   const before = linuxHost(spool, shim)
   const heard = listenTo(before)
   await before.recover()
   await before.prepare([tree, orphaned, prepared])
   for (const { forkId } of [tree, orphaned]) await before.start(forkId, NO_BINDINGS)
   await heard.next('exited', orphaned.forkId)
-  await until('both trees are complete', () => processesOf(spool, tree.forkId).length >= 2 && processesOf(spool, orphaned.forkId).length >= 1)
+  await until(
+    'both trees are complete',
+    () => processesOf(spool, tree.forkId).length >= 2 && processesOf(spool, orphaned.forkId).length >= 1,
+  )
   await before.close()
 
   expect(await listNodes(places)).toEqual(['n0'])
   const receipts = await sweepNode(places, 'n0', 'user:ada', () => undefined)
-  expect(receipts.map(({ worker, outcome, survivors }) => ({ worker, outcome, survivors })).toSorted((a, b) => a.worker.localeCompare(b.worker))).toEqual([
+  expect(
+    receipts
+      .map(({ worker, outcome, survivors }) => ({ worker, outcome, survivors }))
+      .toSorted((a, b) => a.worker.localeCompare(b.worker)),
+  ).toEqual([
     { worker: 'test-run/role/0', outcome: 'gone', survivors: [] },
     { worker: 'test-run/role/1', outcome: 'gone', survivors: [] },
   ])
@@ -48,7 +62,11 @@ test('a tree with daemons, one whose root has ended and one that is only prepare
   const after = linuxHost(spool, shim)
   const found = Object.fromEntries((await after.recover()).map((fork) => [fork.spec.index, fork]))
   await after.close()
-  expect(found[0]).toMatchObject({ phase: 'gone', exit: { code: null, signal: 'SIGKILL' }, notes: { stop: { killedBy: 'user:ada' } } })
+  expect(found[0]).toMatchObject({
+    phase: 'gone',
+    exit: { code: null, signal: 'SIGKILL' },
+    notes: { stop: { killedBy: 'user:ada' } },
+  })
   expect(found[1]).toMatchObject({ phase: 'gone', exit: { code: 0, signal: null } })
   expect(found[2]).toMatchObject({ phase: 'cancelled' })
 })

@@ -1,5 +1,6 @@
 /**
- * The process that has the host is killed with -9, or another one takes its spool: what runs goes on, and the next one knows the truth.
+ * The process that has the host is killed with -9, or another one takes its spool: what runs goes on, and the
+ * next one knows the truth.
  */
 import { build } from 'esbuild'
 import { spawn, type ChildProcess } from 'node:child_process'
@@ -8,7 +9,15 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Prepared, ProcessHost, Started } from '../../src/process/process-host.ts'
 import type { ForkSpec } from '../../src/protocol/resolved.ts'
-import { linuxHost, listenTo, processesOf, removeDirectory, shims, sweepProcesses, temporaryDirectory } from '../support/linux-host.ts'
+import {
+  linuxHost,
+  listenTo,
+  processesOf,
+  removeDirectory,
+  shims,
+  sweepProcesses,
+  temporaryDirectory,
+} from '../support/linux-host.ts'
 import { forkSpec, NO_BINDINGS } from '../support/spec.ts'
 
 const directory = temporaryDirectory()
@@ -16,7 +25,16 @@ const driver = join(directory, 'driver.mjs')
 let shim: string[]
 beforeAll(async () => {
   shim = (await shims(directory)).c
-  await build({ entryPoints: [fileURLToPath(new URL('../support/programs/host-driver.ts', import.meta.url))], outfile: driver, bundle: true, platform: 'node', format: 'esm', target: 'node20', logLevel: 'error', banner: { js: "import { createRequire as r } from 'node:module'; const require = r(import.meta.url);" } })
+  await build({
+    entryPoints: [fileURLToPath(new URL('../support/programs/host-driver.ts', import.meta.url))],
+    outfile: driver,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    logLevel: 'error',
+    banner: { js: "import { createRequire as r } from 'node:module'; const require = r(import.meta.url);" },
+  })
 })
 afterAll(() => removeDirectory(directory))
 
@@ -35,10 +53,14 @@ afterEach(async () => {
   removeDirectory(spoolDir)
 })
 
-const startAgent = async (specs: ForkSpec[], until: 'prepared' | 'started') => {
-  const agent = spawn(process.execPath, [driver, JSON.stringify({ spoolDir, shim, specs, until })], { stdio: ['ignore', 'pipe', 'inherit'] })
+async function startAgent(specs: ForkSpec[], until: 'prepared' | 'started') {
+  const agent = spawn(process.execPath, [driver, JSON.stringify({ spoolDir, shim, specs, until })], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   agents.push(agent)
-  const gone = new Promise<NodeJS.Signals | null>((resolve) => agent.once('exit', (_, signal) => resolve(signal)))
+  const gone = new Promise<NodeJS.Signals | null>((resolve) =>
+    agent.once('exit', (_, signal) => resolve(signal)),
+  )
   const told = await new Promise<{ prepared: Prepared[]; started: Started[] }>((resolve, reject) => {
     agent.stdout.once('data', (line) => resolve(JSON.parse(String(line))))
     agent.once('exit', () => reject(new Error('the driver ended before it said anything')))
@@ -51,18 +73,29 @@ test('the agent is killed with -9 while workers run: they run on, and the next a
   const { agent, gone, started } = await startAgent(specs, 'started')
   agent.kill('SIGKILL')
   await gone
-  expect(specs.map(({ forkId }) => processesOf(spoolDir, forkId).includes(started[forkId === specs[0]!.forkId ? 0 : 1]!.pid!))).toEqual([true, true])
+  expect(
+    specs.map(({ forkId }) =>
+      processesOf(spoolDir, forkId).includes(started[forkId === specs[0]!.forkId ? 0 : 1]!.pid!),
+    ),
+  ).toEqual([true, true])
   const events = listenTo(host)
   const found = await host.recover()
   expect(found.map(({ started }) => started)).toEqual(started)
-  expect((await events.next('exited', specs[0]!.forkId)).exit).toEqual({ code: 7, signal: null, oom: false, unknown: null })
+  expect((await events.next('exited', specs[0]!.forkId)).exit).toEqual({
+    code: 7,
+    signal: null,
+    oom: false,
+    unknown: null,
+  })
   await host.killTree(specs[1]!.forkId)
   expect((await events.next('exited', specs[1]!.forkId)).exit.signal).toBe('SIGKILL')
   expect((await events.next('empty', specs[1]!.forkId)).receipt.outcome).toBe('gone')
 })
 
 test('the agent is killed with -9 between prepare and start: the next one has the same leases, and starts it once [FC-3]', async () => {
-  const spec = forkSpec(['sleep', '3600'], { resources: { cpus: 1, gpus: 0, memoryBytes: 0, ports: 2, share: false } })
+  const spec = forkSpec(['sleep', '3600'], {
+    resources: { cpus: 1, gpus: 0, memoryBytes: 0, ports: 2, share: false },
+  })
   const { agent, gone, prepared } = await startAgent([spec], 'prepared')
   agent.kill('SIGKILL')
   await gone

@@ -1,8 +1,20 @@
-/** Log shipping on a real server: real files that real programs write, and a reader of its own that puts them together again. */
+/**
+ * Log shipping on a real server: real files that real programs write, and a reader of its own that puts them
+ * together again.
+ */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { closeSync, mkdirSync, openSync, readFileSync, statSync, truncateSync, writeFileSync, appendFileSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  appendFileSync,
+} from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,7 +32,9 @@ import { startTestServer, until, type TestServer } from '../support/test-server.
 const MIB = 1024 * 1024
 const python = process.env['TROUPE_PYTHON'] ?? 'python3'
 const flood = join(import.meta.dirname, '../support/programs/flood.py')
-const sha = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+function sha(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
 
 let server: TestServer
 let dir: string
@@ -44,38 +58,59 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true })
 })
 
-const dirOf = (forkId: string): string => join(dir, forkId)
-const fileOf = (forkId: string, source = 'stdout'): string => join(dirOf(forkId), source)
-const makeFork = (index: number): string => {
+function dirOf(forkId: string): string {
+  return join(dir, forkId)
+}
+function fileOf(forkId: string, source = 'stdout'): string {
+  return join(dirOf(forkId), source)
+}
+function makeFork(index: number): string {
   const forkId = `run.trainer.${index}.1`
   mkdirSync(dirOf(forkId), { recursive: true })
   return forkId
 }
-const startShipper = async (settings: Partial<LogSettings> = {}): Promise<LogShipper> => {
+async function startShipper(settings: Partial<LogSettings> = {}): Promise<LogShipper> {
   const shipper = startLogShipper({
-    bus: await server.connect('n0-logs'), fleet: 'main', node: 'n0', store: fileLogStore(dirOf), clock: systemClock, settings: { ...LOG_DEFAULTS, ...settings },
-    onFinal: (forkId, offsets) => void finals.set(forkId, offsets), log: () => undefined,
+    bus: await server.connect('n0-logs'),
+    fleet: 'main',
+    node: 'n0',
+    store: fileLogStore(dirOf),
+    clock: systemClock,
+    settings: { ...LOG_DEFAULTS, ...settings },
+    onFinal: (forkId, offsets) => void finals.set(forkId, offsets),
+    log: () => undefined,
   })
   shippers.push(shipper)
   return shipper
 }
 /** as a shim does: the file is opened for appending, the program's own */
-const write = async (forkId: string, command: string[], source = 'stdout'): Promise<void> => {
+async function write(forkId: string, command: string[], source = 'stdout'): Promise<void> {
   const file = openSync(fileOf(forkId, source), 'a')
   const child = spawn(command[0]!, command.slice(1), { stdio: ['ignore', file, file] })
   closeSync(file)
   await once(child, 'exit')
 }
-const seen = (forkId: string, source = 'stdout') => reader.sources.get(`${forkId} ${source}`)!
+function seen(forkId: string, source = 'stdout') {
+  return reader.sources.get(`${forkId} ${source}`)!
+}
 
 test('64 workers flood their logs (lines of 1 MB, binary bytes, no newline at the end) and the server is killed in between: every byte arrives, or its gap has a name [FC-13 A-33]', async () => {
   const shipper = await startShipper()
   const forks = Array.from({ length: 64 }, (_, i) => makeFork(i))
   for (const forkId of forks) shipper.ship(forkId)
   const writing = (async () => {
-    for (let i = 0; i < forks.length; i += 8) await Promise.all(forks.slice(i, i + 8).map((forkId, k) => write(forkId, [python, flood, String(i + k), String(MIB / 4)])))
+    for (let i = 0; i < forks.length; i += 8)
+      await Promise.all(
+        forks
+          .slice(i, i + 8)
+          .map((forkId, k) => write(forkId, [python, flood, String(i + k), String(MIB / 4)])),
+      )
   })()
-  await until('a third has arrived', () => [...reader.sources.values()].reduce((sum, source) => sum + source.bytes, 0) > 25 * MIB, 60_000)
+  await until(
+    'a third has arrived',
+    () => [...reader.sources.values()].reduce((sum, source) => sum + source.bytes, 0) > 25 * MIB,
+    60_000,
+  )
   await server.kill()
   await server.start()
   await writing
@@ -89,7 +124,8 @@ test('64 workers flood their logs (lines of 1 MB, binary bytes, no newline at th
     const source = seen(forkId)
     expect(source.records).toEqual([{ kind: 'final', generation: 0, bytes: file.length, lost: [] }])
     // what the server had acknowledged and not yet on its disk when it was killed: a gap that the spool fills
-    for (const [from, to] of assemble(source, file.length).gaps) source.chunks.set(from, Buffer.from(await store.read(forkId, 'stdout', from, to - from)))
+    for (const [from, to] of assemble(source, file.length).gaps)
+      source.chunks.set(from, Buffer.from(await store.read(forkId, 'stdout', from, to - from)))
     const { bytes, gaps } = assemble(source, file.length)
     expect(gaps).toEqual([])
     expect(sha(bytes)).toBe(sha(file))
@@ -149,14 +185,19 @@ test('a dead bus does not fill a disk: above its cap the oldest range is given u
   expect(lost.length).toBeGreaterThan(0)
   // one that was on its way when more was lost is followed by another
   const told = seen(forkId).records.filter((record) => record.kind === 'lost')
-  expect(told.reduce((sum, { from, to }) => sum + to - from, 0)).toBe(lost.reduce((sum, [from, to]) => sum + to - from, 0))
+  expect(told.reduce((sum, { from, to }) => sum + to - from, 0)).toBe(
+    lost.reduce((sum, [from, to]) => sum + to - from, 0),
+  )
   const { bytes: read, gaps } = assemble(seen(forkId), size)
   expect(gaps).toEqual(lost)
   const file = readFileSync(fileOf(forkId))
   expect(sha(read.subarray(read.length - 3 * MIB))).toBe(sha(file.subarray(size - 3 * MIB)))
   const floor = (await fileLogStore(dirOf).marks(forkId))['stdout']!.floor
   expect(floor).toBeGreaterThan(size - cap)
-  await expect(fileLogStore(dirOf).read(forkId, 'stdout', floor - 1, 10)).rejects.toMatchObject({ code: 'GONE', data: { floor } })
+  await expect(fileLogStore(dirOf).read(forkId, 'stdout', floor - 1, 10)).rejects.toMatchObject({
+    code: 'GONE',
+    data: { floor },
+  })
 })
 
 test('a worker’s rate is kept, and said once', async () => {

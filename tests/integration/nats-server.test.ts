@@ -1,11 +1,19 @@
-/** The real nats-server: found, judged, started, stopped, reloaded; what our configuration grants and what it does not. */
+/**
+ * The real nats-server: found, judged, started, stopped, reloaded; what our configuration grants and what it
+ * does not.
+ */
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DISCONNECT_ADVISORY, inboxPrefixOf, permissionsOf } from '../../src/protocol/permissions.ts'
 import { connectNats, createUserKey } from '../../src/transport/nats-bus.ts'
-import { aboveSecurityFloor, findNatsServer, pickPort, startNatsServer } from '../../src/transport/nats-server.ts'
+import {
+  aboveSecurityFloor,
+  findNatsServer,
+  pickPort,
+  startNatsServer,
+} from '../../src/transport/nats-server.ts'
 import { serverConfigText } from '../../src/transport/server-config.ts'
 import { announceService } from '../../src/transport/service-discovery.ts'
 import { ensureStreams, streamConfigOf } from '../../src/transport/streams.ts'
@@ -25,7 +33,18 @@ describe('finding a server', () => {
   }
 
   test('the floor: 2.12.12 and later 2.12, 2.14.3 and above', () => {
-    const verdicts = [[2, 10, 29], [2, 11, 9], [2, 12, 11], [2, 12, 12], [2, 12, 30], [2, 13, 9], [2, 14, 2], [2, 14, 3], [2, 15, 2], [3, 0, 0]].map((v) => aboveSecurityFloor(v as [number, number, number]))
+    const verdicts = [
+      [2, 10, 29],
+      [2, 11, 9],
+      [2, 12, 11],
+      [2, 12, 12],
+      [2, 12, 30],
+      [2, 13, 9],
+      [2, 14, 2],
+      [2, 14, 3],
+      [2, 15, 2],
+      [3, 0, 0],
+    ].map((v) => aboveSecurityFloor(v as [number, number, number]))
     expect(verdicts).toEqual([false, false, false, true, true, false, false, true, true, true])
   })
 
@@ -33,19 +52,29 @@ describe('finding a server', () => {
     await fake(join(dir, 'old/nats-server'), '2.12.3')
     const path = await fake(join(dir, 'cache/nats-server/2.15.2/nats-server'), '2.15.2')
     await fake(join(dir, 'cache/nats-server/2.9.9/nats-server'), '2.9.9')
-    expect(await findNatsServer({ env: { PATH: `${join(dir, 'old')}:/bin:/usr/bin` }, cache: join(dir, 'cache') })).toEqual({ path, version: '2.15.2', warning: null })
+    expect(
+      await findNatsServer({ env: { PATH: `${join(dir, 'old')}:/bin:/usr/bin` }, cache: join(dir, 'cache') }),
+    ).toEqual({ path, version: '2.15.2', warning: null })
   })
 
   test('only one below the floor: it runs and is announced', async () => {
     await fake(join(dir, 'old/nats-server'), '2.12.3')
-    expect(await findNatsServer({ env: { PATH: `${join(dir, 'old')}:/bin:/usr/bin` }, cache: join(dir, 'none') })).toMatchObject({ version: '2.12.3', warning: expect.stringContaining('security') })
+    expect(
+      await findNatsServer({ env: { PATH: `${join(dir, 'old')}:/bin:/usr/bin` }, cache: join(dir, 'none') }),
+    ).toMatchObject({ version: '2.12.3', warning: expect.stringContaining('security') })
   })
 
   test('only one below 2.10: refused, with its version; none at all: what to type', async () => {
     await fake(join(dir, 'ancient/nats-server'), '2.9.10')
-    await expect(findNatsServer({ env: { PATH: `${join(dir, 'ancient')}:/bin:/usr/bin` }, cache: join(dir, 'none') })).rejects.toMatchObject({ code: 'SETUP', message: expect.stringContaining('2.9.10') })
-    await expect(findNatsServer({ env: { PATH: join(dir, 'none') }, cache: join(dir, 'none') })).rejects.toMatchObject({ code: 'SETUP', hint: expect.stringContaining('npm start') })
-    await expect(findNatsServer({ env: { PATH: '', TROUPE_NATS_SERVER: '/bin/true' }, cache: dir })).rejects.toMatchObject({ code: 'SETUP', message: expect.stringContaining('/bin/true') })
+    await expect(
+      findNatsServer({ env: { PATH: `${join(dir, 'ancient')}:/bin:/usr/bin` }, cache: join(dir, 'none') }),
+    ).rejects.toMatchObject({ code: 'SETUP', message: expect.stringContaining('2.9.10') })
+    await expect(
+      findNatsServer({ env: { PATH: join(dir, 'none') }, cache: join(dir, 'none') }),
+    ).rejects.toMatchObject({ code: 'SETUP', hint: expect.stringContaining('npm start') })
+    await expect(
+      findNatsServer({ env: { PATH: '', TROUPE_NATS_SERVER: '/bin/true' }, cache: dir }),
+    ).rejects.toMatchObject({ code: 'SETUP', message: expect.stringContaining('/bin/true') })
   })
 })
 
@@ -54,8 +83,24 @@ describe('a server of ours', () => {
     const dir = await mkdtemp(join(tmpdir(), 'troupe-test-conf-'))
     try {
       await writeFile(join(dir, 'nats.conf'), 'listen: "127.0.0.1:1"\nnonsense: [')
-      const { path: binary } = await findNatsServer({ env: process.env, cache: join(process.env['HOME'] ?? '', '.cache/troupe') })
-      await expect(startNatsServer({ binary, configFile: join(dir, 'nats.conf'), host: '127.0.0.1', port: await pickPort('127.0.0.1'), serverName: 'x', logFile: join(dir, 'log'), detached: false })).rejects.toMatchObject({ code: 'SETUP', message: expect.stringMatching(/parse|line \d|unexpected|EOF/i) })
+      const { path: binary } = await findNatsServer({
+        env: process.env,
+        cache: join(process.env['HOME'] ?? '', '.cache/troupe'),
+      })
+      await expect(
+        startNatsServer({
+          binary,
+          configFile: join(dir, 'nats.conf'),
+          host: '127.0.0.1',
+          port: await pickPort('127.0.0.1'),
+          serverName: 'x',
+          logFile: join(dir, 'log'),
+          detached: false,
+        }),
+      ).rejects.toMatchObject({
+        code: 'SETUP',
+        message: expect.stringMatching(/parse|line \d|unexpected|EOF/i),
+      })
     } finally {
       await rm(dir, { recursive: true, force: true })
     }
@@ -66,7 +111,9 @@ describe('a server of ours', () => {
     const listening = await listeners(server.running.pid)
     await server.running.stop()
     expect(await server.running.exited).toEqual({ code: 0, signal: null })
-    expect(listening).toEqual([`0100007F:${Number(new URL(server.url).port).toString(16).toUpperCase().padStart(4, '0')}`])
+    expect(listening).toEqual([
+      `0100007F:${Number(new URL(server.url).port).toString(16).toUpperCase().padStart(4, '0')}`,
+    ])
     await server.close()
   })
 
@@ -78,16 +125,33 @@ describe('a server of ours', () => {
       bus.onLink(() => cuts++)
       const { seed, publicKey } = createUserKey()
       const credentials = { nkeySeed: seed, inboxPrefix: '_INBOX_late' }
-      await expect(connectNats({ servers: server.url, credentials, name: 'late' })).rejects.toMatchObject({ code: 'PERMISSION' })
+      await expect(connectNats({ servers: server.url, credentials, name: 'late' })).rejects.toMatchObject({
+        code: 'PERMISSION',
+      })
       const file = join(server.dir, 'nats.conf')
       const text = await readFile(file, 'utf8')
-      await writeFile(file, text.replace('    users: [\n', `    users: [\n      { nkey: ${publicKey}, permissions: { publish: { allow: ["late.>"] }, subscribe: { allow: ["_INBOX_late.>"] } } }\n`))
+      await writeFile(
+        file,
+        text.replace(
+          '    users: [\n',
+          `    users: [\n      { nkey: ${publicKey}, permissions: { publish: { allow: ["late.>"] }, subscribe: { allow: ["_INBOX_late.>"] } } }\n`,
+        ),
+      )
       process.kill(server.running.pid, 'SIGHUP')
       let late: Awaited<ReturnType<typeof connectNats>> | null = null
-      await until('the new user is let in', async () => (late = await connectNats({ servers: server.url, credentials, name: 'late' }).catch(() => null)) !== null)
+      await until(
+        'the new user is let in',
+        async () =>
+          (late = await connectNats({ servers: server.url, credentials, name: 'late' }).catch(() => null)) !==
+          null,
+      )
       bus.subscribe('late.ask', (m) => m.respond(new TextEncoder().encode('hello')))
       await bus.flush()
-      expect(new TextDecoder().decode((await late!.request('late.ask', new Uint8Array(0), { timeoutMs: 2000 })).body)).toBe('hello')
+      expect(
+        new TextDecoder().decode(
+          (await late!.request('late.ask', new Uint8Array(0), { timeoutMs: 2000 })).body,
+        ),
+      ).toBe('hello')
       expect(cuts).toBe(0)
       await late!.close()
     } finally {
@@ -96,11 +160,18 @@ describe('a server of ours', () => {
   })
 
   test('the end of a connection is told to the coordinator within 200 ms, with its name and key', async () => {
-    const server = await startTestServer({ coordinator: { publish: ['x'], subscribe: [DISCONNECT_ADVISORY] }, agent: { publish: [], subscribe: [], account: 'agents' } })
+    const server = await startTestServer({
+      coordinator: { publish: ['x'], subscribe: [DISCONNECT_ADVISORY] },
+      agent: { publish: [], subscribe: [], account: 'agents' },
+    })
     try {
       const coordinator = await server.connect('coordinator', 'coordinator')
       const agent = await server.connect('agent n0', 'agent')
-      const told = new Promise<Record<string, any>>((resolve) => coordinator.subscribe(DISCONNECT_ADVISORY, (m) => resolve(JSON.parse(new TextDecoder().decode(m.body)))))
+      const told = new Promise<Record<string, any>>((resolve) =>
+        coordinator.subscribe(DISCONNECT_ADVISORY, (m) =>
+          resolve(JSON.parse(new TextDecoder().decode(m.body))),
+        ),
+      )
       await coordinator.flush()
       const closed = performance.now()
       await agent.close()
@@ -118,8 +189,21 @@ describe('a server of ours', () => {
       const bus = await server.connect('a')
       announceService(bus, { name: 'troupe-agent', version: '0.1.0', id: 'X1', description: 'a node agent' })
       await bus.flush()
-      const answers = await bus.gather('$SRV.INFO.troupe-agent', new Uint8Array(0), { timeoutMs: 2000, count: 1 })
-      expect(answers.map((m) => JSON.parse(new TextDecoder().decode(m.body)))).toEqual([{ type: 'io.nats.micro.v1.info_response', name: 'troupe-agent', id: 'X1', version: '0.1.0', metadata: {}, description: 'a node agent', endpoints: [] }])
+      const answers = await bus.gather('$SRV.INFO.troupe-agent', new Uint8Array(0), {
+        timeoutMs: 2000,
+        count: 1,
+      })
+      expect(answers.map((m) => JSON.parse(new TextDecoder().decode(m.body)))).toEqual([
+        {
+          type: 'io.nats.micro.v1.info_response',
+          name: 'troupe-agent',
+          id: 'X1',
+          version: '0.1.0',
+          metadata: {},
+          description: 'a node agent',
+          endpoints: [],
+        },
+      ])
     } finally {
       await server.close()
     }
@@ -131,10 +215,18 @@ describe('a server of ours', () => {
       const bus = await server.connect('a')
       const first = await ensureStreams(bus, 'main')
       const second = await ensureStreams(bus, 'main')
-      expect([Object.values(first).every((s) => s.created), Object.values(second).some((s) => s.created)]).toEqual([true, false])
+      expect([
+        Object.values(first).every((s) => s.created),
+        Object.values(second).some((s) => s.created),
+      ]).toEqual([true, false])
       const info = async (name: 'STATE' | 'LOG' | 'LAUNCH') => {
-        const answer = await bus.request(`$JS.API.STREAM.INFO.${streamConfigOf('main', name).name}`, new Uint8Array(0), { timeoutMs: 2000 })
-        return (JSON.parse(new TextDecoder().decode(answer.body)) as { config: Record<string, unknown> }).config
+        const answer = await bus.request(
+          `$JS.API.STREAM.INFO.${streamConfigOf('main', name).name}`,
+          new Uint8Array(0),
+          { timeoutMs: 2000 },
+        )
+        return (JSON.parse(new TextDecoder().decode(answer.body)) as { config: Record<string, unknown> })
+          .config
       }
       expect(await info('STATE')).not.toHaveProperty('persist_mode')
       expect(await info('LAUNCH')).toMatchObject({ retention: 'workqueue', discard: 'new' })
@@ -153,10 +245,41 @@ describe('a server of ours', () => {
         storeDir: '/var/tmp/troupe-1000/main/bus/store',
         pidFile: '/var/tmp/troupe-1000/main/bus/nats.pid',
         users: [
-          { publicKey: 'UA…', comment: 'observer ada', ...permissionsOf('observer', { fleet: 'main', user: 'ada', inboxPrefix: inboxPrefixOf('observer', 'ada') }) },
-          { publicKey: 'UB…', comment: 'client ada', ...permissionsOf('client', { fleet: 'main', user: 'ada', inboxPrefix: inboxPrefixOf('client', 'ada') }) },
-          { publicKey: 'UC…', comment: 'agent of node n0', ...permissionsOf('agent', { fleet: 'main', node: 'n0', inboxPrefix: inboxPrefixOf('agent', 'n0') }) },
-          { publicKey: 'UD…', comment: 'coordinator', ...permissionsOf('coordinator', { fleet: 'main', inboxPrefix: inboxPrefixOf('coordinator', 'main') }) },
+          {
+            publicKey: 'UA…',
+            comment: 'observer ada',
+            ...permissionsOf('observer', {
+              fleet: 'main',
+              user: 'ada',
+              inboxPrefix: inboxPrefixOf('observer', 'ada'),
+            }),
+          },
+          {
+            publicKey: 'UB…',
+            comment: 'client ada',
+            ...permissionsOf('client', {
+              fleet: 'main',
+              user: 'ada',
+              inboxPrefix: inboxPrefixOf('client', 'ada'),
+            }),
+          },
+          {
+            publicKey: 'UC…',
+            comment: 'agent of node n0',
+            ...permissionsOf('agent', {
+              fleet: 'main',
+              node: 'n0',
+              inboxPrefix: inboxPrefixOf('agent', 'n0'),
+            }),
+          },
+          {
+            publicKey: 'UD…',
+            comment: 'coordinator',
+            ...permissionsOf('coordinator', {
+              fleet: 'main',
+              inboxPrefix: inboxPrefixOf('coordinator', 'main'),
+            }),
+          },
         ],
       }),
     ).toMatchFileSnapshot('../../nats/standalone.conf')
@@ -164,10 +287,20 @@ describe('a server of ours', () => {
 })
 
 /** Local addresses that a process listens on, as /proc shows them. */
-const listeners = async (pid: number): Promise<string[]> => {
+async function listeners(pid: number): Promise<string[]> {
   const { readdir, readlink } = await import('node:fs/promises')
   const inodes = new Set<string>()
-  for (const fd of await readdir(`/proc/${pid}/fd`)) inodes.add(/socket:\[(\d+)\]/.exec(await readlink(`/proc/${pid}/fd/${fd}`).catch(() => ''))?.[1] ?? '')
-  const lines = (await Promise.all(['tcp', 'tcp6'].map((kind) => readFile(`/proc/${pid}/net/${kind}`, 'utf8').catch(() => '')))).join('\n').split('\n')
-  return lines.map((line) => line.trim().split(/\s+/)).filter((f) => f[3] === '0A' && inodes.has(f[9] ?? '')).map((f) => f[1]!)
+  for (const fd of await readdir(`/proc/${pid}/fd`))
+    inodes.add(/socket:\[(\d+)\]/.exec(await readlink(`/proc/${pid}/fd/${fd}`).catch(() => ''))?.[1] ?? '')
+  const lines = (
+    await Promise.all(
+      ['tcp', 'tcp6'].map((kind) => readFile(`/proc/${pid}/net/${kind}`, 'utf8').catch(() => '')),
+    )
+  )
+    .join('\n')
+    .split('\n')
+  return lines
+    .map((line) => line.trim().split(/\s+/))
+    .filter((f) => f[3] === '0A' && inodes.has(f[9] ?? ''))
+    .map((f) => f[1]!)
 }

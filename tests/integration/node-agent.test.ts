@@ -7,9 +7,15 @@ import { startAgentHarness, taskSpec, type AgentHarness } from '../support/agent
 import { until } from '../support/test-server.ts'
 
 const python = process.env['TROUPE_PYTHON'] ?? 'python3'
-const misbehave = (...args: string[]): string[] => [python, join(import.meta.dirname, '../support/programs/misbehave.py'), ...args]
-const sh = (script: string): string[] => ['/bin/sh', '-c', script]
-const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}`)
+function misbehave(...args: string[]): string[] {
+  return [python, join(import.meta.dirname, '../support/programs/misbehave.py'), ...args]
+}
+function sh(script: string): string[] {
+  return ['/bin/sh', '-c', script]
+}
+function isAlive(pid: number): boolean {
+  return existsSync(`/proc/${pid}`)
+}
 
 let harness: AgentHarness
 beforeAll(async () => {
@@ -31,33 +37,79 @@ test('a task runs: its pid, exact exit, last lines and logs are told, each end o
   expect((await harness.fact(spec.forkId, 'gone')).receipt).toMatchObject({ outcome: 'gone', survivors: [] })
   const final = await harness.fact(spec.forkId, 'logs-final')
   expect(final.logsFinal).toMatchObject({ stdout: { bytes: 4, lost: [] } })
-  expect(await harness.storedFacts(spec.forkId)).toEqual(['prepared', 'started', 'exited', 'gone', 'logs-final'])
+  expect(await harness.storedFacts(spec.forkId)).toEqual([
+    'prepared',
+    'started',
+    'exited',
+    'gone',
+    'logs-final',
+  ])
 
   await harness.order('release', { forks: [spec.forkId] })
-  await until('the fork is forgotten', async () => !(await harness.inventory()).forks.some((fork) => fork.forkId === spec.forkId))
-  const log = await harness.messenger.ask('worker.log', { run: spec.run, role: 'trainer', index: 0 }, { source: 'stdout' })
-  expect(log).toMatchObject({ node: 'n0', attempt: 1, offset: 0, final: true, sources: { stdout: { size: 4, floor: 0, generation: 0 } } })
+  await until(
+    'the fork is forgotten',
+    async () => !(await harness.inventory()).forks.some((fork) => fork.forkId === spec.forkId),
+  )
+  const log = await harness.messenger.ask(
+    'worker.log',
+    { run: spec.run, role: 'trainer', index: 0 },
+    { source: 'stdout' },
+  )
+  expect(log).toMatchObject({
+    node: 'n0',
+    attempt: 1,
+    offset: 0,
+    final: true,
+    sources: { stdout: { size: 4, floor: 0, generation: 0 } },
+  })
   expect(Buffer.from(log.bytes).toString()).toBe('out\n')
-  const tail = await harness.messenger.ask('worker.log', { run: spec.run, role: 'trainer', index: 0 }, { source: 'stderr', tailLines: 2 })
+  const tail = await harness.messenger.ask(
+    'worker.log',
+    { run: spec.run, role: 'trainer', index: 0 },
+    { source: 'stderr', tailLines: 2 },
+  )
   expect(Buffer.from(tail.bytes).toString()).toBe('line 59\nline 60\n')
-  await expect(harness.order('kill', { forks: [{ forkId: spec.forkId, signal: null, graceMs: 0, killedBy: 'user:me' }] })).resolves.toMatchObject({ forks: [{ phase: 'cancelled' }] })
+  await expect(
+    harness.order('kill', {
+      forks: [{ forkId: spec.forkId, signal: null, graceMs: 0, killedBy: 'user:me' }],
+    }),
+  ).resolves.toMatchObject({ forks: [{ phase: 'cancelled' }] })
   await agent.stop()
 })
 
 test('a tree that ignores TERM and has a daemon elsewhere is gone after its grace, and the receipt says so [FC-2 +A17]', async () => {
   const agent = await harness.start()
-  const spec = taskSpec(sh(`trap '' TERM; (setsid sh -c "trap '' TERM; while :; do sleep 1; done" &); echo up; while :; do sleep 1; done`))
+  const spec = taskSpec(
+    sh(
+      `trap '' TERM; (setsid sh -c "trap '' TERM; while :; do sleep 1; done" &); echo up; while :; do sleep 1; done`,
+    ),
+  )
   const { pid } = await harness.launch(spec)
-  await until('it has said something', async () => (await harness.messenger.ask('worker.log', { run: spec.run, role: 'trainer', index: 0 }, { source: 'stdout' }).then((log) => log.bytes.length > 0)))
-  const health = await harness.messenger.ask('worker.health', { run: spec.run, role: 'trainer', index: 0 }, {})
+  await until(
+    'it has said something',
+    async () =>
+      await harness.messenger
+        .ask('worker.log', { run: spec.run, role: 'trainer', index: 0 }, { source: 'stdout' })
+        .then((log) => log.bytes.length > 0),
+  )
+  const health = await harness.messenger.ask(
+    'worker.health',
+    { run: spec.run, role: 'trainer', index: 0 },
+    {},
+  )
   expect(health).toMatchObject({ phase: 'running', pid, ready: true })
   expect(health.processes).toBeGreaterThanOrEqual(2)
   const before = performance.now()
-  const { forks } = await harness.order('kill', { forks: [{ forkId: spec.forkId, signal: 'SIGTERM', graceMs: 300, killedBy: 'user:ada' }] })
+  const { forks } = await harness.order('kill', {
+    forks: [{ forkId: spec.forkId, signal: 'SIGTERM', graceMs: 300, killedBy: 'user:ada' }],
+  })
   expect(forks[0]!.phase).toBe('stopping')
   const gone = await harness.fact(spec.forkId, 'gone')
   const tookMs = performance.now() - before
-  expect(gone).toMatchObject({ exit: { signal: 'SIGKILL', killedBy: 'user:ada' }, receipt: { outcome: 'gone' } })
+  expect(gone).toMatchObject({
+    exit: { signal: 'SIGKILL', killedBy: 'user:ada' },
+    receipt: { outcome: 'gone' },
+  })
   expect(gone.receipt!.ms).toBeGreaterThanOrEqual(295)
   expect(tookMs).toBeLessThan(1500)
   expect(isAlive(pid!)).toBe(false)
@@ -78,18 +130,28 @@ test('orders of a deposed coordinator, of one that was frozen, and to a dead inc
   const spec = taskSpec(misbehave('sleep'))
   await harness.launch(spec)
   const kill = { forks: [{ forkId: spec.forkId, signal: null, graceMs: 0, killedBy: 'x' }] }
-  await expect(harness.order('kill', kill, { epoch: { ...harness.epoch, n: 3 } })).rejects.toMatchObject({ code: 'STALE_EPOCH' })
-  await expect(harness.order('kill', kill, { epoch: { storeId: 'anew', n: 9 } })).rejects.toMatchObject({ code: 'STORE_UNKNOWN' })
+  await expect(harness.order('kill', kill, { epoch: { ...harness.epoch, n: 3 } })).rejects.toMatchObject({
+    code: 'STALE_EPOCH',
+  })
+  await expect(harness.order('kill', kill, { epoch: { storeId: 'anew', n: 9 } })).rejects.toMatchObject({
+    code: 'STORE_UNKNOWN',
+  })
   await expect(harness.order('kill', kill, { allowanceMs: -50 })).rejects.toMatchObject({ code: 'EXPIRED' })
   const asked = performance.now()
-  await expect(harness.messenger.ask('node.kill', { node: 'n0', incarnation: '01ARZ3NDEKTSV4RRFFQ69G5FAV' }, kill)).rejects.toMatchObject({ code: 'CONN' })
+  await expect(
+    harness.messenger.ask('node.kill', { node: 'n0', incarnation: '01ARZ3NDEKTSV4RRFFQ69G5FAV' }, kill),
+  ).rejects.toMatchObject({ code: 'CONN' })
   expect(performance.now() - asked).toBeLessThan(200)
-  expect((await harness.inventory()).forks.find((fork) => fork.forkId === spec.forkId)).toMatchObject({ phase: 'running' })
+  expect((await harness.inventory()).forks.find((fork) => fork.forkId === spec.forkId)).toMatchObject({
+    phase: 'running',
+  })
   const { forks } = await harness.order('cancel', { forks: [spec.forkId], killedBy: 'attempt' })
   expect(forks[0]!.phase).toBe('stopping')
   await harness.fact(spec.forkId, 'gone')
   // prepared again it is reported as it is, not made anew
-  expect((await harness.order('prepare', { forks: [spec], lapseMs: 1000 })).forks).toMatchObject([{ phase: 'gone' }])
+  expect((await harness.order('prepare', { forks: [spec], lapseMs: 1000 })).forks).toMatchObject([
+    { phase: 'gone' },
+  ])
   await agent.stop()
 })
 
@@ -111,9 +173,17 @@ test('the agent is killed with -9: workers run on, the next one tells the true e
   expect((await harness.fact(dies.forkId, 'exited')).exit).toMatchObject({ code: null, signal: 'SIGSEGV' })
   for (const { forkId } of [stays, dies]) {
     await harness.fact(forkId, 'logs-final')
-    expect((await harness.storedFacts(forkId)).filter((what) => ['started', 'exited', 'gone', 'logs-final'].includes(what))).toEqual(['started', 'exited', 'gone', 'logs-final'])
+    expect(
+      (await harness.storedFacts(forkId)).filter((what) =>
+        ['started', 'exited', 'gone', 'logs-final'].includes(what),
+      ),
+    ).toEqual(['started', 'exited', 'gone', 'logs-final'])
   }
-  const log = await harness.messenger.ask('worker.log', { run: stays.run, role: 'trainer', index: 0 }, { source: 'stdout' })
+  const log = await harness.messenger.ask(
+    'worker.log',
+    { run: stays.run, role: 'trainer', index: 0 },
+    { source: 'stdout' },
+  )
   expect(Buffer.from(log.bytes).toString()).toBe('a\nb\n')
   second.kill('SIGTERM')
   await once(second, 'exit')
@@ -128,16 +198,32 @@ test('the bus goes away: workers run on and end, and everything is told when it 
   await until('the worker has ended without a bus', () => !isAlive(pid!))
   await harness.server.start()
   expect((await harness.fact(spec.forkId, 'logs-final', 20_000)).exit).toMatchObject({ code: 5 })
-  expect(await harness.storedFacts(spec.forkId)).toEqual(['prepared', 'started', 'exited', 'gone', 'logs-final'])
+  expect(await harness.storedFacts(spec.forkId)).toEqual([
+    'prepared',
+    'started',
+    'exited',
+    'gone',
+    'logs-final',
+  ])
   await agent.stop()
 })
 
 test('a prepare that nobody starts lapses: its ports are free again and its token is worth nothing', async () => {
   const agent = await harness.start()
-  const spec = taskSpec(sh('true'), { resources: { cpus: 0, gpus: 0, memoryBytes: 0, ports: 1, share: false } })
+  const spec = taskSpec(sh('true'), {
+    resources: { cpus: 0, gpus: 0, memoryBytes: 0, ports: 1, share: false },
+  })
   const { token, forks } = await harness.order('prepare', { forks: [spec], lapseMs: 200 })
   expect(forks[0]).toMatchObject({ phase: 'prepared', ports: [expect.any(Number)] })
-  await until('it has lapsed', async () => !(await harness.inventory()).forks.some((fork) => fork.forkId === spec.forkId))
-  await expect(harness.order('start', { token, forks: [{ forkId: spec.forkId, bindings: { roles: {}, rendezvous: null } }] })).rejects.toMatchObject({ code: 'EXPIRED' })
+  await until(
+    'it has lapsed',
+    async () => !(await harness.inventory()).forks.some((fork) => fork.forkId === spec.forkId),
+  )
+  await expect(
+    harness.order('start', {
+      token,
+      forks: [{ forkId: spec.forkId, bindings: { roles: {}, rendezvous: null } }],
+    }),
+  ).rejects.toMatchObject({ code: 'EXPIRED' })
   await agent.stop()
 })

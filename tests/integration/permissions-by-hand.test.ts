@@ -1,6 +1,6 @@
 /**
- * What must be refused, written by hand: it does not know the table, so it sees what the table forgot. Each refusal is the
- * server's own, and the same act by who may do it, or the lawful act beside it, works.
+ * What must be refused, written by hand: it does not know the table, so it sees what the table forgot. Each
+ * refusal is the server's own, and the same act by who may do it, or the lawful act beside it, works.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startRoleServer, type HolderName, type RoleServer } from '../support/role-server.ts'
@@ -8,33 +8,44 @@ import { until } from '../support/test-server.ts'
 
 const F = 'troupe.v1.main'
 const INCARNATION = '01ARZ3NDEKTSV4RRFFQ69G5FAV'
-const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
-const text = (body: Uint8Array): string => new TextDecoder().decode(body)
+function bytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text)
+}
+function text(body: Uint8Array): string {
+  return new TextDecoder().decode(body)
+}
 
 let roles: RoleServer
 beforeAll(async () => void (roles = await startRoleServer()))
 afterAll(() => roles.close())
 
-const refusesPublish = async (holder: HolderName, subject: string, body = '{}'): Promise<void> => {
+async function refusesPublish(holder: HolderName, subject: string, body = '{}'): Promise<void> {
   const seen: string[] = []
   const subscription = roles.admin.subscribe(subject, (message) => seen.push(message.subject))
   await roles.admin.flush()
-  expect(await roles.refusalsOf(holder, (bus) => bus.publish(subject, bytes(body)))).toEqual([`publish ${subject}`])
+  expect(await roles.refusalsOf(holder, (bus) => bus.publish(subject, bytes(body)))).toEqual([
+    `publish ${subject}`,
+  ])
   await roles.admin.flush()
   subscription.unsubscribe()
   expect(seen).toEqual([])
 }
-const refusesHearing = async (holder: HolderName, subject: string): Promise<void> =>
-  expect(await roles.refusalsOf(holder, (bus) => void bus.subscribe(subject, () => undefined))).toEqual([`subscription ${subject}`])
+async function refusesHearing(holder: HolderName, subject: string): Promise<void> {
+  return expect(
+    await roles.refusalsOf(holder, (bus) => void bus.subscribe(subject, () => undefined)),
+  ).toEqual([`subscription ${subject}`])
+}
 
 /** `server` answers `subject`; `asker` gets the answer. */
-const answered = async (asker: HolderName, subject: string, server: HolderName): Promise<void> => {
+async function answered(asker: HolderName, subject: string, server: HolderName): Promise<void> {
   const serving = roles.bus[server].subscribe(subject, (message) => message.respond(bytes('served')))
   await roles.bus[server].flush()
-  expect(text((await roles.bus[asker].request(subject, bytes('{}'), { timeoutMs: 2000 })).body)).toBe('served')
+  expect(text((await roles.bus[asker].request(subject, bytes('{}'), { timeoutMs: 2000 })).body)).toBe(
+    'served',
+  )
   serving.unsubscribe()
 }
-const hears = async (holder: HolderName, subject: string, act: () => unknown): Promise<void> => {
+async function hears(holder: HolderName, subject: string, act: () => unknown): Promise<void> {
   const got: string[] = []
   const subscription = roles.bus[holder].subscribe(subject, (message) => got.push(text(message.body)))
   await roles.bus[holder].flush()
@@ -55,17 +66,24 @@ describe('an observer', () => {
     await answered('ada', `${F}.coordinator.${verb}.ada`, 'coordinator')
   })
   test('may not publish an event, a log or a beat; it hears them', async () => {
-    for (const subject of [`${F}.event.r.t.0.exited.n0`, `${F}.log.r.t.0.1.stdout.n0`, `${F}.beat.n0`]) await refusesPublish('oli', subject)
+    for (const subject of [`${F}.event.r.t.0.exited.n0`, `${F}.log.r.t.0.1.stdout.n0`, `${F}.beat.n0`])
+      await refusesPublish('oli', subject)
     await hears('oli', `${F}.event.>`, () => roles.bus.n0.append(`${F}.event.r.t.0.exited.n0`, bytes('{}')))
     await hears('oli', `${F}.log.r.>`, () => roles.bus.n0.append(`${F}.log.r.t.0.1.stdout.n0`, bytes('line')))
   })
   test('may not create a consumer or purge; it reads the past by Direct Get', async () => {
-    await refusesPublish('oli', '$JS.API.CONSUMER.CREATE.troupe_main_LOG.mine.troupe.v1.main.log.>', `{"stream_name":"troupe_main_LOG","config":{"deliver_subject":"${F}.coordinator.launch.ada"}}`)
+    await refusesPublish(
+      'oli',
+      '$JS.API.CONSUMER.CREATE.troupe_main_LOG.mine.troupe.v1.main.log.>',
+      `{"stream_name":"troupe_main_LOG","config":{"deliver_subject":"${F}.coordinator.launch.ada"}}`,
+    )
     await refusesPublish('oli', '$JS.API.CONSUMER.CREATE.troupe_main_LOG')
     await refusesPublish('oli', '$JS.API.STREAM.PURGE.troupe_main_EVENT')
     await refusesPublish('oli', '$JS.API.STREAM.DELETE.troupe_main_EVENT')
     await roles.bus.n0.append(`${F}.event.r.t.1.gone.n0`, bytes('{"past":1}'))
-    expect(text((await roles.bus.oli.getLast('troupe_main_EVENT', `${F}.event.r.t.1.gone.n0`))!.body)).toBe('{"past":1}')
+    expect(text((await roles.bus.oli.getLast('troupe_main_EVENT', `${F}.event.r.t.1.gone.n0`))!.body)).toBe(
+      '{"past":1}',
+    )
   })
   test('reads status as itself, not as another', async () => {
     await refusesPublish('oli', `${F}.coordinator.status.ada`)
@@ -91,7 +109,9 @@ describe('an agent', () => {
     await refusesPublish('n0', `${F}.event.r._._.ended._`)
     await refusesPublish('n0', `${F}.event.r.t.0.lost._`)
     await refusesPublish('n0', `${F}.event._._._.lost.n1`)
-    await hears('ada', `${F}.event.r._._.ended._`, () => roles.bus.coordinator.append(`${F}.event.r._._.ended._`, bytes('{}')))
+    await hears('ada', `${F}.event.r._._.ended._`, () =>
+      roles.bus.coordinator.append(`${F}.event.r._._.ended._`, bytes('{}')),
+    )
   })
   test('hears the orders to its own node alone', async () => {
     await refusesHearing('n0', `${F}.node.n1.*.start`)
@@ -111,19 +131,29 @@ describe('an agent', () => {
     await refusesPublish('n0', '$JS.API.DIRECT.GET.troupe_main_STATE', '{"seq":1}')
     await refusesPublish('n0', `${F}.state`)
     expect(text((await roles.bus.n0.getLast('troupe_main_STATE', `${F}.state`))!.body)).toBe('last')
-    expect(text((await roles.bus.coordinator.getMessage('troupe_main_STATE', { seq: 1 }))!.body)).toBe('first')
+    expect(text((await roles.bus.coordinator.getMessage('troupe_main_STATE', { seq: 1 }))!.body)).toBe(
+      'first',
+    )
   })
 })
 
 describe('nobody but the coordinator', () => {
   test.each(['ada', 'oli', 'n0', 'n1'] as const)('%s may not order a node', async (holder) => {
-    for (const verb of ['prepare', 'start', 'kill', 'cancel', 'signal', 'release', 'inventory', 'adopt']) await refusesPublish(holder, `${F}.node.n1.${INCARNATION}.${verb}`)
+    for (const verb of ['prepare', 'start', 'kill', 'cancel', 'signal', 'release', 'inventory', 'adopt'])
+      await refusesPublish(holder, `${F}.node.n1.${INCARNATION}.${verb}`)
     await refusesPublish(holder, `${F}.nodes.resync`)
     await answered('coordinator', `${F}.node.n1.${INCARNATION}.kill`, 'n1')
   })
   test.each(['ada', 'oli', 'n0', 'n1'] as const)('%s may not delete or purge', async (holder) => {
     for (const stream of ['STATE', 'ARCHIVE', 'EVENT', 'LOG', 'LAUNCH'])
-      for (const verb of ['STREAM.PURGE', 'STREAM.DELETE', 'STREAM.MSG.DELETE', 'STREAM.UPDATE', 'STREAM.CREATE']) await refusesPublish(holder, `$JS.API.${verb}.troupe_main_${stream}`)
+      for (const verb of [
+        'STREAM.PURGE',
+        'STREAM.DELETE',
+        'STREAM.MSG.DELETE',
+        'STREAM.UPDATE',
+        'STREAM.CREATE',
+      ])
+        await refusesPublish(holder, `$JS.API.${verb}.troupe_main_${stream}`)
   })
   test('the coordinator purges', async () => {
     await roles.bus.coordinator.append(`${F}.state`, bytes('old'))
@@ -131,37 +161,71 @@ describe('nobody but the coordinator', () => {
     await roles.bus.coordinator.purge('troupe_main_STATE', { beforeSeq: seq })
     expect((await roles.bus.coordinator.getMessage('troupe_main_STATE', { seq: 1 }))!.seq).toBe(seq)
   })
-  test.each(['ada', 'oli', 'n0'] as const)('%s may not take launches from the queue; the coordinator does', async (holder) => {
-    await refusesPublish(holder, '$JS.API.CONSUMER.CREATE.troupe_main_LAUNCH.mine')
-    await refusesPublish(holder, '$JS.API.CONSUMER.MSG.NEXT.troupe_main_LAUNCH.coordinator')
-    await refusesPublish(holder, '$JS.API.DIRECT.GET.troupe_main_LAUNCH')
-    const taken: string[] = []
-    const stop = await roles.bus.coordinator.consumeQueue('troupe_main_LAUNCH', 'coordinator', 2000, async (message) => {
-      message.working()
-      await message.ack()
-      taken.push(text(message.body))
-    })
-    await roles.bus.ada.append(`${F}.launch.ada`, bytes(`{"for":"${holder}"}`))
-    await until('the launch is taken', () => taken.includes(`{"for":"${holder}"}`))
-    await stop()
-  })
+  test.each(['ada', 'oli', 'n0'] as const)(
+    '%s may not take launches from the queue; the coordinator does',
+    async (holder) => {
+      await refusesPublish(holder, '$JS.API.CONSUMER.CREATE.troupe_main_LAUNCH.mine')
+      await refusesPublish(holder, '$JS.API.CONSUMER.MSG.NEXT.troupe_main_LAUNCH.coordinator')
+      await refusesPublish(holder, '$JS.API.DIRECT.GET.troupe_main_LAUNCH')
+      const taken: string[] = []
+      const stop = await roles.bus.coordinator.consumeQueue(
+        'troupe_main_LAUNCH',
+        'coordinator',
+        2000,
+        async (message) => {
+          message.working()
+          await message.ack()
+          taken.push(text(message.body))
+        },
+      )
+      await roles.bus.ada.append(`${F}.launch.ada`, bytes(`{"for":"${holder}"}`))
+      await until('the launch is taken', () => taken.includes(`{"for":"${holder}"}`))
+      await stop()
+    },
+  )
   test('the coordinator answers a durable launch into an inbox; a client may not write into one', async () => {
     await refusesPublish('ben', '_INBOX.client-ada.x')
-    await hears('ada', '_INBOX.client-ada.x', () => roles.bus.coordinator.publish('_INBOX.client-ada.x', bytes('{"run":"r"}')))
+    await hears('ada', '_INBOX.client-ada.x', () =>
+      roles.bus.coordinator.publish('_INBOX.client-ada.x', bytes('{"run":"r"}')),
+    )
   })
   test.each(['ada', 'oli', 'n0'] as const)('%s may not serve or overhear the coordinator', async (holder) => {
-    for (const subject of [`${F}.coordinator.launch.*`, `${F}.coordinator.>`, `${F}.state`, `${F}.archive.>`, `${F}.launch.*`, `${F}.beat.*`, `${F}.>`, '>']) await refusesHearing(holder, subject)
+    for (const subject of [
+      `${F}.coordinator.launch.*`,
+      `${F}.coordinator.>`,
+      `${F}.state`,
+      `${F}.archive.>`,
+      `${F}.launch.*`,
+      `${F}.beat.*`,
+      `${F}.>`,
+      '>',
+    ])
+      await refusesHearing(holder, subject)
     await hears('coordinator', `${F}.beat.*`, () => roles.bus.n0.publish(`${F}.beat.n0`, bytes('{}')))
   })
 })
 
 describe('a client', () => {
   test('may not publish events; its agent may', async () => {
-    for (const subject of [`${F}.event.r._._.ended._`, `${F}.event.r.t.0.exited.n0`, `${F}.event._._._.lost.n0`]) await refusesPublish('ada', subject)
-    await hears('ada', `${F}.event.r.t.0.ready.n0`, () => roles.bus.n0.append(`${F}.event.r.t.0.ready.n0`, bytes('{}')))
+    for (const subject of [
+      `${F}.event.r._._.ended._`,
+      `${F}.event.r.t.0.exited.n0`,
+      `${F}.event._._._.lost.n0`,
+    ])
+      await refusesPublish('ada', subject)
+    await hears('ada', `${F}.event.r.t.0.ready.n0`, () =>
+      roles.bus.n0.append(`${F}.event.r.t.0.ready.n0`, bytes('{}')),
+    )
   })
   test('may not read other inboxes; it reads its own', async () => {
-    for (const subject of ['_INBOX.client-ben.>', '_INBOX.coordinator-coordinator.>', '_INBOX.>', '_INBOX.*.>', '>']) await refusesHearing('ada', subject)
+    for (const subject of [
+      '_INBOX.client-ben.>',
+      '_INBOX.coordinator-coordinator.>',
+      '_INBOX.>',
+      '_INBOX.*.>',
+      '>',
+    ])
+      await refusesHearing('ada', subject)
     await hears('ada', '_INBOX.client-ada.>', () => roles.admin.publish('_INBOX.client-ada.y', bytes('mine')))
   })
   test('may not speak as another user', async () => {
@@ -176,7 +240,9 @@ describe('a client', () => {
     await refusesPublish('ada', '$SYS.REQ.CLAIMS.UPDATE')
     await refusesHearing('ada', '$SYS.ACCOUNT.TROUPE_AGENTS.DISCONNECT')
     await refusesHearing('ada', '$SYS.>')
-    await hears('coordinator', '$SYS.ACCOUNT.TROUPE_AGENTS.DISCONNECT', async () => (await roles.server.connect('short', 'n1')).close())
+    await hears('coordinator', '$SYS.ACCOUNT.TROUPE_AGENTS.DISCONNECT', async () =>
+      (await roles.server.connect('short', 'n1')).close(),
+    )
   })
   test('of another fleet reaches nothing of this one', async () => {
     await refusesPublish('ada', 'troupe.v1.other.coordinator.launch.ada')

@@ -1,5 +1,6 @@
 /**
- * Where the real actors are put over simulated parts: one function per kind of process, and the times that a simulation uses.
+ * Where the real actors are put over simulated parts: one function per kind of process, and the times that a
+ * simulation uses.
  */
 import { startCoordinator as startRealCoordinator } from '../../src/actors/coordinator.ts'
 import { startNodeAgent } from '../../src/actors/node-agent.ts'
@@ -30,13 +31,27 @@ interface Common {
 }
 
 /** what a step was told and what it ordered, in one line of a replay */
-const stepper = ({ process, trace }: Common) => (event: object, commands: readonly object[]): void => {
-  if (!('type' in event && event.type === 'tick') && !('kind' in event && event.kind === 'nodes-tick') && !('kind' in event && event.kind === 'beat')) trace?.(`         ${process.name} steps ${short(event)} → ${commands.map(short).join(' ') || 'nothing'}`)
+function stepper({ process, trace }: Common) {
+  return (event: object, commands: readonly object[]): void => {
+    if (
+      !('type' in event && event.type === 'tick') &&
+      !('kind' in event && event.kind === 'nodes-tick') &&
+      !('kind' in event && event.kind === 'beat')
+    )
+      trace?.(
+        `         ${process.name} steps ${short(event)} → ${commands.map(short).join(' ') || 'nothing'}`,
+      )
+  }
 }
-const short = (value: object): string => JSON.stringify(value).slice(0, 9000)
-const logger = ({ process, trace }: Common) => (fields: Record<string, unknown>): void => trace?.(`         ${process.name} says ${JSON.stringify(fields)}`)
+function short(value: object): string {
+  return JSON.stringify(value).slice(0, 9000)
+}
+function logger({ process, trace }: Common) {
+  return (fields: Record<string, unknown>): void =>
+    trace?.(`         ${process.name} says ${JSON.stringify(fields)}`)
+}
 
-export const startCoordinator = async (options: Common): Promise<void> => {
+export async function startCoordinator(options: Common): Promise<void> {
   const { fleet, incarnation, process, bus, ended } = options
   const handle = await startRealCoordinator({
     bus,
@@ -44,14 +59,29 @@ export const startCoordinator = async (options: Common): Promise<void> => {
     fleet,
     incarnation,
     clock: process.clock,
-    settings: { prepareLapseMs: PREPARE_LAPSE_MS, lostAfterMs: LOST_AFTER_MS, snapshotEntries: SNAPSHOT_ENTRIES, renewMs: 1000, nodesTickMs: 500 },
+    settings: {
+      prepareLapseMs: PREPARE_LAPSE_MS,
+      lostAfterMs: LOST_AFTER_MS,
+      snapshotEntries: SNAPSHOT_ENTRIES,
+      renewMs: 1000,
+      nodesTickMs: 500,
+    },
     log: logger(options),
     ...(options.trace !== undefined && { onStep: stepper(options) }),
   })
   void handle.ended.then(ended)
 }
 
-export const startAgent = async (options: Common & { node: string; logBus: MemoryConnection; machine: SimMachine; marks: LogMarks; store: { memory: AgentMemory }; orphanAfterMs: number | null }): Promise<void> => {
+export async function startAgent(
+  options: Common & {
+    node: string
+    logBus: MemoryConnection
+    machine: SimMachine
+    marks: LogMarks
+    store: { memory: AgentMemory }
+    orphanAfterMs: number | null
+  },
+): Promise<void> {
   const { fleet, incarnation, process, bus, logBus, node, machine, marks, store, random, ended } = options
   const handle = await startNodeAgent({
     bus,
@@ -73,7 +103,12 @@ export const startAgent = async (options: Common & { node: string; logBus: Memor
         ),
     },
     clock: process.clock,
-    settings: { prepareLapseMs: PREPARE_LAPSE_MS, beatMs: 1000, logs: { batchMs: 400 }, ...(options.orphanAfterMs !== null && { orphanAfterMs: options.orphanAfterMs, tailReadMs: 1000 }) },
+    settings: {
+      prepareLapseMs: PREPARE_LAPSE_MS,
+      beatMs: 1000,
+      logs: { batchMs: 400 },
+      ...(options.orphanAfterMs !== null && { orphanAfterMs: options.orphanAfterMs, tailReadMs: 1000 }),
+    },
     pid: 1,
     log: logger(options),
     ...(options.trace !== undefined && { onStep: stepper(options) }),

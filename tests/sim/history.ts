@@ -1,6 +1,6 @@
 /**
- * What happened in one seed, as the machines and the bus saw it: the one thing that checker.ts and situations.ts read.
- * The actors' own state is not in it.
+ * What happened in one seed, as the machines and the bus saw it: the one thing that checker.ts and
+ * situations.ts read. The actors' own state is not in it.
  */
 import { decode } from '../../src/protocol/codec.ts'
 import type { StateEntry } from '../../src/protocol/records.ts'
@@ -42,7 +42,15 @@ export interface OrderFact {
 
 export type Fact = { at: number } & (
   | ({ kind: 'machine'; node: string } & MachineFact)
-  | { kind: 'process'; what: 'up' | 'killed' | 'frozen' | 'thawed'; name: string; role: 'coordinator' | 'agent'; slot: number; incarnation: string; before: string | null }
+  | {
+      kind: 'process'
+      what: 'up' | 'killed' | 'frozen' | 'thawed'
+      name: string
+      role: 'coordinator' | 'agent'
+      slot: number
+      incarnation: string
+      before: string | null
+    }
   | { kind: 'link'; name: string; up: boolean }
   | { kind: 'store-reset' }
   | { kind: 'calm' }
@@ -57,12 +65,25 @@ export type Fact = { at: number } & (
   | { kind: 'archive'; status: RunStatus }
   | { kind: 'queued'; seq: number; key: string | null }
   | { kind: 'queue-redelivered'; seq: number }
-  | { kind: 'log'; node: string; forkId: string; offset: number | null; bytes: Uint8Array; record: LogRecord | null }
+  | {
+      kind: 'log'
+      node: string
+      forkId: string
+      offset: number | null
+      bytes: Uint8Array
+      record: LogRecord | null
+    }
   | ({ kind: 'order'; stage: 'message' | 'arrived' | 'delivered'; frozen: boolean } & OrderFact)
   | { kind: 'order-answer'; to: OrderFact; ok: boolean; code: string | null; lost: boolean }
   /** a coordinator answered a client without a fault */
   | { kind: 'served'; from: string; verb: string; ok: boolean }
-  | { kind: 'client'; launch: number; key: string | null; answer: { run: string; existing: boolean } | null; fault: string | null }
+  | {
+      kind: 'client'
+      launch: number
+      key: string | null
+      answer: { run: string; existing: boolean } | null
+      fault: string | null
+    }
 )
 
 export interface History {
@@ -74,7 +95,7 @@ export interface History {
 }
 type DistributiveOmit<T, K extends keyof never> = T extends unknown ? Omit<T, K> : never
 
-export const historyOn = (now: () => number, listener: (fact: Fact) => void = () => {}): History => {
+export function historyOn(now: () => number, listener: (fact: Fact) => void = () => {}): History {
   const facts: Fact[] = []
   const add: History['add'] = (fact) => {
     const whole = { at: now(), ...fact } as Fact
@@ -86,7 +107,10 @@ export const historyOn = (now: () => number, listener: (fact: Fact) => void = ()
 
   const orderOf = (traffic: Traffic): OrderFact => {
     const [, , , , node, incarnation, verb] = traffic.subject.split('.')
-    const body = decode(traffic.body, traffic.headers[HEADERS.contentType]) as { forks?: (string | { forkId: string })[]; forkId?: string }
+    const body = decode(traffic.body, traffic.headers[HEADERS.contentType]) as {
+      forks?: (string | { forkId: string })[]
+      forkId?: string
+    }
     return {
       verb: verb!,
       node: node!,
@@ -94,7 +118,10 @@ export const historyOn = (now: () => number, listener: (fact: Fact) => void = ()
       from: traffic.from,
       to: traffic.to,
       epoch: parseEpoch(traffic.headers[HEADERS.epoch]),
-      forks: body.forkId !== undefined ? [body.forkId] : (body.forks ?? []).map((fork) => (typeof fork === 'string' ? fork : fork.forkId)),
+      forks:
+        body.forkId !== undefined
+          ? [body.forkId]
+          : (body.forks ?? []).map((fork) => (typeof fork === 'string' ? fork : fork.forkId)),
       reply: traffic.reply ?? '',
       copy: traffic.copy,
     }
@@ -105,7 +132,8 @@ export const historyOn = (now: () => number, listener: (fact: Fact) => void = ()
     add,
     answerLost(inbox) {
       const question = asked.get(inbox)
-      if (question !== undefined && 'order' in question) add({ kind: 'order-answer', to: question.order, ok: true, code: null, lost: true })
+      if (question !== undefined && 'order' in question)
+        add({ kind: 'order-answer', to: question.order, ok: true, code: null, lost: true })
     },
     traffic(traffic, frozen) {
       const { subject, what } = traffic
@@ -117,7 +145,14 @@ export const historyOn = (now: () => number, listener: (fact: Fact) => void = ()
         const ok = fault === undefined
         if ('verb' in question) {
           if (what === 'message') add({ kind: 'served', from: traffic.from, verb: question.verb, ok })
-        } else if (what === 'message') add({ kind: 'order-answer', to: question.order, ok, code: ok ? null : fault!.split(':')[0]!, lost: false })
+        } else if (what === 'message')
+          add({
+            kind: 'order-answer',
+            to: question.order,
+            ok,
+            code: ok ? null : fault!.split(':')[0]!,
+            lost: false,
+          })
         return
       }
       const rest = subject.slice(ROOT.length + 1)
@@ -125,26 +160,61 @@ export const historyOn = (now: () => number, listener: (fact: Fact) => void = ()
         if (what === 'append') return
         const order = orderOf(traffic)
         if (what === 'message' && order.reply !== '') asked.set(order.reply, { order })
-        return add({ kind: 'order', stage: what, frozen: what === 'arrived' && frozen(traffic.to!), ...order })
+        return add({
+          kind: 'order',
+          stage: what,
+          frozen: what === 'arrived' && frozen(traffic.to!),
+          ...order,
+        })
       }
       if (rest.startsWith('coordinator.')) {
-        if (what === 'message' && traffic.reply !== null) asked.set(traffic.reply, { verb: rest.split('.')[1]! })
+        if (what === 'message' && traffic.reply !== null)
+          asked.set(traffic.reply, { verb: rest.split('.')[1]! })
         return
       }
-      if (rest.startsWith('event.') && what === 'delivered') return add({ kind: 'event-heard', to: traffic.to!, subject, copy: traffic.copy })
-      if (rest.startsWith('launch.') && what === 'delivered' && traffic.stream !== null && traffic.copy > 0) return add({ kind: 'queue-redelivered', seq: traffic.seq! })
+      if (rest.startsWith('event.') && what === 'delivered')
+        return add({ kind: 'event-heard', to: traffic.to!, subject, copy: traffic.copy })
+      if (rest.startsWith('launch.') && what === 'delivered' && traffic.stream !== null && traffic.copy > 0)
+        return add({ kind: 'queue-redelivered', seq: traffic.seq! })
       if (what !== 'append' || traffic.seq === null) return
       const { seq } = traffic
-      if (rest === 'state') add({ kind: 'state', seq, from: traffic.from, entry: decode(traffic.body, traffic.headers[HEADERS.contentType]) as StateEntry })
-      else if (rest.startsWith('event.')) add({ kind: 'event', seq, subject, body: decode(traffic.body, traffic.headers[HEADERS.contentType]) as EventBody })
-      else if (rest.startsWith('archive.')) add({ kind: 'archive', status: decode(traffic.body, traffic.headers[HEADERS.contentType]) as RunStatus })
-      else if (rest.startsWith('launch.')) add({ kind: 'queued', seq, key: traffic.headers[HEADERS.key] ?? null })
+      if (rest === 'state')
+        add({
+          kind: 'state',
+          seq,
+          from: traffic.from,
+          entry: decode(traffic.body, traffic.headers[HEADERS.contentType]) as StateEntry,
+        })
+      else if (rest.startsWith('event.'))
+        add({
+          kind: 'event',
+          seq,
+          subject,
+          body: decode(traffic.body, traffic.headers[HEADERS.contentType]) as EventBody,
+        })
+      else if (rest.startsWith('archive.'))
+        add({
+          kind: 'archive',
+          status: decode(traffic.body, traffic.headers[HEADERS.contentType]) as RunStatus,
+        })
+      else if (rest.startsWith('launch.'))
+        add({ kind: 'queued', seq, key: traffic.headers[HEADERS.key] ?? null })
       else if (rest.startsWith('log.')) {
         const head = readLogHeaders(traffic.headers)
-        if (head !== null) add({ kind: 'log', node: subject.split('.').at(-1)!, forkId: head.forkId, offset: head.offset, bytes: traffic.body, record: head.record })
+        if (head !== null)
+          add({
+            kind: 'log',
+            node: subject.split('.').at(-1)!,
+            forkId: head.forkId,
+            offset: head.offset,
+            bytes: traffic.body,
+            record: head.record,
+          })
       }
     },
   }
 }
 
-export const eventsOf = (history: readonly Fact[]): Extract<Fact, { kind: 'event' }>[] => history.filter((fact) => fact.kind === 'event')
+export function eventsOf(history: readonly Fact[]): Extract<Fact, { kind: 'event' }>[] {
+  return history.filter((fact) => fact.kind === 'event')
+}

@@ -1,6 +1,6 @@
 /**
- * Seeds, one after the other, in a worker thread of scripts/sim.mjs: told which by `workerData`, it posts one result for each.
- * With `trace` it posts a readable line for everything that happens.
+ * Seeds, one after the other, in a worker thread of scripts/sim.mjs: told which by `workerData`, it posts one
+ * result for each. With `trace` it posts a readable line for everything that happens.
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { scenarioOf } from './scenarios.ts'
@@ -13,7 +13,7 @@ export interface SeedResult {
   simulatedMs: number
 }
 
-const one = async (seed: number, trace: ((line: string) => void) | undefined): Promise<SeedResult> => {
+async function one(seed: number, trace: ((line: string) => void) | undefined): Promise<SeedResult> {
   let unhandled: string | null = null
   const onUnhandled = (error: unknown): void => void (unhandled ??= String((error as Error)?.stack ?? error))
   process.on('unhandledRejection', onUnhandled)
@@ -22,10 +22,16 @@ const one = async (seed: number, trace: ((line: string) => void) | undefined): P
     trace?.(JSON.stringify(scenario, null, 1))
     const { violations, situations, simulatedMs } = await play(scenario, trace === undefined ? {} : { trace })
     await new Promise((resolve) => setImmediate(resolve))
-    if (unhandled !== null) violations.push({ invariant: 'no rejection is forgotten', at: 0, text: unhandled })
+    if (unhandled !== null)
+      violations.push({ invariant: 'no rejection is forgotten', at: 0, text: unhandled })
     return { seed, violations, situations: [...situations], simulatedMs }
   } catch (error) {
-    return { seed, violations: [{ invariant: 'the world itself', at: 0, text: String((error as Error).stack ?? error) }], situations: [], simulatedMs: 0 }
+    return {
+      seed,
+      violations: [{ invariant: 'the world itself', at: 0, text: String((error as Error).stack ?? error) }],
+      situations: [],
+      simulatedMs: 0,
+    }
   } finally {
     process.off('unhandledRejection', onUnhandled)
   }
@@ -34,4 +40,7 @@ const one = async (seed: number, trace: ((line: string) => void) | undefined): P
 // most faults are thrown to be caught: their stacks cost more than all the rest
 Error.stackTraceLimit = 3
 const { seeds, trace } = workerData as { seeds: number[]; trace: boolean }
-for (const seed of seeds) parentPort!.postMessage({ result: await one(seed, trace ? (line) => parentPort!.postMessage({ line }) : undefined) })
+for (const seed of seeds)
+  parentPort!.postMessage({
+    result: await one(seed, trace ? (line) => parentPort!.postMessage({ line }) : undefined),
+  })

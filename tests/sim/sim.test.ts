@@ -1,9 +1,15 @@
-/** Whole fleets with faults, seed by seed; `npm run sim` is the same with words, `npm run sim -- --seed N` replays one. */
+/**
+ * Whole fleets with faults, seed by seed; `npm run sim` is the same with words, `npm run sim -- --seed N`
+ * replays one.
+ */
 import { expect, test } from 'vitest'
 import { countSituations, NAMED, RARE, SEEDS, simulate } from '../../scripts/sim.mjs'
 
-const told = (results: Awaited<ReturnType<typeof simulate>>['results']): string[] =>
-  results.flatMap(({ seed, violations }) => violations.map(({ invariant, text }) => `seed ${seed}: ${invariant}: ${text}`))
+function told(results: Awaited<ReturnType<typeof simulate>>['results']): string[] {
+  return results.flatMap(({ seed, violations }) =>
+    violations.map(({ invariant, text }) => `seed ${seed}: ${invariant}: ${text}`),
+  )
+}
 
 test(`${SEEDS} fleets under seeded faults keep every invariant, and each named situation is in at least ${RARE} of them`, async () => {
   const { results } = await simulate()

@@ -1,6 +1,6 @@
 /**
- * The named situations: which of them a history contains. A simulation that never meets one proves nothing about it, so
- * `npm run sim` counts the seeds and fails when one is rare.
+ * The named situations: which of them a history contains. A simulation that never meets one proves nothing
+ * about it, so `npm run sim` counts the seeds and fails when one is rare.
  */
 import { isTerminal } from '../../src/protocol/shapes.ts'
 import type { Fact } from './history.ts'
@@ -23,7 +23,7 @@ export const SITUATIONS = [
 export type Situation = (typeof SITUATIONS)[number]
 
 /** how long a prepare's lapse timer runs: the timer of a fork that did start is stale when it comes */
-export const situationsOf = (facts: readonly Fact[], prepareLapseMs: number): Set<Situation> => {
+export function situationsOf(facts: readonly Fact[], prepareLapseMs: number): Set<Situation> {
   const seen = new Set<Situation>()
   const agentUp = new Map<number, string>()
   const prepared = new Map<string, { node: string; agent: number }>()
@@ -51,8 +51,11 @@ export const situationsOf = (facts: readonly Fact[], prepareLapseMs: number): Se
           if (fact.what === 'killed' && agentUp.get(fact.slot) === fact.name) agentUp.delete(fact.slot)
         }
         if (fact.role === 'coordinator' && fact.what === 'killed')
-          for (const [forkId, intent] of placed) if (intent.writer === fact.incarnation && !ordered.has(forkId)) seen.add('coordinator dies between intent and order')
-        if (fact.what === 'thawed' && frozenWithOrder.has(fact.name)) seen.add('freeze and thaw with an order in the buffer')
+          for (const [forkId, intent] of placed)
+            if (intent.writer === fact.incarnation && !ordered.has(forkId))
+              seen.add('coordinator dies between intent and order')
+        if (fact.what === 'thawed' && frozenWithOrder.has(fact.name))
+          seen.add('freeze and thaw with an order in the buffer')
         break
       case 'machine': {
         const slot = Number(fact.node.slice(1))
@@ -84,19 +87,31 @@ export const situationsOf = (facts: readonly Fact[], prepareLapseMs: number): Se
       case 'order':
         if (fact.stage === 'message') {
           if (fact.verb === 'prepare') for (const forkId of fact.forks) ordered.add(forkId)
-          if (fact.epoch !== null && epoch !== null && fact.epoch.storeId === epoch.storeId && fact.epoch.n < epoch.n) seen.add('deposed coordinator sends')
+          if (
+            fact.epoch !== null &&
+            epoch !== null &&
+            fact.epoch.storeId === epoch.storeId &&
+            fact.epoch.n < epoch.n
+          )
+            seen.add('deposed coordinator sends')
         }
         if (fact.stage === 'arrived' && fact.frozen) frozenWithOrder.add(fact.to!)
-        if (fact.stage === 'delivered' && fact.copy > 0 && fact.forks.some((forkId) => gone.has(forkId))) seen.add('duplicate after the terminal state')
+        if (fact.stage === 'delivered' && fact.copy > 0 && fact.forks.some((forkId) => gone.has(forkId)))
+          seen.add('duplicate after the terminal state')
         break
       case 'order-answer':
         if (fact.lost && fact.ok && fact.to.verb === 'start') seen.add('reply lost after start')
         break
       case 'event':
-        if (fact.body.what === 'ended' || (fact.body.state !== undefined && isTerminal(fact.body.state as never))) ended.add(fact.body.run)
+        if (
+          fact.body.what === 'ended' ||
+          (fact.body.state !== undefined && isTerminal(fact.body.state as never))
+        )
+          ended.add(fact.body.run)
         break
       case 'event-heard':
-        if (fact.copy > 0 && ended.has(fact.subject.split('.')[4]!)) seen.add('duplicate after the terminal state')
+        if (fact.copy > 0 && ended.has(fact.subject.split('.')[4]!))
+          seen.add('duplicate after the terminal state')
         break
       case 'ack-lost':
         seen.add('append landed with its ack lost')
@@ -114,19 +129,41 @@ export const situationsOf = (facts: readonly Fact[], prepareLapseMs: number): Se
     }
   }
 
-  // "between prepare and start": prepared under one incarnation of the agent, another one came before any process of it
-  const restarts = facts.filter((fact) => fact.kind === 'process' && fact.role === 'agent' && fact.what === 'up') as Extract<Fact, { kind: 'process' }>[]
+  // "between prepare and start": prepared under one incarnation of the agent, another one came before any
+  // process of it
+  const restarts = facts.filter(
+    (fact) => fact.kind === 'process' && fact.role === 'agent' && fact.what === 'up',
+  ) as Extract<Fact, { kind: 'process' }>[]
   for (const { forkId, at } of firstPrepare) {
-    const node = prepared.get(forkId)?.node ?? facts.find((fact) => fact.kind === 'machine' && fact.forkId === forkId && fact.what === 'prepared')
-    const slot = typeof node === 'string' ? Number(node.slice(1)) : Number((node as { node: string }).node.slice(1))
-    if (restarts.some((fact) => fact.slot === slot && fact.at > at && fact.at < (spawnedAt.get(forkId) ?? emptyAt.get(forkId) ?? at + prepareLapseMs))) seen.add('agent restarts between prepare and start')
+    const node =
+      prepared.get(forkId)?.node ??
+      facts.find((fact) => fact.kind === 'machine' && fact.forkId === forkId && fact.what === 'prepared')
+    const slot =
+      typeof node === 'string' ? Number(node.slice(1)) : Number((node as { node: string }).node.slice(1))
+    if (
+      restarts.some(
+        (fact) =>
+          fact.slot === slot &&
+          fact.at > at &&
+          fact.at < (spawnedAt.get(forkId) ?? emptyAt.get(forkId) ?? at + prepareLapseMs),
+      )
+    )
+      seen.add('agent restarts between prepare and start')
     // the lapse timer of this attempt goes off while a later attempt of the same worker lives
     const [run, role, index, attempt] = forkId.split('.')
     const lapse = at + prepareLapseMs
     if (lapse <= last)
       for (const [other, since] of spawnedAt) {
         const parts = other.split('.')
-        if (parts[0] === run && parts[1] === role && parts[2] === index && Number(parts[3]) > Number(attempt) && since < lapse && (emptyAt.get(other) ?? Infinity) > lapse) seen.add('late timer of an old attempt')
+        if (
+          parts[0] === run &&
+          parts[1] === role &&
+          parts[2] === index &&
+          Number(parts[3]) > Number(attempt) &&
+          since < lapse &&
+          (emptyAt.get(other) ?? Infinity) > lapse
+        )
+          seen.add('late timer of an old attempt')
       }
   }
   return seen

@@ -1,9 +1,15 @@
 /**
- * One seed, played: a bus, coordinators, machines with agents, people, and the faults of its scenario, on one thread and a manual
- * clock. The actors are the real ones; what is simulated is below them. Ends when everything came to rest, or patience ends.
+ * One seed, played: a bus, coordinators, machines with agents, people, and the faults of its scenario, on one
+ * thread and a manual clock. The actors are the real ones; what is simulated is below them. Ends when
+ * everything came to rest, or patience ends.
  */
 import { messengerOn } from '../../src/transport/messenger.ts'
-import { memoryServer, type MemoryConnection, type MemoryServer, type Traffic } from '../../src/transport/memory-bus.ts'
+import {
+  memoryServer,
+  type MemoryConnection,
+  type MemoryServer,
+  type Traffic,
+} from '../../src/transport/memory-bus.ts'
 import { isFault } from '../../src/protocol/faults.ts'
 import { readOrderHeaders } from '../../src/protocol/order-headers.ts'
 import { subjectOf } from '../../src/protocol/subjects.ts'
@@ -64,7 +70,10 @@ export interface Outcome {
   simulatedMs: number
 }
 
-export const play = async (scenario: Scenario, options: { trace?: (line: string) => void } = {}): Promise<Outcome> => {
+export async function play(
+  scenario: Scenario,
+  options: { trace?: (line: string) => void } = {},
+): Promise<Outcome> {
   const random = randomOf(scenario.seed)
   const clock = manualClock()
   const noise = random.fork('noise')
@@ -75,7 +84,14 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
   let calm = false
 
   // — the history, and what the world itself must know from it to judge rest —
-  const open: Open = { runs: new Map(), forks: new Map(), trees: new Map(), untold: new Map(), known: new Set(), lost: new Set() }
+  const open: Open = {
+    runs: new Map(),
+    forks: new Map(),
+    trees: new Map(),
+    untold: new Map(),
+    known: new Set(),
+    lost: new Set(),
+  }
   let leaderIncarnation = ''
   const history: History = historyOn(now, (fact) => {
     options.trace?.(describe(fact))
@@ -112,7 +128,12 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
   const orders = new Map<string, Traffic[]>()
   server.observe((traffic) => {
     history.traffic(traffic, (name) => slotOf(name)?.process?.frozen ?? false)
-    if (scenario.ghosts && traffic.what === 'message' && traffic.from !== 'ghost' && /\.(prepare|start|kill|cancel)$/.test(traffic.subject)) {
+    if (
+      scenario.ghosts &&
+      traffic.what === 'message' &&
+      traffic.from !== 'ghost' &&
+      /\.(prepare|start|kill|cancel)$/.test(traffic.subject)
+    ) {
       const place = traffic.subject.split('.').slice(0, 6).join('.')
       orders.set(place, [...(orders.get(place) ?? []), traffic].slice(-6))
     }
@@ -121,45 +142,106 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
   // — machines and actors —
   const machines = Array.from({ length: scenario.nodes }, (_, i): SimMachine => {
     const node = `n${i}`
-    return simMachine({ node, clock, random: random.fork(`machine ${node}`), cpus: 8, gpus: 2, tell: (fact) => history.add({ kind: 'machine', node, ...fact }) })
+    return simMachine({
+      node,
+      clock,
+      random: random.fork(`machine ${node}`),
+      cpus: 8,
+      gpus: 2,
+      tell: (fact) => history.add({ kind: 'machine', node, ...fact }),
+    })
   })
   const marks: LogMarks[] = machines.map(() => new Map())
   const stores = machines.map(() => ({ memory: { epoch: null } }))
-  const skews = Array.from({ length: scenario.nodes + scenario.coordinators }, (_, i) => ({ now: random.int(1000, 5_000_000), wall: i < scenario.nodes && random.chance(0.2) ? random.int(-3_600_000, 3_600_000) : random.int(-40, 40) }))
+  const skews = Array.from({ length: scenario.nodes + scenario.coordinators }, (_, i) => ({
+    now: random.int(1000, 5_000_000),
+    wall: i < scenario.nodes && random.chance(0.2) ? random.int(-3_600_000, 3_600_000) : random.int(-40, 40),
+  }))
 
   let coordinatorsBackAt = 0
   const up = (slot: Slot): void => {
     const wait = slot.role === 'coordinator' ? coordinatorsBackAt - now() : 0
     if (wait > 0) return clock.after(wait, () => void (slot.process === null && up(slot)))
-    const incarnation = ulid(clock.wall(), Uint8Array.from({ length: 10 }, () => random.int(0, 255)))
+    const incarnation = ulid(
+      clock.wall(),
+      Uint8Array.from({ length: 10 }, () => random.int(0, 255)),
+    )
     const name = `${slot.role === 'agent' ? 'n' : 'c'}${slot.index}#${++slot.count}`
     const skew = skews[slot.role === 'agent' ? slot.index : scenario.nodes + slot.index]!
     let lastLabel = ''
-    const process = simProcess({ name, clock, nowOffset: skew.now, wallOffset: skew.wall, onEffect: (label) => note(label), onThrow: (error) => void crashes.push({ invariant: 'no actor throws', at: now(), text: `${name}: ${(error as Error).stack ?? error}` }) })
+    const process = simProcess({
+      name,
+      clock,
+      nowOffset: skew.now,
+      wallOffset: skew.wall,
+      onEffect: (label) => note(label),
+      onThrow: (error) =>
+        void crashes.push({
+          invariant: 'no actor throws',
+          at: now(),
+          text: `${name}: ${(error as Error).stack ?? error}`,
+        }),
+    })
     const bus = server.connect({ name, clock: process.clock, hooks: process.hooks })
-    const logBus = slot.role === 'agent' ? server.connect({ name: `${name}/logs`, clock: process.clock, hooks: process.hooks }) : null
+    const logBus =
+      slot.role === 'agent'
+        ? server.connect({ name: `${name}/logs`, clock: process.clock, hooks: process.hooks })
+        : null
     const note = (label: string): void => {
       lastLabel = label
-      if (label.startsWith('bus.publish') && !bus.connected) history.add({ kind: 'dropped-unconnected', from: name, subject: label.slice(12) })
+      if (label.startsWith('bus.publish') && !bus.connected)
+        history.add({ kind: 'dropped-unconnected', from: name, subject: label.slice(12) })
     }
     Object.assign(slot, { process, bus, logBus, incarnation, downMs: strike.int(200, 1500) })
-    history.add({ kind: 'process', what: 'up', name, role: slot.role, slot: slot.index, incarnation, before: null })
+    history.add({
+      kind: 'process',
+      what: 'up',
+      name,
+      role: slot.role,
+      slot: slot.index,
+      incarnation,
+      before: null,
+    })
     process.onEnd((before) => {
       bus.sever()
       logBus?.sever()
       if (before?.startsWith('bus.respond ')) history.answerLost(before.slice(12))
-      history.add({ kind: 'process', what: 'killed', name, role: slot.role, slot: slot.index, incarnation, before: before ?? (lastLabel === '' ? null : `after ${lastLabel}`) })
+      history.add({
+        kind: 'process',
+        what: 'killed',
+        name,
+        role: slot.role,
+        slot: slot.index,
+        incarnation,
+        before: before ?? (lastLabel === '' ? null : `after ${lastLabel}`),
+      })
       if (slot.process !== process) return
       slot.process = null
       clock.after(calm ? 200 : slot.downMs, () => void (slot.process === null && up(slot)))
     })
     // whatever ends by itself is ended: a supervisor outside starts it again
     const ended = (): void => process.kill()
-    const common = { fleet: FLEET, incarnation, process, bus, ended, random: random.fork(name), trace: options.trace }
+    const common = {
+      fleet: FLEET,
+      incarnation,
+      process,
+      bus,
+      ended,
+      random: random.fork(name),
+      trace: options.trace,
+    }
     const starting =
       slot.role === 'coordinator'
         ? startCoordinator(common)
-        : startAgent({ ...common, node: `n${slot.index}`, logBus: logBus!, machine: machines[slot.index]!, marks: marks[slot.index]!, store: stores[slot.index]!, orphanAfterMs: scenario.orphanAfterMs })
+        : startAgent({
+            ...common,
+            node: `n${slot.index}`,
+            logBus: logBus!,
+            machine: machines[slot.index]!,
+            marks: marks[slot.index]!,
+            store: stores[slot.index]!,
+            orphanAfterMs: scenario.orphanAfterMs,
+          })
     starting.then(
       () => {},
       (error: unknown) => {
@@ -169,31 +251,62 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
     )
   }
   const addSlot = (role: Slot['role'], index: number): void => {
-    const slot: Slot = { role, index, count: 0, process: null, bus: null, logBus: null, incarnation: '', downMs: 500 }
+    const slot: Slot = {
+      role,
+      index,
+      count: 0,
+      process: null,
+      bus: null,
+      logBus: null,
+      incarnation: '',
+      downMs: 500,
+    }
     slots.push(slot)
     clock.after(random.int(0, 300), () => up(slot))
   }
   for (let i = 0; i < scenario.coordinators; i++) addSlot('coordinator', i)
   for (let i = 0; i < scenario.nodes; i++) addSlot('agent', i)
   const slotAt = (role: Slot['role'], index: number | 'leader'): Slot | undefined =>
-    slots.find((slot) => slot.role === role && (index === 'leader' ? slot.incarnation === leaderIncarnation : slot.index === index)) ?? slots.find((slot) => slot.role === role)
+    slots.find(
+      (slot) =>
+        slot.role === role &&
+        (index === 'leader' ? slot.incarnation === leaderIncarnation : slot.index === index),
+    ) ?? slots.find((slot) => slot.role === role)
 
-  /** A coordinator that stopped between its check and its send, and does not know: an old order, with a time that is good. */
+  /**
+   * A coordinator that stopped between its check and its send, and does not know: an old order, with a time
+   * that is good.
+   */
   const ghost = server.connect({ name: 'ghost' })
   const haunted = new Set<string>()
   const haunt = (fact: Extract<Fact, { kind: 'order-answer' }>): void => {
     const { to } = fact
     if (calm || !fact.ok || to.epoch === null || ['inventory', 'adopt'].includes(to.verb)) return
-    const place = subjectOf(FLEET, 'node.kill', { node: to.node, incarnation: to.incarnation }).split('.').slice(0, 6).join('.')
+    const place = subjectOf(FLEET, 'node.kill', { node: to.node, incarnation: to.incarnation })
+      .split('.')
+      .slice(0, 6)
+      .join('.')
     const slot = slotAt('agent', Number(to.node.slice(1)))
     for (const old of orders.get(place) ?? []) {
       const epoch = old.headers[HEADERS.epoch]
       const id = `${old.reply} ${to.epoch.n}`
-      if (epoch === undefined || epoch === `${to.epoch.storeId}/${to.epoch.n}` || !epoch.startsWith(`${to.epoch.storeId}/`) || Number(epoch.split('/')[1]) > to.epoch.n || haunted.has(id)) continue
+      if (
+        epoch === undefined ||
+        epoch === `${to.epoch.storeId}/${to.epoch.n}` ||
+        !epoch.startsWith(`${to.epoch.storeId}/`) ||
+        Number(epoch.split('/')[1]) > to.epoch.n ||
+        haunted.has(id)
+      )
+        continue
       haunted.add(id)
       clock.after(strike.int(20, 800), () => {
         const tick = slot?.process?.clock.now() ?? readOrderHeaders(old.headers).notAfter ?? 0
-        ghost.request(old.subject, old.body, { headers: { ...old.headers, [HEADERS.notAfter]: String(tick + 2000) }, timeoutMs: 1000 }).catch(() => {})
+        ghost
+          .request(old.subject, old.body, {
+            headers: { ...old.headers, [HEADERS.notAfter]: String(tick + 2000) },
+            timeoutMs: 1000,
+          })
+          .catch(() => {})
       })
     }
   }
@@ -211,17 +324,32 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
     for (;;) {
       try {
         if (plan.door === 'durable') {
-          await people.append(subjectOf(FLEET, 'launch', { user: USER }), encode(plan.document, 'json'), { headers, timeoutMs: 1500 })
+          await people.append(subjectOf(FLEET, 'launch', { user: USER }), encode(plan.document, 'json'), {
+            headers,
+            timeoutMs: 1500,
+          })
           break
         }
-        const answer = await messenger.ask('coordinator.launch', { user: USER }, plan.document, { headers, timeoutMs: 1000 })
+        const answer = await messenger.ask('coordinator.launch', { user: USER }, plan.document, {
+          headers,
+          timeoutMs: 1000,
+        })
         history.add({ kind: 'client', launch: index, key: plan.key, answer, fault: null })
         runOf.set(index, answer.run)
         break
       } catch (error) {
-        const retry = isFault(error) && (['CONN', 'TIMEOUT', 'NOT_LEADER', 'OVERLOADED'].includes(error.code) || (error.code === 'PLAN_INVALID' && !calm))
+        const retry =
+          isFault(error) &&
+          (['CONN', 'TIMEOUT', 'NOT_LEADER', 'OVERLOADED'].includes(error.code) ||
+            (error.code === 'PLAN_INVALID' && !calm))
         if (!retry) {
-          history.add({ kind: 'client', launch: index, key: plan.key, answer: null, fault: isFault(error) ? error.code : String(error) })
+          history.add({
+            kind: 'client',
+            launch: index,
+            key: plan.key,
+            answer: null,
+            fault: isFault(error) ? error.code : String(error),
+          })
           if (!isFault(error)) throw error
           break
         }
@@ -232,12 +360,19 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
     }
     pending.delete(task)
   }
-  const end = async (run: string, verb: 'stop' | 'kill' | 'signal', target: { role?: string; index?: number }, tries: number): Promise<void> => {
+  const end = async (
+    run: string,
+    verb: 'stop' | 'kill' | 'signal',
+    target: { role?: string; index?: number },
+    tries: number,
+  ): Promise<void> => {
     for (let i = 0; i < tries; i++) {
       try {
         const body = { run, ...target }
-        if (verb === 'signal') await messenger.ask('coordinator.signal', { user: USER }, { ...body, signal: 'SIGUSR1' })
-        else await messenger.ask(verb === 'stop' ? 'coordinator.stop' : 'coordinator.kill', { user: USER }, body)
+        if (verb === 'signal')
+          await messenger.ask('coordinator.signal', { user: USER }, { ...body, signal: 'SIGUSR1' })
+        else
+          await messenger.ask(verb === 'stop' ? 'coordinator.stop' : 'coordinator.kill', { user: USER }, body)
         return
       } catch (error) {
         if (!isFault(error)) throw error
@@ -250,7 +385,16 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
   for (const ask of scenario.asks)
     clock.after(ask.at, () => {
       const run = runOf.get(ask.launch) ?? [...open.runs.keys()].at(-1)
-      if (run !== undefined) void end(run, ask.verb, { ...(ask.role !== undefined && { role: ask.role }), ...(ask.index !== undefined && { index: ask.index }) }, 4)
+      if (run !== undefined)
+        void end(
+          run,
+          ask.verb,
+          {
+            ...(ask.role !== undefined && { role: ask.role }),
+            ...(ask.index !== undefined && { index: ask.index }),
+          },
+          4,
+        )
     })
 
   // somebody watches all the time, as `troupe ps` does: whoever answers says that it leads
@@ -266,7 +410,14 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
     const process = slot?.process
     if (slot === undefined || process == null || !process.alive || process.frozen) return
     process.freeze()
-    const fact = { kind: 'process', name: process.name, role: slot.role, slot: slot.index, incarnation: slot.incarnation, before: null } as const
+    const fact = {
+      kind: 'process',
+      name: process.name,
+      role: slot.role,
+      slot: slot.index,
+      incarnation: slot.incarnation,
+      before: null,
+    } as const
     history.add({ ...fact, what: 'frozen' })
     clock.after(forMs, () => {
       if (!process.alive || !process.frozen) return
@@ -326,13 +477,26 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
         return
       }
       case 'no-coordinator': {
-        const agents = slots.filter((slot) => slot.role === 'agent').map((slot) => [slot, slot.process] as const)
+        const agents = slots
+          .filter((slot) => slot.role === 'agent')
+          .map((slot) => [slot, slot.process] as const)
         coordinatorsBackAt = now() + fault.forMs
         for (const slot of slots) if (slot.role === 'coordinator') slot.process?.kill()
         return clock.after(fault.forMs - 500, () => {
           for (const [slot, process] of agents)
-            if (process !== null && process === slot.process && !process.frozen && machines[slot.index]!.owner === process)
-              history.add({ kind: 'orphans', node: `n${slot.index}`, trees: [...machines[slot.index]!.spools.keys()].filter((forkId) => machines[slot.index]!.alive(forkId) > 0) })
+            if (
+              process !== null &&
+              process === slot.process &&
+              !process.frozen &&
+              machines[slot.index]!.owner === process
+            )
+              history.add({
+                kind: 'orphans',
+                node: `n${slot.index}`,
+                trees: [...machines[slot.index]!.spools.keys()].filter(
+                  (forkId) => machines[slot.index]!.alive(forkId) > 0,
+                ),
+              })
         })
       }
       case 'reset-store':
@@ -344,7 +508,8 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
   }
   for (const fault of scenario.faults) clock.after(fault.at, () => hit(fault))
 
-  // — calm: every fault ends, what is down comes back, a person accepts a new store and stops what still runs —
+  // — calm: every fault ends, what is down comes back, a person accepts a new store and stops what still runs
+  // —
   const reset = scenario.faults.some((fault) => fault.kind === 'reset-store')
   const sweep = (): void => {
     for (const run of open.runs.keys()) void end(run, 'stop', {}, 1)
@@ -362,7 +527,9 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
     if (reset)
       for (let i = 0; i < scenario.nodes; i++) {
         const adopt = async (): Promise<void> => {
-          await messenger.ask('coordinator.adopt', { user: USER }, { node: `n${i}` }).catch(() => later(500).then(adopt))
+          await messenger
+            .ask('coordinator.adopt', { user: USER }, { node: `n${i}` })
+            .catch(() => later(500).then(adopt))
         }
         clock.after(3000, () => void adopt())
       }
@@ -377,7 +544,9 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
     ...(queued() > 0 ? [`${queued()} queued launches`] : []),
     ...[...open.runs.keys()].map((run) => `run ${run} has not ended`),
     ...[...open.trees.keys()].map((forkId) => `a tree of ${forkId} lives`),
-    ...[...open.forks.keys()].filter((forkId) => !open.trees.has(forkId)).map((forkId) => `${forkId} is not released`),
+    ...[...open.forks.keys()]
+      .filter((forkId) => !open.trees.has(forkId))
+      .map((forkId) => `${forkId} is not released`),
     ...[...open.untold.keys()].map((forkId) => `the logs of ${forkId} are not final`),
   ]
   const limit = scenario.calmAt + PATIENCE_MS
@@ -396,14 +565,25 @@ export const play = async (scenario: Scenario, options: { trace?: (line: string)
       const machine = machines.find((candidate) => candidate.spools.get(forkId)?.startedNow != null)
       return machine === undefined ? 0 : logSize(machine, forkId)
     },
-    bounds: { timers, stateEntries: server.streams.get(streamOf(FLEET, 'STATE'))?.messages.length ?? 0, stateEntriesMax: STATE_ENTRIES_MAX, inboxes: server.waiting() },
+    bounds: {
+      timers,
+      stateEntries: server.streams.get(streamOf(FLEET, 'STATE'))?.messages.length ?? 0,
+      stateEntriesMax: STATE_ENTRIES_MAX,
+      inboxes: server.waiting(),
+    },
   }
   for (const slot of slots) {
     const { process } = slot
     slot.process = null
     process?.kill()
   }
-  return { seed: scenario.seed, facts: history.facts, violations: [...crashes, ...check(ending)], situations: situationsOf(history.facts, PREPARE_LAPSE_MS), simulatedMs: now() }
+  return {
+    seed: scenario.seed,
+    facts: history.facts,
+    violations: [...crashes, ...check(ending)],
+    situations: situationsOf(history.facts, PREPARE_LAPSE_MS),
+    simulatedMs: now(),
+  }
 }
 
 /** What is not at rest: runs, forks whose spool is kept, trees that live, logs whose end is not told. */
@@ -417,7 +597,7 @@ interface Open {
   lost: Set<string>
 }
 
-const track = (open: Open, fact: Fact): void => {
+function track(open: Open, fact: Fact): void {
   if (fact.kind === 'store-reset') {
     for (const map of [open.runs, open.forks, open.trees, open.untold]) map.clear()
     for (const run of open.known) open.lost.add(run)
@@ -427,7 +607,8 @@ const track = (open: Open, fact: Fact): void => {
     open.lost.delete(fact.body.run)
   }
   if (fact.kind === 'event' && fact.body.what === 'ended') open.runs.delete(fact.body.run)
-  if (fact.kind === 'event' && fact.body.what === 'logs-final') open.untold.delete((fact.body as WorkerEventBody).forkId)
+  if (fact.kind === 'event' && fact.body.what === 'logs-final')
+    open.untold.delete((fact.body as WorkerEventBody).forkId)
   if (fact.kind !== 'machine') return
   const run = fact.forkId.split('.')[0]!
   open.known.add(run)
@@ -440,7 +621,7 @@ const track = (open: Open, fact: Fact): void => {
 }
 
 /** One line of the trace of a replayed seed. */
-const describe = (fact: Fact): string => {
+function describe(fact: Fact): string {
   const at = `${(fact.at / 1000).toFixed(3).padStart(8)} `
   switch (fact.kind) {
     case 'machine':

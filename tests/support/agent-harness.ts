@@ -1,6 +1,7 @@
 /**
- * Real agents on a real server, and a hand that plays the coordinator: it has the streams made, writes the epoch into STATE, and gives
- * orders as one would. Agents hold the credential of an agent and no more. Everything goes with `close`.
+ * Real agents on a real server, and a hand that plays the coordinator: it has the streams made, writes the
+ * epoch into STATE, and gives orders as one would. Agents hold the credential of an agent and no more.
+ * Everything goes with `close`.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdtemp, rm, symlink } from 'node:fs/promises'
@@ -14,7 +15,14 @@ import { permissionsOf } from '../../src/protocol/permissions.ts'
 import type { ForkSpec } from '../../src/protocol/resolved.ts'
 import type { Epoch, ForkReport } from '../../src/protocol/shapes.ts'
 import { subjectOf } from '../../src/protocol/subjects.ts'
-import { HEADERS, MSGPACK, streamOf, type BodyOf, type ReplyOf, type TABLE } from '../../src/protocol/table.ts'
+import {
+  HEADERS,
+  MSGPACK,
+  streamOf,
+  type BodyOf,
+  type ReplyOf,
+  type TABLE,
+} from '../../src/protocol/table.ts'
 import { fileAgentStore } from '../../src/process/agent-store.ts'
 import { fileLogStore } from '../../src/process/file-log-store.ts'
 import { createLinuxHost } from '../../src/process/linux-host.ts'
@@ -43,7 +51,11 @@ export interface AgentHarness {
   start(options?: Partial<NodeAgentOptions>): Promise<AgentHandle>
   /** as a process of its own; its spool is the same */
   spawn(): Promise<ChildProcess>
-  order<V extends Verb>(verb: V, body: BodyOf<`node.${V}`>, options?: { epoch?: Epoch; allowanceMs?: number }): Promise<ReplyOf<`node.${V}`>>
+  order<V extends Verb>(
+    verb: V,
+    body: BodyOf<`node.${V}`>,
+    options?: { epoch?: Epoch; allowanceMs?: number },
+  ): Promise<ReplyOf<`node.${V}`>>
   launch(spec: ForkSpec): Promise<ForkReport>
   inventory(): Promise<ReplyOf<'node.inventory'>>
   fact(forkId: string, what: string, boundMs?: number): Promise<WorkerFact>
@@ -53,20 +65,24 @@ export interface AgentHarness {
 
 let count = 0
 /** A task of its own run, so that tests do not meet. */
-export const taskSpec = (command: string[], changes: Partial<ForkSpec> = {}): ForkSpec => {
+export function taskSpec(command: string[], changes: Partial<ForkSpec> = {}): ForkSpec {
   const run = `run-${++count}`
   return { ...forkSpec(), run, forkId: forkIdOf(run, 'trainer', 0, 1), cwd: tmpdir(), command, ...changes }
 }
 
-export const startAgentHarness = async (): Promise<AgentHarness> => {
+export async function startAgentHarness(): Promise<AgentHarness> {
   const inboxPrefix = '_INBOX_n0'
-  const server = await startTestServer({ n0: permissionsOf('agent', { fleet: 'main', node: 'n0', inboxPrefix }) })
+  const server = await startTestServer({
+    n0: permissionsOf('agent', { fleet: 'main', node: 'n0', inboxPrefix }),
+  })
   const dir = await mkdtemp(join(tmpdir(), 'troupe-agent-'))
   const bus = await server.connect('coordinator')
   const messenger = messengerOn(bus, 'main')
   await ensureStreams(bus, 'main')
   const epoch: Epoch = { storeId: 'store', n: 4 }
-  await bus.append(subjectOf('main', 'state', {}), encode({ epoch }, 'msgpack'), { headers: { [HEADERS.contentType]: MSGPACK } })
+  await bus.append(subjectOf('main', 'state', {}), encode({ epoch }, 'msgpack'), {
+    headers: { [HEADERS.contentType]: MSGPACK },
+  })
   const shim = (await buildShim(join(dir, 'shim'))).argv
 
   const facts: WorkerFact[] = []
@@ -85,8 +101,14 @@ export const startAgentHarness = async (): Promise<AgentHarness> => {
   }
   const order: AgentHarness['order'] = async (verb, body, options = {}) => {
     const { incarnation, tick, at } = await beaten()
-    const headers = orderHeaders({ epoch: options.epoch ?? epoch, notAfter: tick + (performance.now() - at) + (options.allowanceMs ?? 2000) })
-    return messenger.ask(`node.${verb}` as 'node.kill', { node: 'n0', incarnation }, body as never, { headers, timeoutMs: 5000 }) as never
+    const headers = orderHeaders({
+      epoch: options.epoch ?? epoch,
+      notAfter: tick + (performance.now() - at) + (options.allowanceMs ?? 2000),
+    })
+    return messenger.ask(`node.${verb}` as 'node.kill', { node: 'n0', incarnation }, body as never, {
+      headers,
+      timeoutMs: 5000,
+    }) as never
   }
 
   const stopAll = async (): Promise<void> => {
@@ -95,20 +117,48 @@ export const startAgentHarness = async (): Promise<AgentHarness> => {
   const bundle = async (): Promise<string> => {
     const outfile = join(dir, 'agent.mjs')
     await symlink(join(import.meta.dirname, '../../node_modules'), join(dir, 'node_modules'))
-    await build({ entryPoints: [join(import.meta.dirname, 'agent-program.ts')], outfile, bundle: true, platform: 'node', format: 'esm', packages: 'external', logLevel: 'error' })
+    await build({
+      entryPoints: [join(import.meta.dirname, 'agent-program.ts')],
+      outfile,
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      packages: 'external',
+      logLevel: 'error',
+    })
     return outfile
   }
 
   return {
-    server, bus, messenger, dir, facts, epoch, order,
+    server,
+    bus,
+    messenger,
+    dir,
+    facts,
+    epoch,
+    order,
     async start(options = {}) {
       // a newcomer ends the owner of the spool, which would be this process
       await stopAll()
       const [control, logs] = await Promise.all([server.connect('n0', 'n0'), server.connect('n0-logs', 'n0')])
-      const host = createLinuxHost({ spoolDir: join(dir, 'spool'), node: 'n0', agentEnv: process.env as Record<string, string>, shim, cacheDir: join(dir, 'cache') })
+      const host = createLinuxHost({
+        spoolDir: join(dir, 'spool'),
+        node: 'n0',
+        agentEnv: process.env as Record<string, string>,
+        shim,
+        cacheDir: join(dir, 'cache'),
+      })
       last = null
       const agent = await startNodeAgent({
-        bus: control!, logBus: logs!, fleet: 'main', node: 'n0', incarnation: ulid(), host, logs: fileLogStore(host.logDir), store: fileAgentStore(join(dir, 'agent.json')), clock: systemClock,
+        bus: control!,
+        logBus: logs!,
+        fleet: 'main',
+        node: 'n0',
+        incarnation: ulid(),
+        host,
+        logs: fileLogStore(host.logDir),
+        store: fileAgentStore(join(dir, 'agent.json')),
+        clock: systemClock,
         log: (fields) => process.env['TROUPE_TEST_LOG'] && console.error(fields),
         ...options,
       })
@@ -119,7 +169,14 @@ export const startAgentHarness = async (): Promise<AgentHarness> => {
       if (!programs.has('agent')) programs.set('agent', bundle())
       await stopAll()
       last = null
-      const child = spawn(process.execPath, [await programs.get('agent')!, JSON.stringify({ url: server.url, credentials: server.credentials('n0'), node: 'n0', dir, shim })], { stdio: ['ignore', 'pipe', 'inherit'] })
+      const child = spawn(
+        process.execPath,
+        [
+          await programs.get('agent')!,
+          JSON.stringify({ url: server.url, credentials: server.credentials('n0'), node: 'n0', dir, shim }),
+        ],
+        { stdio: ['ignore', 'pipe', 'inherit'] },
+      )
       children.push(child)
       await new Promise<void>((resolve, reject) => {
         child.stdout!.once('data', () => resolve())
@@ -129,7 +186,10 @@ export const startAgentHarness = async (): Promise<AgentHarness> => {
     },
     async launch(spec) {
       const { token } = await order('prepare', { forks: [spec], lapseMs: 10_000 })
-      const { forks } = await order('start', { token, forks: [{ forkId: spec.forkId, bindings: { roles: {}, rendezvous: null } }] })
+      const { forks } = await order('start', {
+        token,
+        forks: [{ forkId: spec.forkId, bindings: { roles: {}, rendezvous: null } }],
+      })
       return forks[0]!
     },
     async inventory() {
@@ -137,15 +197,19 @@ export const startAgentHarness = async (): Promise<AgentHarness> => {
       return messenger.ask('node.inventory', { node: 'n0', incarnation }, {})
     },
     async fact(forkId, what, boundMs = 10_000) {
-      const find = (): WorkerFact | undefined => facts.find((fact) => fact.forkId === forkId && fact.what === what)
+      const find = (): WorkerFact | undefined =>
+        facts.find((fact) => fact.forkId === forkId && fact.what === what)
       await until(`${forkId} ${what}`, () => find() !== undefined, boundMs)
       return find()!
     },
     async storedFacts(forkId) {
       const whats: string[] = []
       const [run, role, index] = forkId.split('.')
-      for (let seq = 1; ; ) {
-        const message = await bus.getMessage(streamOf('main', 'EVENT'), { seq, subject: `troupe.v1.main.event.${run}.${role}.${index}.*.n0` })
+      for (let seq = 1; ;) {
+        const message = await bus.getMessage(streamOf('main', 'EVENT'), {
+          seq,
+          subject: `troupe.v1.main.event.${run}.${role}.${index}.*.n0`,
+        })
         if (message === null) return whats
         whats.push((JSON.parse(Buffer.from(message.body).toString()) as WorkerFact).what)
         seq = message.seq + 1

@@ -1,6 +1,6 @@
 /**
- * A node agent as a process of its own, for tests that kill it. Bundled by agent-harness.ts; configured by one JSON argument.
- * It prints `joined` when orders are heard.
+ * A node agent as a process of its own, for tests that kill it. Bundled by agent-harness.ts; configured by
+ * one JSON argument. It prints `joined` when orders are heard.
  */
 import { fileAgentStore } from '../../src/process/agent-store.ts'
 import { fileLogStore } from '../../src/process/file-log-store.ts'
@@ -11,9 +11,30 @@ import { ulid } from '../../src/system/ulid.ts'
 import { connectNats } from '../../src/transport/nats-bus.ts'
 import type { Credentials } from '../../src/system/contexts.ts'
 
-const config = JSON.parse(process.argv[2]!) as { url: string; credentials: Credentials; node: string; dir: string; shim: string[] }
-const [bus, logBus] = await Promise.all(['control', 'logs'].map((name) => connectNats({ servers: config.url, credentials: config.credentials, name: `${config.node}-${name}`, waitOnFirstConnect: true })))
-const host = createLinuxHost({ spoolDir: `${config.dir}/spool`, node: config.node, agentEnv: process.env as Record<string, string>, shim: config.shim, cacheDir: `${config.dir}/cache` })
+const config = JSON.parse(process.argv[2]!) as {
+  url: string
+  credentials: Credentials
+  node: string
+  dir: string
+  shim: string[]
+}
+const [bus, logBus] = await Promise.all(
+  ['control', 'logs'].map((name) =>
+    connectNats({
+      servers: config.url,
+      credentials: config.credentials,
+      name: `${config.node}-${name}`,
+      waitOnFirstConnect: true,
+    }),
+  ),
+)
+const host = createLinuxHost({
+  spoolDir: `${config.dir}/spool`,
+  node: config.node,
+  agentEnv: process.env as Record<string, string>,
+  shim: config.shim,
+  cacheDir: `${config.dir}/cache`,
+})
 const agent = await startNodeAgent({
   bus: bus!,
   logBus: logBus!,

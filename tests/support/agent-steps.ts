@@ -1,8 +1,18 @@
 /**
- * Steps the node agent's decisions by hand: an agent that has joined, orders with good headers, and the host's answers as one line each.
+ * Steps the node agent's decisions by hand: an agent that has joined, orders with good headers, and the
+ * host's answers as one line each.
  */
 import { stepAgent } from '../../src/core/agent/step.ts'
-import { AGENT_DEFAULTS, newAgent, type AgentCommand, type AgentEvent, type AgentSettings, type AgentState, type Order, type RecoveredFork } from '../../src/core/agent/state.ts'
+import {
+  AGENT_DEFAULTS,
+  newAgent,
+  type AgentCommand,
+  type AgentEvent,
+  type AgentSettings,
+  type AgentState,
+  type Order,
+  type RecoveredFork,
+} from '../../src/core/agent/state.ts'
 import { parseForkId } from '../../src/protocol/names.ts'
 import type { ForkSpec } from '../../src/protocol/resolved.ts'
 import type { Epoch, ForkReport, NodeCapacity } from '../../src/protocol/shapes.ts'
@@ -10,15 +20,31 @@ import { bindingsOf, forkSpec, preparedFork } from './fork-spec.ts'
 
 export const INCARNATION = '01ARZ3NDEKTSV4RRFFQ69G5FAV'
 export const EPOCH: Epoch = { storeId: 'S1', n: 3 }
-export const CAPACITY: NodeCapacity = { hostname: 'h', cpus: 4, memoryBytes: 8e9, gpus: [], host: '10.0.0.7', interfaces: {}, version: 'test' }
+export const CAPACITY: NodeCapacity = {
+  hostname: 'h',
+  cpus: 4,
+  memoryBytes: 8e9,
+  gpus: [],
+  host: '10.0.0.7',
+  interfaces: {},
+  version: 'test',
+}
 export const FORK = 'run-1.trainer.0.1'
 
 type Commands = readonly AgentCommand[]
-export const typesOf = (commands: Commands): string[] => commands.map((command) => (command.type === 'fact' ? `fact ${command.what}` : command.type))
-export const only = <T extends AgentCommand['type']>(commands: Commands, type: T): Extract<AgentCommand, { type: T }>[] =>
-  commands.filter((command): command is Extract<AgentCommand, { type: T }> => command.type === type)
+export function typesOf(commands: Commands): string[] {
+  return commands.map((command) => (command.type === 'fact' ? `fact ${command.what}` : command.type))
+}
+export function only<T extends AgentCommand['type']>(
+  commands: Commands,
+  type: T,
+): Extract<AgentCommand, { type: T }>[] {
+  return commands.filter((command): command is Extract<AgentCommand, { type: T }> => command.type === type)
+}
 
-export const specOf = (forkId: string, changes: Partial<ForkSpec> = {}): ForkSpec => ({ ...forkSpec(), forkId, ...parseForkId(forkId)!, ...changes })
+export function specOf(forkId: string, changes: Partial<ForkSpec> = {}): ForkSpec {
+  return { ...forkSpec(), forkId, ...parseForkId(forkId)!, ...changes }
+}
 
 export interface Script {
   readonly state: AgentState
@@ -39,16 +65,40 @@ export interface Script {
 }
 type ForkFact = Extract<AgentEvent, { type: 'fact-acked' }>['what']
 
-export const agentScript = (options: { recovered?: RecoveredFork[]; epoch?: Epoch | null; tail?: Epoch | null; settings?: Partial<AgentSettings>; join?: boolean } = {}): Script & { first: Commands } => {
-  let state = newAgent({ node: 'n0', incarnation: INCARNATION, pid: 77, settings: { ...AGENT_DEFAULTS, ...options.settings } })
+export function agentScript(
+  options: {
+    recovered?: RecoveredFork[]
+    epoch?: Epoch | null
+    tail?: Epoch | null
+    settings?: Partial<AgentSettings>
+    join?: boolean
+  } = {},
+): Script & { first: Commands } {
+  let state = newAgent({
+    node: 'n0',
+    incarnation: INCARNATION,
+    pid: 77,
+    settings: { ...AGENT_DEFAULTS, ...options.settings },
+  })
   let orders = 0
   const step = (event: AgentEvent): Commands => {
     const [next, commands] = stepAgent(state, event)
     state = next
     return commands
   }
-  const first = [...step({ type: 'recovered', forks: options.recovered ?? [], capacity: CAPACITY, epoch: options.epoch ?? null, at: 0 })]
-  if (options.join !== false) first.push(...step({ type: 'tail', epoch: options.tail === undefined ? EPOCH : options.tail, seq: 5, at: 0 }))
+  const first = [
+    ...step({
+      type: 'recovered',
+      forks: options.recovered ?? [],
+      capacity: CAPACITY,
+      epoch: options.epoch ?? null,
+      at: 0,
+    }),
+  ]
+  if (options.join !== false)
+    first.push(
+      ...step({ type: 'tail', epoch: options.tail === undefined ? EPOCH : options.tail, seq: 5, at: 0 }),
+    )
 
   const script: Script & { first: Commands } = {
     first,
@@ -57,35 +107,80 @@ export const agentScript = (options: { recovered?: RecoveredFork[]; epoch?: Epoc
     },
     at: 1000,
     step,
-    order: (request, { epoch = EPOCH, notAfter = script.at + 100 } = {}) => step({ type: 'order', order: ++orders, request, epoch, notAfter, at: script.at }),
+    order: (request, { epoch = EPOCH, notAfter = script.at + 100 } = {}) =>
+      step({ type: 'order', order: ++orders, request, epoch, notAfter, at: script.at }),
     replyIn(commands) {
       const fault = only(commands, 'fault')[0]
       if (fault !== undefined) return fault.fault.code
       return only(commands, 'reply')[0]?.body as { forks: ForkReport[]; token?: string } | undefined
     },
     prepare(...specs) {
-      const [command] = only(script.order({ verb: 'prepare', body: { forks: specs, lapseMs: 30_000 } }), 'prepare')
-      step({ type: 'prepared', token: command!.token, forkIds: specs.map((spec) => spec.forkId), leases: specs.map(() => preparedFork()), fault: null, at: script.at })
+      const [command] = only(
+        script.order({ verb: 'prepare', body: { forks: specs, lapseMs: 30_000 } }),
+        'prepare',
+      )
+      step({
+        type: 'prepared',
+        token: command!.token,
+        forkIds: specs.map((spec) => spec.forkId),
+        leases: specs.map(() => preparedFork()),
+        fault: null,
+        at: script.at,
+      })
       return command!.token
     },
-    start: (token, ...forkIds) => script.order({ verb: 'start', body: { token, forks: forkIds.map((forkId) => ({ forkId, bindings: bindingsOf() })) } }),
-    started: (forkId, pid = 4242) => step({ type: 'started', forkId, start: { pid, startedAt: 1 }, fault: null, at: script.at }),
+    start: (token, ...forkIds) =>
+      script.order({
+        verb: 'start',
+        body: { token, forks: forkIds.map((forkId) => ({ forkId, bindings: bindingsOf() })) },
+      }),
+    started: (forkId, pid = 4242) =>
+      step({ type: 'started', forkId, start: { pid, startedAt: 1 }, fault: null, at: script.at }),
     exited: (forkId, { code = null, signal = null } = {}) =>
-      step({ type: 'host', at: script.at, event: { what: 'exited', forkId, exit: { code, signal, oom: false, unknown: null }, exitedAt: 2, stderrTail: ['last words'], errorFile: null } }),
-    empty: (forkId) => step({ type: 'host', at: script.at, event: { what: 'empty', forkId, receipt: { outcome: 'gone', survivors: [], reason: null } } }),
+      step({
+        type: 'host',
+        at: script.at,
+        event: {
+          what: 'exited',
+          forkId,
+          exit: { code, signal, oom: false, unknown: null },
+          exitedAt: 2,
+          stderrTail: ['last words'],
+          errorFile: null,
+        },
+      }),
+    empty: (forkId) =>
+      step({
+        type: 'host',
+        at: script.at,
+        event: { what: 'empty', forkId, receipt: { outcome: 'gone', survivors: [], reason: null } },
+      }),
     running(spec = specOf(FORK)) {
       const token = script.prepare(spec)
       script.start(token, spec.forkId)
       script.started(spec.forkId)
       script.ack(spec.forkId, 'started')
     },
-    kill: (forkId, { signal = 'SIGTERM', graceMs = 1000, killedBy = 'user:me' } = {}) => script.order({ verb: 'kill', body: { forks: [{ forkId, signal, graceMs, killedBy }] } }),
+    kill: (forkId, { signal = 'SIGTERM', graceMs = 1000, killedBy = 'user:me' } = {}) =>
+      script.order({ verb: 'kill', body: { forks: [{ forkId, signal, graceMs, killedBy }] } }),
     ack: (forkId, ...whats) => whats.flatMap((what) => step({ type: 'fact-acked', forkId, what })),
   }
   return script
 }
 
-export const recoveredFork = (changes: Partial<RecoveredFork> = {}): RecoveredFork => ({
-  spec: specOf(FORK), phase: 'running', prepared: preparedFork(), started: { pid: 4242, startedAt: 1 }, exit: null, stderrTail: [], errorFile: null, receipt: null, ranks: [], notes: {}, logsFinal: null,
-  ...changes,
-})
+export function recoveredFork(changes: Partial<RecoveredFork> = {}): RecoveredFork {
+  return {
+    spec: specOf(FORK),
+    phase: 'running',
+    prepared: preparedFork(),
+    started: { pid: 4242, startedAt: 1 },
+    exit: null,
+    stderrTail: [],
+    errorFile: null,
+    receipt: null,
+    ranks: [],
+    notes: {},
+    logsFinal: null,
+    ...changes,
+  }
+}

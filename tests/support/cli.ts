@@ -21,13 +21,22 @@ export interface CliOptions {
   now?: () => number
 }
 
-const sink = (into: string[], tty: boolean): Streams['stdout'] =>
-  Object.assign(new Writable({ write: (chunk, _, done) => (into.push(String(chunk)), done()) }), { isTTY: tty, columns: 80 })
+function sink(into: string[], tty: boolean): Streams['stdout'] {
+  return Object.assign(new Writable({ write: (chunk, _, done) => (into.push(String(chunk)), done()) }), {
+    isTTY: tty,
+    columns: 80,
+  })
+}
 
-export const captureIo = (options: CliOptions = {}): Captured => {
+export function captureIo(options: CliOptions = {}): Captured {
   const out: string[] = []
   const err: string[] = []
-  const captured: Captured = { io: undefined as unknown as Io, stdout: () => out.join(''), stderr: () => err.join(''), left: null }
+  const captured: Captured = {
+    io: undefined as unknown as Io,
+    stdout: () => out.join(''),
+    stderr: () => err.join(''),
+    left: null,
+  }
   captured.io = ioOn({
     stdout: sink(out, options.tty === true),
     stderr: sink(err, options.tty === true),
@@ -39,7 +48,8 @@ export const captureIo = (options: CliOptions = {}): Captured => {
     leave: (code) => void (captured.left = code),
     // the test's own connection is not the command's to close
     connect: async () => {
-      if (options.troupe === undefined) throw new Fault('CONN', 'no context is in use', { hint: 'start a fleet here with: troupe up' })
+      if (options.troupe === undefined)
+        throw new Fault('CONN', 'no context is in use', { hint: 'start a fleet here with: troupe up' })
       return { ...options.troupe, close: async () => {} }
     },
     ...(options.now && { now: options.now }),
@@ -47,7 +57,10 @@ export const captureIo = (options: CliOptions = {}): Captured => {
   return captured
 }
 
-export const cli = async (argv: string[], options: CliOptions = {}): Promise<{ code: number; stdout: string; stderr: string }> => {
+export async function cli(
+  argv: string[],
+  options: CliOptions = {},
+): Promise<{ code: number; stdout: string; stderr: string }> {
   const captured = captureIo(options)
   const code = await runCli(argv, captured.io)
   return { code, stdout: captured.stdout(), stderr: captured.stderr() }

@@ -1,9 +1,17 @@
 /**
- * The coordinator's step with agents that answer at once: tables over whole stories, without a bus, a clock or a promise. An agent here does what it is told;
- * a test holds, refuses or silences it, and says how its processes end.
+ * The coordinator's step with agents that answer at once: tables over whole stories, without a bus, a clock
+ * or a promise. An agent here does what it is told; a test holds, refuses or silences it, and says how its
+ * processes end.
  */
 import { foldOp, emptyDurable, type Durable } from '../../src/core/coordinator/fold.ts'
-import type { CoordinatorCommand, Fact, OrderOf, OrderVerb, Publication, RequestVerb } from '../../src/core/coordinator/messages.ts'
+import type {
+  CoordinatorCommand,
+  Fact,
+  OrderOf,
+  OrderVerb,
+  Publication,
+  RequestVerb,
+} from '../../src/core/coordinator/messages.ts'
 import { COORDINATOR_DEFAULTS, type CoordinatorSettings } from '../../src/core/coordinator/settings.ts'
 import { newState, type CoordinatorState } from '../../src/core/coordinator/state.ts'
 import { stepCoordinator } from '../../src/core/coordinator/step.ts'
@@ -46,16 +54,43 @@ export interface NodeOptions {
 
 const WALL = 1_700_000_000_000
 const GIB = 1024 ** 3
-export const exitOf = (exit: Partial<Exit>): Exit => ({ code: null, signal: null, oom: null, unknown: null, killedBy: null, ...exit })
+export function exitOf(exit: Partial<Exit>): Exit {
+  return { code: null, signal: null, oom: null, unknown: null, killedBy: null, ...exit }
+}
 
-const blank = (forkId: string): ForkReport => ({
-  forkId, ...parseForkId(forkId)!, phase: 'prepared', pid: null, host: null, addr: null, ports: [], rendezvousPort: null, gpus: [], cores: [], preparedAt: null, startedAt: null,
-  exitedAt: null, ready: false, readyReason: null, exit: null, receipt: null, stderrTail: [], errorFile: null, ranks: [], logsFinal: null, startFault: null,
-})
+function blank(forkId: string): ForkReport {
+  return {
+    forkId,
+    ...parseForkId(forkId)!,
+    phase: 'prepared',
+    pid: null,
+    host: null,
+    addr: null,
+    ports: [],
+    rendezvousPort: null,
+    gpus: [],
+    cores: [],
+    preparedAt: null,
+    startedAt: null,
+    exitedAt: null,
+    ready: false,
+    readyReason: null,
+    exit: null,
+    receipt: null,
+    stderrTail: [],
+    errorFile: null,
+    ranks: [],
+    logsFinal: null,
+    startFault: null,
+  }
+}
 
 export type Story = ReturnType<typeof coordinatorWith>
 
-export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} }, settings: Partial<CoordinatorSettings> = {}) => {
+export function coordinatorWith(
+  nodes: Record<string, NodeOptions> = { n0: {} },
+  settings: Partial<CoordinatorSettings> = {},
+) {
   let now = 1000
   let births = 0
   let pids = 100
@@ -79,9 +114,15 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
     for (const command of out) {
       // what follows a persist rests on it: here it is acknowledged at once
       if (command.kind === 'persist') for (const op of structuredClone(command.ops)) foldOp(durable, op)
-      if (command.kind === 'timer') timers.push({ at: command.at, fact: { kind: 'timer', timer: command.timer } })
-      if (command.kind === 'reply' || command.kind === 'reply-plan') answers.set(command.request, { body: command.body })
-      if (command.kind === 'reply-from-archive') answers.set(command.request, command.fault === null ? { body: command.body } : { fault: command.fault })
+      if (command.kind === 'timer')
+        timers.push({ at: command.at, fact: { kind: 'timer', timer: command.timer } })
+      if (command.kind === 'reply' || command.kind === 'reply-plan')
+        answers.set(command.request, { body: command.body })
+      if (command.kind === 'reply-from-archive')
+        answers.set(
+          command.request,
+          command.fault === null ? { body: command.body } : { fault: command.fault },
+        )
       if (command.kind === 'refuse') answers.set(command.request, { fault: command.fault })
       if (command.kind === 'order') todo.push(command.order)
     }
@@ -90,9 +131,20 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
 
   // — agents —
 
-  const reportOf = (agent: FakeAgent, forkId: string): ForkReport => agent.forks.get(forkId)?.report ?? { ...blank(forkId), phase: 'cancelled' }
+  const reportOf = (agent: FakeAgent, forkId: string): ForkReport =>
+    agent.forks.get(forkId)?.report ?? { ...blank(forkId), phase: 'cancelled' }
 
-  const tell = (agent: FakeAgent, forkId: string): void => void (agent.alive && step({ kind: 'report', node: agent.node, incarnation: agent.incarnation, rev: ++agent.rev, report: structuredClone(reportOf(agent, forkId)) }))
+  const tell = (agent: FakeAgent, forkId: string): void =>
+    void (
+      agent.alive &&
+      step({
+        kind: 'report',
+        node: agent.node,
+        incarnation: agent.incarnation,
+        rev: ++agent.rev,
+        report: structuredClone(reportOf(agent, forkId)),
+      })
+    )
 
   const setReport = (agent: FakeAgent, forkId: string, fields: Partial<ForkReport>): void => {
     const fork = agent.forks.get(forkId)
@@ -103,11 +155,17 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
   const kill = (agent: FakeAgent, forkId: string, killedBy: string, signal: string): void => {
     const fork = agent.forks.get(forkId)
     if (fork === undefined || fork.report.phase === 'prepared') agent.tombstones.add(forkId)
-    if (fork === undefined) return void agent.forks.set(forkId, { report: { ...blank(forkId), phase: 'cancelled' }, spec: null })
+    if (fork === undefined)
+      return void agent.forks.set(forkId, { report: { ...blank(forkId), phase: 'cancelled' }, spec: null })
     if (fork.report.phase === 'prepared') return setReport(agent, forkId, { phase: 'cancelled' })
     if (fork.report.phase === 'gone' || fork.report.phase === 'cancelled') return
     setReport(agent, forkId, {
-      phase: 'gone', ready: false, exit: fork.report.exit ?? exitOf({ signal, killedBy }), exitedAt: fork.report.exitedAt ?? wallOf(agent), receipt: { outcome: 'gone', survivors: [], reason: null, ms: 5 }, logsFinal: {},
+      phase: 'gone',
+      ready: false,
+      exit: fork.report.exit ?? exitOf({ signal, killedBy }),
+      exitedAt: fork.report.exitedAt ?? wallOf(agent),
+      receipt: { outcome: 'gone', survivors: [], reason: null, ms: 5 },
+      logsFinal: {},
     })
   }
 
@@ -116,22 +174,38 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
       case 'prepare':
         for (const spec of order.body.forks) {
           if (agent.forks.has(spec.forkId)) continue
-          const ports = Array.from({ length: spec.resources.ports }, (_, i) => 20_000 + agents.size * 1000 + births + i)
+          const ports = Array.from(
+            { length: spec.resources.ports },
+            (_, i) => 20_000 + agents.size * 1000 + births + i,
+          )
           births += 10
           agent.forks.set(spec.forkId, {
             spec,
-            report: { ...blank(spec.forkId), host: agent.node, ports, addr: ports.length > 0 ? `${agent.node}:${ports[0]}` : null, rendezvousPort: spec.torchrun?.hostsRendezvous ? 29_000 + births : null, preparedAt: wallOf(agent) },
+            report: {
+              ...blank(spec.forkId),
+              host: agent.node,
+              ports,
+              addr: ports.length > 0 ? `${agent.node}:${ports[0]}` : null,
+              rendezvousPort: spec.torchrun?.hostsRendezvous ? 29_000 + births : null,
+              preparedAt: wallOf(agent),
+            },
           })
         }
         return { token: `t${order.id}`, forks: order.body.forks.map(({ forkId }) => reportOf(agent, forkId)) }
       case 'start':
         for (const { forkId } of order.body.forks) {
           if (agent.forks.get(forkId)?.report.phase === 'prepared')
-            setReport(agent, forkId, { phase: 'running', pid: ++pids, startedAt: wallOf(agent), ready: agent.forks.get(forkId)!.spec!.ready === null })
+            setReport(agent, forkId, {
+              phase: 'running',
+              pid: ++pids,
+              startedAt: wallOf(agent),
+              ready: agent.forks.get(forkId)!.spec!.ready === null,
+            })
         }
         return { forks: order.body.forks.map(({ forkId }) => reportOf(agent, forkId)) }
       case 'kill':
-        for (const { forkId, signal, killedBy } of order.body.forks) kill(agent, forkId, killedBy, signal ?? 'SIGKILL')
+        for (const { forkId, signal, killedBy } of order.body.forks)
+          kill(agent, forkId, killedBy, signal ?? 'SIGKILL')
         return { forks: order.body.forks.map(({ forkId }) => reportOf(agent, forkId)) }
       case 'cancel':
         for (const forkId of order.body.forks) kill(agent, forkId, order.body.killedBy, 'SIGKILL')
@@ -140,7 +214,13 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
         for (const forkId of order.body.forks) agent.forks.delete(forkId)
         return {}
       case 'inventory':
-        return { rev: agent.rev, pid: 1, capacity: agent.capacity, forks: [...agent.forks.values()].map((fork) => fork.report), epoch: null }
+        return {
+          rev: agent.rev,
+          pid: 1,
+          capacity: agent.capacity,
+          forks: [...agent.forks.values()].map((fork) => fork.report),
+          epoch: null,
+        }
       case 'signal':
       case 'adopt':
         return {}
@@ -150,15 +230,24 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
   }
 
   const result = (id: number, reply: unknown, fault: FaultBody | null): void =>
-    void step({ kind: 'order-result', id, sentWall: wall(), gotWall: wall(), reply: structuredClone(reply) as never, fault })
+    void step({
+      kind: 'order-result',
+      id,
+      sentWall: wall(),
+      gotWall: wall(),
+      reply: structuredClone(reply) as never,
+      fault,
+    })
 
   const answer = (order: OrderOf): void => {
     const agent = agents.get(order.node)
-    if (agent === undefined || !agent.alive || agent.incarnation !== order.incarnation) return result(order.id, null, new Fault('CONN', 'no responders').toBody())
+    if (agent === undefined || !agent.alive || agent.incarnation !== order.incarnation)
+      return result(order.id, null, new Fault('CONN', 'no responders').toBody())
     if (agent.hold.has(order.verb)) return void agent.held.push(order)
     const fault = agent.refuse.get(order.verb)?.shift()
     if (fault !== undefined) return result(order.id, null, fault)
-    if (order.verb === 'prepare' && order.body.forks.some(({ forkId }) => agent.tombstones.has(forkId))) return result(order.id, null, new Fault('CANCELLED', 'it was cancelled').toBody())
+    if (order.verb === 'prepare' && order.body.forks.some(({ forkId }) => agent.tombstones.has(forkId)))
+      return result(order.id, null, new Fault('CANCELLED', 'it was cancelled').toBody())
     result(order.id, obey(agent, order), null)
   }
 
@@ -171,13 +260,49 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
   }
 
   const beat = (agent: FakeAgent): void => {
-    if (agent.alive) step({ kind: 'beat', node: agent.node, incarnation: agent.incarnation, tick: now, rev: agent.rev, loopLagMs: 0, storeRefused: false, leaving: false, draining: false })
+    if (agent.alive)
+      step({
+        kind: 'beat',
+        node: agent.node,
+        incarnation: agent.incarnation,
+        tick: now,
+        rev: agent.rev,
+        loopLagMs: 0,
+        storeRefused: false,
+        leaving: false,
+        draining: false,
+      })
   }
 
-  const addNode = (node: string, { cpus = 8, gpus = 0, memoryBytes = 16 * GIB, skewMs = 0, machine }: NodeOptions = {}): FakeAgent => {
+  const addNode = (
+    node: string,
+    { cpus = 8, gpus = 0, memoryBytes = 16 * GIB, skewMs = 0, machine }: NodeOptions = {},
+  ): FakeAgent => {
     const agent: FakeAgent = {
-      node, incarnation: ulid(now + ++births, new Uint8Array(10)), alive: true, forks: new Map(), rev: 0, skewMs, refuse: new Map(), tombstones: new Set(), hold: new Set(), held: [],
-      capacity: { hostname: node, cpus, memoryBytes, gpus: Array.from({ length: gpus }, (_, i) => ({ id: `GPU-${i}`, name: 'fake', memoryBytes: null, ...(machine !== undefined && { uuid: `${machine}-${i}` }) })), host: node, interfaces: {}, version: '0' },
+      node,
+      incarnation: ulid(now + ++births, new Uint8Array(10)),
+      alive: true,
+      forks: new Map(),
+      rev: 0,
+      skewMs,
+      refuse: new Map(),
+      tombstones: new Set(),
+      hold: new Set(),
+      held: [],
+      capacity: {
+        hostname: node,
+        cpus,
+        memoryBytes,
+        gpus: Array.from({ length: gpus }, (_, i) => ({
+          id: `GPU-${i}`,
+          name: 'fake',
+          memoryBytes: null,
+          ...(machine !== undefined && { uuid: `${machine}-${i}` }),
+        })),
+        host: node,
+        interfaces: {},
+        version: '0',
+      },
     }
     agents.set(node, agent)
     beat(agent)
@@ -192,7 +317,12 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
     durable = reread
     timers = []
     todo.length = 0
-    state = newState({ settings: { ...COORDINATOR_DEFAULTS, ...settings }, incarnation: ulid(now + ++births, new Uint8Array(10)), storeId: 'STORE', durable: structuredClone(durable) })
+    state = newState({
+      settings: { ...COORDINATOR_DEFAULTS, ...settings },
+      incarnation: ulid(now + ++births, new Uint8Array(10)),
+      storeId: 'STORE',
+      durable: structuredClone(durable),
+    })
     step({ kind: 'led' })
   }
 
@@ -200,14 +330,19 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
   for (const [node, options] of Object.entries(nodes)) addNode(node, options)
 
   const agentOf = (node: string): FakeAgent => agents.get(node)!
-  const ask = (verb: RequestVerb, body: unknown, { user = 'me', key = null as string | null } = {}): { body?: any; fault?: FaultBody } => {
+  const ask = (
+    verb: RequestVerb,
+    body: unknown,
+    { user = 'me', key = null as string | null } = {},
+  ): { body?: any; fault?: FaultBody } => {
     const id = ++requests
     step({ kind: 'request', id, verb, user, key, body } as Fact)
     pump()
     return answers.get(id) ?? {}
   }
   const statusOf = (run: string): RunStatus => ask('status', { run }).body as RunStatus
-  const workerOf = (run: string, worker: string): RunStatus['workers'][number] => statusOf(run).workers.find((one) => `${one.role}/${one.index}` === worker)!
+  const workerOf = (run: string, worker: string): RunStatus['workers'][number] =>
+    statusOf(run).workers.find((one) => `${one.role}/${one.index}` === worker)!
 
   return {
     agents,
@@ -239,20 +374,42 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
     },
     forget: () => void (commands = []),
     orders: <V extends OrderVerb = OrderVerb>(verb?: V): OrderOf<V>[] =>
-      commands.flatMap((command) => (command.kind === 'order' && (verb === undefined || command.order.verb === verb) ? [command.order as OrderOf<V>] : [])),
-    events: (what?: string) => commands.filter((command): command is Publication => command.kind === 'publish' && (what === undefined || command.body.what === what)),
+      commands.flatMap((command) =>
+        command.kind === 'order' && (verb === undefined || command.order.verb === verb)
+          ? [command.order as OrderOf<V>]
+          : [],
+      ),
+    events: (what?: string) =>
+      commands.filter(
+        (command): command is Publication =>
+          command.kind === 'publish' && (what === undefined || command.body.what === what),
+      ),
     /** @returns the run's id */
     launch(document: Record<string, unknown>, options: { key?: string; user?: string } = {}): string {
-      const { body, fault } = ask('launch', { apiVersion: 'troupe/v1', name: 'job', ...document }, { user: options.user ?? 'me', key: options.key ?? null })
+      const { body, fault } = ask(
+        'launch',
+        { apiVersion: 'troupe/v1', name: 'job', ...document },
+        { user: options.user ?? 'me', key: options.key ?? null },
+      )
       if (fault !== undefined) throw Fault.fromBody(fault)
       return (body as { run: string }).run
     },
     /** the root of a worker ends by itself; with `tree` something of it is left until `emptied` */
-    exit(run: string, worker: string, exit: Partial<Exit>, more: { stderrTail?: string[]; ranks?: RankReport[]; tree?: boolean; exitedAt?: number } = {}): void {
+    exit(
+      run: string,
+      worker: string,
+      exit: Partial<Exit>,
+      more: { stderrTail?: string[]; ranks?: RankReport[]; tree?: boolean; exitedAt?: number } = {},
+    ): void {
       const { node, forkId } = workerOf(run, worker)
       const agent = agentOf(node!)
       setReport(agent, forkId, {
-        phase: 'exited', ready: false, exit: exitOf(exit), exitedAt: more.exitedAt ?? wallOf(agent), stderrTail: more.stderrTail ?? [], ...(more.ranks !== undefined && { ranks: more.ranks }),
+        phase: 'exited',
+        ready: false,
+        exit: exitOf(exit),
+        exitedAt: more.exitedAt ?? wallOf(agent),
+        stderrTail: more.stderrTail ?? [],
+        ...(more.ranks !== undefined && { ranks: more.ranks }),
       })
       tell(agent, forkId)
       // an order to kill may have emptied it meanwhile
@@ -262,7 +419,11 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
     emptied(node: string, forkId: string): void {
       const agent = agentOf(node)
       if (!agent.forks.has(forkId) || agent.forks.get(forkId)!.report.phase === 'gone') return
-      setReport(agent, forkId, { phase: 'gone', receipt: { outcome: 'gone', survivors: [], reason: null, ms: 1 }, logsFinal: {} })
+      setReport(agent, forkId, {
+        phase: 'gone',
+        receipt: { outcome: 'gone', survivors: [], reason: null, ms: 1 },
+        logsFinal: {},
+      })
       tell(agent, forkId)
       pump()
     },
@@ -279,7 +440,11 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
     advance(ms: number): void {
       const until = now + ms
       while (now < until) {
-        const next = Math.min(until, Math.floor(now / 250) * 250 + 250, ...timers.map(({ at }) => Math.max(at, now)))
+        const next = Math.min(
+          until,
+          Math.floor(now / 250) * 250 + 250,
+          ...timers.map(({ at }) => Math.max(at, now)),
+        )
         now = next
         const due = timers.filter(({ at }) => at <= now)
         timers = timers.filter(({ at }) => at > now)
@@ -315,12 +480,34 @@ export const coordinatorWith = (nodes: Record<string, NodeOptions> = { n0: {} },
   }
 }
 
-export const fault = (code: ConstructorParameters<typeof Fault>[0], message: string = code): FaultBody => new Fault(code, message).toBody()
+export function fault(code: ConstructorParameters<typeof Fault>[0], message: string = code): FaultBody {
+  return new Fault(code, message).toBody()
+}
 
-export const rankOf = (rank: number, exit: Partial<Exit> | null, exitedAt: number | null = null, restart = 0): RankReport => ({
-  rank, localRank: rank % 2, restart, pid: 1000 + rank, state: exit === null ? 'running' : 'exited', exit: exit === null ? null : exitOf(exit), startedAt: WALL, exitedAt,
-})
+export function rankOf(
+  rank: number,
+  exit: Partial<Exit> | null,
+  exitedAt: number | null = null,
+  restart = 0,
+): RankReport {
+  return {
+    rank,
+    localRank: rank % 2,
+    restart,
+    pid: 1000 + rank,
+    state: exit === null ? 'running' : 'exited',
+    exit: exit === null ? null : exitOf(exit),
+    startedAt: WALL,
+    exitedAt,
+  }
+}
 
-export const task = (more: Record<string, unknown> = {}): Record<string, unknown> => ({ kind: 'task', command: ['true'], ...more })
-export const service = (more: Record<string, unknown> = {}): Record<string, unknown> => ({ kind: 'service', command: ['serve'], ...more })
-export const torchrun = (shape: string, more: Record<string, unknown> = {}): Record<string, unknown> => ({ kind: 'torchrun', shape, command: ['train.py'], ...more })
+export function task(more: Record<string, unknown> = {}): Record<string, unknown> {
+  return { kind: 'task', command: ['true'], ...more }
+}
+export function service(more: Record<string, unknown> = {}): Record<string, unknown> {
+  return { kind: 'service', command: ['serve'], ...more }
+}
+export function torchrun(shape: string, more: Record<string, unknown> = {}): Record<string, unknown> {
+  return { kind: 'torchrun', shape, command: ['train.py'], ...more }
+}

@@ -1,6 +1,6 @@
 /**
- * A coordinator and an agent as the library sees them, on the bus in memory: answers by the table, events, log bytes and a spool. Tests set
- * what is true; nothing here decides anything.
+ * A coordinator and an agent as the library sees them, on the bus in memory: answers by the table, events,
+ * log bytes and a spool. Tests set what is true; nothing here decides anything.
  */
 import { troupeOn, type Troupe } from '../../src/client/troupe.ts'
 import { encode } from '../../src/protocol/codec.ts'
@@ -21,27 +21,99 @@ export const USER = 'ann'
 export const RUN = 'job-0123456789ab'
 const INCARNATION = '01ARZ3NDEKTSV4RRFFQ69G5FAV'
 
-export const worker = (role: string, index: number, over: Partial<WorkerStatus> = {}, run = RUN): WorkerStatus => ({
-  worker: `${run}/${role}/${index}`, role, index, node: 'n0', incarnation: INCARNATION, forkId: forkIdOf(run, role, index, over.attempt ?? 1), pid: 4000 + index, state: 'running', ready: true, attempt: 1, addr: null, ports: [],
-  gpus: [], exit: null, receipt: null, ranks: [], children: [], startedAt: 1_700_000_000_000, exitedAt: null, reason: null, ...over,
-})
-export const exited = (code: number, killedBy: string | null = null): Partial<WorkerStatus> => ({
-  state: 'exited', ready: false, exit: { code, signal: null, oom: null, unknown: null, killedBy }, receipt: { outcome: 'gone', survivors: [], reason: null, ms: 12 }, exitedAt: 1_700_000_005_000,
-})
-export const pending: Partial<WorkerStatus> = { state: 'pending', ready: false, attempt: 0, node: null, incarnation: null, pid: null, startedAt: null }
+export function worker(
+  role: string,
+  index: number,
+  over: Partial<WorkerStatus> = {},
+  run = RUN,
+): WorkerStatus {
+  return {
+    worker: `${run}/${role}/${index}`,
+    role,
+    index,
+    node: 'n0',
+    incarnation: INCARNATION,
+    forkId: forkIdOf(run, role, index, over.attempt ?? 1),
+    pid: 4000 + index,
+    state: 'running',
+    ready: true,
+    attempt: 1,
+    addr: null,
+    ports: [],
+    gpus: [],
+    exit: null,
+    receipt: null,
+    ranks: [],
+    children: [],
+    startedAt: 1_700_000_000_000,
+    exitedAt: null,
+    reason: null,
+    ...over,
+  }
+}
+export function exited(code: number, killedBy: string | null = null): Partial<WorkerStatus> {
+  return {
+    state: 'exited',
+    ready: false,
+    exit: { code, signal: null, oom: null, unknown: null, killedBy },
+    receipt: { outcome: 'gone', survivors: [], reason: null, ms: 12 },
+    exitedAt: 1_700_000_005_000,
+  }
+}
+export const pending: Partial<WorkerStatus> = {
+  state: 'pending',
+  ready: false,
+  attempt: 0,
+  node: null,
+  incarnation: null,
+  pid: null,
+  startedAt: null,
+}
 
-export const runStatus = (over: Partial<RunStatus> = {}): RunStatus => {
+export function runStatus(over: Partial<RunStatus> = {}): RunStatus {
   const workers = over.workers ?? [worker('main', 0)]
   const roles = [...new Set(workers.map((w) => w.role))]
   return {
-    run: RUN, name: 'job', user: USER, state: 'running', reason: null, attempt: 1, code: null, acceptedAt: 1_700_000_000_000, endedAt: null, firstFailure: null, clocks: { queuedMs: 100, startMs: 250, runMs: 4000 }, stopMs: null,
-    roles: roles.map((role) => ({ role, kind: 'task', state: 'running', workers: workers.filter((w) => w.role === role).length, ready: workers.filter((w) => w.role === role && w.ready).length, startSkewMs: null })),
-    stragglers: [], ...over, workers,
+    run: RUN,
+    name: 'job',
+    user: USER,
+    state: 'running',
+    reason: null,
+    attempt: 1,
+    code: null,
+    acceptedAt: 1_700_000_000_000,
+    endedAt: null,
+    firstFailure: null,
+    clocks: { queuedMs: 100, startMs: 250, runMs: 4000 },
+    stopMs: null,
+    roles: roles.map((role) => ({
+      role,
+      kind: 'task',
+      state: 'running',
+      workers: workers.filter((w) => w.role === role).length,
+      ready: workers.filter((w) => w.role === role && w.ready).length,
+      startSkewMs: null,
+    })),
+    stragglers: [],
+    ...over,
+    workers,
   }
 }
-export const summary = (run: string, over: Partial<RunSummary> = {}): RunSummary => ({
-  run, name: run.replace(/-[^-]+$/, ''), user: USER, state: 'running', reason: null, code: null, workers: 1, ready: 1, acceptedAt: 1_700_000_000_000, endedAt: null, ...over,
-})
+export function summary(run: string, over: Partial<RunSummary> = {}): RunSummary {
+  return {
+    run,
+    name: run.replace(/-[^-]+$/, ''),
+    user: USER,
+    state: 'running',
+    reason: null,
+    code: null,
+    workers: 1,
+    ready: 1,
+    acceptedAt: 1_700_000_000_000,
+    endedAt: null,
+    ...over,
+  }
+}
 
 export interface FakeFleet {
   troupe: Troupe
@@ -74,7 +146,7 @@ export interface FakeFleet {
   close(): Promise<void>
 }
 
-export const fakeFleet = async (): Promise<FakeFleet> => {
+export async function fakeFleet(): Promise<FakeFleet> {
   const server = memoryServer(systemClock)
   const client = server.connect({ name: 'client' })
   const host = server.connect({ name: 'host' })
@@ -82,7 +154,14 @@ export const fakeFleet = async (): Promise<FakeFleet> => {
   const boss = messengerOn(host, FLEET)
   const messenger = messengerOn(client, FLEET)
   const fleet: Omit<FakeFleet, 'troupe' | 'client' | 'messenger'> = {
-    statuses: new Map(), nodes: [], asked: [], answers: new Map(), files: new Map(), final: new Set(), floors: new Map(), generations: new Map(),
+    statuses: new Map(),
+    nodes: [],
+    asked: [],
+    answers: new Map(),
+    files: new Map(),
+    final: new Set(),
+    floors: new Map(),
+    generations: new Map(),
     onLaunch: () => RUN,
     onEnd: () => {},
     coordinator(up) {
@@ -100,24 +179,89 @@ export const fakeFleet = async (): Promise<FakeFleet> => {
       if (isNew && serving.length > 0) fleet.agent(true)
       const before = files.get(source) ?? Buffer.alloc(0)
       files.set(source, Buffer.concat([before, Buffer.from(bytes as string)]))
-      if (ship) await host.append(logSubjectOf(forkId, source), Buffer.from(bytes as string), { headers: logHeaders({ forkId, generation: fleet.generations.get(`${forkId} ${source}`) ?? 0, offset: before.length }) })
+      if (ship)
+        await host.append(logSubjectOf(forkId, source), Buffer.from(bytes as string), {
+          headers: logHeaders({
+            forkId,
+            generation: fleet.generations.get(`${forkId} ${source}`) ?? 0,
+            offset: before.length,
+          }),
+        })
     },
     async record(forkId, source, record) {
-      await host.append(logSubjectOf(forkId, source), new Uint8Array(0), { headers: recordHeaders(forkId, record) })
+      await host.append(logSubjectOf(forkId, source), new Uint8Array(0), {
+        headers: recordHeaders(forkId, record),
+      })
     },
     async runEvent(what, over = {}) {
       await host.append(
         subjectOf(FLEET, 'event.run', { run: over.run ?? RUN, what }),
-        encode({ id: ulid(), at: 1_700_000_000_000, what, run: RUN, name: 'job', user: USER, state: 'running', reason: null, attempt: 1, code: null, firstFailure: null, key: null, fault: null, ...over }, 'json'),
+        encode(
+          {
+            id: ulid(),
+            at: 1_700_000_000_000,
+            what,
+            run: RUN,
+            name: 'job',
+            user: USER,
+            state: 'running',
+            reason: null,
+            attempt: 1,
+            code: null,
+            firstFailure: null,
+            key: null,
+            fault: null,
+            ...over,
+          },
+          'json',
+        ),
       )
     },
     async workerEvent(what, forkId, over = {}) {
       const { run, role, index, attempt } = parseForkId(forkId)!
       const report: ForkReport = {
-        forkId, run, role, index, attempt, phase: 'running', pid: 4000, host: null, addr: null, ports: [], rendezvousPort: null, gpus: [], cores: [], preparedAt: null, startedAt: null, exitedAt: null, ready: false, readyReason: null,
-        exit: null, receipt: null, stderrTail: [], errorFile: null, ranks: [], logsFinal: null, startFault: null,
+        forkId,
+        run,
+        role,
+        index,
+        attempt,
+        phase: 'running',
+        pid: 4000,
+        host: null,
+        addr: null,
+        ports: [],
+        rendezvousPort: null,
+        gpus: [],
+        cores: [],
+        preparedAt: null,
+        startedAt: null,
+        exitedAt: null,
+        ready: false,
+        readyReason: null,
+        exit: null,
+        receipt: null,
+        stderrTail: [],
+        errorFile: null,
+        ranks: [],
+        logsFinal: null,
+        startFault: null,
       } as ForkReport
-      await host.append(subjectOf(FLEET, 'event.worker', { run, role, index, what, node: 'n0' }), encode({ id: ulid(), at: 1_700_000_000_000, what, node: 'n0', incarnation: INCARNATION, rev: 1, ...report, ...over }, 'json'))
+      await host.append(
+        subjectOf(FLEET, 'event.worker', { run, role, index, what, node: 'n0' }),
+        encode(
+          {
+            id: ulid(),
+            at: 1_700_000_000_000,
+            what,
+            node: 'n0',
+            incarnation: INCARNATION,
+            rev: 1,
+            ...report,
+            ...over,
+          },
+          'json',
+        ),
+      )
     },
     async close() {
       await host.close()
@@ -126,8 +270,10 @@ export const fakeFleet = async (): Promise<FakeFleet> => {
   }
   const coordinating: { unsubscribe(): void }[] = []
   const serving: { unsubscribe(): void }[] = []
-  const logSubjectOf = (forkId: string, source: string): string => subjectOf(FLEET, 'log', { ...parseForkId(forkId)!, source: sourceToken(source), node: 'n0' })
-  const note = (verb: string, request: { body: unknown; headers: Readonly<Record<string, string>> }): void => void fleet.asked.push({ verb, body: request.body, key: request.headers[HEADERS.key] })
+  const logSubjectOf = (forkId: string, source: string): string =>
+    subjectOf(FLEET, 'log', { ...parseForkId(forkId)!, source: sourceToken(source), node: 'n0' })
+  const note = (verb: string, request: { body: unknown; headers: Readonly<Record<string, string>> }): void =>
+    void fleet.asked.push({ verb, body: request.body, key: request.headers[HEADERS.key] })
   const known = (run: string): RunStatus => {
     const status = fleet.statuses.get(run)
     if (status === undefined) throw new Fault('WORKER_NOT_FOUND', `there is no run '${run}'`)
@@ -141,12 +287,33 @@ export const fakeFleet = async (): Promise<FakeFleet> => {
     }),
     boss.serve('coordinator.status', {}, (request, { reply }) => reply(known(request.body.run))),
     boss.serve('coordinator.list', {}, (request, { reply }) =>
-      reply({ runs: [...fleet.statuses.values()].filter((s) => request.body.all === true || s.endedAt === null).map((s) => summary(s.run, { state: s.state, code: s.code, acceptedAt: s.acceptedAt, endedAt: s.endedAt, reason: s.reason, name: s.name })) }),
+      reply({
+        runs: [...fleet.statuses.values()]
+          .filter((s) => request.body.all === true || s.endedAt === null)
+          .map((s) =>
+            summary(s.run, {
+              state: s.state,
+              code: s.code,
+              acceptedAt: s.acceptedAt,
+              endedAt: s.endedAt,
+              reason: s.reason,
+              name: s.name,
+            }),
+          ),
+      }),
     ),
     boss.serve('coordinator.nodes', {}, (_, { reply }) => reply({ nodes: fleet.nodes })),
     boss.serve('coordinator.explain', {}, (request, { reply }) => {
       known(request.body.run)
-      reply({ lines: [{ subject: request.body.run, text: 'is running: the run clock is ticking', next: 'troupe logs -f last' }] })
+      reply({
+        lines: [
+          {
+            subject: request.body.run,
+            text: 'is running: the run clock is ticking',
+            next: 'troupe logs -f last',
+          },
+        ],
+      })
     }),
     boss.serve('coordinator.answer', {}, (request, { reply, fault }) => {
       const answer = fleet.answers.get(request.body.key)
@@ -165,10 +332,13 @@ export const fakeFleet = async (): Promise<FakeFleet> => {
       }),
     ),
   ]
-  // as the agent does: a worker that nobody holds is known at once, an attempt that it does not hold is met with silence
+  // as the agent does: a worker that nobody holds is known at once, an attempt that it does not hold is met
+  // with silence
   const serveLogs = () => [
     boss.serve('worker.health', {}, () => {}),
-    ...[...new Set([...fleet.files.keys()].map((forkId) => forkId.slice(0, forkId.lastIndexOf('.'))))].map((place) => serveWorker(place)),
+    ...[...new Set([...fleet.files.keys()].map((forkId) => forkId.slice(0, forkId.lastIndexOf('.'))))].map(
+      (place) => serveWorker(place),
+    ),
   ]
   const serveWorker = (place: string) => {
     const [ofRun, ofRole, ofIndex] = place.split('.') as [string, string, string]
@@ -178,10 +348,20 @@ export const fakeFleet = async (): Promise<FakeFleet> => {
       const forkId = forkIdOf(run, role, Number(index), attempt)
       const files = fleet.files.get(forkId)
       if (files === undefined) return
-      const sources = Object.fromEntries([...files].map(([name, bytes]) => [name, { size: bytes.length, floor: fleet.floors.get(`${forkId} ${name}`) ?? 0, generation: fleet.generations.get(`${forkId} ${name}`) ?? 0 }]))
+      const sources = Object.fromEntries(
+        [...files].map(([name, bytes]) => [
+          name,
+          {
+            size: bytes.length,
+            floor: fleet.floors.get(`${forkId} ${name}`) ?? 0,
+            generation: fleet.generations.get(`${forkId} ${name}`) ?? 0,
+          },
+        ]),
+      )
       const common = { node: 'n0', forkId, attempt, sources, final: fleet.final.has(forkId) }
       const file = source === undefined ? undefined : files.get(source)
-      if (source === undefined || file === undefined) return reply({ ...common, source: null, offset: 0, bytes: new Uint8Array(0) })
+      if (source === undefined || file === undefined)
+        return reply({ ...common, source: null, offset: 0, bytes: new Uint8Array(0) })
       let offset = request.body.offset ?? 0
       if (tailLines !== undefined) {
         const lines = file.toString('latin1').split(/(?<=\n)/)
@@ -197,10 +377,12 @@ export const fakeFleet = async (): Promise<FakeFleet> => {
   return Object.assign(fleet, { client, messenger, troupe: troupeOn({ messenger, user: USER }) })
 }
 
-export const sleepMs = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+export function sleepMs(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
 
 /** Everything of a sequence that ends by itself. */
-export const collect = async <T>(items: AsyncIterable<T>): Promise<T[]> => {
+export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = []
   for await (const item of items) all.push(item)
   return all

@@ -1,6 +1,6 @@
 /**
- * A real fleet in a home of its own, driven by the built command line as a user would: bus, coordinator and agents are processes.
- * `end` takes it down and checks that nothing is left; call it in afterAll.
+ * A real fleet in a home of its own, driven by the built command line as a user would: bus, coordinator and
+ * agents are processes. `end` takes it down and checks that nothing is left; call it in afterAll.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
@@ -32,7 +32,10 @@ export interface Fleet {
   env: NodeJS.ProcessEnv
   info: UpInfo
   /** run `troupe ARGS`, wait for its end */
-  troupe(args: string[], options?: { input?: string; timeoutMs?: number; env?: NodeJS.ProcessEnv; cwd?: string }): Promise<Ran>
+  troupe(
+    args: string[],
+    options?: { input?: string; timeoutMs?: number; env?: NodeJS.ProcessEnv; cwd?: string },
+  ): Promise<Ran>
   /** parsed stdout of a command that must succeed */
   json<T = any>(args: string[]): Promise<T>
   /** start `troupe ARGS` and leave it running */
@@ -42,29 +45,48 @@ export interface Fleet {
   end(): Promise<void>
 }
 
-export const run = (program: string, args: string[], options: { env?: NodeJS.ProcessEnv; input?: string; timeoutMs?: number; cwd?: string } = {}): Promise<Ran> =>
-  new Promise((done) => {
-    const child = execFile(program, args, { env: options.env ?? process.env, cwd: options.cwd ?? root, timeout: options.timeoutMs ?? 60_000, killSignal: 'SIGKILL', maxBuffer: 256 * 1024 * 1024 }, (error, stdout, stderr) => {
-      const status = child.exitCode
-      done({ code: status ?? (error as { code?: number } | null)?.code ?? -1, stdout, stderr })
-    })
+export function run(
+  program: string,
+  args: string[],
+  options: { env?: NodeJS.ProcessEnv; input?: string; timeoutMs?: number; cwd?: string } = {},
+): Promise<Ran> {
+  return new Promise((done) => {
+    const child = execFile(
+      program,
+      args,
+      {
+        env: options.env ?? process.env,
+        cwd: options.cwd ?? root,
+        timeout: options.timeoutMs ?? 60_000,
+        killSignal: 'SIGKILL',
+        maxBuffer: 256 * 1024 * 1024,
+      },
+      (error, stdout, stderr) => {
+        const status = child.exitCode
+        done({ code: status ?? (error as { code?: number } | null)?.code ?? -1, stdout, stderr })
+      },
+    )
     child.stdin?.on('error', () => {})
     child.stdin?.end(options.input ?? '')
   })
+}
 
-export const fleetEnv = (home: string): NodeJS.ProcessEnv => {
+export function fleetEnv(home: string): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env, TROUPE_HOME: home }
   if (isAbsolute(python)) env['PATH'] = `${dirname(python)}${delimiter}${env['PATH']}`
   delete env['TROUPE_LOCAL']
   return env
 }
 
-export const makeHome = (): Promise<string> => mkdtemp(join(tmpdir(), 'troupe-test-'))
+export function makeHome(): Promise<string> {
+  return mkdtemp(join(tmpdir(), 'troupe-test-'))
+}
 
-export const startFleet = async (options: { agents?: number; env?: NodeJS.ProcessEnv } = {}): Promise<Fleet> => {
+export async function startFleet(options: { agents?: number; env?: NodeJS.ProcessEnv } = {}): Promise<Fleet> {
   const home = await makeHome()
   const env = { ...fleetEnv(home), ...options.env }
-  const troupe: Fleet['troupe'] = (args, more = {}) => run(TROUPE, args, { ...more, env: { ...env, ...more.env } })
+  const troupe: Fleet['troupe'] = (args, more = {}) =>
+    run(TROUPE, args, { ...more, env: { ...env, ...more.env } })
   const up = async (agents: number): Promise<UpInfo> => {
     const result = await troupe(['up', '--agents', String(agents), '--detach', '--json'])
     if (result.code !== 0) throw new Error(`up ended with ${result.code}: ${result.stderr}`)
@@ -77,11 +99,16 @@ export const startFleet = async (options: { agents?: number; env?: NodeJS.Proces
     troupe,
     async json(args) {
       const result = await troupe([...args, '--json'])
-      if (result.code !== 0) throw new Error(`troupe ${args.join(' ')} ended with ${result.code}: ${result.stderr}`)
+      if (result.code !== 0)
+        throw new Error(`troupe ${args.join(' ')} ended with ${result.code}: ${result.stderr}`)
       return JSON.parse(result.stdout)
     },
     start(args, more = {}) {
-      const child = spawn(TROUPE, args, { env: { ...env, ...more }, cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+      const child = spawn(TROUPE, args, {
+        env: { ...env, ...more },
+        cwd: root,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
       const out: Ran = { code: -1, stdout: '', stderr: '' }
       child.stdout.on('data', (chunk) => (out.stdout += chunk))
       child.stderr.on('data', (chunk) => (out.stderr += chunk))
@@ -100,8 +127,14 @@ export const startFleet = async (options: { agents?: number; env?: NodeJS.Proces
   return fleet
 }
 
-/** Wait until `look` gives something that is not null or false; a bounded poll of facts that have no event. */
-export const until = async <T>(what: string, look: () => Promise<T | null | false | undefined> | T | null | false | undefined, boundMs = 20_000): Promise<T> => {
+/**
+ * Wait until `look` gives something that is not null or false; a bounded poll of facts that have no event.
+ */
+export async function until<T>(
+  what: string,
+  look: () => Promise<T | null | false | undefined> | T | null | false | undefined,
+  boundMs = 20_000,
+): Promise<T> {
   const end = Date.now() + boundMs
   for (;;) {
     const value = await look()
@@ -112,23 +145,32 @@ export const until = async <T>(what: string, look: () => Promise<T | null | fals
 }
 
 /** Is this process alive (a zombie is not)? */
-export const alive = async (pid: number): Promise<boolean> => {
+export async function alive(pid: number): Promise<boolean> {
   const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => null)
   return stat !== null && !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
 }
 
 /** The log files of a run in the spools of a fleet: `FORKID SOURCE` → file. */
-export const spooledLogs = async ({ home, info }: Fleet, run: string): Promise<Map<string, string>> => {
+export async function spooledLogs({ home, info }: Fleet, run: string): Promise<Map<string, string>> {
   const found = new Map<string, string>()
   const nodes = join(home, 'local', info.fleet, 'nodes')
   for (const node of await readdir(nodes)) {
     const logs = join(nodes, node, 'spool/logs')
     for (const forkId of await readdir(logs).catch(() => []))
-      if (forkId.startsWith(`${run}.`)) for (const source of await readdir(join(logs, forkId))) if (/^(r\d+(\.\d+)?-)?(stdout|stderr)$/.test(source)) found.set(`${forkId} ${source}`, join(logs, forkId, source))
+      if (forkId.startsWith(`${run}.`))
+        for (const source of await readdir(join(logs, forkId)))
+          if (/^(r\d+(\.\d+)?-)?(stdout|stderr)$/.test(source))
+            found.set(`${forkId} ${source}`, join(logs, forkId, source))
   }
   return found
 }
 
 /** A launch document of one role, `main`. */
-export const task = (name: string, command: string[], role: object = {}, top: object = {}): string =>
-  JSON.stringify({ apiVersion: 'troupe/v1', name, roles: { main: { kind: 'task', command, ...role } }, ...top })
+export function task(name: string, command: string[], role: object = {}, top: object = {}): string {
+  return JSON.stringify({
+    apiVersion: 'troupe/v1',
+    name,
+    roles: { main: { kind: 'task', command, ...role } },
+    ...top,
+  })
+}

@@ -2,32 +2,38 @@
 import type { Prepared } from '../../src/process/process-host.ts'
 import type { Bindings, ForkSpec } from '../../src/protocol/resolved.ts'
 
-export const forkSpec = (changes: Partial<ForkSpec> = {}): ForkSpec => ({
-  forkId: 'run-1.trainer.0.1',
-  run: 'run-1',
-  role: 'trainer',
-  index: 0,
-  attempt: 1,
-  user: 'me',
-  kind: 'task',
-  nproc: 0,
-  resources: { cpus: 0, gpus: 0, memoryBytes: 0, ports: 0, share: false },
-  env: {},
-  command: ['true'],
-  shell: false,
-  prefix: [],
-  pythonPath: [],
-  setup: null,
-  cwd: '/work',
-  network: null,
-  ready: null,
-  preStop: null,
-  stop: { signal: 'SIGTERM', graceMs: 1000, order: 'reverse' },
-  fenceAfterMs: null,
-  torchrun: null,
-  ...changes,
-})
+export function forkSpec(changes: Partial<ForkSpec> = {}): ForkSpec {
+  return {
+    forkId: 'run-1.trainer.0.1',
+    run: 'run-1',
+    role: 'trainer',
+    index: 0,
+    attempt: 1,
+    user: 'me',
+    kind: 'task',
+    nproc: 0,
+    resources: { cpus: 0, gpus: 0, memoryBytes: 0, ports: 0, share: false },
+    env: {},
+    command: ['true'],
+    shell: false,
+    prefix: [],
+    pythonPath: [],
+    setup: null,
+    cwd: '/work',
+    network: null,
+    ready: null,
+    preStop: null,
+    stop: { signal: 'SIGTERM', graceMs: 1000, order: 'reverse' },
+    fenceAfterMs: null,
+    torchrun: null,
+    ...changes,
+  }
+}
 
-export const preparedFork = (changes: Partial<Prepared> = {}): Prepared => ({ ports: [], rendezvousPort: null, gpus: [], cores: [], host: '10.0.0.7', preparedAt: 0, ...changes })
+export function preparedFork(changes: Partial<Prepared> = {}): Prepared {
+  return { ports: [], rendezvousPort: null, gpus: [], cores: [], host: '10.0.0.7', preparedAt: 0, ...changes }
+}
 
-export const bindingsOf = (changes: Partial<Bindings> = {}): Bindings => ({ roles: {}, rendezvous: null, ...changes })
+export function bindingsOf(changes: Partial<Bindings> = {}): Bindings {
+  return { roles: {}, rendezvous: null, ...changes }
+}

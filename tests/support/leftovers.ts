@@ -1,6 +1,7 @@
 /**
- * Every test file fails if a process that it started is still there when it ends: all of them inherit a marker in their environment.
- * Programs of tests that clear their environment are looked for by the tests themselves.
+ * Every test file fails if a process that it started is still there when it ends: all of them inherit a
+ * marker in their environment. Programs of tests that clear their environment are looked for by the tests
+ * themselves.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,7 +11,7 @@ const id = `${process.pid}-${Date.now()}-${Math.random().toString(36).slice(2)}`
 const marker = `TROUPE_TEST_FILE=${id}`
 process.env['TROUPE_TEST_FILE'] = id
 
-const leftovers = (): string[] => {
+function leftovers(): string[] {
   const found: string[] = []
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue

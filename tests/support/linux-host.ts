@@ -1,6 +1,6 @@
 /**
- * A LinuxHost on a spool of its own for tests, with what it told, and the fixture programs. `dispose` ends whatever is left, so that a failed
- * test leaves nothing behind either.
+ * A LinuxHost on a spool of its own for tests, with what it told, and the fixture programs. `dispose` ends
+ * whatever is left, so that a failed test leaves nothing behind either.
  */
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
@@ -17,23 +17,31 @@ import { descendantsOf, isDead, readAll, readCommand, readEnvironment } from '..
 import { buildShim, pythonShim } from '../../src/process/shim/build.ts'
 
 /** The interpreter itself: what is called python3 may be a script that needs an environment. */
-export const PYTHON = execFileSync(process.env['TROUPE_PYTHON'] ?? 'python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).trim()
+export const PYTHON = execFileSync(
+  process.env['TROUPE_PYTHON'] ?? 'python3',
+  ['-c', 'import sys; print(sys.executable)'],
+  { encoding: 'utf8' },
+).trim()
 
 const program = fileURLToPath(new URL('programs/misbehave.py', import.meta.url))
 /** argv of a fixture program, see misbehave.py */
-export const misbehave = (...args: string[]): string[] => [PYTHON, '-ISs', program, ...args]
+export function misbehave(...args: string[]): string[] {
+  return [PYTHON, '-ISs', program, ...args]
+}
 
 /** A copy of the fixture programs whose processes are known by their path. */
-export const installMisbehave = (directory: string): ((...args: string[]) => string[]) => {
+export function installMisbehave(directory: string): (...args: string[]) => string[] {
   const copy = join(directory, 'misbehave.py')
   copyFileSync(program, copy)
   return (...args) => [PYTHON, '-ISs', copy, ...args]
 }
 
-export const temporaryDirectory = (): string => mkdtempSync(join(tmpdir(), 'troupe-test-'))
+export function temporaryDirectory(): string {
+  return mkdtempSync(join(tmpdir(), 'troupe-test-'))
+}
 
 /** Both shims, built into `cacheDir`. */
-export const shims = async (cacheDir: string): Promise<Record<'c' | 'python', string[]>> => {
+export async function shims(cacheDir: string): Promise<Record<'c' | 'python', string[]>> {
   const built = await buildShim(cacheDir)
   return { c: built.argv, python: await pythonShim(cacheDir, PYTHON) }
 }
@@ -41,7 +49,7 @@ export const shims = async (cacheDir: string): Promise<Record<'c' | 'python', st
 export type EventOf<W extends HostEvent['what']> = Extract<HostEvent, { what: W }>
 
 /** Listens to a host and lets a test await what it tells. */
-export const listenTo = (host: ProcessHost) => {
+export function listenTo(host: ProcessHost) {
   const told: HostEvent[] = []
   const waiting = new Set<() => void>()
   host.onEvent((event) => {
@@ -51,14 +59,21 @@ export const listenTo = (host: ProcessHost) => {
   return {
     told,
     of: (forkId: string): HostEvent[] => told.filter((event) => event.forkId === forkId),
-    next<W extends HostEvent['what']>(what: W, forkId: string, fits: (event: EventOf<W>) => boolean = () => true, boundMs = 15_000): Promise<EventOf<W>> {
+    next<W extends HostEvent['what']>(
+      what: W,
+      forkId: string,
+      fits: (event: EventOf<W>) => boolean = () => true,
+      boundMs = 15_000,
+    ): Promise<EventOf<W>> {
       return new Promise((resolve, reject) => {
         const timer = setTimeout(() => {
           waiting.delete(look)
           reject(new Error(`no ${what} of ${forkId} within ${boundMs} ms; told: ${JSON.stringify(told)}`))
         }, boundMs)
         const look = (): void => {
-          const event = told.find((one): one is EventOf<W> => one.what === what && one.forkId === forkId && fits(one as EventOf<W>))
+          const event = told.find(
+            (one): one is EventOf<W> => one.what === what && one.forkId === forkId && fits(one as EventOf<W>),
+          )
           if (event === undefined) return
           waiting.delete(look)
           clearTimeout(timer)
@@ -71,8 +86,12 @@ export const listenTo = (host: ProcessHost) => {
   }
 }
 
-export const linuxHost = (spoolDir: string, shim: string[], more: Partial<LinuxHostOptions> = {}): ProcessHost =>
-  createLinuxHost({
+export function linuxHost(
+  spoolDir: string,
+  shim: string[],
+  more: Partial<LinuxHostOptions> = {},
+): ProcessHost {
+  return createLinuxHost({
     spoolDir,
     node: 'n0',
     agentEnv: { PATH: process.env['PATH'] ?? '', HOME: tmpdir() },
@@ -81,24 +100,37 @@ export const linuxHost = (spoolDir: string, shim: string[], more: Partial<LinuxH
     portRange: [20_000, 29_999],
     ...more,
   })
+}
 
-export const removeDirectory = (directory: string): void => rmSync(directory, { recursive: true, force: true })
+export function removeDirectory(directory: string): void {
+  return rmSync(directory, { recursive: true, force: true })
+}
 
-/** Live processes below a fork's shim, and all that carry its marker: the view of a test, which trusts no host. */
-export const processesOf = (spoolDir: string, forkId: string): number[] => {
+/**
+ * Live processes below a fork's shim, and all that carry its marker: the view of a test, which trusts no
+ * host.
+ */
+export function processesOf(spoolDir: string, forkId: string): number[] {
   const { shim } = readRecord(fileOf.record(forkDirOf(spoolDir, forkId)))
   // a program that has just begun has no readable environment for a moment
   const found = shim === null ? [] : descendantsOf(shim.pid)
-  const marked = readAll().filter((stat) => readEnvironment(stat.pid)?.includes(`${MARKER}=${forkDirOf(spoolDir, forkId)}`) === true)
+  const marked = readAll().filter(
+    (stat) => readEnvironment(stat.pid)?.includes(`${MARKER}=${forkDirOf(spoolDir, forkId)}`) === true,
+  )
   return [...new Set([...found, ...marked].filter((stat) => !isDead(stat)).map((stat) => stat.pid))]
 }
 
-/** Kill everything of a spool, by its shims and by its marker, and then the shims: the last resort of a test that failed or left something on purpose. */
-export const sweepProcesses = (spoolDir: string): void => {
+/**
+ * Kill everything of a spool, by its shims and by its marker, and then the shims: the last resort of a test
+ * that failed or left something on purpose.
+ */
+export function sweepProcesses(spoolDir: string): void {
   for (let round = 0; round < 40; round++) {
     const all = readAll().filter((stat) => !isDead(stat))
     const shims = all.filter((stat) => readCommand(stat.pid).at(-1)?.startsWith(spoolDir) === true)
-    const marked = all.filter((stat) => readEnvironment(stat.pid)?.some((word) => word.startsWith(`${MARKER}=${spoolDir}`)) === true)
+    const marked = all.filter(
+      (stat) => readEnvironment(stat.pid)?.some((word) => word.startsWith(`${MARKER}=${spoolDir}`)) === true,
+    )
     if (shims.length + marked.length === 0) break
     for (const { pid } of [...marked, ...shims.flatMap((shim) => descendantsOf(shim.pid))]) endQuietly(pid)
     if (round > 30) for (const { pid } of shims) endQuietly(pid)
@@ -107,7 +139,7 @@ export const sweepProcesses = (spoolDir: string): void => {
   findCgroups(spoolDir)?.sweep(() => false)
 }
 
-const endQuietly = (pid: number): void => {
+function endQuietly(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {

@@ -1,6 +1,6 @@
 /**
- * Puts the files of log sources together again from what the bus delivers: overlaps are trimmed, gaps stay gaps. As a reader must, and
- * independent of the client library's.
+ * Puts the files of log sources together again from what the bus delivers: overlaps are trimmed, gaps stay
+ * gaps. As a reader must, and independent of the client library's.
  */
 import { readLogHeaders, sourceOfToken, type LogRecord } from '../../src/protocol/log-records.ts'
 import { parseSubject, wildcardOf } from '../../src/protocol/subjects.ts'
@@ -15,7 +15,15 @@ export interface ReadSource {
   bytes: number
 }
 
-export const readLogs = (bus: Bus, fleet: string): { sources: Map<string, ReadSource>; finals: number; see(message: Message): void; fromStream(): Promise<void> } => {
+export function readLogs(
+  bus: Bus,
+  fleet: string,
+): {
+  sources: Map<string, ReadSource>
+  finals: number
+  see(message: Message): void
+  fromStream(): Promise<void>
+} {
   const reader = {
     sources: new Map<string, ReadSource>(),
     finals: 0,
@@ -23,7 +31,12 @@ export const readLogs = (bus: Bus, fleet: string): { sources: Map<string, ReadSo
       const params = parseSubject(fleet, 'log', message.subject)!
       const headers = readLogHeaders(message.headers)!
       const name = `${params.run}.${params.role}.${params.index}.${params.attempt} ${sourceOfToken(params.source)}`
-      const source = reader.sources.get(name) ?? { generation: 0, chunks: new Map<number, Buffer>(), records: [], bytes: 0 }
+      const source = reader.sources.get(name) ?? {
+        generation: 0,
+        chunks: new Map<number, Buffer>(),
+        records: [],
+        bytes: 0,
+      }
       reader.sources.set(name, source)
       if (headers.generation > source.generation) {
         source.generation = headers.generation
@@ -42,7 +55,7 @@ export const readLogs = (bus: Bus, fleet: string): { sources: Map<string, ReadSo
     },
     /** what a live reader missed while its own link was down */
     async fromStream(): Promise<void> {
-      for (let seq = 1; ; ) {
+      for (let seq = 1; ;) {
         const page = await bus.getMessages(streamOf(fleet, 'LOG'), { seq, count: 32 })
         if (page.length === 0) return
         for (const message of page) reader.see(message)
@@ -55,7 +68,7 @@ export const readLogs = (bus: Bus, fleet: string): { sources: Map<string, ReadSo
 }
 
 /** The bytes from the first chunk on, and the ranges that are missing before `size`. */
-export const assemble = (source: ReadSource, size: number): { bytes: Buffer; gaps: [number, number][] } => {
+export function assemble(source: ReadSource, size: number): { bytes: Buffer; gaps: [number, number][] } {
   const parts: Buffer[] = []
   const gaps: [number, number][] = []
   let at = 0

@@ -1,6 +1,7 @@
 /**
- * A clock that is moved by hand. Timers run in order of time, then of birth; between two of them all microtasks are drained,
- * so one order of events follows from one order of calls. Nothing real: no Date, no setTimeout.
+ * A clock that is moved by hand. Timers run in order of time, then of birth; between two of them all
+ * microtasks are drained, so one order of events follows from one order of calls. Nothing real: no Date, no
+ * setTimeout.
  */
 import type { Clock } from '../../src/system/clock.ts'
 
@@ -15,7 +16,9 @@ export interface ManualClock extends Clock {
 }
 
 /** setImmediate is no timer: it is the first moment at which no microtask is left. */
-export const drain = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+export function drain(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
 
 interface Timer {
   at: number
@@ -23,19 +26,20 @@ interface Timer {
   fn: () => void
 }
 
-export const manualClock = (options: { now?: number; wall?: number } = {}): ManualClock => {
+export function manualClock(options: { now?: number; wall?: number } = {}): ManualClock {
   let now = options.now ?? 0
   const wallOffset = (options.wall ?? 1_700_000_000_000) - now
   let births = 0
   const heap: Timer[] = []
 
-  const after = (ms: number, fn: () => void): void => push(heap, { at: now + Math.max(0, ms), order: births++, fn })
+  const after = (ms: number, fn: () => void): void =>
+    push(heap, { at: now + Math.max(0, ms), order: births++, fn })
   const step = async (limit = Infinity): Promise<boolean> => {
     const next = heap[0]
     if (next === undefined || next.at > limit) return false
     now = Math.max(now, next.at)
     // what these set for the same moment is another one's
-    for (const last = births; heap.length > 0 && heap[0]!.at <= now && heap[0]!.order < last; ) {
+    for (const last = births; heap.length > 0 && heap[0]!.at <= now && heap[0]!.order < last;) {
       const due = heap[0]!
       pop(heap)
       due.fn()
@@ -72,9 +76,11 @@ export const manualClock = (options: { now?: number; wall?: number } = {}): Manu
   }
 }
 
-const before = (a: Timer, b: Timer): boolean => a.at < b.at || (a.at === b.at && a.order < b.order)
+function before(a: Timer, b: Timer): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order)
+}
 
-const push = (heap: Timer[], timer: Timer): void => {
+function push(heap: Timer[], timer: Timer): void {
   let i = heap.push(timer) - 1
   while (i > 0) {
     const parent = (i - 1) >> 1
@@ -85,7 +91,7 @@ const push = (heap: Timer[], timer: Timer): void => {
   heap[i] = timer
 }
 
-const pop = (heap: Timer[]): void => {
+function pop(heap: Timer[]): void {
   const last = heap.pop()!
   if (heap.length === 0) return
   let i = 0

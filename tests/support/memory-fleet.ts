@@ -3,10 +3,11 @@ import { memoryServer, type MemoryConnection } from '../../src/transport/memory-
 import { systemClock } from '../../src/system/clock.ts'
 import type { BusFleet } from '../contracts/bus.contract.ts'
 
-export const memoryFleet = async (): Promise<BusFleet> => {
+export async function memoryFleet(): Promise<BusFleet> {
   const server = memoryServer(systemClock)
   const connections: MemoryConnection[] = []
-  const setLinks = async (up: boolean): Promise<void> => connections.forEach((connection) => connection.setLink(up))
+  const setLinks = async (up: boolean): Promise<void> =>
+    connections.forEach((connection) => connection.setLink(up))
   return {
     async connect(name) {
       const connection = server.connect({ name })

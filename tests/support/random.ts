@@ -10,7 +10,7 @@ export interface Random {
   fork(name: string): Random
 }
 
-export const randomOf = (seed: number): Random => {
+export function randomOf(seed: number): Random {
   let state = seed >>> 0
   // mulberry32
   const next = (): number => {

@@ -1,6 +1,6 @@
 /**
- * A real server with one holder of each role, two where it matters, on exactly the permissions that the product grants;
- * `admin` may do anything and sees what really arrives. Made for the two permission tests.
+ * A real server with one holder of each role, two where it matters, on exactly the permissions that the
+ * product grants; `admin` may do anything and sees what really arrives. Made for the two permission tests.
  */
 import { inboxPrefixOf, permissionsOf } from '../../src/protocol/permissions.ts'
 import type { BusRole } from '../../src/protocol/table.ts'
@@ -30,18 +30,30 @@ export interface RoleServer {
   close(): Promise<void>
 }
 
-export const startRoleServer = async (): Promise<RoleServer> => {
+export async function startRoleServer(): Promise<RoleServer> {
   const names = Object.keys(HOLDERS) as HolderName[]
   const granted = (name: HolderName) => {
     const { role, name: who } = HOLDERS[name]
     return permissionsOf(role, { fleet: 'main', user: who, node: who, inboxPrefix: inboxPrefixOf(role, who) })
   }
-  const server = await startTestServer({ ...Object.fromEntries(names.map((name) => [name, granted(name)])), anyAgent: { publish: ['>'], subscribe: ['>'], account: 'agents' } })
+  const server = await startTestServer({
+    ...Object.fromEntries(names.map((name) => [name, granted(name)])),
+    anyAgent: { publish: ['>'], subscribe: ['>'], account: 'agents' },
+  })
   const admin = await server.connect('admin')
   const agentsAdmin = await server.connect('agents-admin', 'anyAgent')
   await ensureStreams(admin, 'main')
   const buses = await Promise.all(
-    names.map((name) => connectNats({ servers: server.url, credentials: { nkeySeed: server.credentials(name).nkeySeed, inboxPrefix: inboxPrefixOf(HOLDERS[name].role, HOLDERS[name].name) }, name })),
+    names.map((name) =>
+      connectNats({
+        servers: server.url,
+        credentials: {
+          nkeySeed: server.credentials(name).nkeySeed,
+          inboxPrefix: inboxPrefixOf(HOLDERS[name].role, HOLDERS[name].name),
+        },
+        name,
+      }),
+    ),
   )
   const bus = Object.fromEntries(names.map((name, i) => [name, buses[i]!])) as Record<HolderName, Bus>
   return {
@@ -51,7 +63,9 @@ export const startRoleServer = async (): Promise<RoleServer> => {
     bus,
     async refusalsOf(name, act) {
       const refused: string[] = []
-      const off = bus[name].onPermissionViolation(({ operation, subject }) => refused.push(`${operation} ${subject}`))
+      const off = bus[name].onPermissionViolation(({ operation, subject }) =>
+        refused.push(`${operation} ${subject}`),
+      )
       act(bus[name])
       // the server says what it refused before it answers the ping; the client tells of it in a later turn
       await bus[name].flush()

@@ -1,6 +1,7 @@
 /**
- * A simulated machine and its ProcessHost: spools, shims and process trees that outlive the agent, on a manual clock.
- * The machine tells every fact to an independent history (`tell`); the checker reads that, never the host. Programs are sim-tree.ts.
+ * A simulated machine and its ProcessHost: spools, shims and process trees that outlive the agent, on a
+ * manual clock. The machine tells every fact to an independent history (`tell`); the checker reads that,
+ * never the host. Programs are sim-tree.ts.
  */
 import { Fault } from '../../src/protocol/faults.ts'
 import type { ForkSpec } from '../../src/protocol/resolved.ts'
@@ -62,9 +63,11 @@ export interface MachineOptions {
 
 const PORT_MIN = 10_000
 /** last lines of stderr of a program that fails; restart patterns are matched against them */
-const tailOf = (exit: TrueExit): string[] => (exit.code === 0 ? [] : [`it ended with ${exit.code ?? exit.signal}`])
+function tailOf(exit: TrueExit): string[] {
+  return exit.code === 0 ? [] : [`it ended with ${exit.code ?? exit.signal}`]
+}
 
-export const simMachine = (options: MachineOptions): SimMachine => {
+export function simMachine(options: MachineOptions): SimMachine {
   const { node, clock, random, tell = () => {}, cpus = 8, gpus = 2 } = options
   const spools = new Map<string, SpoolEntry>()
   const tombstones = new Set<string>()
@@ -82,20 +85,28 @@ export const simMachine = (options: MachineOptions): SimMachine => {
     version: 'sim',
   }
   /** leases last until the tree is gone, or the prepare is dropped */
-  const leasing = (): SpoolEntry[] => [...spools.values()].filter((spool) => spool.receipt === null && spool.made !== 'abort')
+  const leasing = (): SpoolEntry[] =>
+    [...spools.values()].filter((spool) => spool.receipt === null && spool.made !== 'abort')
   const tellOwner = (event: HostEvent): void => {
     const current = owner
-    if (current !== null) clock.after(random.int(1, 8), () => current.process.enter(() => current.fact(event)))
+    if (current !== null)
+      clock.after(random.int(1, 8), () => current.process.enter(() => current.fact(event)))
   }
 
   const lease = (spec: ForkSpec): Prepared => {
     const taken = leasing()
-    const usedGpus = new Set(taken.flatMap((spool) => (spool.spec.resources.share ? [] : spool.prepared.gpus)))
+    const usedGpus = new Set(
+      taken.flatMap((spool) => (spool.spec.resources.share ? [] : spool.prepared.gpus)),
+    )
     const usedCores = new Set(taken.flatMap((spool) => spool.prepared.cores))
-    const freeGpus = capacity.gpus.map((gpu) => gpu.id).filter((id) => spec.resources.share || !usedGpus.has(id))
+    const freeGpus = capacity.gpus
+      .map((gpu) => gpu.id)
+      .filter((id) => spec.resources.share || !usedGpus.has(id))
     const freeCores = Array.from({ length: cpus }, (_, i) => i).filter((core) => !usedCores.has(core))
-    if (freeGpus.length < spec.resources.gpus) throw new Fault('GPU_ALLOC', `${spec.resources.gpus} GPUs wanted, ${freeGpus.length} free`)
-    if (freeCores.length < spec.resources.cpus) throw new Fault('GPU_ALLOC', `${spec.resources.cpus} cores wanted, ${freeCores.length} free`)
+    if (freeGpus.length < spec.resources.gpus)
+      throw new Fault('GPU_ALLOC', `${spec.resources.gpus} GPUs wanted, ${freeGpus.length} free`)
+    if (freeCores.length < spec.resources.cpus)
+      throw new Fault('GPU_ALLOC', `${spec.resources.cpus} cores wanted, ${freeCores.length} free`)
     const port = (): number => nextPort++
     return {
       ports: Array.from({ length: spec.resources.ports }, port),
@@ -150,7 +161,14 @@ export const simMachine = (options: MachineOptions): SimMachine => {
   const ended = (forkId: string, spool: SpoolEntry, exit: TrueExit): void => {
     tell({ what: 'root-exited', forkId, exit, pid: spool.started?.pid ?? spool.tree?.rootPid ?? null })
     spool.exit = { ...exit, exitedAt: clock.wall() }
-    tellOwner({ what: 'exited', forkId, exit: { ...exit, oom: false, unknown: null }, exitedAt: clock.wall(), stderrTail: tailOf(exit), errorFile: null })
+    tellOwner({
+      what: 'exited',
+      forkId,
+      exit: { ...exit, oom: false, unknown: null },
+      exitedAt: clock.wall(),
+      stderrTail: tailOf(exit),
+      errorFile: null,
+    })
   }
   const empty = (forkId: string, spool: SpoolEntry): void => {
     tell({ what: 'empty', forkId })
@@ -158,15 +176,35 @@ export const simMachine = (options: MachineOptions): SimMachine => {
     spool.endedNow = clock.now()
     // the same watcher tells both, and `exited` comes first
     const current = owner
-    if (current !== null) clock.after(random.int(8, 12), () => current.process.enter(() => current.fact({ what: 'empty', forkId, receipt: { outcome: 'gone', survivors: [], reason: null } })))
+    if (current !== null)
+      clock.after(random.int(8, 12), () =>
+        current.process.enter(() =>
+          current.fact({ what: 'empty', forkId, receipt: { outcome: 'gone', survivors: [], reason: null } }),
+        ),
+      )
   }
 
   const recovered = (spool: SpoolEntry): Recovered => ({
     spec: spool.spec,
-    phase: spool.receipt !== null ? 'gone' : spool.exit !== null ? 'exited' : spool.started !== null ? 'running' : spool.made === 'abort' ? 'cancelled' : 'prepared',
+    phase:
+      spool.receipt !== null
+        ? 'gone'
+        : spool.exit !== null
+          ? 'exited'
+          : spool.started !== null
+            ? 'running'
+            : spool.made === 'abort'
+              ? 'cancelled'
+              : 'prepared',
     prepared: spool.prepared,
     started: spool.started && { pid: spool.started.pid, startedAt: spool.started.startedAt },
-    exit: spool.exit && { code: spool.exit.code, signal: spool.exit.signal, oom: false, unknown: null, exitedAt: spool.exit.exitedAt },
+    exit: spool.exit && {
+      code: spool.exit.code,
+      signal: spool.exit.signal,
+      oom: false,
+      unknown: null,
+      exitedAt: spool.exit.exitedAt,
+    },
     stderrTail: spool.exit === null ? [] : tailOf(spool.exit),
     errorFile: null,
     receipt: spool.receipt && { ...spool.receipt, ms: 0 },
@@ -178,8 +216,14 @@ export const simMachine = (options: MachineOptions): SimMachine => {
   const hostFor = (process: SimProcess): ProcessHost => {
     let listener: (event: HostEvent) => void = () => {}
     const mine = (): boolean => owner?.process === process
-    /** one operation: it takes effect after a while, if the process lives then, and its answer comes a while later */
-    const operation = <T>(label: string, run: (resolve: (value: T) => void, reject: (error: unknown) => void) => void): Promise<T> =>
+    /**
+     * one operation: it takes effect after a while, if the process lives then, and its answer comes a while
+     * later
+     */
+    const operation = <T>(
+      label: string,
+      run: (resolve: (value: T) => void, reject: (error: unknown) => void) => void,
+    ): Promise<T> =>
       new Promise((resolve, reject) => {
         const answer = (settleIt: () => void): void => process.clock.after(random.int(0, 2), settleIt)
         process.clock.after(random.int(0, 3), () => {
@@ -210,7 +254,8 @@ export const simMachine = (options: MachineOptions): SimMachine => {
             const before = owner?.process
             owner = { process, fact: (event) => mine() && listener(event) }
             if (before !== process) before?.kill()
-            // a shim that was spawned and is not at its mkdir yet is aborted by the same mkdir; one that passed it is waited for
+            // a shim that was spawned and is not at its mkdir yet is aborted by the same mkdir; one that
+            // passed it is waited for
             const kept = [...spools.values()].filter((spool) => !spool.released)
             for (const spool of kept)
               if (spool.made === null && spool.shimmed) {
@@ -218,9 +263,12 @@ export const simMachine = (options: MachineOptions): SimMachine => {
                 abort(spool)
               }
             const wait = (): void => {
-              if (kept.some((spool) => spool.made === 'shim' && spool.started === null)) return process.clock.after(2, wait)
+              if (kept.some((spool) => spool.made === 'shim' && spool.started === null))
+                return process.clock.after(2, wait)
               const facts = kept.map(recovered)
-              for (const spool of kept) if (spool.ready && spool.exit === null) tellOwner({ what: 'probe', forkId: spool.spec.forkId, ready: true, reason: null })
+              for (const spool of kept)
+                if (spool.ready && spool.exit === null)
+                  tellOwner({ what: 'probe', forkId: spool.spec.forkId, ready: true, reason: null })
               process.clock.after(1, () => resolve(facts))
             }
             wait()
@@ -281,9 +329,16 @@ export const simMachine = (options: MachineOptions): SimMachine => {
           const spool = known(forkId)
           const settled = (): void =>
             process.enter(() => {
-              if (spool.started !== null) resolve({ pid: spool.started.pid, startedAt: spool.started.startedAt })
+              if (spool.started !== null)
+                resolve({ pid: spool.started.pid, startedAt: spool.started.startedAt })
               else if (spool.made === 'shim') spool.waiters.push(settled)
-              else reject(new Fault(spool.made === 'abort' ? 'CANCELLED' : 'WORKER_CREATE', `${forkId} did not start`))
+              else
+                reject(
+                  new Fault(
+                    spool.made === 'abort' ? 'CANCELLED' : 'WORKER_CREATE',
+                    `${forkId} did not start`,
+                  ),
+                )
             })
           if (spool.started !== null) return settled()
           spool.waiters.push(settled)
@@ -341,7 +396,8 @@ export const simMachine = (options: MachineOptions): SimMachine => {
           }
           resolve(undefined)
         }),
-      measure: (forkId) => Promise.resolve({ processes: spools.get(forkId)?.tree?.alive.size ?? 0, rssBytes: 0 }),
+      measure: (forkId) =>
+        Promise.resolve({ processes: spools.get(forkId)?.tree?.alive.size ?? 0, rssBytes: 0 }),
       logDir: (forkId) => `${node}:${forkId}`,
       onEvent: (fn) => void (listener = fn),
       close() {

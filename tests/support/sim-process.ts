@@ -1,6 +1,7 @@
 /**
- * One simulated operating-system process that runs a real actor: it can be killed between any two of its effects, frozen and thawed.
- * Everything that reaches the actor passes `enter`, everything that it does passes `effect`; a killed one goes on computing, unheard.
+ * One simulated operating-system process that runs a real actor: it can be killed between any two of its
+ * effects, frozen and thawed. Everything that reaches the actor passes `enter`, everything that it does
+ * passes `effect`; a killed one goes on computing, unheard.
  */
 import type { Clock } from '../../src/system/clock.ts'
 import type { ConnectionHooks } from '../../src/transport/memory-bus.ts'
@@ -26,7 +27,14 @@ export interface SimProcess {
   onEnd(run: (before: string | null) => void): void
 }
 
-export const simProcess = (options: { name: string; clock: Clock; nowOffset: number; wallOffset: number; onEffect?: (label: string) => void; onThrow?: (error: unknown) => void }): SimProcess => {
+export function simProcess(options: {
+  name: string
+  clock: Clock
+  nowOffset: number
+  wallOffset: number
+  onEffect?: (label: string) => void
+  onThrow?: (error: unknown) => void
+}): SimProcess {
   const { name, clock } = options
   let state: 'running' | 'frozen' | 'thawing' | 'dead' = 'running'
   let crash: ((label: string) => boolean) | null = null

@@ -1,6 +1,7 @@
 /**
- * The simulated programs: what a process tree does by itself and how it takes signals. A program is written into the command:
- * `['sim', 'life=2000', 'code=1', 'term=ignore', 'kids=2', …]`; see `Program`. Owns one tree; leases, spools and the shim are sim-host.ts.
+ * The simulated programs: what a process tree does by itself and how it takes signals. A program is written
+ * into the command: `['sim', 'life=2000', 'code=1', 'term=ignore', 'kids=2', …]`; see `Program`. Owns one
+ * tree; leases, spools and the shim are sim-host.ts.
  */
 import type { Clock } from '../../src/system/clock.ts'
 import type { Random } from './random.ts'
@@ -30,9 +31,10 @@ export interface Program {
   okFrom: number | null
 }
 
-export const programOf = (command: readonly string[], attempt: number): Program => {
+export function programOf(command: readonly string[], attempt: number): Program {
   const values = new Map(command.slice(1).map((part) => part.split('=', 2) as [string, string]))
-  const number = (key: string, otherwise: number): number => (values.has(key) ? Number(values.get(key)) : otherwise)
+  const number = (key: string, otherwise: number): number =>
+    values.has(key) ? Number(values.get(key)) : otherwise
   const optional = (key: string): number | null => (values.has(key) ? Number(values.get(key)) : null)
   const okFrom = optional('okFrom')
   const ok = okFrom !== null && attempt >= okFrom
@@ -67,7 +69,7 @@ export interface SimTree {
   signalRoot(signal: string): boolean
 }
 
-export const growTree = (options: {
+export function growTree(options: {
   program: Program
   clock: Clock
   random: Random
@@ -75,7 +77,7 @@ export const growTree = (options: {
   onSpawn: (pid: number) => void
   onRootExit: (exit: TrueExit) => void
   onEmpty: () => void
-}): SimTree => {
+}): SimTree {
   const { program, clock, random, pid, onSpawn, onRootExit, onEmpty } = options
   const alive = new Set<number>()
   let exit: TrueExit | null = null
@@ -91,19 +93,27 @@ export const growTree = (options: {
     if (id === root) {
       exit = how
       onRootExit(how)
-      if (!program.kidsStay) for (const kid of [...alive]) clock.after(random.int(0, 30), () => end(kid, { code: 0, signal: null }))
+      if (!program.kidsStay)
+        for (const kid of [...alive])
+          clock.after(random.int(0, 30), () => end(kid, { code: 0, signal: null }))
     }
     if (alive.size === 0) onEmpty()
   }
-  for (let i = 0; i < program.kids; i++) clock.after(random.int(1, 200), () => void (alive.has(root) && born()))
-  if (program.lifeMs !== null) clock.after(program.lifeMs, () => end(root, { code: program.signal === null ? program.code : null, signal: program.signal }))
+  for (let i = 0; i < program.kids; i++)
+    clock.after(random.int(1, 200), () => void (alive.has(root) && born()))
+  if (program.lifeMs !== null)
+    clock.after(program.lifeMs, () =>
+      end(root, { code: program.signal === null ? program.code : null, signal: program.signal }),
+    )
 
   const take = (id: number, signal: string): void => {
     if (signal === 'SIGKILL') return end(id, { code: null, signal })
     if (signal !== 'SIGTERM' && signal !== 'SIGINT' && signal !== 'SIGQUIT') return
     const answer = id === root ? program.term : program.kidsTerm
     if (answer === 'ignore') return
-    clock.after(answer === 'die' ? 0 : program.termMs, () => end(id, typeof answer === 'number' ? { code: answer, signal: null } : { code: null, signal }))
+    clock.after(answer === 'die' ? 0 : program.termMs, () =>
+      end(id, typeof answer === 'number' ? { code: answer, signal: null } : { code: null, signal }),
+    )
   }
   return {
     rootPid: root,

@@ -4,7 +4,7 @@
 import { forkIdOf } from '../../src/protocol/names.ts'
 import type { ForkSpec } from '../../src/protocol/resolved.ts'
 
-export const forkSpec = (command: string[], more: Partial<ForkSpec> & { n?: number } = {}): ForkSpec => {
+export function forkSpec(command: string[], more: Partial<ForkSpec> & { n?: number } = {}): ForkSpec {
   const { n = 0, ...overrides } = more
   const [run, role, index, attempt] = ['test-run', 'role', overrides.index ?? n, overrides.attempt ?? 1]
   return {

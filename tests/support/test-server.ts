@@ -1,13 +1,19 @@
 /**
- * A real nats-server for tests, in a directory of its own that goes with it. Everything goes through the project's own finder,
- * configuration text and starter. `connect` makes connections that are closed with the server.
+ * A real nats-server for tests, in a directory of its own that goes with it. Everything goes through the
+ * project's own finder, configuration text and starter. `connect` makes connections that are closed with the
+ * server.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Bus } from '../../src/transport/bus.ts'
 import { connectNats, createUserKey } from '../../src/transport/nats-bus.ts'
-import { findNatsServer, pickPort, startNatsServer, type RunningServer } from '../../src/transport/nats-server.ts'
+import {
+  findNatsServer,
+  pickPort,
+  startNatsServer,
+  type RunningServer,
+} from '../../src/transport/nats-server.ts'
 import { serverConfigText, type ServerUser } from '../../src/transport/server-config.ts'
 import { cacheOf } from '../../src/system/paths.ts'
 
@@ -36,24 +42,55 @@ export interface TestServer {
 }
 
 /** @param users  by name; each gets `_INBOX_NAME` as private inbox, and permission for it */
-export const startTestServer = async (users: Record<string, TestUser> = {}): Promise<TestServer> => {
+export async function startTestServer(users: Record<string, TestUser> = {}): Promise<TestServer> {
   const dir = await mkdtemp(join(tmpdir(), 'troupe-test-bus-'))
   const { path: binary } = await findNatsServer({ env: process.env, cache: cacheOf() })
   const keys = new Map<string, { seed: string; inboxPrefix: string }>()
-  const serverUsers: ServerUser[] = Object.entries({ any: ANY, ...users }).map(([name, { publish, subscribe, allowResponses = null, account = 'core' }]) => {
-    const { seed, publicKey } = createUserKey()
-    keys.set(name, { seed, inboxPrefix: `_INBOX_${name}` })
-    return { publicKey, comment: name, publish: [...publish], subscribe: [...subscribe, `_INBOX_${name}.>`], allowResponses, account }
-  })
+  const serverUsers: ServerUser[] = Object.entries({ any: ANY, ...users }).map(
+    ([name, { publish, subscribe, allowResponses = null, account = 'core' }]) => {
+      const { seed, publicKey } = createUserKey()
+      keys.set(name, { seed, inboxPrefix: `_INBOX_${name}` })
+      return {
+        publicKey,
+        comment: name,
+        publish: [...publish],
+        subscribe: [...subscribe, `_INBOX_${name}.>`],
+        allowResponses,
+        account,
+      }
+    },
+  )
   const host = '127.0.0.1'
   const port = await pickPort(host)
   const configFile = join(dir, 'nats.conf')
   const serverName = `test-${port}`
-  await writeFile(configFile, serverConfigText({ host, port, serverName, storeDir: join(dir, 'store'), pidFile: join(dir, 'nats.pid'), users: serverUsers }))
-  const start = () => startNatsServer({ binary, configFile, host, port, serverName, logFile: join(dir, 'nats.log'), detached: false })
+  await writeFile(
+    configFile,
+    serverConfigText({
+      host,
+      port,
+      serverName,
+      storeDir: join(dir, 'store'),
+      pidFile: join(dir, 'nats.pid'),
+      users: serverUsers,
+    }),
+  )
+  const start = () =>
+    startNatsServer({
+      binary,
+      configFile,
+      host,
+      port,
+      serverName,
+      logFile: join(dir, 'nats.log'),
+      detached: false,
+    })
   let running = await start()
   const buses: Bus[] = []
-  const credentials = (user = 'any') => ({ nkeySeed: keys.get(user)!.seed, inboxPrefix: keys.get(user)!.inboxPrefix })
+  const credentials = (user = 'any') => ({
+    nkeySeed: keys.get(user)!.seed,
+    inboxPrefix: keys.get(user)!.inboxPrefix,
+  })
   return {
     url: running.url,
     dir,
@@ -82,7 +119,11 @@ export const startTestServer = async (users: Record<string, TestUser> = {}): Pro
 }
 
 /** Poll a condition that no event tells of; bounded. */
-export const until = async (what: string, condition: () => boolean | Promise<boolean>, boundMs = 10_000): Promise<void> => {
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  boundMs = 10_000,
+): Promise<void> {
   const giveUpAt = performance.now() + boundMs
   while (!(await condition())) {
     if (performance.now() > giveUpAt) throw new Error(`waited ${boundMs} ms in vain until ${what}`)

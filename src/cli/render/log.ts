@@ -11,21 +11,29 @@ export interface LogForm {
 
 const NEWLINE = Buffer.from('\n')
 
-export const writeLog = (io: Io, item: LogItem, { prefix, stderrOnly = false }: LogForm): void => {
+export function writeLog(io: Io, item: LogItem, { prefix, stderrOnly = false }: LogForm): void {
   if (item.kind === 'chunk') return io.stdout(item.bytes)
   if (item.kind === 'gap') {
     const range = item.to === null ? `from byte ${item.offset} on` : `bytes ${item.offset} to ${item.to}`
-    return io.stderr(io.paint('yellow', `${item.prefix} gap in ${item.source}, ${range}: ${item.why}`, 'stderr'), { always: true })
+    return io.stderr(
+      io.paint('yellow', `${item.prefix} gap in ${item.source}, ${range}: ${item.why}`, 'stderr'),
+      { always: true },
+    )
   }
   const toStderr = stderrOnly || item.stream === 'stderr'
   const stream = toStderr ? 'stderr' : 'stdout'
   const head = prefix ? `${io.paint('cyan', item.prefix, stream)} ` : ''
-  if (toStderr) io.line(item.stream === 'stderr' ? [head, io.errTty ? io.paint('red', item.text, 'stderr') : item.bytes] : [head, item.bytes])
+  if (toStderr)
+    io.line(
+      item.stream === 'stderr'
+        ? [head, io.errTty ? io.paint('red', item.text, 'stderr') : item.bytes]
+        : [head, item.bytes],
+    )
   else io.stdout(Buffer.concat([Buffer.from(head), item.bytes, NEWLINE]))
 }
 
 /** One item as a line of JSON. */
-export const logJson = (item: LogItem): string => {
+export function logJson(item: LogItem): string {
   const { bytes, ...rest } = item as LogItem & { bytes?: Uint8Array }
   return `${JSON.stringify(item.kind === 'chunk' ? { ...rest, bytes: Buffer.from(bytes!).toString('base64') } : rest)}\n`
 }

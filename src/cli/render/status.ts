@@ -6,20 +6,31 @@ import { durationText, exitText, receiptText } from './text.ts'
 const LAST_LINES = 15
 
 /** Who failed first, how, its last lines, and how long its peers took to stop; empty when nothing failed. */
-export const failureBlock = (status: RunStatus): string => {
+export function failureBlock(status: RunStatus): string {
   const failure = status.firstFailure
-  if (failure === null) return isTerminal(status.state) && !['succeeded', 'cancelled'].includes(status.state) ? `${status.state.toUpperCase()}  ${status.reason ?? 'no reason was given'}\n` : ''
+  if (failure === null)
+    return isTerminal(status.state) && !['succeeded', 'cancelled'].includes(status.state)
+      ? `${status.state.toUpperCase()}  ${status.reason ?? 'no reason was given'}\n`
+      : ''
   const rank = failure.rank === undefined ? '' : `, rank ${failure.rank}`
-  const lines = [`FAILED  ${failure.worker}${rank} on ${failure.node} ${exitText(failure.exit)}${failure.uncertain ? ' (perhaps not the first: too close to tell)' : ''}`]
+  const lines = [
+    `FAILED  ${failure.worker}${rank} on ${failure.node} ${exitText(failure.exit)}${failure.uncertain ? ' (perhaps not the first: too close to tell)' : ''}`,
+  ]
   for (const line of failure.stderrTail.slice(-LAST_LINES)) lines.push(`  | ${line}`)
   if (failure.stderrTail.length === 0) lines.push('  | (nothing on stderr)')
   // what ended by itself was not stopped
-  const peers = status.workers.filter((worker) => worker.worker !== failure.worker && worker.startedAt !== null && worker.exit?.killedBy != null).length
-  if (status.stopMs !== null && peers > 0) lines.push(`  ${peers} ${peers === 1 ? 'peer was' : 'peers were'} stopped within ${durationText(status.stopMs)}`)
+  const peers = status.workers.filter(
+    (worker) =>
+      worker.worker !== failure.worker && worker.startedAt !== null && worker.exit?.killedBy != null,
+  ).length
+  if (status.stopMs !== null && peers > 0)
+    lines.push(
+      `  ${peers} ${peers === 1 ? 'peer was' : 'peers were'} stopped within ${durationText(status.stopMs)}`,
+    )
   return `${lines.join('\n')}\n`
 }
 
-export const statusText = (status: RunStatus): string => {
+export function statusText(status: RunStatus): string {
   const { queuedMs, startMs, runMs } = status.clocks
   const facts: [string, string][] = [
     ['run', status.run],
@@ -27,23 +38,72 @@ export const statusText = (status: RunStatus): string => {
     ['state', `${status.state}${status.reason === null ? '' : ` (${status.reason})`}`],
     ...(status.code === null ? [] : [['code', String(status.code)] as [string, string]]),
     ['attempt', String(status.attempt)],
-    ['clocks', `queued ${durationText(queuedMs)}, start ${durationText(startMs)}, run ${durationText(runMs)}`],
-    ...(status.stopMs === null ? [] : [['stopped', `within ${durationText(status.stopMs)}`] as [string, string]]),
+    [
+      'clocks',
+      `queued ${durationText(queuedMs)}, start ${durationText(startMs)}, run ${durationText(runMs)}`,
+    ],
+    ...(status.stopMs === null
+      ? []
+      : [['stopped', `within ${durationText(status.stopMs)}`] as [string, string]]),
   ]
   const parts = [
     failureBlock(status),
     facts.map(([name, value]) => `${name.padEnd(9)}${value}\n`).join(''),
-    table(['ROLE', 'KIND', 'STATE', 'READY', 'SKEW'], status.roles.map((role) => [role.role, role.kind, role.state, `${role.ready}/${role.workers}`, role.startSkewMs === null ? null : `${Math.round(role.startSkewMs)} ms`])),
-    table(['WORKER', 'NODE', 'STATE', 'READY', 'PID', 'ADDR', 'EXIT', 'RECEIPT'], status.workers.flatMap(workerRows)),
-    status.stragglers.length === 0 ? '' : table(['STRAGGLER', 'KIND', 'BY', ''], status.stragglers.map((s) => [s.rank === undefined ? s.worker : `${s.worker} rank ${s.rank}`, s.kind, durationText(s.ms), s.text])),
+    table(
+      ['ROLE', 'KIND', 'STATE', 'READY', 'SKEW'],
+      status.roles.map((role) => [
+        role.role,
+        role.kind,
+        role.state,
+        `${role.ready}/${role.workers}`,
+        role.startSkewMs === null ? null : `${Math.round(role.startSkewMs)} ms`,
+      ]),
+    ),
+    table(
+      ['WORKER', 'NODE', 'STATE', 'READY', 'PID', 'ADDR', 'EXIT', 'RECEIPT'],
+      status.workers.flatMap(workerRows),
+    ),
+    status.stragglers.length === 0
+      ? ''
+      : table(
+          ['STRAGGLER', 'KIND', 'BY', ''],
+          status.stragglers.map((s) => [
+            s.rank === undefined ? s.worker : `${s.worker} rank ${s.rank}`,
+            s.kind,
+            durationText(s.ms),
+            s.text,
+          ]),
+        ),
   ]
   return parts.filter((part) => part !== '').join('\n')
 }
 
 /** What has ended says how in the columns EXIT and RECEIPT. */
-const stateText = ({ state, reason, exit }: WorkerStatus): string => (reason === null || (state === 'exited' && exit !== null) ? state : `${state} (${reason})`)
+function stateText({ state, reason, exit }: WorkerStatus): string {
+  return reason === null || (state === 'exited' && exit !== null) ? state : `${state} (${reason})`
+}
 
-const workerRows = (worker: WorkerStatus): (string | number | null)[][] => [
-  [`${worker.role}/${worker.index}`, worker.node, stateText(worker), worker.ready ? 'yes' : 'no', worker.pid, worker.addr, worker.exit && exitText(worker.exit), receiptText(worker.receipt)],
-  ...worker.ranks.map((rank) => [`  ${worker.role}:${rank.rank}`, null, rank.state, null, rank.pid, null, rank.exit && exitText(rank.exit), null]),
-]
+function workerRows(worker: WorkerStatus): (string | number | null)[][] {
+  return [
+    [
+      `${worker.role}/${worker.index}`,
+      worker.node,
+      stateText(worker),
+      worker.ready ? 'yes' : 'no',
+      worker.pid,
+      worker.addr,
+      worker.exit && exitText(worker.exit),
+      receiptText(worker.receipt),
+    ],
+    ...worker.ranks.map((rank) => [
+      `  ${worker.role}:${rank.rank}`,
+      null,
+      rank.state,
+      null,
+      rank.pid,
+      null,
+      rank.exit && exitText(rank.exit),
+      null,
+    ]),
+  ]
+}

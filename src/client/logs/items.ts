@@ -1,6 +1,6 @@
 /**
- * What a reader of logs is given, and which sources it asked for. Owns names of sources (`stdout`, `r3-stderr`, `r3.1-stderr` after one of torch's
- * own restarts) and the prefix of a line.
+ * What a reader of logs is given, and which sources it asked for. Owns names of sources (`stdout`,
+ * `r3-stderr`, `r3.1-stderr` after one of torch's own restarts) and the prefix of a line.
  */
 import type { Ref } from '../refs.ts'
 
@@ -46,7 +46,10 @@ export type LogItem = LogLine | LogChunk | LogGap
 export interface LogOptions {
   /** go on until the log is complete; waits for a run that has not started */
   follow?: boolean
-  /** chunks of the file's bytes instead of lines; exactly one source: a worker's own, or with a rank that rank's */
+  /**
+   * chunks of the file's bytes instead of lines; exactly one source: a worker's own, or with a rank that
+   * rank's
+   */
   raw?: boolean
   /** chunks like `raw`, of all sources */
   chunks?: boolean
@@ -76,20 +79,30 @@ export interface SourceName {
 }
 
 /** @returns null when it is no source's name */
-export const parseSource = (source: string): SourceName | null => {
+export function parseSource(source: string): SourceName | null {
   const match = /^(?:r(\d{1,6})(?:\.(\d{1,4}))?-)?(stdout|stderr)$/.exec(source)
-  return match && { stream: match[3] as 'stdout' | 'stderr', rank: match[1] === undefined ? null : Number(match[1]), restart: Number(match[2] ?? 0) }
+  return (
+    match && {
+      stream: match[3] as 'stdout' | 'stderr',
+      rank: match[1] === undefined ? null : Number(match[1]),
+      restart: Number(match[2] ?? 0),
+    }
+  )
 }
 
 /** A worker's own before its ranks', by rank; stdout before stderr. */
-export const bySource = (a: string, b: string): number => {
+export function bySource(a: string, b: string): number {
   const [x, y] = [parseSource(a), parseSource(b)]
   if (x === null || y === null) return 0
-  return (x.rank ?? -1) - (y.rank ?? -1) || x.restart - y.restart || (x.stream === y.stream ? 0 : x.stream === 'stdout' ? -1 : 1)
+  return (
+    (x.rank ?? -1) - (y.rank ?? -1) ||
+    x.restart - y.restart ||
+    (x.stream === y.stream ? 0 : x.stream === 'stdout' ? -1 : 1)
+  )
 }
 
 /** Is a source among what was asked for? */
-export const sourceFits = (source: string, ref: Ref, options: LogOptions): boolean => {
+export function sourceFits(source: string, ref: Ref, options: LogOptions): boolean {
   const name = parseSource(source)
   if (name === null || (options.source !== undefined && options.source !== source)) return false
   if (options.stream !== undefined && options.stream !== name.stream) return false
@@ -98,4 +111,6 @@ export const sourceFits = (source: string, ref: Ref, options: LogOptions): boole
   return options.raw !== true || options.source !== undefined || name.rank === null
 }
 
-export const prefixOf = (role: string, index: number, rank: number | null): string => (rank === null ? `[${role}/${index}]` : `[${role}:${rank}]`)
+export function prefixOf(role: string, index: number, rank: number | null): string {
+  return rank === null ? `[${role}/${index}]` : `[${role}:${rank}]`
+}

@@ -1,5 +1,6 @@
 /**
- * Bytes of one source into lines. Pure. Keeps what has no newline yet, at most LINE_BYTES_MAX: a longer line comes in pieces.
+ * Bytes of one source into lines. Pure. Keeps what has no newline yet, at most LINE_BYTES_MAX: a longer line
+ * comes in pieces.
  */
 const NEWLINE = 10
 export const LINE_BYTES_MAX = 8 * 1024 * 1024
@@ -16,7 +17,7 @@ export interface LineSplitter {
   flush(): Line | null
 }
 
-export const lineSplitter = (): LineSplitter => {
+export function lineSplitter(): LineSplitter {
   let held: Uint8Array[] = []
   let heldBytes = 0
   let heldAt = 0
@@ -38,7 +39,11 @@ export const lineSplitter = (): LineSplitter => {
       let from = 0
       for (let at = bytes.indexOf(NEWLINE); at !== -1; at = bytes.indexOf(NEWLINE, from)) {
         hold(offset + from, bytes.subarray(from, at))
-        lines.push(heldBytes === 0 ? { offset: offset + from, bytes: new Uint8Array(0) } : { offset: heldAt, bytes: take() })
+        lines.push(
+          heldBytes === 0
+            ? { offset: offset + from, bytes: new Uint8Array(0) }
+            : { offset: heldAt, bytes: take() },
+        )
         from = at + 1
       }
       hold(offset + from, bytes.subarray(from))

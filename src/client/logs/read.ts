@@ -1,9 +1,12 @@
 /**
- * Logs of a run, role, worker or rank as one sequence: the past, then (with `follow`) what comes, until the log is complete.
- * Owns which forks and sources are read and when it ends; joining bytes is source.ts', getting them spool.ts'.
+ * Logs of a run, role, worker or rank as one sequence: the past, then (with `follow`) what comes, until the
+ * log is complete. Owns which forks and sources are read and when it ends; joining bytes is source.ts',
+ * getting them spool.ts'.
  *
- * The past of several sources is replayed from the relay, which has it in the order of time, and completed from the spools; of one source a
- * long past comes from the relay as far as that has it, the rest and a tail from the spool. With `follow` the live subject is subscribed before anything is read, so that nothing falls between.
+ * The past of several sources is replayed from the relay, which has it in the order of time, and completed
+ * from the spools; of one source a long past comes from the relay as far as that has it, the rest and a tail
+ * from the spool. With `follow` the live subject is subscribed before anything is read, so that nothing falls
+ * between.
  */
 import { Fault, toFault } from '../../protocol/faults.ts'
 import { forkIdOf, parseForkId, type ForkParts } from '../../protocol/names.ts'
@@ -21,8 +24,9 @@ import { logSubject, readLogMessage, relayed, relaySeqSince, spoolOf, type LogMe
 import { BACKLOG_BYTES, sourceReader, type SourceReader } from './source.ts'
 
 /**
- * Live bytes that wait for a slow reader. Beyond it nothing is listened to any more, until the spools were read to where little is added in the
- * meantime: a reader that lags asks for what it can take, and is never pushed until the server drops its connection.
+ * Live bytes that wait for a slow reader. Beyond it nothing is listened to any more, until the spools were
+ * read to where little is added in the meantime: a reader that lags asks for what it can take, and is never
+ * pushed until the server drops its connection.
  */
 const LIVE_BYTES_MAX = 8 * 1024 * 1024
 /** How often a follower looks for the end when no event says so. */
@@ -32,10 +36,19 @@ const SILENT_END_MS = 10_000
 
 type News = { what: 'log'; message: LogMessage } | { what: 'look' } | { what: 'linked' }
 
-/** @throws {Fault} WORKER_NOT_FOUND; USAGE when `raw` fits several sources; SPEC_INVALID for a pattern that is none; CONN */
-export async function* readLogs(messenger: Messenger, user: string, ref: Ref, options: LogOptions = {}): AsyncGenerator<LogItem, void, undefined> {
+/**
+ * @throws {Fault} WORKER_NOT_FOUND; USAGE when `raw` fits several sources; SPEC_INVALID for a pattern that is
+ * none; CONN
+ */
+export async function* readLogs(
+  messenger: Messenger,
+  user: string,
+  ref: Ref,
+  options: LogOptions = {},
+): AsyncGenerator<LogItem, void, undefined> {
   const { follow = false, raw = false, signal, onTrouble } = options
-  const accepts = options.grep === undefined || raw || options.chunks === true ? () => true : matcherOf(options.grep)
+  const accepts =
+    options.grep === undefined || raw || options.chunks === true ? () => true : matcherOf(options.grep)
   const spool = spoolOf(messenger, signal)
   const readers = new Map<string, SourceReader>()
   const finished = new Set<string>()
@@ -50,20 +63,37 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
   let fromStart = options.since === undefined
   let now: RunStatus | null = null
 
-  const status = (): Promise<RunStatus> => patiently(() => messenger.ask('coordinator.status', { user }, { run: ref.run }), { boundMs: FAILOVER_MS, signal })
+  const status = (): Promise<RunStatus> =>
+    patiently(() => messenger.ask('coordinator.status', { user }, { run: ref.run }), {
+      boundMs: FAILOVER_MS,
+      signal,
+    })
   const forksOf = (now: RunStatus): ForkParts[] =>
     now.workers
       .filter((worker) => refFits(ref, worker) && hasRun(worker, options.attempt))
-      .map((worker) => ({ run: ref.run, role: worker.role, index: worker.index, attempt: options.attempt ?? worker.attempt }))
+      .map((worker) => ({
+        run: ref.run,
+        role: worker.role,
+        index: worker.index,
+        attempt: options.attempt ?? worker.attempt,
+      }))
       .filter((fork) => pinned === null || pinned.forkId === idOf(fork))
-  const wants = (forkId: string, source: string): boolean => (pinned === null ? sourceFits(source, ref, options) : pinned.forkId === forkId && pinned.source === source)
+  const wants = (forkId: string, source: string): boolean =>
+    pinned === null ? sourceFits(source, ref, options) : pinned.forkId === forkId && pinned.source === source
   const readerOf = (fork: ForkParts, source: string): SourceReader => {
     const key = `${idOf(fork)} ${source}`
     let reader = readers.get(key)
-    if (reader === undefined) readers.set(key, (reader = sourceReader(messenger, spool, fork, source, options, accepts, fromStart ? 0 : null)))
+    if (reader === undefined)
+      readers.set(
+        key,
+        (reader = sourceReader(messenger, spool, fork, source, options, accepts, fromStart ? 0 : null)),
+      )
     return reader
   }
-  const asked = (message: LogMessage): boolean => refFits(ref, message.fork) && (options.attempt === undefined || options.attempt === message.fork.attempt) && wants(message.forkId, message.source)
+  const asked = (message: LogMessage): boolean =>
+    refFits(ref, message.fork) &&
+    (options.attempt === undefined || options.attempt === message.fork.attempt) &&
+    wants(message.forkId, message.source)
 
   /** Read a fork to where its node says that it ends now. @returns false when the node does not answer */
   async function* complete(fork: ForkParts): AsyncGenerator<LogItem, boolean> {
@@ -80,18 +110,26 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
       if (sizes.final) yield* reader.rest()
     }
     // just prepared: a spool without files has no source that is not final
-    if (sizes.final && (Object.keys(sizes.sources).length > 0 || hasExited(now!, fork))) finished.add(idOf(fork))
+    if (sizes.final && (Object.keys(sizes.sources).length > 0 || hasExited(now!, fork)))
+      finished.add(idOf(fork))
     return true
   }
 
   const listen = (): void => {
-    live = messenger.bus.subscribe(logSubject(messenger.fleet, { run: ref.run, ...(ref.role !== undefined && { role: ref.role }), ...(ref.indices?.length === 1 && { index: ref.indices[0]! }) }), (message) => {
-      const log = readLogMessage(messenger.fleet, message)
-      if (live === null || log === null || !asked(log)) return
-      if (liveBytes > LIVE_BYTES_MAX) return deafen()
-      liveBytes += log.bytes.length
-      news.push({ what: 'log', message: log })
-    })
+    live = messenger.bus.subscribe(
+      logSubject(messenger.fleet, {
+        run: ref.run,
+        ...(ref.role !== undefined && { role: ref.role }),
+        ...(ref.indices?.length === 1 && { index: ref.indices[0]! }),
+      }),
+      (message) => {
+        const log = readLogMessage(messenger.fleet, message)
+        if (live === null || log === null || !asked(log)) return
+        if (liveBytes > LIVE_BYTES_MAX) return deafen()
+        liveBytes += log.bytes.length
+        news.push({ what: 'log', message: log })
+      },
+    )
   }
   const deafen = (): void => {
     live?.unsubscribe()
@@ -113,7 +151,9 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
   }
 
   if (follow) listen()
-  const events = follow ? messenger.bus.subscribe(eventSubject(messenger.fleet, ref.run), () => news.push({ what: 'look' })) : null
+  const events = follow
+    ? messenger.bus.subscribe(eventSubject(messenger.fleet, ref.run), () => news.push({ what: 'look' }))
+    : null
   const offLink = follow ? messenger.bus.onLink((up) => void (up && news.push({ what: 'linked' }))) : null
 
   try {
@@ -133,7 +173,7 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
 
     let endedAt: number | null = null
     let lookedAt = -Infinity
-    for (let look = true; !signal?.aborted; ) {
+    for (let look = true; !signal?.aborted;) {
       if (live === null && news.size === 0) {
         yield* catchUp(forksOf(seen))
         look ||= performance.now() - lookedAt >= LOOK_AGAIN_MS
@@ -182,14 +222,16 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
     for (const fork of forksOf(now)) {
       const sizes = await spool.sizes(fork)
       const names = sizes === null ? await relayedSources(fork) : Object.keys(sizes.sources)
-      for (const source of names.toSorted(bySource)) if (sourceFits(source, ref, options)) found.push({ forkId: idOf(fork), source })
+      for (const source of names.toSorted(bySource))
+        if (sourceFits(source, ref, options)) found.push({ forkId: idOf(fork), source })
     }
     if (found.length > 1) throw manySources(found)
     return found[0] ?? null
   }
   async function relayedSources(fork: ForkParts): Promise<string[]> {
     const names = new Set<string>()
-    for await (const message of relayed(messenger, logSubject(messenger.fleet, fork))) names.add(message.source)
+    for await (const message of relayed(messenger, logSubject(messenger.fleet, fork)))
+      names.add(message.source)
     return [...names]
   }
 
@@ -200,7 +242,8 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
       if (options.tail !== undefined) yield* tail(fork, options.tail)
       else if (!(yield* complete(fork))) yield* pinned === null ? [] : replay([fork])
       // a line without its end may still be written on
-      if (!follow) for (const reader of readers.values()) if (reader.forkId === idOf(fork)) yield* reader.rest()
+      if (!follow)
+        for (const reader of readers.values()) if (reader.forkId === idOf(fork)) yield* reader.rest()
     }
     if (!follow) yield* nameSilent(forks)
     fromStart = true
@@ -217,7 +260,11 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
         seq = found.seq
         fromStart = !found.complete
       }
-      for await (const message of relayed(messenger, logSubject(messenger.fleet, forks.length === 1 ? forks[0]! : { run: ref.run }), seq)) {
+      for await (const message of relayed(
+        messenger,
+        logSubject(messenger.fleet, forks.length === 1 ? forks[0]! : { run: ref.run }),
+        seq,
+      )) {
         if (!ids.has(message.forkId) || !asked(message)) continue
         const reader = readerOf(message.fork, message.source)
         yield* reader.feed(message, false)
@@ -252,8 +299,12 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
       // what a follower left out to ask its node for it
       if (follow) yield* replay([fork])
       const own = [...readers.values()].filter((reader) => reader.forkId === idOf(fork))
-      if (own.length === 0) for (const source of ['stdout', 'stderr']) if (wants(idOf(fork), source)) own.push(readerOf(fork, source))
-      for (const reader of own) if (reader.end === null || (reader.next ?? 0) < reader.end) yield* reader.gap(reader.end, 'no node answers for it')
+      if (own.length === 0)
+        for (const source of ['stdout', 'stderr'])
+          if (wants(idOf(fork), source)) own.push(readerOf(fork, source))
+      for (const reader of own)
+        if (reader.end === null || (reader.next ?? 0) < reader.end)
+          yield* reader.gap(reader.end, 'no node answers for it')
     }
   }
 
@@ -264,35 +315,65 @@ export async function* readLogs(messenger: Messenger, user: string, ref: Ref, op
   }
 }
 
-const idOf = ({ run, role, index, attempt }: ForkParts): string => forkIdOf(run, role, index, attempt)
-const hasRun = (worker: WorkerStatus, attempt: number | undefined): boolean => (attempt === undefined ? worker.startedAt !== null || worker.state === 'running' : attempt > 0 && attempt <= worker.attempt)
-const hasExited = (now: RunStatus, fork: ForkParts): boolean => {
+function idOf({ run, role, index, attempt }: ForkParts): string {
+  return forkIdOf(run, role, index, attempt)
+}
+function hasRun(worker: WorkerStatus, attempt: number | undefined): boolean {
+  return attempt === undefined
+    ? worker.startedAt !== null || worker.state === 'running'
+    : attempt > 0 && attempt <= worker.attempt
+}
+function hasExited(now: RunStatus, fork: ForkParts): boolean {
   const worker = now.workers.find((w) => w.role === fork.role && w.index === fork.index)
   return worker === undefined || worker.attempt > fork.attempt || worker.state === 'exited'
 }
 
-const inOrder = <T>(sources: Record<string, T>): [string, T][] => Object.entries(sources).toSorted(([a], [b]) => bySource(a, b))
-
-/** Nothing to read is an answer only where something could have been. */
-const checkAsked = (now: RunStatus, ref: Ref, { attempt, rank, source }: LogOptions, follow: boolean): void => {
-  checkRef(now, ref)
-  const name = source === undefined ? null : parseSource(source)
-  if (source !== undefined && name === null) throw new Fault('USAGE', `'${source}' is no source`, { hint: 'write stdout, stderr, or of a rank r3-stdout, r3-stderr' })
-  const asked = rank ?? name?.rank ?? null
-  const roles = now.roles.filter(({ role }) => ref.role === undefined || ref.role === role)
-  if (asked !== null && !roles.some(({ kind }) => kind === 'torchrun')) throw new Fault('WORKER_NOT_FOUND', `there is no rank ${asked} in ${refText(ref)}: no torchrun role is in it`)
-  if (asked !== null) for (const { role, kind } of roles) if (kind === 'torchrun' && roles.length === 1) checkRef(now, { ...ref, role, ranks: [asked] })
-  if (attempt === undefined) return
-  const latest = Math.max(0, ...now.workers.filter((worker) => refFits(ref, worker)).map((worker) => worker.attempt))
-  if (attempt < 1 || (attempt > latest && !follow)) throw new Fault('WORKER_NOT_FOUND', `${refText(ref)} has no attempt ${attempt}`, { hint: latest === 0 ? 'it has not started yet' : `the latest is ${latest}` })
+function inOrder<T>(sources: Record<string, T>): [string, T][] {
+  return Object.entries(sources).toSorted(([a], [b]) => bySource(a, b))
 }
 
-const manySources = (found: readonly { forkId: string; source: string }[]): Fault => {
+/** Nothing to read is an answer only where something could have been. */
+function checkAsked(now: RunStatus, ref: Ref, { attempt, rank, source }: LogOptions, follow: boolean): void {
+  checkRef(now, ref)
+  const name = source === undefined ? null : parseSource(source)
+  if (source !== undefined && name === null)
+    throw new Fault('USAGE', `'${source}' is no source`, {
+      hint: 'write stdout, stderr, or of a rank r3-stdout, r3-stderr',
+    })
+  const asked = rank ?? name?.rank ?? null
+  const roles = now.roles.filter(({ role }) => ref.role === undefined || ref.role === role)
+  if (asked !== null && !roles.some(({ kind }) => kind === 'torchrun'))
+    throw new Fault(
+      'WORKER_NOT_FOUND',
+      `there is no rank ${asked} in ${refText(ref)}: no torchrun role is in it`,
+    )
+  if (asked !== null)
+    for (const { role, kind } of roles)
+      if (kind === 'torchrun' && roles.length === 1) checkRef(now, { ...ref, role, ranks: [asked] })
+  if (attempt === undefined) return
+  const latest = Math.max(
+    0,
+    ...now.workers.filter((worker) => refFits(ref, worker)).map((worker) => worker.attempt),
+  )
+  if (attempt < 1 || (attempt > latest && !follow))
+    throw new Fault('WORKER_NOT_FOUND', `${refText(ref)} has no attempt ${attempt}`, {
+      hint: latest === 0 ? 'it has not started yet' : `the latest is ${latest}`,
+    })
+}
+
+function manySources(found: readonly { forkId: string; source: string }[]): Fault {
   const names = found.map(({ forkId, source }) => {
     const fork = parseForkId(forkId)!
     return `${fork.role}/${fork.index} ${source}`
   })
-  return new Fault('USAGE', `--raw gives the bytes of one source, and these fit: ${names.slice(0, 12).join(', ')}${names.length > 12 ? ', …' : ''}`, { hint: 'choose one by RUN/role/INDEX or RUN/role:RANK and --stream stdout|stderr (or --source NAME)', data: { sources: names } })
+  return new Fault(
+    'USAGE',
+    `--raw gives the bytes of one source, and these fit: ${names.slice(0, 12).join(', ')}${names.length > 12 ? ', …' : ''}`,
+    {
+      hint: 'choose one by RUN/role/INDEX or RUN/role:RANK and --stream stdout|stderr (or --source NAME)',
+      data: { sources: names },
+    },
+  )
 }
 
 /** The last lines of each source, where only the whole can be read. */

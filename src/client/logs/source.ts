@@ -1,6 +1,7 @@
 /**
- * One source of one fork at the reader: what was given out, and how a chunk that comes next is joined to it. Overlaps are trimmed,
- * missing bytes are got from the node or the relay, and what nobody has is named. Owns the position; knows nothing of followers or ends.
+ * One source of one fork at the reader: what was given out, and how a chunk that comes next is joined to it.
+ * Overlaps are trimmed, missing bytes are got from the node or the relay, and what nobody has is named. Owns
+ * the position; knows nothing of followers or ends.
  */
 import { forkIdOf, workerIdOf, type ForkParts } from '../../protocol/names.ts'
 import type { Messenger } from '../../transport/messenger.ts'
@@ -18,7 +19,10 @@ export interface SourceReader {
   end: number | null
   /** begin (again) here */
   seek(offset: number, generation?: number): void
-  /** a chunk or record as it was shipped. What cannot be joined now is left out when `patient`, and is got later by `fill` */
+  /**
+   * a chunk or record as it was shipped. What cannot be joined now is left out when `patient`, and is got
+   * later by `fill`
+   */
   feed(message: LogMessage, patient: boolean): AsyncGenerator<LogItem>
   /**
    * Give out everything up to `to` of a generation, from wherever it can be got.
@@ -35,13 +39,33 @@ export interface SourceReader {
 const READ_BYTES = 256 * 1024
 /** Reads of one source that are under way at the same time. */
 const READS_AHEAD = 4
-/** So much is read from the relay, as far as that has it: the node has other things to do, and is asked for the rest. */
+/**
+ * So much is read from the relay, as far as that has it: the node has other things to do, and is asked for
+ * the rest.
+ */
 export const BACKLOG_BYTES = 1024 * 1024
 
-export const sourceReader = (messenger: Messenger, spool: Spool, fork: ForkParts, source: string, options: LogOptions, accepts: (text: string) => boolean, start: number | null): SourceReader => {
+export function sourceReader(
+  messenger: Messenger,
+  spool: Spool,
+  fork: ForkParts,
+  source: string,
+  options: LogOptions,
+  accepts: (text: string) => boolean,
+  start: number | null,
+): SourceReader {
   const { run, role, index, attempt } = fork
   const name = parseSource(source)!
-  const origin = { forkId: forkIdOf(run, role, index, attempt), worker: workerIdOf(run, role, index), role, index, attempt, rank: name.rank, source, stream: name.stream }
+  const origin = {
+    forkId: forkIdOf(run, role, index, attempt),
+    worker: workerIdOf(run, role, index),
+    role,
+    index,
+    attempt,
+    rank: name.rank,
+    source,
+    stream: name.stream,
+  }
   const prefix = prefixOf(role, index, name.rank)
   const lines = options.raw === true || options.chunks === true ? null : lineSplitter()
   let next = start
@@ -60,7 +84,9 @@ export const sourceReader = (messenger: Messenger, spool: Spool, fork: ForkParts
   const emit = (offset: number, bytes: Uint8Array): LogItem[] => {
     next = offset + bytes.length
     if (bytes.length === 0) return []
-    return lines === null ? [{ kind: 'chunk', ...origin, offset, bytes }] : lines.push(offset, bytes).flatMap(lineItem)
+    return lines === null
+      ? [{ kind: 'chunk', ...origin, offset, bytes }]
+      : lines.push(offset, bytes).flatMap(lineItem)
   }
   const gap = (to: number | null, why: string): LogItem[] => {
     const offset = next ?? 0
@@ -79,10 +105,18 @@ export const sourceReader = (messenger: Messenger, spool: Spool, fork: ForkParts
   async function* fillFromRelay(to: number, why: string): AsyncGenerator<LogItem> {
     try {
       for await (const message of relayed(messenger, logSubject(messenger.fleet, { ...fork, source }))) {
-        if (message.offset === null || message.generation !== generation || message.offset + message.bytes.length <= next!) continue
+        if (
+          message.offset === null ||
+          message.generation !== generation ||
+          message.offset + message.bytes.length <= next!
+        )
+          continue
         if (message.offset >= to) break
         if (message.offset > next!) yield* gap(message.offset, why)
-        yield* emit(next!, message.bytes.subarray(next! - message.offset, Math.min(message.bytes.length, to - message.offset)))
+        yield* emit(
+          next!,
+          message.bytes.subarray(next! - message.offset, Math.min(message.bytes.length, to - message.offset)),
+        )
         if (next! >= to) return
       }
     } catch {
@@ -98,7 +132,11 @@ export const sourceReader = (messenger: Messenger, spool: Spool, fork: ForkParts
    */
   async function* replay(to: number): AsyncGenerator<LogItem, number> {
     try {
-      for await (const message of relayed(messenger, logSubject(messenger.fleet, { ...fork, source }), relaySeq)) {
+      for await (const message of relayed(
+        messenger,
+        logSubject(messenger.fleet, { ...fork, source }),
+        relaySeq,
+      )) {
         const { offset, bytes } = message
         if (offset !== null && message.generation === generation && offset + bytes.length > next!) {
           if (offset > next!) return offset
@@ -124,10 +162,16 @@ export const sourceReader = (messenger: Messenger, spool: Spool, fork: ForkParts
       }
       const { from, read } = ahead.shift()!
       const got = await read
-      if (got.what === 'bytes' && got.generation === generation && got.bytes.length > 0) yield* emit(from, got.bytes)
-      else if (got.what === 'gone' && got.floor > next!) yield* fillFromRelay(Math.min(got.floor, to), 'no longer kept')
+      if (got.what === 'bytes' && got.generation === generation && got.bytes.length > 0)
+        yield* emit(from, got.bytes)
+      else if (got.what === 'gone' && got.floor > next!)
+        yield* fillFromRelay(Math.min(got.floor, to), 'no longer kept')
       else if (got.what === 'silent' && patient) return false
-      else yield* fillFromRelay(to, got.what === 'bytes' ? 'the program truncated its file' : 'its node does not answer')
+      else
+        yield* fillFromRelay(
+          to,
+          got.what === 'bytes' ? 'the program truncated its file' : 'its node does not answer',
+        )
       // what was asked for ahead is no longer what comes next
       if ((ahead[0]?.from ?? asked) !== next) {
         ahead.length = 0
@@ -141,7 +185,7 @@ export const sourceReader = (messenger: Messenger, spool: Spool, fork: ForkParts
     if (of < generation) return true
     if (of > generation) yield* restart(of)
     next ??= to
-    for (let relayHasMore = to - next >= BACKLOG_BYTES; next < to; ) {
+    for (let relayHasMore = to - next >= BACKLOG_BYTES; next < to;) {
       // who follows takes what was added since, too
       const hole = relayHasMore ? yield* replay(patient ? Infinity : to) : Infinity
       relayHasMore = hole < to
@@ -168,7 +212,8 @@ export const sourceReader = (messenger: Messenger, spool: Spool, fork: ForkParts
       if (message.generation < generation) return
       const { record } = message
       if (record?.kind === 'truncated') {
-        if (record.generation > generation && next !== null && next < record.bytes) yield* fillFromRelay(record.bytes, 'the program truncated its file')
+        if (record.generation > generation && next !== null && next < record.bytes)
+          yield* fillFromRelay(record.bytes, 'the program truncated its file')
         if (record.generation > generation) yield* restart(record.generation)
       } else if (record?.kind === 'lost') {
         if (next !== null && next < record.to) {

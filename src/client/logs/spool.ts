@@ -1,6 +1,6 @@
 /**
- * Reading a fork's logs from the node that has them (`worker.log`) and, where that node does not answer, from the relay (the LOG stream).
- * Owns the requests; which bytes are wanted next is source.ts'.
+ * Reading a fork's logs from the node that has them (`worker.log`) and, where that node does not answer, from
+ * the relay (the LOG stream). Owns the requests; which bytes are wanted next is source.ts'.
  */
 import { isFault, toFault } from '../../protocol/faults.ts'
 import { readLogHeaders, sourceOfToken, sourceToken, type LogHeaders } from '../../protocol/log-records.ts'
@@ -18,33 +18,55 @@ export interface SpoolSizes {
   final: boolean
 }
 /** `gone`: these bytes are not kept, `floor` is the first that is. `silent`: the node does not answer. */
-export type SpoolRead = { what: 'bytes'; offset: number; bytes: Uint8Array; generation: number } | { what: 'gone'; floor: number } | { what: 'silent' }
+export type SpoolRead =
+  | { what: 'bytes'; offset: number; bytes: Uint8Array; generation: number }
+  | { what: 'gone'; floor: number }
+  | { what: 'silent' }
 
 export interface Spool {
   /** null: no node answers for this fork */
   sizes(fork: ForkParts): Promise<SpoolSizes | null>
-  read(fork: ForkParts, source: string, from: { offset: number; bytesMax: number } | { tailLines: number }): Promise<SpoolRead>
+  read(
+    fork: ForkParts,
+    source: string,
+    from: { offset: number; bytesMax: number } | { tailLines: number },
+  ): Promise<SpoolRead>
   /** did its node not answer the last time? */
   isSilent(fork: ForkParts): boolean
 }
 
 const READ_BYTES_MAX = 256 * 1024
-/** A node that did not answer in time is not asked again for this long: a reader of sixty-four workers must not wait a second for each. */
+/**
+ * A node that did not answer in time is not asked again for this long: a reader of sixty-four workers must
+ * not wait a second for each.
+ */
 const MUTED_MS = 1500
 const ASK_MS = 2500
 
-const workerOf = ({ run, role, index }: ForkParts): string => `${run}/${role}/${index}`
+function workerOf({ run, role, index }: ForkParts): string {
+  return `${run}/${role}/${index}`
+}
 
-export const spoolOf = (messenger: Messenger, signal?: AbortSignal): Spool => {
+export function spoolOf(messenger: Messenger, signal?: AbortSignal): Spool {
   const silent = new Set<string>()
   const mutedUntil = new Map<string, number>()
-  const ask = async (fork: ForkParts, body: { source?: string; offset?: number; bytesMax?: number; tailLines?: number }) => {
+  const ask = async (
+    fork: ForkParts,
+    body: { source?: string; offset?: number; bytesMax?: number; tailLines?: number },
+  ) => {
     const { run, role, index, attempt } = fork
     const worker = workerOf(fork)
     if (performance.now() < (mutedUntil.get(worker) ?? 0)) return null
     try {
       // asked for the attempt by name: the agent of a later one must not answer for this
-      const answer = await patiently(() => messenger.ask('worker.log', { run, role, index }, { attempt, ...body }), { boundMs: messenger.bus.connected ? ASK_MS : FAILOVER_MS, retry: (fault) => fault.retryable && !isUnserved(fault), signal })
+      const answer = await patiently(
+        () => messenger.ask('worker.log', { run, role, index }, { attempt, ...body }),
+        {
+          boundMs: messenger.bus.connected ? ASK_MS : FAILOVER_MS,
+          retry: (fault) => fault.retryable && !isUnserved(fault),
+          signal,
+        },
+      )
       silent.delete(worker)
       return answer
     } catch (error) {
@@ -63,9 +85,19 @@ export const spoolOf = (messenger: Messenger, signal?: AbortSignal): Spool => {
     },
     async read(fork, source, from) {
       try {
-        const answer = await ask(fork, 'tailLines' in from ? { source, tailLines: from.tailLines } : { source, offset: from.offset, bytesMax: Math.min(READ_BYTES_MAX, from.bytesMax) })
+        const answer = await ask(
+          fork,
+          'tailLines' in from
+            ? { source, tailLines: from.tailLines }
+            : { source, offset: from.offset, bytesMax: Math.min(READ_BYTES_MAX, from.bytesMax) },
+        )
         if (answer === null) return { what: 'silent' }
-        return { what: 'bytes', offset: answer.offset, bytes: answer.bytes, generation: answer.sources[source]?.generation ?? 0 }
+        return {
+          what: 'bytes',
+          offset: answer.offset,
+          bytes: answer.bytes,
+          generation: answer.sources[source]?.generation ?? 0,
+        }
       } catch (error) {
         const fault = toFault(error)
         if (fault.code === 'GONE') return { what: 'gone', floor: Number(fault.data['floor'] ?? 0) }
@@ -85,25 +117,45 @@ export interface LogMessage extends LogHeaders {
 }
 
 /** @returns null when the message is none, or speaks for another fork than its subject says */
-export const readLogMessage = (fleet: string, message: Message): LogMessage | null => {
+export function readLogMessage(fleet: string, message: Message): LogMessage | null {
   const place = parseSubject(fleet, 'log', message.subject)
   const headers = readLogHeaders(message.headers)
   const fork = headers && parseForkId(headers.forkId)
   if (place === null || !headers || !fork) return null
-  if (fork.run !== place.run || fork.role !== place.role || String(fork.index) !== place.index || String(fork.attempt) !== place.attempt) return null
+  if (
+    fork.run !== place.run ||
+    fork.role !== place.role ||
+    String(fork.index) !== place.index ||
+    String(fork.attempt) !== place.attempt
+  )
+    return null
   return { ...headers, fork, source: sourceOfToken(place.source), bytes: message.body, seq: message.seq }
 }
 
-export const logSubject = (fleet: string, at: { run: string; role?: string; index?: number; attempt?: number; source?: string }): string =>
-  `${rootOf(fleet)}.log.${at.run}.${at.role ?? '*'}.${at.index ?? '*'}.${at.attempt ?? '*'}.${at.source === undefined ? '*' : sourceToken(at.source)}.*`
+export function logSubject(
+  fleet: string,
+  at: { run: string; role?: string; index?: number; attempt?: number; source?: string },
+): string {
+  return `${rootOf(fleet)}.log.${at.run}.${at.role ?? '*'}.${at.index ?? '*'}.${at.attempt ?? '*'}.${at.source === undefined ? '*' : sourceToken(at.source)}.*`
+}
 
 /** Chunks may have 256 KiB: this many are asked for at once. */
 const BATCH = 32
 
-/** The relay's messages of a subject in the order in which they were stored. @throws {Fault} when it cannot be read */
-export async function* relayed({ bus, fleet }: Messenger, subject: string, fromSeq = 1): AsyncGenerator<LogMessage> {
-  for (let seq = fromSeq; ; ) {
-    const batch = await patiently(() => bus.getMessages(streamOf(fleet, 'LOG'), { seq, subject, count: BATCH }), { boundMs: ASK_MS, retry: ['TIMEOUT'] })
+/**
+ * The relay's messages of a subject in the order in which they were stored. @throws {Fault} when it cannot be
+ * read
+ */
+export async function* relayed(
+  { bus, fleet }: Messenger,
+  subject: string,
+  fromSeq = 1,
+): AsyncGenerator<LogMessage> {
+  for (let seq = fromSeq; ;) {
+    const batch = await patiently(
+      () => bus.getMessages(streamOf(fleet, 'LOG'), { seq, subject, count: BATCH }),
+      { boundMs: ASK_MS, retry: ['TIMEOUT'] },
+    )
     if (batch.length === 0) return
     for (const message of batch) {
       seq = message.seq + 1
@@ -118,11 +170,15 @@ export async function* relayed({ bus, fleet }: Messenger, subject: string, fromS
  *
  * @returns its number; `complete` is false when the relay has nothing as old as that
  */
-export const relaySeqSince = async ({ bus, fleet }: Messenger, since: number): Promise<{ seq: number; complete: boolean }> => {
+export async function relaySeqSince(
+  { bus, fleet }: Messenger,
+  since: number,
+): Promise<{ seq: number; complete: boolean }> {
   const stream = streamOf(fleet, 'LOG')
   const first = await bus.getMessage(stream, { seq: 1 })
   const last = first && (await bus.getLast(stream, `${rootOf(fleet)}.log.>`))
-  if (first === null || last === null || (first.storedAt ?? 0) >= since) return { seq: 1, complete: first === null || first.seq === 1 }
+  if (first === null || last === null || (first.storedAt ?? 0) >= since)
+    return { seq: 1, complete: first === null || first.seq === 1 }
   let low = first.seq
   let high = last.seq + 1
   while (high - low > 1) {

@@ -1,6 +1,6 @@
 /**
- * The life of a fork as its host tells it: prepared, started, probed, exited, empty; then its logs are final and it may be released.
- * Phases only move forward; what comes late or twice changes nothing.
+ * The life of a fork as its host tells it: prepared, started, probed, exited, empty; then its logs are final
+ * and it may be released. Phases only move forward; what comes late or twice changes nothing.
  */
 import { forkIdOf } from '../../protocol/names.ts'
 import { Fault, type FaultBody } from '../../protocol/faults.ts'
@@ -9,8 +9,18 @@ import { stopFork, stopKillAgain, stopStarted } from './ladder.ts'
 import { isOnce, note, reportOf, settle, settleFault, stateFact } from './report.ts'
 import type { AgentState, Fork, HostEvent, Leases, Out, Start, WorkerWhat } from './state.ts'
 
-export const onPrepared = (state: AgentState, token: string, forkIds: readonly string[], leases: readonly Leases[] | null, fault: FaultBody | null, at: number, out: Out): void => {
-  const forks = forkIds.flatMap((forkId) => state.forks.get(forkId) ?? []).filter((fork) => fork.token === token && fork.phase === 'preparing')
+export function onPrepared(
+  state: AgentState,
+  token: string,
+  forkIds: readonly string[],
+  leases: readonly Leases[] | null,
+  fault: FaultBody | null,
+  at: number,
+  out: Out,
+): void {
+  const forks = forkIds
+    .flatMap((forkId) => state.forks.get(forkId) ?? [])
+    .filter((fork) => fork.token === token && fork.phase === 'preparing')
   if (leases === null) {
     for (const fork of forks) {
       state.forks.delete(fork.spec.forkId)
@@ -31,23 +41,42 @@ export const onPrepared = (state: AgentState, token: string, forkIds: readonly s
 }
 
 /** Nobody came to start them: leases and spools are given back. The id is not refused for ever. */
-export const onLapse = (state: AgentState, token: string, out: Out): void => {
+export function onLapse(state: AgentState, token: string, out: Out): void {
   for (const fork of state.forks.values()) {
     if (fork.token !== token || fork.phase !== 'prepared' || fork.cancelling) continue
     state.forks.delete(fork.spec.forkId)
-    out.push({ type: 'drop', forkId: fork.spec.forkId }, { type: 'unserve', forkId: fork.spec.forkId, logsToo: true })
+    out.push(
+      { type: 'drop', forkId: fork.spec.forkId },
+      { type: 'unserve', forkId: fork.spec.forkId, logsToo: true },
+    )
   }
 }
 
-export const onCancelled = (state: AgentState, forkId: string, proven: boolean, fault: FaultBody | null, at: number, out: Out): void => {
+export function onCancelled(
+  state: AgentState,
+  forkId: string,
+  proven: boolean,
+  fault: FaultBody | null,
+  at: number,
+  out: Out,
+): void {
   const fork = state.forks.get(forkId)
   if (fork?.phase === 'exited') return onStartBuried(state, fork, proven && fault === null, at, out)
   if (fault !== null || (fork === undefined && !proven)) {
     if (fork !== undefined) {
       fork.cancelling = false
-      out.push({ type: 'timer', afterMs: state.settings.prepareLapseMs, timer: { kind: 'lapse', token: fork.token } })
+      out.push({
+        type: 'timer',
+        afterMs: state.settings.prepareLapseMs,
+        timer: { kind: 'lapse', token: fork.token },
+      })
     }
-    return settleFault(state, `cancel ${forkId}`, fault ?? new Fault('FAILED', `${forkId} was started by somebody else`).toBody(), out)
+    return settleFault(
+      state,
+      `cancel ${forkId}`,
+      fault ?? new Fault('FAILED', `${forkId} was started by somebody else`).toBody(),
+      out,
+    )
   }
   if (fork?.phase === 'prepared') {
     fork.cancelling = false
@@ -58,7 +87,7 @@ export const onCancelled = (state: AgentState, forkId: string, proven: boolean, 
 }
 
 /** A shim of an earlier incarnation won the spool's `started`: it runs, unseen so far, and is ended. */
-const onForeignStart = (fork: Fork, at: number, out: Out): void => {
+function onForeignStart(fork: Fork, at: number, out: Out): void {
   fork.phase = 'running'
   fork.runningSince = at
   out.push({ type: 'ship-logs', forkId: fork.spec.forkId })
@@ -66,24 +95,37 @@ const onForeignStart = (fork: Fork, at: number, out: Out): void => {
 }
 
 /** The tombstone of a fork that could not be started. */
-const onStartBuried = (state: AgentState, fork: Fork, proven: boolean, at: number, out: Out): void => {
+function onStartBuried(state: AgentState, fork: Fork, proven: boolean, at: number, out: Out): void {
   if (fork.start !== null) return
   if (proven) onEmpty(state, fork, { outcome: 'gone', survivors: [], reason: null }, at, out)
-  else out.push({ type: 'timer', afterMs: state.settings.killAgainMs, timer: { kind: 'kill-again', forkId: fork.spec.forkId } })
+  else
+    out.push({
+      type: 'timer',
+      afterMs: state.settings.killAgainMs,
+      timer: { kind: 'kill-again', forkId: fork.spec.forkId },
+    })
 }
-export const onKillAgain = (fork: Fork, out: Out): void => {
-  if (fork.phase === 'exited' && fork.start === null && fork.startFault !== null) out.push({ type: 'kill-tree', forkId: fork.spec.forkId }, { type: 'cancel', forkId: fork.spec.forkId })
+export function onKillAgain(fork: Fork, out: Out): void {
+  if (fork.phase === 'exited' && fork.start === null && fork.startFault !== null)
+    out.push({ type: 'kill-tree', forkId: fork.spec.forkId }, { type: 'cancel', forkId: fork.spec.forkId })
   else stopKillAgain(fork, out)
 }
 
-const onNeverRun = (state: AgentState, fork: Fork, out: Out): void => {
+function onNeverRun(state: AgentState, fork: Fork, out: Out): void {
   fork.phase = 'cancelled'
   fork.held = []
   stateFact(state, fork, 'cancelled', out)
   out.push({ type: 'unserve', forkId: fork.spec.forkId, logsToo: true })
 }
 
-export const onStarted = (state: AgentState, fork: Fork, start: Start | null, fault: FaultBody | null, at: number, out: Out): void => {
+export function onStarted(
+  state: AgentState,
+  fork: Fork,
+  start: Start | null,
+  fault: FaultBody | null,
+  at: number,
+  out: Out,
+): void {
   if (fork.phase !== 'starting') return
   if (start !== null) running(state, fork, start, at, out)
   else if (fault!.code === 'CANCELLED') onNeverRun(state, fork, out)
@@ -91,7 +133,7 @@ export const onStarted = (state: AgentState, fork: Fork, start: Start | null, fa
   settle(state, `start ${fork.spec.forkId}`, out)
 }
 
-const running = (state: AgentState, fork: Fork, start: Start, at: number, out: Out): void => {
+function running(state: AgentState, fork: Fork, start: Start, at: number, out: Out): void {
   const { forkId, ready } = fork.spec
   fork.phase = 'running'
   fork.start = start
@@ -100,7 +142,8 @@ const running = (state: AgentState, fork: Fork, start: Start, at: number, out: O
   else {
     fork.ready = ready === null
     stateFact(state, fork, 'started', out)
-    if (ready !== null) out.push({ type: 'timer', afterMs: ready.timeoutMs, timer: { kind: 'ready', forkId } })
+    if (ready !== null)
+      out.push({ type: 'timer', afterMs: ready.timeoutMs, timer: { kind: 'ready', forkId } })
   }
   out.push({ type: 'ship-logs', forkId })
   stopStarted(fork, out)
@@ -109,17 +152,26 @@ const running = (state: AgentState, fork: Fork, start: Start, at: number, out: O
   for (const event of held) onHostEvent(state, event, at, out)
 }
 
-/** The host did not start it: nothing ran, and the tombstone (which also frees the leases) sees to it that nothing will. */
-const couldNotStart = (state: AgentState, fork: Fork, fault: FaultBody, out: Out): void => {
+/**
+ * The host did not start it: nothing ran, and the tombstone (which also frees the leases) sees to it that
+ * nothing will.
+ */
+function couldNotStart(state: AgentState, fork: Fork, fault: FaultBody, out: Out): void {
   fork.phase = 'exited'
   fork.startFault = fault.message
-  fork.exit = { code: null, signal: null, oom: null, unknown: `could not start: ${fault.message}`, killedBy: fork.stop?.killedBy ?? null }
+  fork.exit = {
+    code: null,
+    signal: null,
+    oom: null,
+    unknown: `could not start: ${fault.message}`,
+    killedBy: fork.stop?.killedBy ?? null,
+  }
   note(fork, out)
   stateFact(state, fork, 'exited', out)
   out.push({ type: 'cancel', forkId: fork.spec.forkId })
 }
 
-export const onHostEvent = (state: AgentState, event: HostEvent, at: number, out: Out): void => {
+export function onHostEvent(state: AgentState, event: HostEvent, at: number, out: Out): void {
   const fork = state.forks.get(event.forkId)
   if (fork === undefined) return
   if (fork.phase === 'starting') return void fork.held.push(event)
@@ -128,7 +180,14 @@ export const onHostEvent = (state: AgentState, event: HostEvent, at: number, out
       if (fork.phase !== 'running') return
       return onExited(state, fork, event, at, out)
     case 'empty':
-      if (fork.phase === 'running') onExited(state, fork, { ...UNTOLD, forkId: event.forkId, exitedAt: fork.start?.startedAt ?? 0 }, at, out)
+      if (fork.phase === 'running')
+        onExited(
+          state,
+          fork,
+          { ...UNTOLD, forkId: event.forkId, exitedAt: fork.start?.startedAt ?? 0 },
+          at,
+          out,
+        )
       if (fork.phase !== 'exited') return
       return onEmpty(state, fork, event.receipt, at, out)
     case 'ranks':
@@ -140,12 +199,20 @@ export const onHostEvent = (state: AgentState, event: HostEvent, at: number, out
   }
 }
 
-const UNTOLD = { what: 'exited', exit: { code: null, signal: null, oom: null, unknown: 'the tree was gone before its exit was told' }, stderrTail: [], errorFile: null } as Omit<
-  Extract<HostEvent, { what: 'exited' }>,
-  'forkId' | 'exitedAt'
->
+const UNTOLD = {
+  what: 'exited',
+  exit: { code: null, signal: null, oom: null, unknown: 'the tree was gone before its exit was told' },
+  stderrTail: [],
+  errorFile: null,
+} as Omit<Extract<HostEvent, { what: 'exited' }>, 'forkId' | 'exitedAt'>
 
-const onExited = (state: AgentState, fork: Fork, event: Extract<HostEvent, { what: 'exited' }>, at: number, out: Out): void => {
+function onExited(
+  state: AgentState,
+  fork: Fork,
+  event: Extract<HostEvent, { what: 'exited' }>,
+  at: number,
+  out: Out,
+): void {
   fork.phase = 'exited'
   fork.exit = { ...event.exit, killedBy: fork.stop?.killedBy ?? (event.fenced ? 'fence' : null) }
   fork.exitedAt = event.exitedAt
@@ -153,12 +220,24 @@ const onExited = (state: AgentState, fork: Fork, event: Extract<HostEvent, { wha
   fork.stderrTail = event.stderrTail
   fork.errorFile = event.errorFile
   fork.ready = false
-  if (fork.start?.pid === null) fork.startFault = `${fork.startFault}: ${event.stderrTail.at(-1) ?? `exit code ${event.exit.code}`}`
+  if (fork.start?.pid === null)
+    fork.startFault = `${fork.startFault}: ${event.stderrTail.at(-1) ?? `exit code ${event.exit.code}`}`
   stateFact(state, fork, 'exited', out)
-  if (fork.stop === null) out.push({ type: 'timer', afterMs: state.settings.residueAfterMs, timer: { kind: 'residue', forkId: fork.spec.forkId } })
+  if (fork.stop === null)
+    out.push({
+      type: 'timer',
+      afterMs: state.settings.residueAfterMs,
+      timer: { kind: 'residue', forkId: fork.spec.forkId },
+    })
 }
 
-const onEmpty = (state: AgentState, fork: Fork, receipt: Extract<HostEvent, { what: 'empty' }>['receipt'], at: number, out: Out): void => {
+function onEmpty(
+  state: AgentState,
+  fork: Fork,
+  receipt: Extract<HostEvent, { what: 'empty' }>['receipt'],
+  at: number,
+  out: Out,
+): void {
   fork.phase = 'gone'
   const since = fork.stop?.since ?? fork.exitedTick ?? at
   fork.receipt = { ...receipt, ms: Math.max(0, Math.round(at - since)) }
@@ -167,7 +246,7 @@ const onEmpty = (state: AgentState, fork: Fork, receipt: Extract<HostEvent, { wh
   out.push({ type: 'finish-logs', forkId: fork.spec.forkId })
 }
 
-const onProbe = (state: AgentState, fork: Fork, ready: boolean, reason: string | null, out: Out): void => {
+function onProbe(state: AgentState, fork: Fork, ready: boolean, reason: string | null, out: Out): void {
   if (fork.phase !== 'running' || fork.spec.ready === null) return
   fork.readyReason = ready ? null : reason
   if (fork.ready === ready) return
@@ -179,40 +258,72 @@ const onProbe = (state: AgentState, fork: Fork, ready: boolean, reason: string |
   stateFact(state, fork, ready ? 'ready' : 'unready', out)
 }
 
-/** It had its time to become ready. That is the worker's failure, though it is we who end it: `killedBy` says `not-ready`. */
-export const onReadyTimeout = (state: AgentState, fork: Fork, at: number, out: Out): void => {
+/**
+ * It had its time to become ready. That is the worker's failure, though it is we who end it: `killedBy` says
+ * `not-ready`.
+ */
+export function onReadyTimeout(state: AgentState, fork: Fork, at: number, out: Out): void {
   if (fork.phase !== 'running' || fork.everReady || fork.stop !== null || fork.spec.ready === null) return
   fork.readyReason = `not ready within ${fork.spec.ready.timeoutMs / 1000} s${fork.readyReason === null ? '' : `: ${fork.readyReason}`}`
   stateFact(state, fork, 'unready', out)
-  stopFork(fork, { signal: fork.spec.stop.signal, graceMs: fork.spec.stop.graceMs, killedBy: 'not-ready' }, at, out)
+  stopFork(
+    fork,
+    { signal: fork.spec.stop.signal, graceMs: fork.spec.stop.graceMs, killedBy: 'not-ready' },
+    at,
+    out,
+  )
 }
 
-export const onLogsFinal = (state: AgentState, fork: Fork, offsets: LogOffsets, out: Out): void => {
+export function onLogsFinal(state: AgentState, fork: Fork, offsets: LogOffsets, out: Out): void {
   if (fork.phase !== 'gone' || fork.logsFinal !== null) return
   fork.logsFinal = offsets
   note(fork, out)
   stateFact(state, fork, 'logs-final', out)
 }
 
-export const onFactAcked = (state: AgentState, fork: Fork, what: WorkerWhat, out: Out): void => {
+export function onFactAcked(state: AgentState, fork: Fork, what: WorkerWhat, out: Out): void {
   if (!isOnce(what) || fork.acked.includes(what)) return
   fork.acked.push(what)
   note(fork, out)
   releaseIfDone(state, fork, out)
 }
 
-/** The end is in STATE and everything was told and shipped: the host may forget the fork. Its logs stay by retention. */
-export const releaseIfDone = (state: AgentState, fork: Fork, out: Out): void => {
+/**
+ * The end is in STATE and everything was told and shipped: the host may forget the fork. Its logs stay by
+ * retention.
+ */
+export function releaseIfDone(state: AgentState, fork: Fork, out: Out): void {
   const last: WorkerWhat = fork.phase === 'cancelled' ? 'cancelled' : 'logs-final'
   if (!fork.released || !fork.acked.includes(last)) return
   state.forks.delete(fork.spec.forkId)
-  out.push({ type: 'release', forkId: fork.spec.forkId }, { type: 'unserve', forkId: fork.spec.forkId, logsToo: false })
+  out.push(
+    { type: 'release', forkId: fork.spec.forkId },
+    { type: 'unserve', forkId: fork.spec.forkId, logsToo: false },
+  )
 }
 
-export const onHealth = (state: AgentState, order: number, where: { run: string; role: string; index: number }, out: Out): void => {
-  const attempts = [...state.forks.values()].filter((fork) => fork.phase !== 'preparing' && forkIdOf(where.run, where.role, where.index, fork.spec.attempt) === fork.spec.forkId)
+export function onHealth(
+  state: AgentState,
+  order: number,
+  where: { run: string; role: string; index: number },
+  out: Out,
+): void {
+  const attempts = [...state.forks.values()].filter(
+    (fork) =>
+      fork.phase !== 'preparing' &&
+      forkIdOf(where.run, where.role, where.index, fork.spec.attempt) === fork.spec.forkId,
+  )
   const latest = attempts.toSorted((a, b) => b.spec.attempt - a.spec.attempt)[0]
   if (latest === undefined)
-    return void out.push({ type: 'fault', order, fault: { code: 'WORKER_NOT_FOUND', message: `no fork of ${where.run}/${where.role}/${where.index} is here`, data: {}, retryable: false } })
+    return void out.push({
+      type: 'fault',
+      order,
+      fault: {
+        code: 'WORKER_NOT_FOUND',
+        message: `no fork of ${where.run}/${where.role}/${where.index} is here`,
+        data: {},
+        retryable: false,
+      },
+    })
   out.push({ type: 'health', order, report: reportOf(latest) })
 }

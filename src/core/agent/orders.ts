@@ -1,5 +1,6 @@
 /**
- * Orders of a coordinator: which are obeyed (epoch, time), and what each verb does. Ladders stand in ladder.ts, what hosts answer in lifecycle.ts.
+ * Orders of a coordinator: which are obeyed (epoch, time), and what each verb does. Ladders stand in
+ * ladder.ts, what hosts answer in lifecycle.ts.
  */
 import { Fault, type FaultBody } from '../../protocol/faults.ts'
 import type { Epoch } from '../../protocol/shapes.ts'
@@ -15,7 +16,7 @@ type BodyOfVerb<V extends Order['verb']> = Extract<Order, { verb: V }>['body']
 const UNTIMED: readonly Order['verb'][] = ['inventory', 'adopt', 'release']
 const ANY_EPOCH: readonly Order['verb'][] = ['inventory', 'adopt']
 
-export const stepOrder = (state: AgentState, event: OrderEvent, out: Out): void => {
+export function stepOrder(state: AgentState, event: OrderEvent, out: Out): void {
   const { order, request, at } = event
   const refusal = refusalOf(state, event)
   if (refusal !== null) return void out.push({ type: 'fault', order, fault: refusal.toBody() })
@@ -36,37 +37,56 @@ export const stepOrder = (state: AgentState, event: OrderEvent, out: Out): void 
     case 'inventory':
       return inventory(state, order, out)
     case 'adopt':
-      state.epoch = { storeId: request.body.storeId, n: state.epoch?.storeId === request.body.storeId ? state.epoch.n : 0 }
+      state.epoch = {
+        storeId: request.body.storeId,
+        n: state.epoch?.storeId === request.body.storeId ? state.epoch.n : 0,
+      }
       state.storeRefused = false
       return void out.push({ type: 'remember', epoch: state.epoch, order })
   }
 }
 
 /** Why an order is not obeyed; null when it is. */
-const refusalOf = (state: AgentState, { request, epoch, notAfter, at }: OrderEvent): Fault | null => {
+function refusalOf(state: AgentState, { request, epoch, notAfter, at }: OrderEvent): Fault | null {
   const { verb } = request
   if (!UNTIMED.includes(verb)) {
     if (notAfter === null) return new Fault('EXPIRED', `${verb} came without Troupe-Not-After`)
-    if (at > notAfter) return new Fault('EXPIRED', `${verb} was read ${Math.ceil(at - notAfter)} ms too late`, { data: { lateMs: at - notAfter } })
+    if (at > notAfter)
+      return new Fault('EXPIRED', `${verb} was read ${Math.ceil(at - notAfter)} ms too late`, {
+        data: { lateMs: at - notAfter },
+      })
   }
   if (!ANY_EPOCH.includes(verb)) {
     if (epoch === null) return new Fault('STALE_EPOCH', `${verb} came without Troupe-Epoch`)
     if (state.epoch !== null && epoch.storeId !== state.epoch.storeId) {
       state.storeRefused = true
-      return new Fault('STORE_UNKNOWN', `the state store was made anew (${epoch.storeId}; this node knows ${state.epoch.storeId})`, { hint: `accept it with: troupe nodes adopt ${state.node}` })
+      return new Fault(
+        'STORE_UNKNOWN',
+        `the state store was made anew (${epoch.storeId}; this node knows ${state.epoch.storeId})`,
+        { hint: `accept it with: troupe nodes adopt ${state.node}` },
+      )
     }
-    if (state.epoch !== null && epoch.n < state.epoch.n) return new Fault('STALE_EPOCH', `${verb} comes from epoch ${epoch.n}, deposed by ${state.epoch.n}`, { data: { epoch: state.epoch } })
+    if (state.epoch !== null && epoch.n < state.epoch.n)
+      return new Fault('STALE_EPOCH', `${verb} comes from epoch ${epoch.n}, deposed by ${state.epoch.n}`, {
+        data: { epoch: state.epoch },
+      })
   }
   const bad = forkIdsOf(request).find((forkId) => !isForkId(forkId))
   if (bad !== undefined) return new Fault('REQUEST_INVALID', `'${bad}' is no fork id`)
   if (request.verb === 'prepare') {
-    const odd = request.body.forks.find((spec) => spec.forkId !== `${spec.run}.${spec.role}.${spec.index}.${spec.attempt}`)
-    if (odd !== undefined) return new Fault('REQUEST_INVALID', `'${odd.forkId}' is not the id of ${odd.run}/${odd.role}/${odd.index}, attempt ${odd.attempt}`)
+    const odd = request.body.forks.find(
+      (spec) => spec.forkId !== `${spec.run}.${spec.role}.${spec.index}.${spec.attempt}`,
+    )
+    if (odd !== undefined)
+      return new Fault(
+        'REQUEST_INVALID',
+        `'${odd.forkId}' is not the id of ${odd.run}/${odd.role}/${odd.index}, attempt ${odd.attempt}`,
+      )
   }
   return null
 }
 
-const forkIdsOf = (request: Order): string[] => {
+function forkIdsOf(request: Order): string[] {
   switch (request.verb) {
     case 'prepare':
     case 'start':
@@ -84,82 +104,203 @@ const forkIdsOf = (request: Order): string[] => {
 }
 
 /** An accepted order is a sign of life, and its epoch the lowest that is obeyed from now on. */
-const obeyEpoch = (state: AgentState, epoch: Epoch, at: number, out: Out): void => {
+function obeyEpoch(state: AgentState, epoch: Epoch, at: number, out: Out): void {
   state.coordinatorAt = at
   state.contactAt = at
   raiseEpoch(state, epoch, out)
 }
 
 /** Remember a higher epoch of the store that is ours (or of the first one that is heard of). */
-export const raiseEpoch = (state: AgentState, epoch: Epoch, out: Out): void => {
+export function raiseEpoch(state: AgentState, epoch: Epoch, out: Out): void {
   if (state.epoch !== null && (epoch.storeId !== state.epoch.storeId || epoch.n <= state.epoch.n)) return
   state.epoch = epoch
   out.push({ type: 'remember', epoch, order: null })
 }
 
-const wait = (state: AgentState, order: number, left: Awaited[], forks: string[], token: string | null, out: Out): void => {
+function wait(
+  state: AgentState,
+  order: number,
+  left: Awaited[],
+  forks: string[],
+  token: string | null,
+  out: Out,
+): void {
   if (left.length > 0) return void state.waiting.set(order, { left: new Set(left), forks, token })
   const reports = reportsOf(state, forks)
   out.push({ type: 'reply', order, body: token === null ? { forks: reports } : { forks: reports, token } })
 }
 
-const refuse = (order: number, fault: FaultBody, out: Out): void => void out.push({ type: 'fault', order, fault })
+function refuse(order: number, fault: FaultBody, out: Out): void {
+  return void out.push({ type: 'fault', order, fault })
+}
 
-const prepare = (state: AgentState, order: number, { forks: specs, lapseMs }: BodyOfVerb<'prepare'>, at: number, out: Out): void => {
+function prepare(
+  state: AgentState,
+  order: number,
+  { forks: specs, lapseMs }: BodyOfVerb<'prepare'>,
+  at: number,
+  out: Out,
+): void {
   const ids = specs.map((spec) => spec.forkId)
   const known = ids.flatMap((id) => state.forks.get(id) ?? [])
   const ended = known.find((fork) => fork.phase === 'cancelled' || fork.cancelling)
-  if (ended !== undefined) return refuse(order, new Fault('CANCELLED', `${ended.spec.forkId} was cancelled`, { data: { forkId: ended.spec.forkId } }).toBody(), out)
+  if (ended !== undefined)
+    return refuse(
+      order,
+      new Fault('CANCELLED', `${ended.spec.forkId} was cancelled`, {
+        data: { forkId: ended.spec.forkId },
+      }).toBody(),
+      out,
+    )
   const token = known[0]?.token
-  if (known.length === ids.length && token !== undefined && token !== '' && known.every((fork) => fork.token === token)) {
+  if (
+    known.length === ids.length &&
+    token !== undefined &&
+    token !== '' &&
+    known.every((fork) => fork.token === token)
+  ) {
     // the same order once more: its first answer was lost
-    return wait(state, order, known.some((fork) => fork.phase === 'preparing') ? [`prepare ${token}`] : [], ids, token, out)
+    return wait(
+      state,
+      order,
+      known.some((fork) => fork.phase === 'preparing') ? [`prepare ${token}`] : [],
+      ids,
+      token,
+      out,
+    )
   }
   const busy = known.find((fork) => fork.phase !== 'prepared' || fork.token !== '')
-  if (busy !== undefined) return refuse(order, new Fault('WORKER_CONFIG', `${busy.spec.forkId} was prepared by another order`).toBody(), out)
-  // what an earlier incarnation prepared is prepared again by this order: the host answers with the same leases
+  if (busy !== undefined)
+    return refuse(
+      order,
+      new Fault('WORKER_CONFIG', `${busy.spec.forkId} was prepared by another order`).toBody(),
+      out,
+    )
+  // what an earlier incarnation prepared is prepared again by this order: the host answers with the same
+  // leases
   const fresh = `${state.incarnation}-${++state.tokens}`
-  for (const spec of specs) state.forks.set(spec.forkId, { ...(state.forks.get(spec.forkId) ?? newFork(spec)), phase: 'preparing', token: fresh, lapseAt: at + lapseMs })
+  for (const spec of specs)
+    state.forks.set(spec.forkId, {
+      ...(state.forks.get(spec.forkId) ?? newFork(spec)),
+      phase: 'preparing',
+      token: fresh,
+      lapseAt: at + lapseMs,
+    })
   state.waiting.set(order, { left: new Set([`prepare ${fresh}`]), forks: ids, token: fresh })
   out.push({ type: 'prepare', token: fresh, specs })
 }
 
-export const newFork = (spec: Fork['spec']): Fork => ({
-  spec, phase: 'preparing', token: '', lapseAt: 0, cancelling: false, leases: null, start: null, runningSince: null, ready: false, readyReason: null, everReady: false,
-  exit: null, exitedAt: null, exitedTick: null, stderrTail: [], errorFile: null, receipt: null, ranks: [], logsFinal: null, startFault: null, stop: null, acked: [],
-  released: false, held: [],
-})
+export function newFork(spec: Fork['spec']): Fork {
+  return {
+    spec,
+    phase: 'preparing',
+    token: '',
+    lapseAt: 0,
+    cancelling: false,
+    leases: null,
+    start: null,
+    runningSince: null,
+    ready: false,
+    readyReason: null,
+    everReady: false,
+    exit: null,
+    exitedAt: null,
+    exitedTick: null,
+    stderrTail: [],
+    errorFile: null,
+    receipt: null,
+    ranks: [],
+    logsFinal: null,
+    startFault: null,
+    stop: null,
+    acked: [],
+    released: false,
+    held: [],
+  }
+}
 
-const start = (state: AgentState, order: number, { token, forks }: BodyOfVerb<'start'>, at: number, out: Out): void => {
+function start(
+  state: AgentState,
+  order: number,
+  { token, forks }: BodyOfVerb<'start'>,
+  at: number,
+  out: Out,
+): void {
   const ids = forks.map((fork) => fork.forkId)
   const known = ids.map((id) => state.forks.get(id))
-  const cancelled = known.find((fork) => fork !== undefined && (fork.phase === 'cancelled' || fork.cancelling))
-  if (cancelled !== undefined) return refuse(order, new Fault('CANCELLED', `${cancelled.spec.forkId} was cancelled`, { data: { forkId: cancelled.spec.forkId } }).toBody(), out)
-  const missing = known.findIndex((fork) => fork === undefined || fork.phase === 'preparing' || (fork.phase === 'prepared' && !mayStart(fork, token, at)))
-  if (missing >= 0) return refuse(order, new Fault('EXPIRED', `${ids[missing]} is not prepared (or not any more) under this token`, { data: { forkId: ids[missing] } }).toBody(), out)
+  const cancelled = known.find(
+    (fork) => fork !== undefined && (fork.phase === 'cancelled' || fork.cancelling),
+  )
+  if (cancelled !== undefined)
+    return refuse(
+      order,
+      new Fault('CANCELLED', `${cancelled.spec.forkId} was cancelled`, {
+        data: { forkId: cancelled.spec.forkId },
+      }).toBody(),
+      out,
+    )
+  const missing = known.findIndex(
+    (fork) =>
+      fork === undefined ||
+      fork.phase === 'preparing' ||
+      (fork.phase === 'prepared' && !mayStart(fork, token, at)),
+  )
+  if (missing >= 0)
+    return refuse(
+      order,
+      new Fault('EXPIRED', `${ids[missing]} is not prepared (or not any more) under this token`, {
+        data: { forkId: ids[missing] },
+      }).toBody(),
+      out,
+    )
   for (const [i, { forkId, bindings }] of forks.entries()) {
     const fork = known[i]!
     if (fork.phase !== 'prepared') continue
     fork.phase = 'starting'
     out.push({ type: 'start', forkId, bindings })
   }
-  wait(state, order, ids.filter((id) => state.forks.get(id)!.phase === 'starting').map((id): Awaited => `start ${id}`), ids, null, out)
+  wait(
+    state,
+    order,
+    ids.filter((id) => state.forks.get(id)!.phase === 'starting').map((id): Awaited => `start ${id}`),
+    ids,
+    null,
+    out,
+  )
 }
 
-/** By this clock, not by whether the timer has come: a busy agent's timers are late. A fork without a token waits for a new prepare. */
-const mayStart = (fork: Fork, token: string, at: number): boolean => token !== '' && fork.token === token && at <= fork.lapseAt
+/**
+ * By this clock, not by whether the timer has come: a busy agent's timers are late. A fork without a token
+ * waits for a new prepare.
+ */
+function mayStart(fork: Fork, token: string, at: number): boolean {
+  return token !== '' && fork.token === token && at <= fork.lapseAt
+}
 
-const kill = (state: AgentState, order: number, { forks }: BodyOfVerb<'kill'>, at: number, out: Out): void => {
+function kill(state: AgentState, order: number, { forks }: BodyOfVerb<'kill'>, at: number, out: Out): void {
   const left: Awaited[] = []
   for (const { forkId, signal: signalName, graceMs, killedBy } of forks) {
     const fork = state.forks.get(forkId)
     if (cancelIfIdle(state, forkId, out)) left.push(`cancel ${forkId}`)
     else if (fork !== undefined) stopFork(fork, { signal: signalName, graceMs, killedBy }, at, out)
   }
-  wait(state, order, left, forks.map((fork) => fork.forkId), null, out)
+  wait(
+    state,
+    order,
+    left,
+    forks.map((fork) => fork.forkId),
+    null,
+    out,
+  )
 }
 
-const cancel = (state: AgentState, order: number, { forks, killedBy }: BodyOfVerb<'cancel'>, at: number, out: Out): void => {
+function cancel(
+  state: AgentState,
+  order: number,
+  { forks, killedBy }: BodyOfVerb<'cancel'>,
+  at: number,
+  out: Out,
+): void {
   const left: Awaited[] = []
   for (const forkId of forks) {
     const fork = state.forks.get(forkId)
@@ -169,8 +310,11 @@ const cancel = (state: AgentState, order: number, { forks, killedBy }: BodyOfVer
   wait(state, order, left, [...forks], null, out)
 }
 
-/** Nothing of it runs as far as we know: the spool's tombstone makes that true for ever. @returns whether one is on its way */
-const cancelIfIdle = (state: AgentState, forkId: string, out: Out): boolean => {
+/**
+ * Nothing of it runs as far as we know: the spool's tombstone makes that true for ever. @returns whether one
+ * is on its way
+ */
+function cancelIfIdle(state: AgentState, forkId: string, out: Out): boolean {
   const fork = state.forks.get(forkId)
   if (fork !== undefined && fork.phase !== 'preparing' && fork.phase !== 'prepared') return false
   if (fork !== undefined) fork.cancelling = true
@@ -178,13 +322,19 @@ const cancelIfIdle = (state: AgentState, forkId: string, out: Out): boolean => {
   return true
 }
 
-const signal = (state: AgentState, order: number, { forkId, signal: name, rank }: BodyOfVerb<'signal'>, out: Out): void => {
+function signal(
+  state: AgentState,
+  order: number,
+  { forkId, signal: name, rank }: BodyOfVerb<'signal'>,
+  out: Out,
+): void {
   const fork = state.forks.get(forkId)
-  if (fork?.phase !== 'running') return refuse(order, new Fault('WORKER_NOT_FOUND', `${forkId} does not run here`).toBody(), out)
+  if (fork?.phase !== 'running')
+    return refuse(order, new Fault('WORKER_NOT_FOUND', `${forkId} does not run here`).toBody(), out)
   out.push({ type: 'signal-one', order, forkId, signal: name, rank })
 }
 
-const release = (state: AgentState, order: number, { forks }: BodyOfVerb<'release'>, out: Out): void => {
+function release(state: AgentState, order: number, { forks }: BodyOfVerb<'release'>, out: Out): void {
   for (const forkId of forks) {
     const fork = state.forks.get(forkId)
     if (fork === undefined || (fork.phase !== 'gone' && fork.phase !== 'cancelled')) continue
@@ -194,7 +344,11 @@ const release = (state: AgentState, order: number, { forks }: BodyOfVerb<'releas
   out.push({ type: 'reply', order, body: {} })
 }
 
-const inventory = (state: AgentState, order: number, out: Out): void => {
+function inventory(state: AgentState, order: number, out: Out): void {
   const forks = [...state.forks.values()].filter((fork) => fork.phase !== 'preparing').map(reportOf)
-  out.push({ type: 'reply', order, body: { rev: state.rev, pid: state.pid, capacity: state.capacity!, forks, epoch: state.epoch } })
+  out.push({
+    type: 'reply',
+    order,
+    body: { rev: state.rev, pid: state.pid, capacity: state.capacity!, forks, epoch: state.epoch },
+  })
 }

@@ -1,6 +1,7 @@
 /**
- * After the agent died: the spool's forks become state again. What was ordered goes on, and facts that the event stream had not
- * acknowledged are told again under the same ids. `ranks`, `ready` and `prepared` are not: the inventory of a new incarnation has them.
+ * After the agent died: the spool's forks become state again. What was ordered goes on, and facts that the
+ * event stream had not acknowledged are told again under the same ids. `ranks`, `ready` and `prepared` are
+ * not: the inventory of a new incarnation has them.
  */
 import { ForkNotes } from '../../protocol/fork-notes.ts'
 import type { Exit } from '../../protocol/shapes.ts'
@@ -9,7 +10,7 @@ import { note, stateFact } from './report.ts'
 import { newFork } from './orders.ts'
 import type { AgentState, Fork, Out, RecoveredFork, WorkerWhat } from './state.ts'
 
-export const recoverFork = (state: AgentState, recovered: RecoveredFork, at: number, out: Out): void => {
+export function recoverFork(state: AgentState, recovered: RecoveredFork, at: number, out: Out): void {
   const notes = ForkNotes.parse(recovered.notes)
   const { spec } = recovered
   const fork: Fork = {
@@ -19,7 +20,10 @@ export const recoverFork = (state: AgentState, recovered: RecoveredFork, at: num
     start: recovered.started,
     runningSince: at,
     everReady: notes.everReady,
-    exit: recovered.exit === null ? null : exitOf(recovered.exit, notes.stop?.killedBy ?? (recovered.exit.fenced ? 'fence' : null)),
+    exit:
+      recovered.exit === null
+        ? null
+        : exitOf(recovered.exit, notes.stop?.killedBy ?? (recovered.exit.fenced ? 'fence' : null)),
     exitedAt: recovered.exit?.exitedAt ?? null,
     exitedTick: at,
     stderrTail: recovered.stderrTail,
@@ -46,14 +50,22 @@ export const recoverFork = (state: AgentState, recovered: RecoveredFork, at: num
   }
 }
 
-const exitOf = ({ code, signal, oom, unknown, inSetUp }: Omit<Exit, 'killedBy'>, killedBy: string | null): Exit => ({ code, signal, oom, unknown, killedBy, ...(inSetUp !== undefined && { inSetUp }) })
+function exitOf(
+  { code, signal, oom, unknown, inSetUp }: Omit<Exit, 'killedBy'>,
+  killedBy: string | null,
+): Exit {
+  return { code, signal, oom, unknown, killedBy, ...(inSetUp !== undefined && { inSetUp }) }
+}
 
-const tell = (state: AgentState, fork: Fork, what: WorkerWhat, out: Out): void => {
+function tell(state: AgentState, fork: Fork, what: WorkerWhat, out: Out): void {
   if (!fork.acked.includes(what)) stateFact(state, fork, what, out)
 }
 
-/** A tombstone stands for a fork that was called off, and for one whose start failed: that one has an exit and a receipt. */
-const onCancelledBefore = (state: AgentState, fork: Fork, failed: ForkNotes['failed'], out: Out): void => {
+/**
+ * A tombstone stands for a fork that was called off, and for one whose start failed: that one has an exit and
+ * a receipt.
+ */
+function onCancelledBefore(state: AgentState, fork: Fork, failed: ForkNotes['failed'], out: Out): void {
   if (failed === undefined) return tell(state, fork, 'cancelled', out)
   fork.phase = 'gone'
   fork.startFault = failed.startFault
@@ -63,33 +75,39 @@ const onCancelledBefore = (state: AgentState, fork: Fork, failed: ForkNotes['fai
   onGoneBefore(state, fork, out)
 }
 
-const onRunningStill = (state: AgentState, fork: Fork, stop: ForkNotes['stop'], out: Out): void => {
+function onRunningStill(state: AgentState, fork: Fork, stop: ForkNotes['stop'], out: Out): void {
   const { forkId, ready } = fork.spec
   fork.ready = ready === null && fork.start?.pid != null
   if (fork.start?.pid != null) tell(state, fork, 'started', out)
   out.push({ type: 'ship-logs', forkId })
-  if (ready !== null && !fork.everReady) out.push({ type: 'timer', afterMs: ready.timeoutMs, timer: { kind: 'ready', forkId } })
+  if (ready !== null && !fork.everReady)
+    out.push({ type: 'timer', afterMs: ready.timeoutMs, timer: { kind: 'ready', forkId } })
   if (stop === undefined) return
   // how far the ladder had come is not known: it is climbed from its foot, so that no order is lost
   fork.stop = { ...stop, step: 'noting', since: null, deadline: null, generation: 0 }
   note(fork, out, true)
 }
 
-const onExitedBefore = (state: AgentState, fork: Fork, stop: ForkNotes['stop'], at: number, out: Out): void => {
+function onExitedBefore(state: AgentState, fork: Fork, stop: ForkNotes['stop'], at: number, out: Out): void {
   tellEnd(state, fork, out)
   out.push({ type: 'ship-logs', forkId: fork.spec.forkId })
   if (stop !== undefined) stopFork(fork, stop, at, out)
-  else out.push({ type: 'timer', afterMs: state.settings.residueAfterMs, timer: { kind: 'residue', forkId: fork.spec.forkId } })
+  else
+    out.push({
+      type: 'timer',
+      afterMs: state.settings.residueAfterMs,
+      timer: { kind: 'residue', forkId: fork.spec.forkId },
+    })
 }
 
-const onGoneBefore = (state: AgentState, fork: Fork, out: Out): void => {
+function onGoneBefore(state: AgentState, fork: Fork, out: Out): void {
   tellEnd(state, fork, out)
   tell(state, fork, 'gone', out)
   if (fork.logsFinal === null) out.push({ type: 'finish-logs', forkId: fork.spec.forkId })
   else tell(state, fork, 'logs-final', out)
 }
 
-const tellEnd = (state: AgentState, fork: Fork, out: Out): void => {
+function tellEnd(state: AgentState, fork: Fork, out: Out): void {
   if (fork.start?.pid != null) tell(state, fork, 'started', out)
   tell(state, fork, 'exited', out)
 }

@@ -1,5 +1,6 @@
 /**
- * What the agent says of a fork: its report, its facts (numbered by `rev`), its notes in the spool, and the answers that wait for it.
+ * What the agent says of a fork: its report, its facts (numbered by `rev`), its notes in the spool, and the
+ * answers that wait for it.
  */
 import { formatHostPort } from '../../protocol/hostport.ts'
 import { forkIdOf, parseForkId } from '../../protocol/names.ts'
@@ -8,13 +9,13 @@ import type { ForkNotes } from '../../protocol/fork-notes.ts'
 import type { ForkReport } from '../../protocol/shapes.ts'
 import type { AgentState, Fork, Out, WorkerWhat } from './state.ts'
 
-const phaseOf = (fork: Fork): ForkReport['phase'] => {
+function phaseOf(fork: Fork): ForkReport['phase'] {
   if (fork.phase === 'preparing') return 'prepared'
   if ((fork.phase === 'running' || fork.phase === 'starting') && fork.stop !== null) return 'stopping'
   return fork.phase
 }
 
-export const reportOf = (fork: Fork): ForkReport => {
+export function reportOf(fork: Fork): ForkReport {
   const { spec, leases } = fork
   return {
     forkId: spec.forkId,
@@ -46,58 +47,104 @@ export const reportOf = (fork: Fork): ForkReport => {
 }
 
 /** A fork that never was, and by its tombstone never will be. */
-const cancelledReport = (forkId: string): ForkReport => {
+function cancelledReport(forkId: string): ForkReport {
   const { run, role, index, attempt } = parseForkId(forkId)!
   return {
-    forkId, run, role, index, attempt, phase: 'cancelled', pid: null, host: null, addr: null, ports: [], rendezvousPort: null, gpus: [], cores: [],
-    preparedAt: null, startedAt: null, exitedAt: null, ready: false, readyReason: null, exit: null, receipt: null, stderrTail: [], errorFile: null,
-    ranks: [], logsFinal: null, startFault: null,
+    forkId,
+    run,
+    role,
+    index,
+    attempt,
+    phase: 'cancelled',
+    pid: null,
+    host: null,
+    addr: null,
+    ports: [],
+    rendezvousPort: null,
+    gpus: [],
+    cores: [],
+    preparedAt: null,
+    startedAt: null,
+    exitedAt: null,
+    ready: false,
+    readyReason: null,
+    exit: null,
+    receipt: null,
+    stderrTail: [],
+    errorFile: null,
+    ranks: [],
+    logsFinal: null,
+    startFault: null,
   }
 }
 
-export const reportsOf = (state: AgentState, forkIds: readonly string[]): ForkReport[] =>
-  forkIds.map((forkId) => {
+export function reportsOf(state: AgentState, forkIds: readonly string[]): ForkReport[] {
+  return forkIds.map((forkId) => {
     const fork = state.forks.get(forkId)
     return fork === undefined ? cancelledReport(forkId) : reportOf(fork)
   })
+}
 
-/** Facts that are told once: their event id has no number, so that a repetition after a crash is seen as one. */
+/**
+ * Facts that are told once: their event id has no number, so that a repetition after a crash is seen as one.
+ */
 const ONCE: readonly WorkerWhat[] = ['started', 'exited', 'gone', 'logs-final', 'cancelled']
-export const isOnce = (what: WorkerWhat): boolean => ONCE.includes(what)
+export function isOnce(what: WorkerWhat): boolean {
+  return ONCE.includes(what)
+}
 
-export const stateFact = (state: AgentState, fork: Fork, what: WorkerWhat, out: Out): void => {
+export function stateFact(state: AgentState, fork: Fork, what: WorkerWhat, out: Out): void {
   state.rev++
   const id = `${fork.spec.forkId}.${what}`
-  out.push({ type: 'fact', id: isOnce(what) ? id : `${id}.${state.incarnation}-${state.rev}`, what, rev: state.rev, report: reportOf(fork) })
+  out.push({
+    type: 'fact',
+    id: isOnce(what) ? id : `${id}.${state.incarnation}-${state.rev}`,
+    what,
+    rev: state.rev,
+    report: reportOf(fork),
+  })
 }
 
 /** What must be known after the agent died and the spool's own records do not say. */
-const notesOf = (fork: Fork): Record<string, unknown> & Partial<ForkNotes> => ({
-  ...(fork.stop?.killedBy != null && { stop: { killedBy: fork.stop.killedBy, signal: fork.stop.signal, graceMs: fork.stop.graceMs } }),
-  ...(fork.receipt !== null && { receipt: fork.receipt }),
-  ...(fork.startFault !== null && fork.exit !== null && { failed: { startFault: fork.startFault, exit: fork.exit, exitedAt: fork.exitedAt } }),
-  ...(fork.everReady && fork.spec.ready !== null && { everReady: true }),
-  ...(fork.logsFinal !== null && { logsFinal: fork.logsFinal }),
-  acked: fork.acked.filter(isOnce),
-})
+function notesOf(fork: Fork): Record<string, unknown> & Partial<ForkNotes> {
+  return {
+    ...(fork.stop?.killedBy != null && {
+      stop: { killedBy: fork.stop.killedBy, signal: fork.stop.signal, graceMs: fork.stop.graceMs },
+    }),
+    ...(fork.receipt !== null && { receipt: fork.receipt }),
+    ...(fork.startFault !== null &&
+      fork.exit !== null && {
+        failed: { startFault: fork.startFault, exit: fork.exit, exitedAt: fork.exitedAt },
+      }),
+    ...(fork.everReady && fork.spec.ready !== null && { everReady: true }),
+    ...(fork.logsFinal !== null && { logsFinal: fork.logsFinal }),
+    acked: fork.acked.filter(isOnce),
+  }
+}
 
-export const note = (fork: Fork, out: Out, told = false): void => void out.push({ type: 'note', forkId: fork.spec.forkId, notes: notesOf(fork), told })
+export function note(fork: Fork, out: Out, told = false): void {
+  return void out.push({ type: 'note', forkId: fork.spec.forkId, notes: notesOf(fork), told })
+}
 
 /** What an order's answer may wait for. */
 export type Awaited = `prepare ${string}` | `start ${string}` | `cancel ${string}`
 
 /** It has come about: answer the orders that waited for nothing else. */
-export const settle = (state: AgentState, awaited: Awaited, out: Out): void => {
+export function settle(state: AgentState, awaited: Awaited, out: Out): void {
   for (const [order, waiting] of state.waiting) {
     if (!waiting.left.delete(awaited) || waiting.left.size > 0) continue
     state.waiting.delete(order)
     const forks = reportsOf(state, waiting.forks)
-    out.push({ type: 'reply', order, body: waiting.token === null ? { forks } : { forks, token: waiting.token } })
+    out.push({
+      type: 'reply',
+      order,
+      body: waiting.token === null ? { forks } : { forks, token: waiting.token },
+    })
   }
 }
 
 /** It could not come about: the orders that waited for it hear why. */
-export const settleFault = (state: AgentState, awaited: Awaited, fault: FaultBody, out: Out): void => {
+export function settleFault(state: AgentState, awaited: Awaited, fault: FaultBody, out: Out): void {
   for (const [order, waiting] of state.waiting) {
     if (!waiting.left.has(awaited)) continue
     state.waiting.delete(order)
@@ -105,7 +152,7 @@ export const settleFault = (state: AgentState, awaited: Awaited, fault: FaultBod
   }
 }
 
-export const isForkId = (forkId: string): boolean => {
+export function isForkId(forkId: string): boolean {
   const parts = parseForkId(forkId)
   return parts !== null && forkIdOf(parts.run, parts.role, parts.index, parts.attempt) === forkId
 }

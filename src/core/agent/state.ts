@@ -1,11 +1,21 @@
 /**
- * The node agent's decisions, the vocabulary: its state, the events it hears and the commands it gives. The rules stand in the
- * files beside this one, each for one subject; step.ts dispatches. Pure: every tick (`at`) comes in an event.
+ * The node agent's decisions, the vocabulary: its state, the events it hears and the commands it gives. The
+ * rules stand in the files beside this one, each for one subject; step.ts dispatches. Pure: every tick (`at`)
+ * comes in an event.
  *
- * The agent's truth is the spool. What is here is a view of it, rebuilt from `recovered` after the agent died.
+ * The agent's truth is the spool. What is here is a view of it, rebuilt from `recovered` after the agent
+ * died.
  */
 import type { Bindings, ForkSpec } from '../../protocol/resolved.ts'
-import type { Epoch, Exit, ForkReport, LogOffsets, NodeCapacity, RankReport, Receipt } from '../../protocol/shapes.ts'
+import type {
+  Epoch,
+  Exit,
+  ForkReport,
+  LogOffsets,
+  NodeCapacity,
+  RankReport,
+  Receipt,
+} from '../../protocol/shapes.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
 import type { BodyOf, ReplyOf, WORKER_WHATS } from '../../protocol/table.ts'
 
@@ -34,7 +44,10 @@ export const AGENT_DEFAULTS: AgentSettings = {
 
 export type WorkerWhat = (typeof WORKER_WHATS)[number]
 
-/** What a host says of a prepared and of a started fork; the shapes of process-host.ts, which core does not import. */
+/**
+ * What a host says of a prepared and of a started fork; the shapes of process-host.ts, which core does not
+ * import.
+ */
 export interface Leases {
   ports: number[]
   rendezvousPort: number | null
@@ -49,7 +62,15 @@ export interface Start {
 }
 export type RawExit = Omit<Exit, 'killedBy'>
 export type HostEvent =
-  | { what: 'exited'; forkId: string; exit: RawExit; exitedAt: number; fenced?: boolean; stderrTail: string[]; errorFile: string | null }
+  | {
+      what: 'exited'
+      forkId: string
+      exit: RawExit
+      exitedAt: number
+      fenced?: boolean
+      stderrTail: string[]
+      errorFile: string | null
+    }
   | { what: 'empty'; forkId: string; receipt: Omit<Receipt, 'ms'> }
   | { what: 'ranks'; forkId: string; ranks: RankReport[] }
   | { what: 'probe'; forkId: string; ready: boolean; reason: string | null }
@@ -150,8 +171,11 @@ export interface AgentState {
 }
 
 export type Order = {
-  [V in 'prepare' | 'start' | 'kill' | 'cancel' | 'signal' | 'release' | 'inventory' | 'adopt']: { verb: V; body: BodyOf<`node.${V}`> }
-}[('prepare' | 'start' | 'kill' | 'cancel' | 'signal' | 'release' | 'inventory' | 'adopt')]
+  [V in 'prepare' | 'start' | 'kill' | 'cancel' | 'signal' | 'release' | 'inventory' | 'adopt']: {
+    verb: V
+    body: BodyOf<`node.${V}`>
+  }
+}['prepare' | 'start' | 'kill' | 'cancel' | 'signal' | 'release' | 'inventory' | 'adopt']
 export type OrderReply = ReplyOf<`node.${Order['verb']}`>
 
 export type AgentTimer =
@@ -167,7 +191,14 @@ export type AgentEvent =
   | { type: 'tail'; epoch: Epoch | null; seq: number; at: number }
   | { type: 'tail-unreadable'; at: number }
   | { type: 'order'; order: number; request: Order; epoch: Epoch | null; notAfter: number | null; at: number }
-  | { type: 'prepared'; token: string; forkIds: string[]; leases: Leases[] | null; fault: FaultBody | null; at: number }
+  | {
+      type: 'prepared'
+      token: string
+      forkIds: string[]
+      leases: Leases[] | null
+      fault: FaultBody | null
+      at: number
+    }
   | { type: 'started'; forkId: string; start: Start | null; fault: FaultBody | null; at: number }
   | { type: 'cancelled'; forkId: string; proven: boolean; fault: FaultBody | null; at: number }
   | { type: 'noted'; forkId: string; at: number }
@@ -207,7 +238,15 @@ export type AgentCommand =
   | { type: 'serve'; forkId: string }
   | { type: 'unserve'; forkId: string; logsToo: boolean }
   | { type: 'health'; order: number; report: ForkReport }
-  | { type: 'beat'; tick: number; rev: number; loopLagMs: number; epoch: Epoch | null; storeRefused: boolean; leaving: boolean }
+  | {
+      type: 'beat'
+      tick: number
+      rev: number
+      loopLagMs: number
+      epoch: Epoch | null
+      storeRefused: boolean
+      leaving: boolean
+    }
   | { type: 'remember'; epoch: Epoch; order: number | null }
   | { type: 'read-tail' }
   | { type: 'round-trip' }
@@ -218,20 +257,27 @@ export type AgentCommand =
 /** Where a rule puts its commands, in order. */
 export type Out = AgentCommand[]
 
-export const newAgent = (options: { node: string; incarnation: string; pid: number; settings: AgentSettings }): AgentState => ({
-  ...options,
-  capacity: null,
-  phase: 'recovering',
-  epoch: null,
-  storeRefused: false,
-  leaving: false,
-  rev: 0,
-  tokens: 0,
-  forks: new Map(),
-  waiting: new Map(),
-  tailSeq: 0,
-  coordinatorAt: 0,
-  contactAt: 0,
-  nextTailReadAt: 0,
-  tailReading: false,
-})
+export function newAgent(options: {
+  node: string
+  incarnation: string
+  pid: number
+  settings: AgentSettings
+}): AgentState {
+  return {
+    ...options,
+    capacity: null,
+    phase: 'recovering',
+    epoch: null,
+    storeRefused: false,
+    leaving: false,
+    rev: 0,
+    tokens: 0,
+    forks: new Map(),
+    waiting: new Map(),
+    tailSeq: 0,
+    coordinatorAt: 0,
+    contactAt: 0,
+    nextTailReadAt: 0,
+    tailReading: false,
+  }
+}

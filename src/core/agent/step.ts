@@ -1,20 +1,35 @@
 /**
- * The node agent's `step`: total over every event in every phase, pure, and the only place that changes its state.
+ * The node agent's `step`: total over every event in every phase, pure, and the only place that changes its
+ * state.
  */
 import { stopGraceOver, stopNoted, stopPreStopped, stopResidue, stopTreeKilled } from './ladder.ts'
-import { onCancelled, onFactAcked, onHealth, onHostEvent, onKillAgain, onLapse, onLogsFinal, onPrepared, onReadyTimeout, onStarted } from './lifecycle.ts'
+import {
+  onCancelled,
+  onFactAcked,
+  onHealth,
+  onHostEvent,
+  onKillAgain,
+  onLapse,
+  onLogsFinal,
+  onPrepared,
+  onReadyTimeout,
+  onStarted,
+} from './lifecycle.ts'
 import { stepOrder } from './orders.ts'
 import { recoverFork } from './recover.ts'
 import { beat, onReadTailTimer, onTail, onTailUnreadable, onTick, readTail } from './watch.ts'
 import type { AgentCommand, AgentEvent, AgentState, AgentTimer, Out } from './state.ts'
 
-export const stepAgent = (state: AgentState, event: AgentEvent): readonly [AgentState, readonly AgentCommand[]] => {
+export function stepAgent(
+  state: AgentState,
+  event: AgentEvent,
+): readonly [AgentState, readonly AgentCommand[]] {
   const out: Out = []
   if (state.phase !== 'ended') decide(state, event, out)
   return [state, out]
 }
 
-const decide = (state: AgentState, event: AgentEvent, out: Out): void => {
+function decide(state: AgentState, event: AgentEvent, out: Out): void {
   switch (event.type) {
     case 'recovered': {
       state.capacity = event.capacity
@@ -23,7 +38,12 @@ const decide = (state: AgentState, event: AgentEvent, out: Out): void => {
       state.coordinatorAt = event.at
       state.contactAt = event.at
       for (const fork of event.forks) recoverFork(state, fork, event.at, out)
-      if (event.forks.some((fork) => fork.phase === 'prepared')) out.push({ type: 'timer', afterMs: state.settings.prepareLapseMs, timer: { kind: 'lapse', token: '' } })
+      if (event.forks.some((fork) => fork.phase === 'prepared'))
+        out.push({
+          type: 'timer',
+          afterMs: state.settings.prepareLapseMs,
+          timer: { kind: 'lapse', token: '' },
+        })
       return readTail(state, out)
     }
     case 'tail':
@@ -40,7 +60,16 @@ const decide = (state: AgentState, event: AgentEvent, out: Out): void => {
       return void out.push(
         event.found
           ? { type: 'reply', order: event.order, body: {} }
-          : { type: 'fault', order: event.order, fault: { code: 'WORKER_NOT_FOUND', message: `no such process of ${event.forkId}`, data: {}, retryable: false } },
+          : {
+              type: 'fault',
+              order: event.order,
+              fault: {
+                code: 'WORKER_NOT_FOUND',
+                message: `no such process of ${event.forkId}`,
+                data: {},
+                retryable: false,
+              },
+            },
       )
     case 'remembered':
       return void out.push({ type: 'reply', order: event.order, body: {} })
@@ -74,9 +103,12 @@ const decide = (state: AgentState, event: AgentEvent, out: Out): void => {
   }
 }
 
-type ForkEvent = Extract<AgentEvent, { type: 'started' | 'noted' | 'pre-stopped' | 'tree-killed' | 'fact-acked' | 'logs-final' }>
+type ForkEvent = Extract<
+  AgentEvent,
+  { type: 'started' | 'noted' | 'pre-stopped' | 'tree-killed' | 'fact-acked' | 'logs-final' }
+>
 
-const decideFork = (state: AgentState, event: ForkEvent, out: Out): void => {
+function decideFork(state: AgentState, event: ForkEvent, out: Out): void {
   const fork = state.forks.get(event.forkId)
   if (fork === undefined) return
   switch (event.type) {
@@ -95,7 +127,7 @@ const decideFork = (state: AgentState, event: ForkEvent, out: Out): void => {
   }
 }
 
-const onTimer = (state: AgentState, timer: AgentTimer, at: number, out: Out): void => {
+function onTimer(state: AgentState, timer: AgentTimer, at: number, out: Out): void {
   if (timer.kind === 'lapse') return onLapse(state, timer.token, out)
   if (timer.kind === 'read-tail') return onReadTailTimer(state, out)
   const fork = state.forks.get(timer.forkId)
@@ -112,7 +144,7 @@ const onTimer = (state: AgentState, timer: AgentTimer, at: number, out: Out): vo
   }
 }
 
-const end = (state: AgentState, why: 'stopped' | 'superseded', out: Out): void => {
+function end(state: AgentState, why: 'stopped' | 'superseded', out: Out): void {
   state.phase = 'ended'
   out.push({ type: 'end', why })
 }

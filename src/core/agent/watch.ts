@@ -1,18 +1,19 @@
 /**
- * What the agent does by itself, each beat: say that it lives, look at the state log's tail, and end what nobody answers for:
- * forks whose fence ran out, and all of them when no coordinator gave a sign of life for a day.
+ * What the agent does by itself, each beat: say that it lives, look at the state log's tail, and end what
+ * nobody answers for: forks whose fence ran out, and all of them when no coordinator gave a sign of life for
+ * a day.
  */
 import { stopFork } from './ladder.ts'
 import { raiseEpoch } from './orders.ts'
 import type { Epoch } from '../../protocol/shapes.ts'
 import type { AgentState, Fork, Out } from './state.ts'
 
-export const beat = (state: AgentState, at: number, loopLagMs: number, out: Out): void => {
+export function beat(state: AgentState, at: number, loopLagMs: number, out: Out): void {
   const { rev, epoch, storeRefused, leaving } = state
   out.push({ type: 'beat', tick: at, rev, loopLagMs, epoch, storeRefused, leaving })
 }
 
-export const onTick = (state: AgentState, at: number, loopLagMs: number, out: Out): void => {
+export function onTick(state: AgentState, at: number, loopLagMs: number, out: Out): void {
   if (state.phase === 'serving') {
     beat(state, at, loopLagMs, out)
     if (!state.tailReading && at >= state.nextTailReadAt) readTail(state, out)
@@ -20,23 +21,30 @@ export const onTick = (state: AgentState, at: number, loopLagMs: number, out: Ou
   if (state.phase === 'recovering') return
   const live = [...state.forks.values()].filter((fork) => fork.phase === 'running' || fork.phase === 'exited')
   if (live.length === 0) return
-  if (at - state.coordinatorAt >= state.settings.orphanAfterMs) for (const fork of live) end(fork, 'orphan', at, out)
+  if (at - state.coordinatorAt >= state.settings.orphanAfterMs)
+    for (const fork of live) end(fork, 'orphan', at, out)
   const fenced = live.filter((fork) => fork.spec.fenceAfterMs !== null)
-  for (const fork of fenced) if (at - Math.max(state.contactAt, fork.runningSince ?? 0) >= fork.spec.fenceAfterMs!) end(fork, 'fence', at, out)
+  for (const fork of fenced)
+    if (at - Math.max(state.contactAt, fork.runningSince ?? 0) >= fork.spec.fenceAfterMs!)
+      end(fork, 'fence', at, out)
   if (fenced.length > 0) out.push({ type: 'round-trip' })
 }
 
-const end = (fork: Fork, killedBy: string, at: number, out: Out): void => {
-  if (fork.stop === null) stopFork(fork, { signal: fork.spec.stop.signal, graceMs: fork.spec.stop.graceMs, killedBy }, at, out)
+function end(fork: Fork, killedBy: string, at: number, out: Out): void {
+  if (fork.stop === null)
+    stopFork(fork, { signal: fork.spec.stop.signal, graceMs: fork.spec.stop.graceMs, killedBy }, at, out)
 }
 
-export const readTail = (state: AgentState, out: Out): void => {
+export function readTail(state: AgentState, out: Out): void {
   state.tailReading = true
   out.push({ type: 'read-tail' })
 }
 
-/** The tail was read. The first time lets the agent join: from here on it knows which coordinators are deposed. */
-export const onTail = (state: AgentState, epoch: Epoch | null, seq: number, at: number, out: Out): void => {
+/**
+ * The tail was read. The first time lets the agent join: from here on it knows which coordinators are
+ * deposed.
+ */
+export function onTail(state: AgentState, epoch: Epoch | null, seq: number, at: number, out: Out): void {
   state.tailReading = false
   state.nextTailReadAt = at + state.settings.tailReadMs
   if (seq !== state.tailSeq) state.coordinatorAt = at
@@ -53,13 +61,12 @@ export const onTail = (state: AgentState, epoch: Epoch | null, seq: number, at: 
 
 const RETRY_MS = 200
 
-export const onTailUnreadable = (state: AgentState, at: number, out: Out): void => {
+export function onTailUnreadable(state: AgentState, at: number, out: Out): void {
   state.tailReading = false
   state.nextTailReadAt = at + state.settings.tailReadMs
   if (state.phase === 'joining') out.push({ type: 'timer', afterMs: RETRY_MS, timer: { kind: 'read-tail' } })
 }
 
-export const onReadTailTimer = (state: AgentState, out: Out): void => {
+export function onReadTailTimer(state: AgentState, out: Out): void {
   if (state.phase === 'joining' && !state.tailReading) readTail(state, out)
 }
-

@@ -1,5 +1,6 @@
 /**
- * Launches: by request and by the durable door, once for each key. What is answered is in STATE before the answer leaves; a refused document leaves no run.
+ * Launches: by request and by the durable door, once for each key. What is answered is in STATE before the
+ * answer leaves; a refused document leaves no run.
  */
 import { Fault, toFault, type FaultBody } from '../../protocol/faults.ts'
 import { resolveLaunch, runIdOf, specHash } from '../../protocol/launch.ts'
@@ -12,16 +13,21 @@ import { newRun, touchRun, type Ctx, type Run } from './state.ts'
 
 type Answer = { run: string; existing: boolean; fault: null } | { run: null; fault: FaultBody }
 
-export const keyIdOf = (user: string, key: string): string => `${user}/${key}`
+export function keyIdOf(user: string, key: string): string {
+  return `${user}/${key}`
+}
 
 /** @throws {Fault} SPEC_INVALID, PLAN_INVALID */
-export const resolveAndCheck = (ctx: Ctx, document: unknown): Launch => {
+export function resolveAndCheck(ctx: Ctx, document: unknown): Launch {
   const launch = resolveLaunch(document)
   checkPlan(launch, placesOf(ctx))
   return launch
 }
 
-const answer = (ctx: Ctx, options: { user: string; given: string; document: Record<string, unknown>; since: number; queued: boolean }): Answer => {
+function answer(
+  ctx: Ctx,
+  options: { user: string; given: string; document: Record<string, unknown>; since: number; queued: boolean },
+): Answer {
   const { user, given, document, since } = options
   const { s } = ctx
   const id = keyIdOf(user, given)
@@ -29,8 +35,17 @@ const answer = (ctx: Ctx, options: { user: string; given: string; document: Reco
   const before = s.keys.get(id)
   if (before !== undefined) {
     if (before.hash !== hash)
-      return { run: null, fault: new Fault('KEY_CONFLICT', `key '${given}' was used with another document${before.run === null ? '' : ` (run ${before.run})`}`, { data: { key: given, run: before.run } }).toBody() }
-    return before.run === null ? { run: null, fault: before.fault as unknown as FaultBody } : { run: before.run, existing: true, fault: null }
+      return {
+        run: null,
+        fault: new Fault(
+          'KEY_CONFLICT',
+          `key '${given}' was used with another document${before.run === null ? '' : ` (run ${before.run})`}`,
+          { data: { key: given, run: before.run } },
+        ).toBody(),
+      }
+    return before.run === null
+      ? { run: null, fault: before.fault as unknown as FaultBody }
+      : { run: before.run, existing: true, fault: null }
   }
   const note = (run: string | null, fault: FaultBody | null): void => {
     const record = { key: id, hash, run, fault: fault === null ? null : { ...fault }, at: ctx.wall }
@@ -55,13 +70,35 @@ const answer = (ctx: Ctx, options: { user: string; given: string; document: Reco
   }
 }
 
-const accept = (ctx: Ctx, { run: id, launch, user, key, since }: { run: string; launch: Launch; user: string; key: string; since: number }): void => {
+function accept(
+  ctx: Ctx,
+  {
+    run: id,
+    launch,
+    user,
+    key,
+    since,
+  }: { run: string; launch: Launch; user: string; key: string; since: number },
+): void {
   const { s } = ctx
   const at = Math.min(Math.round(since), ctx.wall)
   const run: Run = newRun(
     {
-      run: id, name: launch.name, user, key, acceptedAt: at, endedAt: null, state: 'pending', reason: null, code: null, stopping: null, firstFailure: null,
-      clocks: { queuedMs: 0, startMs: 0, runMs: 0, since: at }, restarts: {}, roleReadyAt: {}, startSkewMs: {},
+      run: id,
+      name: launch.name,
+      user,
+      key,
+      acceptedAt: at,
+      endedAt: null,
+      state: 'pending',
+      reason: null,
+      code: null,
+      stopping: null,
+      firstFailure: null,
+      clocks: { queuedMs: 0, startMs: 0, runMs: 0, since: at },
+      restarts: {},
+      roleReadyAt: {},
+      startSkewMs: {},
     },
     launch,
     () => undefined,
@@ -74,14 +111,24 @@ const accept = (ctx: Ctx, { run: id, launch, user, key, since }: { run: string; 
 }
 
 /** Who gave no key is given one, in the event that tells the outcome: it is remembered as any other. */
-export const onLaunch = (ctx: Ctx, request: RequestOf<'launch'>): void => {
+export function onLaunch(ctx: Ctx, request: RequestOf<'launch'>): void {
   const given = request.key ?? `${ctx.s.incarnation}.${++ctx.s.counter}`
-  const result = answer(ctx, { user: request.user, given, document: request.body, since: ctx.wall, queued: false })
-  ctx.out.push(result.fault === null ? { kind: 'reply', request: request.id, body: { run: result.run, existing: result.existing } } : { kind: 'refuse', request: request.id, fault: result.fault })
+  const result = answer(ctx, {
+    user: request.user,
+    given,
+    document: request.body,
+    since: ctx.wall,
+    queued: false,
+  })
+  ctx.out.push(
+    result.fault === null
+      ? { kind: 'reply', request: request.id, body: { run: result.run, existing: result.existing } }
+      : { kind: 'refuse', request: request.id, fault: result.fault },
+  )
 }
 
 /** The queue keeps it until the record of its answer is in STATE. */
-export const onQueuedLaunch = (ctx: Ctx, queued: QueuedLaunch): void => {
+export function onQueuedLaunch(ctx: Ctx, queued: QueuedLaunch): void {
   const given = queued.key ?? String(queued.seq)
   if (queued.body === null) {
     const id = keyIdOf(queued.user, given)
@@ -89,15 +136,29 @@ export const onQueuedLaunch = (ctx: Ctx, queued: QueuedLaunch): void => {
     ctx.lateOps.push({ op: 'key', key: ctx.s.keys.get(id)! })
     return answered(ctx, queued, given, { run: null, fault: queued.fault! })
   }
-  answered(ctx, queued, given, answer(ctx, { user: queued.user, given, document: queued.body, since: queued.storedAt, queued: true }))
+  answered(
+    ctx,
+    queued,
+    given,
+    answer(ctx, { user: queued.user, given, document: queued.body, since: queued.storedAt, queued: true }),
+  )
 }
 
-/** The outcome is told each time: whoever answered it first may have died before it did. The same event again is dropped by its id. */
-const answered = (ctx: Ctx, { user, body, seq }: QueuedLaunch, key: string, result: Answer): void => {
+/**
+ * The outcome is told each time: whoever answered it first may have died before it did. The same event again
+ * is dropped by its id.
+ */
+function answered(ctx: Ctx, { user, body, seq }: QueuedLaunch, key: string, result: Answer): void {
   if (result.run !== null) {
     const run = ctx.s.runs.get(result.run)
     if (result.existing && run !== undefined) tellAccepted(ctx, run)
-    return void ctx.out.push({ kind: 'answer-queued', seq, run: result.run, fault: null, told: acceptedId(result.run) })
+    return void ctx.out.push({
+      kind: 'answer-queued',
+      seq,
+      run: result.run,
+      fault: null,
+      told: acceptedId(result.run),
+    })
   }
   const name = typeof body?.['name'] === 'string' ? body['name'] : 'unnamed'
   // a conflict is an outcome of its own: the key's record is another launch's
@@ -108,7 +169,7 @@ const answered = (ctx: Ctx, { user, body, seq }: QueuedLaunch, key: string, resu
 }
 
 /** Keys are forgotten after 48 h; once a minute is often enough. */
-export const forgetKeys = (ctx: Ctx): void => {
+export function forgetKeys(ctx: Ctx): void {
   for (const [id, record] of ctx.s.keys) {
     if (ctx.wall - record.at < ctx.s.settings.keyKeptMs) continue
     ctx.s.keys.delete(id)

@@ -1,6 +1,7 @@
 /**
- * One run, looked at again: its gangs go on, exits are judged, deadlines checked, roles started, a stop carried through. Level-triggered: it may be called at
- * any time and any number of times; what is due next sets a timer.
+ * One run, looked at again: its gangs go on, exits are judged, deadlines checked, roles started, a stop
+ * carried through. Level-triggered: it may be called at any time and any number of times; what is due next
+ * sets a timer.
  */
 import { isTerminal, type FirstFailure } from '../../protocol/shapes.ts'
 import { tellState } from './events.ts'
@@ -9,16 +10,45 @@ import { earlier, failureOf } from './first-failure.ts'
 import { advanceGang, dissolve, isAborted, launchGang } from './gangs.ts'
 import { unreserve } from './ledger.ts'
 import { backoff, giveOrders } from './orders.ts'
-import { exitOf, failedRank, isDone, isLeftOut, isLost, isMet, isNotReady, isWork, outcomeOf, RANK_FAILED } from './outcome.ts'
+import {
+  exitOf,
+  failedRank,
+  isDone,
+  isLeftOut,
+  isLost,
+  isMet,
+  isNotReady,
+  isWork,
+  outcomeOf,
+  RANK_FAILED,
+} from './outcome.ts'
 import { isPortConflict } from './port-conflict.ts'
 import { lostExit } from './reports.ts'
-import { advanceRestart, beginRestart, isUsers, judgeRestart, noteRestart, replacedBy, toWaiting } from './restart.ts'
+import {
+  advanceRestart,
+  beginRestart,
+  isUsers,
+  judgeRestart,
+  noteRestart,
+  replacedBy,
+  toWaiting,
+} from './restart.ts'
 import { clocksAt, liveState, setState } from './run-state.ts'
 import { reasonOf } from './explain.ts'
 import { advanceStop, beginStop, endingOf, endNeverStarted, isStopped } from './stop.ts'
-import { live, touchRun, touchWorker, wakeAt, type Ctx, type Gang, type RoleLive, type Run, type Worker } from './state.ts'
+import {
+  live,
+  touchRun,
+  touchWorker,
+  wakeAt,
+  type Ctx,
+  type Gang,
+  type RoleLive,
+  type Run,
+  type Worker,
+} from './state.ts'
 
-export const decide = (ctx: Ctx, run: Run): void => {
+export function decide(ctx: Ctx, run: Run): void {
   const { record } = run
   if (isTerminal(record.state)) {
     run.work.clear()
@@ -48,7 +78,7 @@ export const decide = (ctx: Ctx, run: Run): void => {
 
 // — gangs —
 
-const advanceGangs = (ctx: Ctx, run: Run): void => {
+function advanceGangs(ctx: Ctx, run: Run): void {
   const news = new Map<Gang, Worker[]>()
   for (const worker of run.work) {
     if (worker.gang === null) continue
@@ -65,7 +95,7 @@ const advanceGangs = (ctx: Ctx, run: Run): void => {
 }
 
 /** All of a void attempt is over: again, elsewhere, or the run could not be started. */
-const onAborted = (ctx: Ctx, gang: Gang): void => {
+function onAborted(ctx: Ctx, gang: Gang): void {
   const { role, workers } = gang
   const { run } = role
   const abort = gang.abort!
@@ -76,30 +106,63 @@ const onAborted = (ctx: Ctx, gang: Gang): void => {
   const uncounted = abort.retry === 'elsewhere' || abort.retry === 'busy'
   const tries = uncounted ? role.launchTries : ++role.launchTries
   if (unproven === undefined && (uncounted || (abort.retry === 'again' && tries < settings.launchTries))) {
-    const pauseMs = abort.retry === 'elsewhere' ? 1 : abort.retry === 'busy' ? backoff(settings.busyRetryMs, (role.busy?.tries ?? 1) - 1) : backoff(settings.launchRetryMs, tries - 1)
+    const pauseMs =
+      abort.retry === 'elsewhere'
+        ? 1
+        : abort.retry === 'busy'
+          ? backoff(settings.busyRetryMs, (role.busy?.tries ?? 1) - 1)
+          : backoff(settings.launchRetryMs, tries - 1)
     noteRestart(ctx, run, `${role.spec.name}:launch`, role.spec.name, pauseMs)
     for (const worker of workers) if (!isUsers(worker)) toWaiting(ctx, worker)
-    ctx.out.push({ kind: 'log', level: 'warn', fields: { msg: 'an attempt is void', run: run.record.run, role: role.spec.name, why: abort.text, again: true } })
+    ctx.out.push({
+      kind: 'log',
+      level: 'warn',
+      fields: {
+        msg: 'an attempt is void',
+        run: run.record.run,
+        role: role.spec.name,
+        why: abort.text,
+        again: true,
+      },
+    })
     return
   }
   const { blame } = abort
   const failure: FirstFailure | null =
-    blame === null ? null : { worker: blame.id, node: blame.record.node ?? '', exit: abort.exit ?? lostExit(abort.text), stderrTail: blame.report?.stderrTail ?? blame.record.stderrTail, at: abort.at, uncertain: false }
+    blame === null
+      ? null
+      : {
+          worker: blame.id,
+          node: blame.record.node ?? '',
+          exit: abort.exit ?? lostExit(abort.text),
+          stderrTail: blame.report?.stderrTail ?? blame.record.stderrTail,
+          at: abort.at,
+          uncertain: false,
+        }
   run.record.firstFailure = failure
-  const text = unproven === undefined ? abort.text : `${abort.text}; ${unproven.id} is not proven gone, so it is not tried again`
-  beginStop(ctx, run, { why: 'could-not-start', text: `could not start: ${text}${tries > 1 ? ` (tried ${tries} times)` : ''}`, code: abort.code, kill: false })
+  const text =
+    unproven === undefined
+      ? abort.text
+      : `${abort.text}; ${unproven.id} is not proven gone, so it is not tried again`
+  beginStop(ctx, run, {
+    why: 'could-not-start',
+    text: `could not start: ${text}${tries > 1 ? ` (tried ${tries} times)` : ''}`,
+    code: abort.code,
+    kill: false,
+  })
 }
 
 // — exits —
 
-const judgeExits = (ctx: Ctx, run: Run): void => {
+function judgeExits(ctx: Ctx, run: Run): void {
   for (const worker of run.exits) {
     run.exits.delete(worker)
     const exit = exitOf(worker)
     if (worker.judged || exit === null) continue
     worker.judged = true
     const { stopping } = run.record
-    if (stopping?.why === 'failed' && exit.killedBy === null && exit.code !== 0) compareFailure(ctx, run, worker)
+    if (stopping?.why === 'failed' && exit.killedBy === null && exit.code !== 0)
+      compareFailure(ctx, run, worker)
     if (stopping !== null || worker.role.restart?.workers.includes(worker) === true) continue
     if (exit.killedBy?.startsWith('user:') === true && worker.record.ending === null) {
       // a person ended it while no coordinator was there to be asked (`troupe down`): the run did not succeed
@@ -108,7 +171,11 @@ const judgeExits = (ctx: Ctx, run: Run): void => {
     }
     const outcome = outcomeOf(worker)
     if (outcome === 'failed') onFailure(ctx, worker)
-    else if (outcome === 'ok' && worker.role.spec.kind === 'torchrun' && run.record.firstDoneAt?.[worker.role.spec.name] === undefined) {
+    else if (
+      outcome === 'ok' &&
+      worker.role.spec.kind === 'torchrun' &&
+      run.record.firstDoneAt?.[worker.role.spec.name] === undefined
+    ) {
       run.record.firstDoneAt = { ...run.record.firstDoneAt, [worker.role.spec.name]: ctx.wall }
       // with the entry of its exit: this decides nothing yet
       touchWorker(ctx, worker, false)
@@ -118,73 +185,130 @@ const judgeExits = (ctx: Ctx, run: Run): void => {
 }
 
 /**
- * A rank has failed, so its torchrun will (it is never told to restart ranks), but only seconds later. Its peers are told to end now. What
- * the failure means is judged at that torchrun's exit, which has the last words; a peer with a failed rank of its own ends by itself.
+ * A rank has failed, so its torchrun will (it is never told to restart ranks), but only seconds later. Its
+ * peers are told to end now. What the failure means is judged at that torchrun's exit, which has the last
+ * words; a peer with a failed rank of its own ends by itself.
  */
-const tellPeersOfRanks = (ctx: Ctx, run: Run): void => {
+function tellPeersOfRanks(ctx: Ctx, run: Run): void {
   const { rankFailureMs } = ctx.s.settings
   const hasFailed = (worker: Worker): boolean => worker.report !== null && failedRank(worker.report) !== null
   for (const worker of run.work)
-    if (worker.role.spec.kind === 'torchrun' && worker.role.rankFailedAt === null && live(worker) && worker.record.ending === null && exitOf(worker) === null && hasFailed(worker)) worker.role.rankFailedAt = ctx.now
+    if (
+      worker.role.spec.kind === 'torchrun' &&
+      worker.role.rankFailedAt === null &&
+      live(worker) &&
+      worker.record.ending === null &&
+      exitOf(worker) === null &&
+      hasFailed(worker)
+    )
+      worker.role.rankFailedAt = ctx.now
   for (const role of run.roles) {
     if (role.rankFailedAt === null || role.restart !== null || !role.spec.failFast) continue
     const dueAt = role.rankFailedAt + rankFailureMs
     if (ctx.now < dueAt) wakeAt(ctx, run, dueAt)
-    else for (const peer of role.workers) if (live(peer) && peer.record.ending === null && exitOf(peer) === null && !hasFailed(peer)) endingOf(ctx, peer, RANK_FAILED, null)
+    else
+      for (const peer of role.workers)
+        if (live(peer) && peer.record.ending === null && exitOf(peer) === null && !hasFailed(peer))
+          endingOf(ctx, peer, RANK_FAILED, null)
   }
 }
 
-const nameOf = (failure: FirstFailure): string => (failure.rank === undefined ? failure.worker : `${failure.worker.split('/').slice(0, 2).join('/')}:${failure.rank}`)
-const failureText = (failure: FirstFailure): string => `${nameOf(failure)} ${exitText(failure.exit)}${failure.node === '' ? '' : ` on ${failure.node}`}`
+function nameOf(failure: FirstFailure): string {
+  return failure.rank === undefined
+    ? failure.worker
+    : `${failure.worker.split('/').slice(0, 2).join('/')}:${failure.rank}`
+}
+function failureText(failure: FirstFailure): string {
+  return `${nameOf(failure)} ${exitText(failure.exit)}${failure.node === '' ? '' : ` on ${failure.node}`}`
+}
 /** A service that exits 0 while others need it has failed all the same. */
-const failureCode = (failure: FirstFailure): number => codeOfExit(failure.exit) || 1
+function failureCode(failure: FirstFailure): number {
+  return codeOfExit(failure.exit) || 1
+}
 
 /** Another failed by itself before it was told to end: was it the first? */
-const compareFailure = (ctx: Ctx, run: Run, worker: Worker): void => {
+function compareFailure(ctx: Ctx, run: Run, worker: Worker): void {
   const other = failureOf(worker, ctx.s.nodes.get(worker.record.node ?? ''), ctx.wall)
   if (run.failure === null || other === null || run.failure.failure.worker === worker.id) return
   const first = earlier(run.failure, other)
   if (first === run.failure) return
   run.failure = first
   run.record.firstFailure = first.failure
-  run.record.stopping = { ...run.record.stopping!, text: failureText(first.failure), code: failureCode(first.failure) }
+  run.record.stopping = {
+    ...run.record.stopping!,
+    text: failureText(first.failure),
+    code: failureCode(first.failure),
+  }
   touchRun(ctx, run)
 }
 
-const onFailure = (ctx: Ctx, worker: Worker): void => {
+function onFailure(ctx: Ctx, worker: Worker): void {
   const { run, role } = worker
   const failure = failureOf(worker, ctx.s.nodes.get(worker.record.node ?? ''), ctx.wall)
   if (failure === null) return
   const text = failureText(failure.failure)
   if (lostItsPort(ctx, worker)) {
-    // a port that only the child knows is replaced with the child; one that its peers were told is void for all of them
-    const workers = role.workers.length === 1 && role.spec.kind !== 'torchrun' ? [worker] : role.workers.filter((other) => other.record.phase !== 'waiting' && !isUsers(other))
-    return beginRestart(ctx, role, { workers, backoffMs: 100, text: `${text}: a stranger took its port`, kind: 'port' })
+    // a port that only the child knows is replaced with the child; one that its peers were told is void for
+    // all of them
+    const workers =
+      role.workers.length === 1 && role.spec.kind !== 'torchrun'
+        ? [worker]
+        : role.workers.filter((other) => other.record.phase !== 'waiting' && !isUsers(other))
+    return beginRestart(ctx, role, {
+      workers,
+      backoffMs: 100,
+      text: `${text}: a stranger took its port`,
+      kind: 'port',
+    })
   }
   const verdict = judgeRestart(ctx, worker)
   if (verdict.again) {
-    ctx.out.push({ kind: 'log', level: 'warn', fields: { msg: 'a worker failed and is started again', worker: worker.id, why: text, try: verdict.text } })
+    ctx.out.push({
+      kind: 'log',
+      level: 'warn',
+      fields: {
+        msg: 'a worker failed and is started again',
+        worker: worker.id,
+        why: text,
+        try: verdict.text,
+      },
+    })
     if (role.spec.restart.scope === 'run') {
       run.restartRole = { role, backoffMs: verdict.backoffMs }
       return beginStop(ctx, run, { why: 'restart', text: `${verdict.text}: ${text}`, code: 0, kill: false })
     }
-    return beginRestart(ctx, role, { workers: replacedBy(worker), backoffMs: verdict.backoffMs, text: `${verdict.text}: ${text}`, kind: 'restart' })
+    return beginRestart(ctx, role, {
+      workers: replacedBy(worker),
+      backoffMs: verdict.backoffMs,
+      text: `${verdict.text}: ${text}`,
+      kind: 'restart',
+    })
   }
   run.failure = run.failure === null ? failure : earlier(run.failure, failure)
   run.record.firstFailure = run.failure.failure
   if (!role.spec.failFast && !isDone(role)) return touchRun(ctx, run)
-  if (isNotReady(worker)) return timedOut(ctx, run, `${worker.id} was not ready within ${secondsText(role.spec.ready?.timeoutMs ?? 0)}${worker.report?.readyReason == null ? '' : `: ${worker.report.readyReason}`}`)
+  if (isNotReady(worker))
+    return timedOut(
+      ctx,
+      run,
+      `${worker.id} was not ready within ${secondsText(role.spec.ready?.timeoutMs ?? 0)}${worker.report?.readyReason == null ? '' : `: ${worker.report.readyReason}`}`,
+    )
   fail(ctx, run, isLost(worker), verdict.text)
 }
 
-const lostItsPort = (ctx: Ctx, worker: Worker): boolean => {
+function lostItsPort(ctx: Ctx, worker: Worker): boolean {
   const { role, report, run } = worker
   const { portConflictMs, portConflictTries } = ctx.s.settings
-  if (report === null || (role.spec.ready !== null && worker.everReady) || !isPortConflict(report, portConflictMs)) return false
+  if (
+    report === null ||
+    (role.spec.ready !== null && worker.everReady) ||
+    !isPortConflict(report, portConflictMs)
+  )
+    return false
   return (run.record.restarts[`${role.spec.name}:port`]?.at.length ?? 0) < portConflictTries
 }
 
-const fail = (ctx: Ctx, run: Run, lost: boolean, extra: string | null): void => {
+function fail(ctx: Ctx, run: Run, lost: boolean, extra: string | null): void {
   const failure = run.record.firstFailure!
   beginStop(ctx, run, {
     why: lost ? 'lost' : 'failed',
@@ -197,31 +321,46 @@ const fail = (ctx: Ctx, run: Run, lost: boolean, extra: string | null): void => 
 // — time —
 
 /** A new leader has not heard its node yet: what became of it meanwhile may have been in time. */
-const isUnheard = (ctx: Ctx, worker: Worker): boolean => {
+function isUnheard(ctx: Ctx, worker: Worker): boolean {
   const node = worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
-  return live(worker) && worker.report === null && node !== undefined && !node.inventoried && node.state !== 'lost'
+  return (
+    live(worker) && worker.report === null && node !== undefined && !node.inventoried && node.state !== 'lost'
+  )
 }
 
-const secondsText = (ms: number): string => (ms >= 120_000 ? `${Math.round(ms / 6000) / 10} min` : `${Math.round(ms / 100) / 10} s`)
+function secondsText(ms: number): string {
+  return ms >= 120_000 ? `${Math.round(ms / 6000) / 10} min` : `${Math.round(ms / 100) / 10} s`
+}
 
-const timedOut = (ctx: Ctx, run: Run, text: string): void => beginStop(ctx, run, { why: 'timed-out', text, code: 124, kill: false })
+function timedOut(ctx: Ctx, run: Run, text: string): void {
+  return beginStop(ctx, run, { why: 'timed-out', text, code: 124, kill: false })
+}
 
-const checkTimes = (ctx: Ctx, run: Run): void => {
+function checkTimes(ctx: Ctx, run: Run): void {
   const { queueMs, startMs, runMs } = run.spec.deadlines
   const { state, clocks } = run.record
   // waiting and starting are judged each time anew, running in all
   const inState = ctx.wall - clocks.since
   const [limit, spent, word] =
-    state === 'pending' ? ([queueMs, inState, 'queue'] as const) : state === 'starting' ? ([startMs, inState, 'start'] as const) : ([runMs, clocksAt(run, ctx.wall).runMs, 'run'] as const)
+    state === 'pending'
+      ? ([queueMs, inState, 'queue'] as const)
+      : state === 'starting'
+        ? ([startMs, inState, 'start'] as const)
+        : ([runMs, clocksAt(run, ctx.wall).runMs, 'run'] as const)
   if (limit !== null) {
-    if (spent >= limit) return timedOut(ctx, run, `deadline ${word}: ${secondsText(limit)} are over${state === 'running' ? '' : ` (${reasonOf(ctx, run) ?? state})`}`)
+    if (spent >= limit)
+      return timedOut(
+        ctx,
+        run,
+        `deadline ${word}: ${secondsText(limit)} are over${state === 'running' ? '' : ` (${reasonOf(ctx, run) ?? state})`}`,
+      )
     wakeAt(ctx, run, ctx.now + limit - spent)
   }
   checkPeers(ctx, run)
 }
 
 /** One torchrun agent exited 0 early: its peers have so long. */
-const checkPeers = (ctx: Ctx, run: Run): void => {
+function checkPeers(ctx: Ctx, run: Run): void {
   const { peerExitMs } = ctx.s.settings
   for (const role of run.roles) {
     const firstDoneAt = run.record.firstDoneAt?.[role.spec.name]
@@ -231,60 +370,106 @@ const checkPeers = (ctx: Ctx, run: Run): void => {
       wakeAt(ctx, run, ctx.now + left)
       continue
     }
-    const late = role.workers.find((worker) => live(worker) && exitOf(worker) === null && !isUnheard(ctx, worker))
+    const late = role.workers.find(
+      (worker) => live(worker) && exitOf(worker) === null && !isUnheard(ctx, worker),
+    )
     if (late === undefined || run.record.stopping !== null) continue
-    run.record.firstFailure = { worker: late.id, node: late.record.node ?? '', exit: lostExit(`it ran on ${secondsText(peerExitMs)} after a peer had exited 0`), stderrTail: [], at: ctx.wall, uncertain: false }
-    beginStop(ctx, run, { why: 'failed', text: `${late.id} did not end within ${secondsText(peerExitMs)} of a peer that exited 0`, code: 1, kill: false })
+    run.record.firstFailure = {
+      worker: late.id,
+      node: late.record.node ?? '',
+      exit: lostExit(`it ran on ${secondsText(peerExitMs)} after a peer had exited 0`),
+      stderrTail: [],
+      at: ctx.wall,
+      uncertain: false,
+    }
+    beginStop(ctx, run, {
+      why: 'failed',
+      text: `${late.id} did not end within ${secondsText(peerExitMs)} of a peer that exited 0`,
+      code: 1,
+      kill: false,
+    })
   }
 }
 
 // — the end —
 
 /** `stopWhen`, or all that is work is done. */
-const checkDone = (ctx: Ctx, run: Run): void => {
+function checkDone(ctx: Ctx, run: Run): void {
   const work = run.roles.filter(isWork)
   const { stopWhen } = run.spec
   const watched = stopWhen === null ? (work.length > 0 ? work : run.roles) : [run.byRole.get(stopWhen.role)!]
   if (!watched.every(isDone)) {
     // a role that carries on after a failure ends the run when all of it is done
     const failed = run.record.firstFailure
-    if (failed !== null && run.roles.some((role) => !role.spec.failFast && isDone(role) && role.workers.some((worker) => worker.id === failed.worker))) fail(ctx, run, false, null)
+    if (
+      failed !== null &&
+      run.roles.some(
+        (role) =>
+          !role.spec.failFast && isDone(role) && role.workers.some((worker) => worker.id === failed.worker),
+      )
+    )
+      fail(ctx, run, false, null)
     return
   }
   if (run.record.firstFailure !== null) return fail(ctx, run, false, null)
   const user = watched.flatMap((role) => role.workers).find(isUsers)
-  if (user !== undefined) return beginStop(ctx, run, { why: 'cancelled', text: user.record.ending!, code: 130, kill: false })
-  beginStop(ctx, run, { why: 'done', text: watched.length === 1 ? `${watched[0]!.spec.name} is done` : 'all roles are done', code: 0, kill: false })
+  if (user !== undefined)
+    return beginStop(ctx, run, { why: 'cancelled', text: user.record.ending!, code: 130, kill: false })
+  beginStop(ctx, run, {
+    why: 'done',
+    text: watched.length === 1 ? `${watched[0]!.spec.name} is done` : 'all roles are done',
+    code: 0,
+    kill: false,
+  })
 }
 
-const TERMINAL = { done: 'succeeded', failed: 'failed', cancelled: 'cancelled', 'timed-out': 'timed-out', 'could-not-start': 'failed', lost: 'lost' } as const
+const TERMINAL = {
+  done: 'succeeded',
+  failed: 'failed',
+  cancelled: 'cancelled',
+  'timed-out': 'timed-out',
+  'could-not-start': 'failed',
+  lost: 'lost',
+} as const
 
-const finish = (ctx: Ctx, run: Run): void => {
+function finish(ctx: Ctx, run: Run): void {
   const { record } = run
   const { why, text, code } = record.stopping!
   if (why === 'restart') return restartRun(ctx, run)
   record.code = code
   record.endedAt = ctx.wall
-  record.reason = why === 'done' ? null : why === 'cancelled' ? `stopped by ${text.replace(/^user:/, '')}` : text
+  record.reason =
+    why === 'done' ? null : why === 'cancelled' ? `stopped by ${text.replace(/^user:/, '')}` : text
   setState(ctx, run, TERMINAL[why])
   run.work.clear()
   ctx.s.queue.delete(run)
   ctx.s.ended.push(run)
 }
 
-const restartRun = (ctx: Ctx, run: Run): void => {
+function restartRun(ctx: Ctx, run: Run): void {
   const { record } = run
-  const left = run.workers.find((worker) => worker.record.receipt !== null && worker.record.receipt.outcome !== 'gone')
+  const left = run.workers.find(
+    (worker) => worker.record.receipt !== null && worker.record.receipt.outcome !== 'gone',
+  )
   const { text } = record.stopping!
   if (left !== undefined) {
-    record.stopping = { ...record.stopping!, why: 'failed', text: `${text}; but ${left.id} is not proven gone`, code: 125 }
+    record.stopping = {
+      ...record.stopping!,
+      why: 'failed',
+      text: `${text}; but ${left.id} is not proven gone`,
+      code: 125,
+    }
     return finish(ctx, run)
   }
-  const by = run.restartRole ?? { role: run.roles.find((role) => role.spec.restart.scope === 'run') ?? run.roles[0]!, backoffMs: 1000 }
+  const by = run.restartRole ?? {
+    role: run.roles.find((role) => role.spec.restart.scope === 'run') ?? run.roles[0]!,
+    backoffMs: 1000,
+  }
   run.restartRole = null
   record.stopping = null
   record.roleReadyAt = {}
-  for (const worker of run.workers) if (worker.record.phase === 'ended' && !isUsers(worker)) toWaiting(ctx, worker)
+  for (const worker of run.workers)
+    if (worker.record.phase === 'ended' && !isUsers(worker)) toWaiting(ctx, worker)
   for (const role of run.roles) role.stopTold = 'no'
   noteRestart(ctx, run, by.role.spec.name, by.role.spec.name, by.backoffMs)
   setState(ctx, run, 'pending')
@@ -292,18 +477,35 @@ const restartRun = (ctx: Ctx, run: Run): void => {
 
 // — roles —
 
-const advanceRole = (ctx: Ctx, role: RoleLive): void => {
+function advanceRole(ctx: Ctx, role: RoleLive): void {
   const { run, counts, spec } = role
   const { record } = run
   if (record.stopping !== null) return
   if (role.restart !== null) {
     const left = advanceRestart(ctx, role)
     if (left !== null) {
-      record.firstFailure ??= { worker: left.id, node: left.record.node ?? '', exit: left.record.exit ?? lostExit('it is not proven gone'), stderrTail: left.record.stderrTail, at: ctx.wall, uncertain: false }
-      return beginStop(ctx, run, { why: 'failed', text: `${role.restart!.text}; but ${left.id} is not proven gone, so nothing is started beside it`, code: 125, kill: false })
+      record.firstFailure ??= {
+        worker: left.id,
+        node: left.record.node ?? '',
+        exit: left.record.exit ?? lostExit('it is not proven gone'),
+        stderrTail: left.record.stderrTail,
+        at: ctx.wall,
+        uncertain: false,
+      }
+      return beginStop(ctx, run, {
+        why: 'failed',
+        text: `${role.restart!.text}; but ${left.id} is not proven gone, so nothing is started beside it`,
+        code: 125,
+        kill: false,
+      })
     }
   }
-  if (counts.ready > 0 && counts.ready === role.workers.length - counts.waiting && record.roleReadyAt[spec.name] === undefined && role.workers.every((w) => w.record.phase !== 'waiting' || isLeftOut(w))) {
+  if (
+    counts.ready > 0 &&
+    counts.ready === role.workers.length - counts.waiting &&
+    record.roleReadyAt[spec.name] === undefined &&
+    role.workers.every((w) => w.record.phase !== 'waiting' || isLeftOut(w))
+  ) {
     record.roleReadyAt[spec.name] = ctx.wall
     touchRun(ctx, run)
     for (const dependent of role.dependents) ctx.s.dirty.add(dependent.run)
@@ -312,7 +514,8 @@ const advanceRole = (ctx: Ctx, role: RoleLive): void => {
   const waiting = role.workers.filter((worker) => worker.record.phase === 'waiting' && !isLeftOut(worker))
   if (waiting.length === 0) return
   const backoffUntil = record.restarts[spec.name]?.backoffUntil ?? null
-  if (backoffUntil !== null && backoffUntil > ctx.wall) return wakeAt(ctx, run, ctx.now + backoffUntil - ctx.wall)
+  if (backoffUntil !== null && backoffUntil > ctx.wall)
+    return wakeAt(ctx, run, ctx.now + backoffUntil - ctx.wall)
   if (waiting.some((worker) => worker.record.node === null)) {
     if (ctx.s.queue.has(run)) return
     ctx.s.queue.add(run)
@@ -329,18 +532,21 @@ const advanceRole = (ctx: Ctx, role: RoleLive): void => {
   ctx.s.placeDue = true
 }
 
-const isPlaceGood = (ctx: Ctx, worker: Worker): boolean => {
+function isPlaceGood(ctx: Ctx, worker: Worker): boolean {
   const node = ctx.s.nodes.get(worker.record.node!)
-  return node !== undefined && node.state === 'ready' && node.inventoried && !node.storeRefused && !node.leaving
+  return (
+    node !== undefined && node.state === 'ready' && node.inventoried && !node.storeRefused && !node.leaving
+  )
 }
 
-const dependenciesMet = (ctx: Ctx, role: RoleLive): boolean => {
+function dependenciesMet(ctx: Ctx, role: RoleLive): boolean {
   const { run, spec } = role
   if (spec.dependsOn.length === 0) return true
   const unmet = spec.dependsOn.filter(({ role: on, condition }) => !isMet(run.byRole.get(on)!, condition))
   const waits = (run.record.waitsSince ??= {})
   // waited for again, after a restart, is waited for anew
-  for (const { role: on } of spec.dependsOn) if (!unmet.some((dependency) => dependency.role === on)) delete waits[`${spec.name}/${on}`]
+  for (const { role: on } of spec.dependsOn)
+    if (!unmet.some((dependency) => dependency.role === on)) delete waits[`${spec.name}/${on}`]
   for (const { role: on, condition, timeoutMs } of unmet) {
     // its patience counts from when this role could start but for it
     if (timeoutMs === null || unmet.length > 1) continue
@@ -356,4 +562,3 @@ const dependenciesMet = (ctx: Ctx, role: RoleLive): boolean => {
   }
   return unmet.length === 0
 }
-

@@ -1,6 +1,6 @@
 /**
- * What the coordinator tells the world: a run's change of state, a node's, a worker that is lost. An event's id follows from the record, so
- * that a leader who tells it again after a failover tells the same event.
+ * What the coordinator tells the world: a run's change of state, a node's, a worker that is lost. An event's
+ * id follows from the record, so that a leader who tells it again after a failover tells the same event.
  */
 import type { FaultBody } from '../../protocol/faults.ts'
 import { forkIdOf, toName } from '../../protocol/names.ts'
@@ -10,60 +10,109 @@ import type { Ctx, NodeLive, Run, Worker } from './state.ts'
 
 type RunWhat = (typeof RUN_WHATS)[number]
 
-export const attemptOf = (run: Run): number => run.workers.reduce((most, worker) => Math.max(most, worker.record.attempt), 0)
+export function attemptOf(run: Run): number {
+  return run.workers.reduce((most, worker) => Math.max(most, worker.record.attempt), 0)
+}
 
-export const runEvent = (ctx: Ctx, run: Run, what: RunWhat, id: string): void => {
+export function runEvent(ctx: Ctx, run: Run, what: RunWhat, id: string): void {
   const { record } = run
   ctx.out.push({
     kind: 'publish',
     row: 'event.run',
     params: { run: record.run, what },
     body: {
-      id, at: ctx.wall, what, run: record.run, name: record.name, user: record.user, state: record.state, reason: record.reason, attempt: attemptOf(run), code: record.code,
-      firstFailure: record.firstFailure, key: record.key, fault: null,
+      id,
+      at: ctx.wall,
+      what,
+      run: record.run,
+      name: record.name,
+      user: record.user,
+      state: record.state,
+      reason: record.reason,
+      attempt: attemptOf(run),
+      code: record.code,
+      firstFailure: record.firstFailure,
+      key: record.key,
+      fault: null,
     },
   })
 }
 
 /** The event that a run was accepted has an id of its own, whoever tells it and however often. */
-export const acceptedId = (run: string): string => `${run}.accepted`
-export const tellAccepted = (ctx: Ctx, run: Run): void => runEvent(ctx, run, 'accepted', acceptedId(run.record.run))
+export function acceptedId(run: string): string {
+  return `${run}.accepted`
+}
+export function tellAccepted(ctx: Ctx, run: Run): void {
+  return runEvent(ctx, run, 'accepted', acceptedId(run.record.run))
+}
 
 /** Tell the present state, if it has not been told. */
-export const tellState = (ctx: Ctx, run: Run): void => {
+export function tellState(ctx: Ctx, run: Run): void {
   const { record } = run
-  if (record.state === run.toldState && (record.state !== 'pending' || record.reason === run.toldReason)) return
+  if (record.state === run.toldState && (record.state !== 'pending' || record.reason === run.toldReason))
+    return
   const again = record.state === run.toldState
   run.told = again ? run.told + 1 : 0
   run.toldState = record.state
   run.toldReason = record.reason
   const what = isTerminal(record.state) ? 'ended' : (record.state as RunWhat)
-  runEvent(ctx, run, what, `${record.run}.${what}.${Math.round(record.clocks.since)}${again ? `.${ctx.s.incarnation}.${run.told}` : ''}`)
+  runEvent(
+    ctx,
+    run,
+    what,
+    `${record.run}.${what}.${Math.round(record.clocks.since)}${again ? `.${ctx.s.incarnation}.${run.told}` : ''}`,
+  )
 }
 
-export const rejectedEvent = (ctx: Ctx, options: { name: string; user: string; key: string | null; fault: FaultBody; id: string }): void => {
+export function rejectedEvent(
+  ctx: Ctx,
+  options: { name: string; user: string; key: string | null; fault: FaultBody; id: string },
+): void {
   const run = toName(options.name)
   ctx.out.push({
     kind: 'publish',
     row: 'event.run',
     params: { run, what: 'rejected' },
     body: {
-      id: options.id, at: ctx.wall, what: 'rejected', run, name: options.name, user: options.user, state: 'failed', reason: options.fault.message, attempt: 0, code: null,
-      firstFailure: null, key: options.key, fault: { ...options.fault },
+      id: options.id,
+      at: ctx.wall,
+      what: 'rejected',
+      run,
+      name: options.name,
+      user: options.user,
+      state: 'failed',
+      reason: options.fault.message,
+      attempt: 0,
+      code: null,
+      firstFailure: null,
+      key: options.key,
+      fault: { ...options.fault },
     },
   })
 }
 
-export const nodeEvent = (ctx: Ctx, node: NodeLive, what: 'joined' | 'suspect' | 'lost' | 'draining' | 'left', reason: string | null): void => {
+export function nodeEvent(
+  ctx: Ctx,
+  node: NodeLive,
+  what: 'joined' | 'suspect' | 'lost' | 'draining' | 'left',
+  reason: string | null,
+): void {
   ctx.out.push({
     kind: 'publish',
     row: 'event.node',
     params: { what, node: node.name },
-    body: { id: `${ctx.s.incarnation}.${node.name}.${what}.${++ctx.s.counter}`, at: ctx.wall, what, node: node.name, incarnation: node.incarnation ?? '', reason },
+    body: {
+      id: `${ctx.s.incarnation}.${node.name}.${what}.${++ctx.s.counter}`,
+      at: ctx.wall,
+      what,
+      node: node.name,
+      incarnation: node.incarnation ?? '',
+      reason,
+    },
   })
 }
 
-export const lostEvent = (ctx: Ctx, worker: Worker, node: NodeLive): void => {
+export function lostEvent(ctx: Ctx, worker: Worker, node: NodeLive): void {
   const { record } = worker
   const { run } = worker.run.record
   const forkId = forkIdOf(run, record.role, record.index, record.attempt)
@@ -72,8 +121,16 @@ export const lostEvent = (ctx: Ctx, worker: Worker, node: NodeLive): void => {
     row: 'event.lost',
     params: { run, role: record.role, index: record.index },
     body: {
-      id: `${forkId}.lost.${ctx.s.incarnation}.${++ctx.s.counter}`, at: ctx.wall, what: 'lost', run, role: record.role, index: record.index, attempt: record.attempt, node: node.name,
-      forkId, reason: `node ${node.name}: ${node.reason ?? 'lost'}`,
+      id: `${forkId}.lost.${ctx.s.incarnation}.${++ctx.s.counter}`,
+      at: ctx.wall,
+      what: 'lost',
+      run,
+      role: record.role,
+      index: record.index,
+      attempt: record.attempt,
+      node: node.name,
+      forkId,
+      reason: `node ${node.name}: ${node.reason ?? 'lost'}`,
     },
   })
 }

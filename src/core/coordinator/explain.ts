@@ -1,5 +1,6 @@
 /**
- * Why something is as it is, and what to look at next: one line for a run or a worker, and the lines of `explain`.
+ * Why something is as it is, and what to look at next: one line for a run or a worker, and the lines of
+ * `explain`.
  */
 import type { ReplyOf } from '../../protocol/table.ts'
 import { isTerminal } from '../../protocol/shapes.ts'
@@ -8,96 +9,157 @@ import { exitOf, isLeftOut, isMet, toldCause } from './outcome.ts'
 import { clockOf, clocksAt } from './run-state.ts'
 import { live, stageOf, type Ctx, type NodeLive, type RoleLive, type Run, type Worker } from './state.ts'
 
-const seconds = (ms: number): string => `${Math.round(ms / 100) / 10} s`
+function seconds(ms: number): string {
+  return `${Math.round(ms / 100) / 10} s`
+}
 
-/** Its orders are all refused until a person says that the store is right; nothing else would tell why nothing happens. */
-const refusal = (node: NodeLive | undefined): string | null => (node?.storeRefused ? `node ${node.name} does not know this state store and refuses its orders: troupe nodes adopt ${node.name}` : null)
+/**
+ * Its orders are all refused until a person says that the store is right; nothing else would tell why nothing
+ * happens.
+ */
+function refusal(node: NodeLive | undefined): string | null {
+  return node?.storeRefused
+    ? `node ${node.name} does not know this state store and refuses its orders: troupe nodes adopt ${node.name}`
+    : null
+}
 
 /** What holds a role back; null when nothing does. */
-const roleWaits = (ctx: Ctx, role: RoleLive): string | null => {
+function roleWaits(ctx: Ctx, role: RoleLive): string | null {
   const { spec, run, counts } = role
-  if (role.restart !== null) return `role ${spec.name} is started again when ${role.restart.workers.filter(live).length} of its workers are gone (${role.restart.text})`
-  if (counts.waiting === 0 || role.workers.every((worker) => worker.record.phase !== 'waiting' || isLeftOut(worker))) return null
+  if (role.restart !== null)
+    return `role ${spec.name} is started again when ${role.restart.workers.filter(live).length} of its workers are gone (${role.restart.text})`
+  if (
+    counts.waiting === 0 ||
+    role.workers.every((worker) => worker.record.phase !== 'waiting' || isLeftOut(worker))
+  )
+    return null
   const until = run.record.restarts[spec.name]?.backoffUntil ?? 0
-  if (until > ctx.wall) return `waiting for a retry of role ${spec.name} in ${seconds(until - ctx.wall)}${role.busy === null ? '' : ` (${role.busy.text})`}`
+  if (until > ctx.wall)
+    return `waiting for a retry of role ${spec.name} in ${seconds(until - ctx.wall)}${role.busy === null ? '' : ` (${role.busy.text})`}`
   const unmet = unmetOf(role)
-  if (unmet === undefined || role.workers.some((worker) => worker.record.phase === 'waiting' && worker.record.node === null && !isLeftOut(worker))) return run.placeReason ?? 'waiting for nodes'
+  if (
+    unmet === undefined ||
+    role.workers.some(
+      (worker) => worker.record.phase === 'waiting' && worker.record.node === null && !isLeftOut(worker),
+    )
+  )
+    return run.placeReason ?? 'waiting for nodes'
   return `role ${spec.name} waits for ${unmet.role} to be ${unmet.condition}${notReady(run.byRole.get(unmet.role)!)}`
 }
 
-const unmetOf = ({ spec, run }: RoleLive): RoleLive['spec']['dependsOn'][number] | undefined => spec.dependsOn.find(({ role: on, condition }) => !isMet(run.byRole.get(on)!, condition))
+function unmetOf({ spec, run }: RoleLive): RoleLive['spec']['dependsOn'][number] | undefined {
+  return spec.dependsOn.find(({ role: on, condition }) => !isMet(run.byRole.get(on)!, condition))
+}
 
-const notReady = (role: RoleLive): string => {
+function notReady(role: RoleLive): string {
   const worker = role.workers.find((one) => one.report?.readyReason != null && !one.report.ready)
   return worker === undefined ? '' : ` (${worker.id}: ${worker.report!.readyReason})`
 }
 
-const lostWorkers = (ctx: Ctx, run: Run): Worker[] => run.workers.filter((worker) => live(worker) && worker.record.node !== null && ctx.s.nodes.get(worker.record.node)?.state === 'lost')
+function lostWorkers(ctx: Ctx, run: Run): Worker[] {
+  return run.workers.filter(
+    (worker) =>
+      live(worker) && worker.record.node !== null && ctx.s.nodes.get(worker.record.node)?.state === 'lost',
+  )
+}
 
-export const reasonOf = (ctx: Ctx, run: Run): string | null => {
+export function reasonOf(ctx: Ctx, run: Run): string | null {
   const { record } = run
   if (isTerminal(record.state)) return record.reason
   const lost = lostWorkers(ctx, run)
-  const lostText = lost.length === 0 ? null : `${lost[0]!.id}${lost.length > 1 ? ` and ${lost.length - 1} more` : ''} ${lost.length > 1 ? 'are' : 'is'} lost: node ${lost[0]!.record.node} is silent; its processes may be running`
+  const lostText =
+    lost.length === 0
+      ? null
+      : `${lost[0]!.id}${lost.length > 1 ? ` and ${lost.length - 1} more` : ''} ${lost.length > 1 ? 'are' : 'is'} lost: node ${lost[0]!.record.node} is silent; its processes may be running`
   if (record.stopping !== null) {
     const { why, text } = record.stopping
     const because = why === 'cancelled' ? `stopped by ${text.replace(/^user:/, '')}` : text
     return lostText === null ? because : `${because}; ${lostText} (troupe stop --force ends it without proof)`
   }
   if (lostText !== null) return lostText
-  const refusing = run.workers.find((worker) => live(worker) && worker.record.node !== null && ctx.s.nodes.get(worker.record.node)?.storeRefused)
+  const refusing = run.workers.find(
+    (worker) =>
+      live(worker) && worker.record.node !== null && ctx.s.nodes.get(worker.record.node)?.storeRefused,
+  )
   if (refusing !== undefined) return `${refusing.id}: ${refusal(ctx.s.nodes.get(refusing.record.node!))}`
   for (const role of run.roles) {
     const waits = roleWaits(ctx, role)
     if (waits === null) continue
-    const closed = record.state === 'pending' ? [...ctx.s.nodes.values()].map(refusal).find((text) => text !== null) : undefined
+    const closed =
+      record.state === 'pending'
+        ? [...ctx.s.nodes.values()].map(refusal).find((text) => text !== null)
+        : undefined
     return closed === undefined ? waits : `${waits}; ${closed}`
   }
   for (const role of run.roles) {
     const { placed, prepared } = role.counts
-    if (placed + prepared > 0) return `starting role ${role.spec.name}: ${placed + prepared} of ${role.workers.length} to go`
+    if (placed + prepared > 0)
+      return `starting role ${role.spec.name}: ${placed + prepared} of ${role.workers.length} to go`
   }
   return null
 }
 
-export const workerReason = (ctx: Ctx, worker: Worker): string | null => {
+export function workerReason(ctx: Ctx, worker: Worker): string | null {
   const { record, report } = worker
   const node = record.node === null ? undefined : ctx.s.nodes.get(record.node)
   switch (stageOf(worker)) {
     case 'waiting':
       if (isTerminal(worker.run.record.state)) return 'it was never started'
-      return isLeftOut(worker) ? 'left out: its elastic role started with fewer nodes' : roleWaits(ctx, worker.role)
+      return isLeftOut(worker)
+        ? 'left out: its elastic role started with fewer nodes'
+        : roleWaits(ctx, worker.role)
     case 'ended': {
       const exit = exitOf(worker)
       const receipt = record.receipt
-      const left = receipt !== null && receipt.outcome !== 'gone' ? `; its tree is ${receipt.outcome}${receipt.reason === null ? '' : ` (${receipt.reason})`}` : ''
-      return exit === null ? `it was never started${left}` : `${exitText(exit)}${exit.killedBy === null ? '' : `, ended by ${exit.killedBy}`}${left}`
+      const left =
+        receipt !== null && receipt.outcome !== 'gone'
+          ? `; its tree is ${receipt.outcome}${receipt.reason === null ? '' : ` (${receipt.reason})`}`
+          : ''
+      return exit === null
+        ? `it was never started${left}`
+        : `${exitText(exit)}${exit.killedBy === null ? '' : `, ended by ${exit.killedBy}`}${left}`
     }
     default:
-      if (node?.state === 'lost') return `node ${node.name} is lost (${node.reason}); its processes may be running`
-      if (node !== undefined && node.state === 'suspect') return `node ${node.name} is suspect: ${node.reason}`
+      if (node?.state === 'lost')
+        return `node ${node.name} is lost (${node.reason}); its processes may be running`
+      if (node !== undefined && node.state === 'suspect')
+        return `node ${node.name} is suspect: ${node.reason}`
       if (node?.storeRefused) return refusal(node)
       if (worker.spoolLost) return `node ${record.node} has lost its spool`
       if (record.ending !== null) return `it is being ended (${toldCause(record.ending)})`
       if (report === null) return `it is being prepared on ${record.node}`
       if (report.phase === 'prepared') return 'it is prepared; its gang is not yet'
-      return report.ready ? null : (report.readyReason ?? (report.phase === 'running' ? 'its probe has not said yes yet' : null))
+      return report.ready
+        ? null
+        : (report.readyReason ?? (report.phase === 'running' ? 'its probe has not said yes yet' : null))
   }
 }
 
 type Line = ReplyOf<'coordinator.explain'>['lines'][number]
 
-export const explainRun = (ctx: Ctx, run: Run, only: (worker: Worker) => boolean): Line[] => {
+export function explainRun(ctx: Ctx, run: Run, only: (worker: Worker) => boolean): Line[] {
   const { record } = run
   const id = record.run
   const clocks = clocksAt(run, ctx.wall)
   const ticking = clockOf(record.state)
-  const clock = ticking === null ? `queue ${seconds(clocks.queuedMs)}, start ${seconds(clocks.startMs)}, run ${seconds(clocks.runMs)}` : `the ${{ queuedMs: 'queue', startMs: 'start', runMs: 'run' }[ticking]} clock ticks: ${seconds(clocks[ticking])}${limitText(run, ticking)}`
+  const clock =
+    ticking === null
+      ? `queue ${seconds(clocks.queuedMs)}, start ${seconds(clocks.startMs)}, run ${seconds(clocks.runMs)}`
+      : `the ${{ queuedMs: 'queue', startMs: 'start', runMs: 'run' }[ticking]} clock ticks: ${seconds(clocks[ticking])}${limitText(run, ticking)}`
   const reason = reasonOf(ctx, run)
-  const lines: Line[] = [{ subject: id, text: `${record.state}${reason === null ? '' : `: ${reason}`}; ${clock}`, next: nextFor(ctx, run) }]
+  const lines: Line[] = [
+    {
+      subject: id,
+      text: `${record.state}${reason === null ? '' : `: ${reason}`}; ${clock}`,
+      next: nextFor(ctx, run),
+    },
+  ]
   const failure = record.firstFailure
   if (failure !== null) {
-    const name = failure.rank === undefined ? failure.worker : `${failure.worker.split('/').slice(0, 2).join('/')}:${failure.rank}`
+    const name =
+      failure.rank === undefined
+        ? failure.worker
+        : `${failure.worker.split('/').slice(0, 2).join('/')}:${failure.rank}`
     lines.push({
       subject: name,
       text: `failed first${failure.uncertain ? ' (uncertain: clocks cannot decide)' : ''}: ${exitText(failure.exit)} on ${failure.node}${failure.stderrTail.length > 0 ? `; last line: ${failure.stderrTail.at(-1)}` : ''}`,
@@ -112,22 +174,25 @@ export const explainRun = (ctx: Ctx, run: Run, only: (worker: Worker) => boolean
   return lines
 }
 
-const limitText = (run: Run, clock: 'queuedMs' | 'startMs' | 'runMs'): string => {
+function limitText(run: Run, clock: 'queuedMs' | 'startMs' | 'runMs'): string {
   const { queueMs, startMs, runMs } = run.spec.deadlines
   const limit = { queuedMs: queueMs, startMs, runMs }[clock]
   return limit === null ? ', without a deadline' : ` of ${seconds(limit)}`
 }
 
-const nextFor = (ctx: Ctx, run: Run): string | null => {
+function nextFor(ctx: Ctx, run: Run): string | null {
   const { state } = run.record
-  if (state === 'pending') return ctx.s.nodes.size === 0 ? 'troupe agent --node NAME starts a node' : 'troupe nodes'
-  if (lostWorkers(ctx, run).length > 0) return `start the agent again, or: troupe stop ${run.record.run} --force`
+  if (state === 'pending')
+    return ctx.s.nodes.size === 0 ? 'troupe agent --node NAME starts a node' : 'troupe nodes'
+  if (lostWorkers(ctx, run).length > 0)
+    return `start the agent again, or: troupe stop ${run.record.run} --force`
   return state === 'starting' ? `troupe events ${run.record.run}` : null
 }
 
-const nextForWorker = (ctx: Ctx, worker: Worker): string | null => {
+function nextForWorker(ctx: Ctx, worker: Worker): string | null {
   const node = worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
-  if (live(worker) && node !== undefined && node.state !== 'ready') return `troupe nodes; then start the agent of ${node.name} again`
+  if (live(worker) && node !== undefined && node.state !== 'ready')
+    return `troupe nodes; then start the agent of ${node.name} again`
   if (worker.record.phase === 'waiting' && !isTerminal(worker.run.record.state)) {
     const unmet = unmetOf(worker.role)
     return unmet === undefined ? 'troupe nodes' : `troupe explain ${worker.run.record.run}/${unmet.role}`

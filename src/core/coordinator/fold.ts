@@ -1,6 +1,6 @@
 /**
- * The durable part of a coordinator: what the STATE log says. Folding an entry is putting and dropping; a snapshot is the same
- * puts again. Ops are never changed once made, so a mirror may keep the very objects.
+ * The durable part of a coordinator: what the STATE log says. Folding an entry is putting and dropping; a
+ * snapshot is the same puts again. Ops are never changed once made, so a mirror may keep the very objects.
  */
 import type { KeyRecord, RunRecord, StateEntry, StateOp, WorkerRecord } from '../../protocol/records.ts'
 import type { Launch } from '../../protocol/resolved.ts'
@@ -20,14 +20,18 @@ export interface Durable {
   drains: Set<string>
 }
 
-export const emptyDurable = (): Durable => ({ runs: new Map(), specs: new Map(), keys: new Map(), fenced: new Map(), drains: new Set() })
+export function emptyDurable(): Durable {
+  return { runs: new Map(), specs: new Map(), keys: new Map(), fenced: new Map(), drains: new Set() }
+}
 
-export const workerKey = (role: string, index: number): string => `${role}/${index}`
+export function workerKey(role: string, index: number): string {
+  return `${role}/${index}`
+}
 
 /** Workers in one `run` op: 64 with 4 KiB of last lines each stay below the bound of an entry. */
 export const WORKERS_PER_OP = 64
 
-export const foldOp = (durable: Durable, op: StateOp): void => {
+export function foldOp(durable: Durable, op: StateOp): void {
   switch (op.op) {
     case 'run': {
       const { workers, ...head } = op.run
@@ -57,14 +61,17 @@ export const foldOp = (durable: Durable, op: StateOp): void => {
   }
 }
 
-export const foldEntries = (entries: readonly StateEntry[]): Durable => {
+export function foldEntries(entries: readonly StateEntry[]): Durable {
   const durable = emptyDurable()
   for (const entry of entries) for (const op of entry.ops) foldOp(durable, op)
   return durable
 }
 
-/** One run as ops: its head, and the given workers in pieces. Keys come after runs, so that a key never names a run that did not land. */
-export const runOps = (head: DurableRun['head'], workers: readonly WorkerRecord[]): StateOp[] => {
+/**
+ * One run as ops: its head, and the given workers in pieces. Keys come after runs, so that a key never names
+ * a run that did not land.
+ */
+export function runOps(head: DurableRun['head'], workers: readonly WorkerRecord[]): StateOp[] {
   const ops: StateOp[] = []
   for (let from = 0; from === 0 || from < workers.length; from += WORKERS_PER_OP)
     ops.push({ op: 'run', run: { ...head, workers: workers.slice(from, from + WORKERS_PER_OP) } })
@@ -72,10 +79,12 @@ export const runOps = (head: DurableRun['head'], workers: readonly WorkerRecord[
 }
 
 /** Everything that a snapshot has to say. */
-export const opsOf = (durable: Durable): StateOp[] => [
-  ...[...durable.specs].map(([run, spec]): StateOp => ({ op: 'spec', run, spec })),
-  ...[...durable.runs.values()].flatMap((run) => runOps(run.head, [...run.workers.values()])),
-  ...[...durable.keys.values()].map((key): StateOp => ({ op: 'key', key })),
-  ...[...durable.fenced].map(([forkId, node]): StateOp => ({ op: 'fenced', forkId, node })),
-  ...[...durable.drains].map((node): StateOp => ({ op: 'drain', node, on: true })),
-]
+export function opsOf(durable: Durable): StateOp[] {
+  return [
+    ...[...durable.specs].map(([run, spec]): StateOp => ({ op: 'spec', run, spec })),
+    ...[...durable.runs.values()].flatMap((run) => runOps(run.head, [...run.workers.values()])),
+    ...[...durable.keys.values()].map((key): StateOp => ({ op: 'key', key })),
+    ...[...durable.fenced].map(([forkId, node]): StateOp => ({ op: 'fenced', forkId, node })),
+    ...[...durable.drains].map((node): StateOp => ({ op: 'drain', node, on: true })),
+  ]
+}

@@ -1,28 +1,83 @@
 /**
- * Gangs: the workers of a role that are placed, prepared and started together, or not at all. A gang goes on by what its agents say; nothing runs
- * before all are prepared. Any fault voids the attempt: all of it is cancelled, and the next has new ids and ports.
+ * Gangs: the workers of a role that are placed, prepared and started together, or not at all. A gang goes on
+ * by what its agents say; nothing runs before all are prepared. Any fault voids the attempt: all of it is
+ * cancelled, and the next has new ids and ports.
  */
 import { formatHostPort } from '../../protocol/hostport.ts'
 import { forkIdOf } from '../../protocol/names.ts'
 import type { Bindings, ForkSpec, Role } from '../../protocol/resolved.ts'
 import { onOurClock } from './first-failure.ts'
 import { neverStarted } from './reports.ts'
-import { change, live, phaseOrder, touchRun, touchWorker, workOn, type Abort, type Ctx, type Gang, type NodeLive, type RoleLive, type Worker } from './state.ts'
+import {
+  change,
+  live,
+  phaseOrder,
+  touchRun,
+  touchWorker,
+  workOn,
+  type Abort,
+  type Ctx,
+  type Gang,
+  type NodeLive,
+  type RoleLive,
+  type Worker,
+} from './state.ts'
 
-export const currentFork = (worker: Worker): string => forkIdOf(worker.run.record.run, worker.record.role, worker.record.index, worker.record.attempt)
+export function currentFork(worker: Worker): string {
+  return forkIdOf(worker.run.record.run, worker.record.role, worker.record.index, worker.record.attempt)
+}
 
-/** Decide on a new attempt of these workers, each on the node that is reserved for it. The intent is in STATE before any order leaves. */
-export const launchGang = (ctx: Ctx, role: RoleLive, workers: Worker[]): void => {
+/**
+ * Decide on a new attempt of these workers, each on the node that is reserved for it. The intent is in STATE
+ * before any order leaves.
+ */
+export function launchGang(ctx: Ctx, role: RoleLive, workers: Worker[]): void {
   const attempt = workers.reduce((most, worker) => Math.max(most, worker.record.attempt), 0) + 1
-  const gang: Gang = { role, workers, unprepared: new Set(workers), unstarted: new Set(workers), bindings: null, recheck: true, abort: null }
+  const gang: Gang = {
+    role,
+    workers,
+    unprepared: new Set(workers),
+    unstarted: new Set(workers),
+    bindings: null,
+    recheck: true,
+    abort: null,
+  }
   role.gangs.add(gang)
   delete role.run.record.firstDoneAt?.[role.spec.name]
   role.rankFailedAt = null
   for (const worker of workers) {
     const node = ctx.s.nodes.get(worker.record.node!)
     change(worker, () => {
-      Object.assign(worker.record, { attempt, incarnation: node?.incarnation ?? null, phase: 'placed', ending: null, exit: null, receipt: null, stderrTail: [], startedAt: null, exitedAt: null, seen: null })
-      Object.assign(worker, { report: null, rev: -1, gang, token: null, startSent: false, startUnsure: false, order: null, retryAt: 0, tries: 0, killAcked: null, graceMs: null, spoolLost: false, judged: false, everReady: false, releasable: false, lostTold: false })
+      Object.assign(worker.record, {
+        attempt,
+        incarnation: node?.incarnation ?? null,
+        phase: 'placed',
+        ending: null,
+        exit: null,
+        receipt: null,
+        stderrTail: [],
+        startedAt: null,
+        exitedAt: null,
+        seen: null,
+      })
+      Object.assign(worker, {
+        report: null,
+        rev: -1,
+        gang,
+        token: null,
+        startSent: false,
+        startUnsure: false,
+        order: null,
+        retryAt: 0,
+        tries: 0,
+        killAcked: null,
+        graceMs: null,
+        spoolLost: false,
+        judged: false,
+        everReady: false,
+        releasable: false,
+        lostTold: false,
+      })
     })
     touchWorker(ctx, worker, true)
     workOn(ctx, worker)
@@ -30,27 +85,49 @@ export const launchGang = (ctx: Ctx, role: RoleLive, workers: Worker[]): void =>
   touchRun(ctx, role.run)
 }
 
-/** After a failover: what is placed and was not seen started goes on as one gang, as its agents' inventories will say. */
-export const recoverGang = (role: RoleLive): void => {
-  const workers = role.workers.filter((worker) => live(worker) && worker.record.ending === null && worker.record.startedAt === null)
+/**
+ * After a failover: what is placed and was not seen started goes on as one gang, as its agents' inventories
+ * will say.
+ */
+export function recoverGang(role: RoleLive): void {
+  const workers = role.workers.filter(
+    (worker) => live(worker) && worker.record.ending === null && worker.record.startedAt === null,
+  )
   if (workers.length === 0) return
-  const gang: Gang = { role, workers, unprepared: new Set(workers), unstarted: new Set(workers), bindings: null, recheck: true, abort: null }
+  const gang: Gang = {
+    role,
+    workers,
+    unprepared: new Set(workers),
+    unstarted: new Set(workers),
+    bindings: null,
+    recheck: true,
+    abort: null,
+  }
   for (const worker of workers) worker.gang = gang
   role.gangs.add(gang)
 }
 
-export const dissolve = (gang: Gang): void => {
+export function dissolve(gang: Gang): void {
   gang.role.gangs.delete(gang)
   for (const worker of gang.workers) if (worker.gang === gang) worker.gang = null
 }
 
-const nodeFor = (ctx: Ctx, worker: Worker): NodeLive | undefined => (worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node))
+function nodeFor(ctx: Ctx, worker: Worker): NodeLive | undefined {
+  return worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
+}
 
 /** May orders be sent there now, and is it known what it has? */
-export const isReachable = (node: NodeLive | undefined): node is NodeLive & { incarnation: string } =>
-  node !== undefined && node.incarnation !== null && node.inventoried && !node.evidence && node.state !== 'lost'
+export function isReachable(node: NodeLive | undefined): node is NodeLive & { incarnation: string } {
+  return (
+    node !== undefined &&
+    node.incarnation !== null &&
+    node.inventoried &&
+    !node.evidence &&
+    node.state !== 'lost'
+  )
+}
 
-export const abortGang = (ctx: Ctx, gang: Gang, abort: Omit<Abort, 'at'>): void => {
+export function abortGang(ctx: Ctx, gang: Gang, abort: Omit<Abort, 'at'>): void {
   if (gang.abort !== null) return
   gang.abort = { ...abort, at: ctx.wall }
   if (abort.blame !== null) {
@@ -67,7 +144,7 @@ export const abortGang = (ctx: Ctx, gang: Gang, abort: Omit<Abort, 'at'>): void 
 }
 
 /** What the news of some of its workers mean for a gang; whom it concerns is looked at again. */
-export const advanceGang = (ctx: Ctx, gang: Gang, news: readonly Worker[]): void => {
+export function advanceGang(ctx: Ctx, gang: Gang, news: readonly Worker[]): void {
   const { role } = gang
   for (const worker of news) {
     const { report } = worker
@@ -76,7 +153,13 @@ export const advanceGang = (ctx: Ctx, gang: Gang, news: readonly Worker[]): void
     if (report.startFault !== null && report.exit === null && phaseOrder(report) < 6) continue
     if (report.startFault !== null && gang.abort === null) {
       const execFailed = report.exit?.code === 126 || report.exit?.code === 127
-      return abortGang(ctx, gang, { text: `${worker.id} could not be started: ${report.startFault}`, code: execFailed ? report.exit!.code! : 125, retry: execFailed ? 'never' : 'again', blame: worker, exit: report.exit })
+      return abortGang(ctx, gang, {
+        text: `${worker.id} could not be started: ${report.startFault}`,
+        code: execFailed ? report.exit!.code! : 125,
+        retry: execFailed ? 'never' : 'again',
+        blame: worker,
+        exit: report.exit,
+      })
     }
     if (phaseOrder(report) >= 3 && (report.startedAt !== null || report.exit !== null)) {
       gang.unprepared.delete(worker)
@@ -86,47 +169,88 @@ export const advanceGang = (ctx: Ctx, gang: Gang, news: readonly Worker[]): void
   if (gang.abort !== null) return
   for (const worker of news) {
     const node = nodeFor(ctx, worker)
-    const went = node === undefined || node.evidence || node.storeRefused || (node.state !== 'ready' && node.inventoried)
+    const went =
+      node === undefined || node.evidence || node.storeRefused || (node.state !== 'ready' && node.inventoried)
     if (went && gang.unstarted.has(worker) && neverStarted(worker))
-      return abortGang(ctx, gang, { text: `node ${worker.record.node} went before ${worker.id} was started`, code: 125, retry: 'elsewhere', blame: worker, exit: null })
+      return abortGang(ctx, gang, {
+        text: `node ${worker.record.node} went before ${worker.id} was started`,
+        code: 125,
+        retry: 'elsewhere',
+        blame: worker,
+        exit: null,
+      })
   }
   if (gang.unstarted.size === 0) return settle(ctx, gang)
-  if (role.spec.kind === 'torchrun' && gang.bindings === null && gang.unstarted.size < role.workers.length && role.workers.some((worker) => hasStarted(worker))) {
-    // this leader did not hand out the addresses: who lost its leases meanwhile cannot join those who have them
+  if (
+    role.spec.kind === 'torchrun' &&
+    gang.bindings === null &&
+    gang.unstarted.size < role.workers.length &&
+    role.workers.some((worker) => hasStarted(worker))
+  ) {
+    // this leader did not hand out the addresses: who lost its leases meanwhile cannot join those who have
+    // them
     for (const worker of gang.unprepared)
       if (worker.report === null && nodeFor(ctx, worker)?.inventoried === true)
-        return abortGang(ctx, gang, { text: `${worker.id} was not prepared when its peers had started`, code: 125, retry: 'again', blame: null, exit: null })
+        return abortGang(ctx, gang, {
+          text: `${worker.id} was not prepared when its peers had started`,
+          code: 125,
+          retry: 'again',
+          blame: null,
+          exit: null,
+        })
   }
   if (gang.unprepared.size > 0) return
   // every start that left was refused: nobody has the old addresses
-  if (gang.bindings !== null && gang.recheck && gang.workers.every((worker) => !worker.startSent)) gang.bindings = null
+  if (gang.bindings !== null && gang.recheck && gang.workers.every((worker) => !worker.startSent))
+    gang.bindings = null
   if (!gang.recheck && gang.bindings !== null) return
   gang.recheck = false
   const text = JSON.stringify(addressesOf(role))
   if (gang.bindings !== null && gang.bindings.text !== text)
-    return abortGang(ctx, gang, { text: `addresses of ${role.spec.name} changed while it was started`, code: 125, retry: 'again', blame: null, exit: null })
+    return abortGang(ctx, gang, {
+      text: `addresses of ${role.spec.name} changed while it was started`,
+      code: 125,
+      retry: 'again',
+      blame: null,
+      exit: null,
+    })
   if (role.spec.kind === 'torchrun' && role.workers[0]!.report?.rendezvousPort == null)
-    return abortGang(ctx, gang, { text: `no rendezvous port was leased for ${role.workers[0]!.id}`, code: 125, retry: 'again', blame: role.workers[0]!, exit: null })
+    return abortGang(ctx, gang, {
+      text: `no rendezvous port was leased for ${role.workers[0]!.id}`,
+      code: 125,
+      retry: 'again',
+      blame: role.workers[0]!,
+      exit: null,
+    })
   gang.bindings ??= { text, value: bindingsOf(role) }
   for (const worker of gang.unstarted) workOn(ctx, worker)
 }
 
-export const hasStarted = (worker: Worker): boolean => live(worker) && worker.record.startedAt !== null
+export function hasStarted(worker: Worker): boolean {
+  return live(worker) && worker.record.startedAt !== null
+}
 
-export const isAborted = (gang: Gang): boolean => gang.abort !== null && gang.workers.every((worker) => !live(worker))
+export function isAborted(gang: Gang): boolean {
+  return gang.abort !== null && gang.workers.every((worker) => !live(worker))
+}
 
-const settle = (ctx: Ctx, gang: Gang): void => {
+function settle(ctx: Ctx, gang: Gang): void {
   const { role } = gang
   role.launchTries = 0
   role.busy = null
-  const times = gang.workers.map((worker) => {
-    const startedAt = worker.report?.startedAt ?? worker.record.startedAt
-    if (startedAt === null) return null
-    const { lo, hi } = onOurClock(nodeFor(ctx, worker), startedAt, ctx.wall)
-    return Number.isFinite(lo) ? (lo + hi) / 2 : startedAt
-  }).filter((at) => at !== null)
+  const times = gang.workers
+    .map((worker) => {
+      const startedAt = worker.report?.startedAt ?? worker.record.startedAt
+      if (startedAt === null) return null
+      const { lo, hi } = onOurClock(nodeFor(ctx, worker), startedAt, ctx.wall)
+      return Number.isFinite(lo) ? (lo + hi) / 2 : startedAt
+    })
+    .filter((at) => at !== null)
   if (times.length === gang.workers.length && times.length > 0 && gang.workers.length === role.workers.length)
-    role.run.record.startSkewMs[role.spec.name] = Math.max(0, Math.round(Math.max(...times) - Math.min(...times)))
+    role.run.record.startSkewMs[role.spec.name] = Math.max(
+      0,
+      Math.round(Math.max(...times) - Math.min(...times)),
+    )
   dissolve(gang)
   touchRun(ctx, role.run)
 }
@@ -136,32 +260,45 @@ interface Addresses {
   addrs: string[]
 }
 
-const addressesOf = (role: RoleLive): { own: Addresses; rendezvous: Bindings['rendezvous'] } => {
+function addressesOf(role: RoleLive): { own: Addresses; rendezvous: Bindings['rendezvous'] } {
   const first = role.workers[0]!.report
   return {
     own: rolesAddresses(role),
-    rendezvous: role.spec.kind === 'torchrun' && first?.host != null && first.rendezvousPort !== null ? { host: first.host, port: first.rendezvousPort } : null,
+    rendezvous:
+      role.spec.kind === 'torchrun' && first?.host != null && first.rendezvousPort !== null
+        ? { host: first.host, port: first.rendezvousPort }
+        : null,
   }
 }
 
-const addressOf = (worker: Worker): string | null => {
+function addressOf(worker: Worker): string | null {
   const { report } = worker
   if (report === null || !live(worker)) return worker.record.seen?.addr ?? null
-  return report.addr ?? (report.host !== null && report.ports[0] !== undefined ? formatHostPort(report.host, report.ports[0]) : null)
+  return (
+    report.addr ??
+    (report.host !== null && report.ports[0] !== undefined
+      ? formatHostPort(report.host, report.ports[0])
+      : null)
+  )
 }
 
-const rolesAddresses = (role: RoleLive): Addresses => {
+function rolesAddresses(role: RoleLive): Addresses {
   const addrs = role.workers.map(addressOf)
   return { addr: addrs[0] ?? null, addrs: addrs.filter((addr) => addr !== null) }
 }
 
-/** Beyond so many workers a role's own addresses are told only to a role that names them: each would be told all of them. */
+/**
+ * Beyond so many workers a role's own addresses are told only to a role that names them: each would be told
+ * all of them.
+ */
 const OWN_ADDRS_MAX = 256
 
 /** What only the whole gang knows; the same object for each of its workers. */
-const bindingsOf = (role: RoleLive): Bindings => {
+function bindingsOf(role: RoleLive): Bindings {
   const { own, rendezvous } = addressesOf(role)
-  const few = role.workers.length <= OWN_ADDRS_MAX || JSON.stringify(role.spec).includes(`roles.${role.spec.name}.addrs`)
+  const few =
+    role.workers.length <= OWN_ADDRS_MAX ||
+    JSON.stringify(role.spec).includes(`roles.${role.spec.name}.addrs`)
   const roles: Bindings['roles'] = { [role.spec.name]: few ? own : { ...own, addrs: [] } }
   for (const { role: on } of role.spec.dependsOn) {
     const other = role.run.byRole.get(on)
@@ -170,20 +307,34 @@ const bindingsOf = (role: RoleLive): Bindings => {
   return { roles, rendezvous }
 }
 
-type SharedSpec = Omit<ForkSpec, 'forkId' | 'run' | 'role' | 'index' | 'attempt' | 'user' | 'resources' | 'torchrun'>
+type SharedSpec = Omit<
+  ForkSpec,
+  'forkId' | 'run' | 'role' | 'index' | 'attempt' | 'user' | 'resources' | 'torchrun'
+>
 const sharedSpecs = new WeakMap<Role, SharedSpec>()
 
 /** What all workers of a role have in common: made once, not for each of thousands. */
-const sharedSpecOf = (spec: Role): SharedSpec => {
+function sharedSpecOf(spec: Role): SharedSpec {
   let shared = sharedSpecs.get(spec)
   if (shared === undefined) {
-    const { name: _a, replicas: _b, minReplicas: _c, resources: _d, dependsOn: _e, restart: _f, nodelist: _g, exclude: _h, failFast: _i, ...rest } = spec
+    const {
+      name: _a,
+      replicas: _b,
+      minReplicas: _c,
+      resources: _d,
+      dependsOn: _e,
+      restart: _f,
+      nodelist: _g,
+      exclude: _h,
+      failFast: _i,
+      ...rest
+    } = spec
     sharedSpecs.set(spec, (shared = rest))
   }
   return shared
 }
 
-export const forkSpecOf = (worker: Worker): ForkSpec => {
+export function forkSpecOf(worker: Worker): ForkSpec {
   const { role, record, run } = worker
   const { name, replicas, minReplicas, resources, kind, nproc } = role.spec
   return {
@@ -197,7 +348,12 @@ export const forkSpecOf = (worker: Worker): ForkSpec => {
     resources: resources[record.index]!,
     torchrun:
       kind === 'torchrun'
-        ? { nnodes: minReplicas < replicas ? `${minReplicas}:${replicas}` : String(replicas), nodeRank: record.index, nproc, hostsRendezvous: record.index === 0 }
+        ? {
+            nnodes: minReplicas < replicas ? `${minReplicas}:${replicas}` : String(replicas),
+            nodeRank: record.index,
+            nproc,
+            hostsRendezvous: record.index === 0,
+          }
         : null,
   }
 }

@@ -1,12 +1,12 @@
 /**
- * What is taken on each node: by workers placed there until their tree is proven gone, and by places reserved for workers that wait
- * for a dependency or a restart.
+ * What is taken on each node: by workers placed there until their tree is proven gone, and by places reserved
+ * for workers that wait for a dependency or a restart.
  */
 import type { Gpu } from '../../protocol/shapes.ts'
 import { weightOf, type Place } from './placement.ts'
 import { change, nodeOf, type Ctx, type NodeLive, type Worker } from './state.ts'
 
-export const occupy = (node: NodeLive, worker: Worker): void => {
+export function occupy(node: NodeLive, worker: Worker): void {
   if (node.workers.has(worker)) return
   node.workers.add(worker)
   const weight = weightOf(worker.role.spec.resources[worker.record.index]!)
@@ -15,7 +15,7 @@ export const occupy = (node: NodeLive, worker: Worker): void => {
   node.used.memoryBytes += weight.memoryBytes
 }
 
-export const vacate = (ctx: Ctx, node: NodeLive | undefined, worker: Worker): void => {
+export function vacate(ctx: Ctx, node: NodeLive | undefined, worker: Worker): void {
   if (node === undefined || !node.workers.delete(worker)) return
   const weight = weightOf(worker.role.spec.resources[worker.record.index]!)
   node.used.cpus -= weight.cpus
@@ -24,27 +24,33 @@ export const vacate = (ctx: Ctx, node: NodeLive | undefined, worker: Worker): vo
   if (ctx.s.queue.size > 0) ctx.s.placeDue = true
 }
 
-/** GPUs of a node that are taken, by its own workers and by those of nodes that give out the same ones. Of a part in common all may be taken. */
-export const gpusTaken = (node: NodeLive): number => {
+/**
+ * GPUs of a node that are taken, by its own workers and by those of nodes that give out the same ones. Of a
+ * part in common all may be taken.
+ */
+export function gpusTaken(node: NodeLive): number {
   let taken = ownGpus(node)
   for (const [peer, common] of node.gpuPeers) taken += Math.min(ownGpus(peer), common)
   return taken
 }
-const ownGpus = (node: NodeLive): number => {
+function ownGpus(node: NodeLive): number {
   let gpus = node.used.gpus
   for (const fork of node.unowned.values()) gpus += fork.gpus
   return gpus
 }
 
 /** Its inventory says which GPUs it has, or it is gone (null): find those that name the same devices. */
-export const linkGpus = (ctx: Ctx, node: NodeLive, gpus: readonly Gpu[] | null): void => {
+export function linkGpus(ctx: Ctx, node: NodeLive, gpus: readonly Gpu[] | null): void {
   for (const peer of node.gpuPeers.keys()) peer.gpuPeers.delete(node)
   node.gpuPeers.clear()
   const uuids = new Set((gpus ?? []).flatMap(({ uuid }) => uuid ?? []))
   if (uuids.size === 0) return
   for (const other of ctx.s.nodes.values()) {
     if (other === node || other.capacity === null) continue
-    const common = other.capacity.gpus.reduce((sum, { uuid }) => sum + (uuid !== undefined && uuids.has(uuid) ? 1 : 0), 0)
+    const common = other.capacity.gpus.reduce(
+      (sum, { uuid }) => sum + (uuid !== undefined && uuids.has(uuid) ? 1 : 0),
+      0,
+    )
     if (common === 0) continue
     node.gpuPeers.set(other, common)
     other.gpuPeers.set(node, common)
@@ -52,32 +58,49 @@ export const linkGpus = (ctx: Ctx, node: NodeLive, gpus: readonly Gpu[] | null):
 }
 
 /** Keep a place for a worker that waits. */
-export const reserve = (ctx: Ctx, worker: Worker, name: string): void => {
+export function reserve(ctx: Ctx, worker: Worker, name: string): void {
   change(worker, () => void (worker.record.node = name))
   occupy(nodeOf(ctx, name), worker)
 }
 
 /** Give up the place of a worker that waits. */
-export const unreserve = (ctx: Ctx, worker: Worker): void => {
+export function unreserve(ctx: Ctx, worker: Worker): void {
   if (worker.record.node === null) return
   vacate(ctx, ctx.s.nodes.get(worker.record.node), worker)
   worker.record.node = null
 }
 
 /** May something new be placed here? */
-export const isOpen = (ctx: Ctx, node: NodeLive): boolean =>
-  node.state === 'ready' && node.inventoried && node.capacity !== null && !node.leaving && !node.drainingItself && !node.storeRefused && !ctx.s.drains.has(node.name)
+export function isOpen(ctx: Ctx, node: NodeLive): boolean {
+  return (
+    node.state === 'ready' &&
+    node.inventoried &&
+    node.capacity !== null &&
+    !node.leaving &&
+    !node.drainingItself &&
+    !node.storeRefused &&
+    !ctx.s.drains.has(node.name)
+  )
+}
 
-export const placesOf = (ctx: Ctx): Place[] => {
+export function placesOf(ctx: Ctx): Place[] {
   const places: Place[] = []
   for (const node of ctx.s.nodes.values()) {
     if (node.capacity === null || node.state === 'lost') continue
     let { cpus } = node.used
     for (const fork of node.unowned.values()) cpus += fork.cpus
     places.push({
-      name: node.name, cpus: node.capacity.cpus, gpus: node.capacity.gpus.length, memoryBytes: node.capacity.memoryBytes,
-      used: { cpus, gpus: gpusTaken(node), memoryBytes: node.used.memoryBytes }, workers: node.workers.size, open: isOpen(ctx, node), avoid: node.avoidUntil > ctx.now,
-      ...(node.gpuPeers.size > 0 && { gpuPeers: new Map([...node.gpuPeers].map(([peer, common]) => [peer.name, common])) }),
+      name: node.name,
+      cpus: node.capacity.cpus,
+      gpus: node.capacity.gpus.length,
+      memoryBytes: node.capacity.memoryBytes,
+      used: { cpus, gpus: gpusTaken(node), memoryBytes: node.used.memoryBytes },
+      workers: node.workers.size,
+      open: isOpen(ctx, node),
+      avoid: node.avoidUntil > ctx.now,
+      ...(node.gpuPeers.size > 0 && {
+        gpuPeers: new Map([...node.gpuPeers].map(([peer, common]) => [peer.name, common])),
+      }),
     })
   }
   return places

@@ -1,7 +1,7 @@
 /**
- * Which nodes are there. A beat keeps a node; silence makes it suspect, then lost; the server's word or an order that nobody answered makes
- * it suspect at once. Nobody is judged while our own link has not been up for a full timeout, and when many fall silent at once it is the
- * bus that is suspected.
+ * Which nodes are there. A beat keeps a node; silence makes it suspect, then lost; the server's word or an
+ * order that nobody answered makes it suspect at once. Nobody is judged while our own link has not been up
+ * for a full timeout, and when many fall silent at once it is the bus that is suspected.
  */
 import type { ForkReport, NodeCapacity } from '../../protocol/shapes.ts'
 import type { CoordinatorEvent } from './messages.ts'
@@ -13,10 +13,16 @@ import { change, nodeOf, toStray, workOn, type Ctx, type NodeLive } from './stat
 type Beat = Extract<CoordinatorEvent, { kind: 'beat' }>
 
 /** A second copy of an agent that ought to be gone (it was frozen) must not take over from the newer one. */
-const isTakenFrom = (ctx: Ctx, node: NodeLive, incarnation: string): boolean =>
-  node.incarnation === null || incarnation > node.incarnation || node.evidence || ctx.now - node.beatAt >= ctx.s.settings.suspectAfterMs
+function isTakenFrom(ctx: Ctx, node: NodeLive, incarnation: string): boolean {
+  return (
+    node.incarnation === null ||
+    incarnation > node.incarnation ||
+    node.evidence ||
+    ctx.now - node.beatAt >= ctx.s.settings.suspectAfterMs
+  )
+}
 
-const join = (ctx: Ctx, node: NodeLive, incarnation: string): void => {
+function join(ctx: Ctx, node: NodeLive, incarnation: string): void {
   node.incarnation = incarnation
   node.inventoried = false
   node.inventory = null
@@ -37,7 +43,7 @@ const join = (ctx: Ctx, node: NodeLive, incarnation: string): void => {
   }
 }
 
-export const onBeat = (ctx: Ctx, beat: Beat): void => {
+export function onBeat(ctx: Ctx, beat: Beat): void {
   const node = nodeOf(ctx, beat.node)
   if (node.incarnation !== beat.incarnation) {
     if (!isTakenFrom(ctx, node, beat.incarnation)) return
@@ -58,7 +64,7 @@ export const onBeat = (ctx: Ctx, beat: Beat): void => {
   if (!node.inventoried || beat.rev > node.rev) askInventory(ctx, node)
 }
 
-const leave = (ctx: Ctx, node: NodeLive): void => {
+function leave(ctx: Ctx, node: NodeLive): void {
   if (node.leaving) return
   node.leaving = true
   node.evidence = true
@@ -67,7 +73,7 @@ const leave = (ctx: Ctx, node: NodeLive): void => {
   nodeEvent(ctx, node, 'left', node.reason)
 }
 
-const revive = (ctx: Ctx, node: NodeLive): void => {
+function revive(ctx: Ctx, node: NodeLive): void {
   node.state = 'ready'
   node.reason = null
   node.leaving = false
@@ -82,13 +88,24 @@ const revive = (ctx: Ctx, node: NodeLive): void => {
 /** Not more often than each 250 ms, and one at a time. */
 const INVENTORY_EVERY_MS = 250
 
-const askInventory = (ctx: Ctx, node: NodeLive): void => {
-  if (node.inventory !== null || node.incarnation === null || ctx.now - node.inventoryAt < INVENTORY_EVERY_MS) return
+function askInventory(ctx: Ctx, node: NodeLive): void {
+  if (node.inventory !== null || node.incarnation === null || ctx.now - node.inventoryAt < INVENTORY_EVERY_MS)
+    return
   const id = ++ctx.s.counter
   node.inventory = { id, sentAt: ctx.now }
   node.inventoryAt = ctx.now
   ctx.s.orders.set(id, { verb: 'inventory', node, incarnation: node.incarnation, sentAt: ctx.now })
-  ctx.out.push({ kind: 'order', order: { id, node: node.name, incarnation: node.incarnation, verb: 'inventory', body: {}, timeoutMs: 2000 } })
+  ctx.out.push({
+    kind: 'order',
+    order: {
+      id,
+      node: node.name,
+      incarnation: node.incarnation,
+      verb: 'inventory',
+      body: {},
+      timeoutMs: 2000,
+    },
+  })
 }
 
 export interface Inventory {
@@ -99,7 +116,7 @@ export interface Inventory {
 }
 
 /** Everything that the spool knows: what is not in it was never prepared there, or its spool is lost. */
-export const onInventory = (ctx: Ctx, node: NodeLive, sentAt: number, inventory: Inventory): void => {
+export function onInventory(ctx: Ctx, node: NodeLive, sentAt: number, inventory: Inventory): void {
   const first = !node.inventoried
   node.inventoried = true
   node.pid = inventory.pid
@@ -135,9 +152,11 @@ export const onInventory = (ctx: Ctx, node: NodeLive, sentAt: number, inventory:
   }
 }
 
-const forkOf = (worker: import('./state.ts').Worker): string => `${worker.run.record.run}.${worker.record.role}.${worker.record.index}.${worker.record.attempt}`
+function forkOf(worker: import('./state.ts').Worker): string {
+  return `${worker.run.record.run}.${worker.record.role}.${worker.record.index}.${worker.record.attempt}`
+}
 
-export const onReport = (ctx: Ctx, event: Extract<CoordinatorEvent, { kind: 'report' }>): void => {
+export function onReport(ctx: Ctx, event: Extract<CoordinatorEvent, { kind: 'report' }>): void {
   const node = ctx.s.nodes.get(event.node)
   // an incarnation that has not beaten yet will be asked for everything when it does
   if (node === undefined || node.incarnation !== event.incarnation) return
@@ -149,13 +168,13 @@ export const onReport = (ctx: Ctx, event: Extract<CoordinatorEvent, { kind: 'rep
 }
 
 /** The server says that the connection ended, or that nobody listens there any more. */
-export const onEvidence = (ctx: Ctx, node: NodeLive, incarnation: string, text: string): void => {
+export function onEvidence(ctx: Ctx, node: NodeLive, incarnation: string, text: string): void {
   if (node.incarnation !== incarnation || node.evidence) return
   node.evidence = true
   if (node.state === 'ready') suspect(ctx, node, text)
 }
 
-const suspect = (ctx: Ctx, node: NodeLive, text: string): void => {
+function suspect(ctx: Ctx, node: NodeLive, text: string): void {
   node.state = 'suspect'
   node.reason = text
   nodeEvent(ctx, node, 'suspect', text)
@@ -163,9 +182,11 @@ const suspect = (ctx: Ctx, node: NodeLive, text: string): void => {
 }
 
 /** Silence counts from the later of its last beat and the moment our own link came up. */
-const silentMs = (ctx: Ctx, node: NodeLive): number => (ctx.s.linkUpAt === null ? 0 : ctx.now - Math.max(node.beatAt, ctx.s.linkUpAt))
+function silentMs(ctx: Ctx, node: NodeLive): number {
+  return ctx.s.linkUpAt === null ? 0 : ctx.now - Math.max(node.beatAt, ctx.s.linkUpAt)
+}
 
-export const onNodesTick = (ctx: Ctx): void => {
+export function onNodesTick(ctx: Ctx): void {
   const { s } = ctx
   const { suspectAfterMs, lostAfterMs } = s.settings
   if (s.linkUpAt === null) return
@@ -174,12 +195,26 @@ export const onNodesTick = (ctx: Ctx): void => {
   const frozen = silent.length >= 2 && silent.length * 2 >= watched.length
   if (frozen !== s.frozen) {
     s.frozen = frozen
-    ctx.out.push({ kind: 'log', level: 'warn', fields: { msg: frozen ? 'many nodes fell silent at once: the bus is suspected, nobody is given up' : 'nodes are heard again', silent: silent.length, nodes: watched.length } })
+    ctx.out.push({
+      kind: 'log',
+      level: 'warn',
+      fields: {
+        msg: frozen
+          ? 'many nodes fell silent at once: the bus is suspected, nobody is given up'
+          : 'nodes are heard again',
+        silent: silent.length,
+        nodes: watched.length,
+      },
+    })
   }
   for (const node of s.nodes.values()) {
     const ms = silentMs(ctx, node)
     if (node.state === 'ready' && ms >= suspectAfterMs)
-      suspect(ctx, node, `no heartbeat for ${(ms / 1000).toFixed(1)} s${frozen ? '; so are many others, so the bus is suspected' : ''}`)
+      suspect(
+        ctx,
+        node,
+        `no heartbeat for ${(ms / 1000).toFixed(1)} s${frozen ? '; so are many others, so the bus is suspected' : ''}`,
+      )
     else if (node.state === 'suspect' && ms >= lostAfterMs && (!frozen || node.evidence)) {
       node.state = 'lost'
       node.reason = `no heartbeat for ${Math.round(ms / 1000)} s`
@@ -197,10 +232,11 @@ export const onNodesTick = (ctx: Ctx): void => {
         s.nodes.delete(node.name)
       }
     }
-    if (node.incarnation !== null && node.state === 'ready' && (!node.inventoried || node.beatRev > node.rev)) askInventory(ctx, node)
+    if (node.incarnation !== null && node.state === 'ready' && (!node.inventoried || node.beatRev > node.rev))
+      askInventory(ctx, node)
   }
 }
 
-export const onLink = (ctx: Ctx, up: boolean): void => {
+export function onLink(ctx: Ctx, up: boolean): void {
   ctx.s.linkUpAt = up ? ctx.now : null
 }

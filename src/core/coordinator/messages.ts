@@ -1,6 +1,6 @@
 /**
- * What the coordinator hears and what it orders: events are past facts, commands are orders to its performer. Every event carries
- * the two times; nothing in core asks a clock.
+ * What the coordinator hears and what it orders: events are past facts, commands are orders to its performer.
+ * Every event carries the two times; nothing in core asks a clock.
  */
 import type { FaultBody } from '../../protocol/faults.ts'
 import type { StateOp } from '../../protocol/records.ts'
@@ -14,15 +14,42 @@ export interface Times {
   wall: number
 }
 
-export const REQUEST_VERBS = ['launch', 'plan', 'stop', 'kill', 'signal', 'status', 'list', 'explain', 'nodes', 'answer', 'adopt', 'drain'] as const
+export const REQUEST_VERBS = [
+  'launch',
+  'plan',
+  'stop',
+  'kill',
+  'signal',
+  'status',
+  'list',
+  'explain',
+  'nodes',
+  'answer',
+  'adopt',
+  'drain',
+] as const
 export type RequestVerb = (typeof REQUEST_VERBS)[number]
 export type RequestOf<V extends RequestVerb = RequestVerb> = {
-  [K in V]: { kind: 'request'; id: number; verb: K; user: string; key: string | null; body: BodyOf<`coordinator.${K}`> }
+  [K in V]: {
+    kind: 'request'
+    id: number
+    verb: K
+    user: string
+    key: string | null
+    body: BodyOf<`coordinator.${K}`>
+  }
 }[V]
 
 export type OrderVerb = 'prepare' | 'start' | 'kill' | 'cancel' | 'signal' | 'release' | 'inventory' | 'adopt'
 export type OrderOf<V extends OrderVerb = OrderVerb> = {
-  [K in V]: { id: number; node: string; incarnation: string; verb: K; body: BodyOf<`node.${K}`>; /** what it waits for, ms: large gangs take longer */ timeoutMs: number }
+  [K in V]: {
+    id: number
+    node: string
+    incarnation: string
+    verb: K
+    body: BodyOf<`node.${K}`>
+    /** what it waits for, ms: large gangs take longer */ timeoutMs: number
+  }
 }[V]
 export type OrderReply = { [K in OrderVerb]: ReplyOf<`node.${K}`> }[OrderVerb]
 
@@ -45,11 +72,28 @@ export type Fact =
   | { kind: 'led' }
   | RequestOf
   | QueuedLaunch
-  | { kind: 'beat'; node: string; incarnation: string; tick: number; rev: number; loopLagMs: number; storeRefused: boolean; leaving: boolean; draining: boolean }
+  | {
+      kind: 'beat'
+      node: string
+      incarnation: string
+      tick: number
+      rev: number
+      loopLagMs: number
+      storeRefused: boolean
+      leaving: boolean
+      draining: boolean
+    }
   /** one fact of an agent; its order replies and inventories say the same in the same shape */
   | { kind: 'report'; node: string; incarnation: string; rev: number; report: ForkReport }
   /** wall times of the coordinator around the exchange bound the node's clock */
-  | { kind: 'order-result'; id: number; sentWall: number; gotWall: number; reply: OrderReply | null; fault: FaultBody | null }
+  | {
+      kind: 'order-result'
+      id: number
+      sentWall: number
+      gotWall: number
+      reply: OrderReply | null
+      fault: FaultBody | null
+    }
   | { kind: 'node-disconnected'; node: string; incarnation: string }
   | { kind: 'link'; up: boolean }
   | { kind: 'nodes-tick' }
@@ -58,7 +102,9 @@ export type Fact =
 export type CoordinatorEvent = Fact & Times
 
 export type EventRow = 'event.run' | 'event.lost' | 'event.node'
-export type Publication = { [K in EventRow]: { kind: 'publish'; row: K; params: ParamsOf<K>; body: BodyOf<K> } }[EventRow]
+export type Publication = {
+  [K in EventRow]: { kind: 'publish'; row: K; params: ParamsOf<K>; body: BodyOf<K> }
+}[EventRow]
 
 export type ReplyBody = { [K in RequestVerb]: ReplyOf<`coordinator.${K}`> }[RequestVerb]
 
@@ -68,7 +114,14 @@ export type CoordinatorCommand =
   | { kind: 'reply'; request: number; body: ReplyBody }
   | { kind: 'refuse'; request: number; fault: FaultBody }
   /** not in memory: the performer looks into the archive and answers */
-  | { kind: 'reply-from-archive'; request: number; verb: 'status' | 'list'; run: string | null; body: ReplyBody | null; fault: FaultBody | null }
+  | {
+      kind: 'reply-from-archive'
+      request: number
+      verb: 'status' | 'list'
+      run: string | null
+      body: ReplyBody | null
+      fault: FaultBody | null
+    }
   /** the backend's words are the performer's to add */
   | { kind: 'reply-plan'; request: number; body: ReplyOf<'coordinator.plan'> }
   /** @param told  id of the event that tells the outcome: the queue keeps its message until that is acknowledged */

@@ -1,6 +1,7 @@
 /**
- * Orders to agents about workers: which one a worker needs now, and what follows from its answer. Level-triggered: an order that was lost is simply
- * needed still, and all orders may be given twice. One order for each node, whatever the number of workers.
+ * Orders to agents about workers: which one a worker needs now, and what follows from its answer.
+ * Level-triggered: an order that was lost is simply needed still, and all orders may be given twice. One
+ * order for each node, whatever the number of workers.
  */
 import type { Fault } from '../../protocol/faults.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
@@ -10,17 +11,34 @@ import { onEvidence, onInventory, type Inventory } from './membership.ts'
 import type { CoordinatorEvent, OrderOf, OrderVerb } from './messages.ts'
 import { toldCause } from './outcome.ts'
 import { applyReport } from './reports.ts'
-import { change, phaseOrder, wakeAt, workOn, type Ctx, type NodeLive, type OrderContext, type Run, type Worker } from './state.ts'
+import {
+  change,
+  phaseOrder,
+  wakeAt,
+  workOn,
+  type Ctx,
+  type NodeLive,
+  type OrderContext,
+  type Run,
+  type Worker,
+} from './state.ts'
 
 type WorkVerb = 'prepare' | 'start' | 'kill' | 'cancel'
 
-export const graceOf = (worker: Worker): number => (worker.run.record.stopping?.kill === true ? 0 : (worker.graceMs ?? worker.role.spec.stop.graceMs))
+export function graceOf(worker: Worker): number {
+  return worker.run.record.stopping?.kill === true ? 0 : (worker.graceMs ?? worker.role.spec.stop.graceMs)
+}
 
-const needOf = (ctx: Ctx, worker: Worker, node: NodeLive & { incarnation: string }): WorkVerb | null => {
+function needOf(ctx: Ctx, worker: Worker, node: NodeLive & { incarnation: string }): WorkVerb | null {
   const { record, report, gang } = worker
   if (record.ending !== null || worker.spoolLost) {
     const graceMs = record.ending === 'attempt' || worker.spoolLost ? 0 : graceOf(worker)
-    if (worker.killAcked !== null && worker.killAcked.incarnation === node.incarnation && worker.killAcked.graceMs <= graceMs) return null
+    if (
+      worker.killAcked !== null &&
+      worker.killAcked.incarnation === node.incarnation &&
+      worker.killAcked.graceMs <= graceMs
+    )
+      return null
     return record.ending === 'attempt' || worker.spoolLost || report === null ? 'cancel' : 'kill'
   }
   if (gang === null || gang.abort !== null || !gang.unstarted.has(worker)) return null
@@ -29,7 +47,7 @@ const needOf = (ctx: Ctx, worker: Worker, node: NodeLive & { incarnation: string
 }
 
 /** An end does not wait for the answer of a beginning, nor a shorter grace for that of a longer one. */
-const outranks = (worker: Worker, verb: WorkVerb): boolean => {
+function outranks(worker: Worker, verb: WorkVerb): boolean {
   const { order } = worker
   if (order === null) return true
   if (verb === 'prepare' || verb === 'start') return false
@@ -38,9 +56,12 @@ const outranks = (worker: Worker, verb: WorkVerb): boolean => {
 }
 
 /** Give each worker that was looked at the order that it needs. */
-export const giveOrders = (ctx: Ctx, run: Run): void => {
+export function giveOrders(ctx: Ctx, run: Run): void {
   if (run.work.size === 0) return
-  const groups = new Map<string, { verb: WorkVerb; node: NodeLive & { incarnation: string }; workers: Worker[] }>()
+  const groups = new Map<
+    string,
+    { verb: WorkVerb; node: NodeLive & { incarnation: string }; workers: Worker[] }
+  >()
   const later: Worker[] = []
   for (const worker of run.work) {
     if (worker.record.phase !== 'placed') continue
@@ -62,32 +83,65 @@ export const giveOrders = (ctx: Ctx, run: Run): void => {
   for (const worker of later) run.work.add(worker)
   // all leave in one burst; the owner of torchrun's store is told last
   const ordered = [...groups.values()]
-  if (ordered.some(({ verb }) => verb === 'kill')) ordered.sort((a, b) => lowest(b.workers) - lowest(a.workers))
+  if (ordered.some(({ verb }) => verb === 'kill'))
+    ordered.sort((a, b) => lowest(b.workers) - lowest(a.workers))
   for (const { verb, node, workers } of ordered) give(ctx, node, verb, workers)
 }
 
-const lowest = (workers: readonly Worker[]): number => workers.reduce((least, worker) => Math.min(least, worker.record.index), Infinity)
+function lowest(workers: readonly Worker[]): number {
+  return workers.reduce((least, worker) => Math.min(least, worker.record.index), Infinity)
+}
 
-const give = (ctx: Ctx, node: NodeLive & { incarnation: string }, verb: WorkVerb, workers: Worker[]): void => {
+function give(ctx: Ctx, node: NodeLive & { incarnation: string }, verb: WorkVerb, workers: Worker[]): void {
   const id = ++ctx.s.counter
-  const base = { id, node: node.name, incarnation: node.incarnation, timeoutMs: ctx.s.settings.orderAllowanceMs + 1000 + workers.length * (verb === 'start' ? 100 : 20) }
+  const base = {
+    id,
+    node: node.name,
+    incarnation: node.incarnation,
+    timeoutMs: ctx.s.settings.orderAllowanceMs + 1000 + workers.length * (verb === 'start' ? 100 : 20),
+  }
   const graces = workers.map(graceOf)
   const order = ((): OrderOf => {
     switch (verb) {
       case 'prepare':
-        return { ...base, verb, body: { forks: workers.map(forkSpecOf), lapseMs: ctx.s.settings.prepareLapseMs } }
+        return {
+          ...base,
+          verb,
+          body: { forks: workers.map(forkSpecOf), lapseMs: ctx.s.settings.prepareLapseMs },
+        }
       case 'start': {
         const bindings = workers[0]!.gang!.bindings!.value
-        return { ...base, verb, body: { token: workers[0]!.token!, forks: workers.map((worker) => ({ forkId: currentFork(worker), bindings })) } }
+        return {
+          ...base,
+          verb,
+          body: {
+            token: workers[0]!.token!,
+            forks: workers.map((worker) => ({ forkId: currentFork(worker), bindings })),
+          },
+        }
       }
       case 'kill':
         return {
           ...base,
           verb,
-          body: { forks: workers.map((worker, i) => ({ forkId: currentFork(worker), signal: graces[i] === 0 ? null : worker.role.spec.stop.signal, graceMs: graces[i]!, killedBy: toldCause(worker.record.ending!) })) },
+          body: {
+            forks: workers.map((worker, i) => ({
+              forkId: currentFork(worker),
+              signal: graces[i] === 0 ? null : worker.role.spec.stop.signal,
+              graceMs: graces[i]!,
+              killedBy: toldCause(worker.record.ending!),
+            })),
+          },
         }
       case 'cancel':
-        return { ...base, verb, body: { forks: workers.map(currentFork), killedBy: toldCause(workers[0]!.record.ending ?? 'attempt') } }
+        return {
+          ...base,
+          verb,
+          body: {
+            forks: workers.map(currentFork),
+            killedBy: toldCause(workers[0]!.record.ending ?? 'attempt'),
+          },
+        }
       default:
         return verb satisfies never
     }
@@ -97,12 +151,20 @@ const give = (ctx: Ctx, node: NodeLive & { incarnation: string }, verb: WorkVerb
     worker.orderedAt = ctx.now
     if (verb === 'start') worker.startSent = true
   }
-  ctx.s.orders.set(id, { verb, node, incarnation: node.incarnation, workers, attempts: workers.map((worker) => worker.record.attempt), graces, sentAt: ctx.now })
+  ctx.s.orders.set(id, {
+    verb,
+    node,
+    incarnation: node.incarnation,
+    workers,
+    attempts: workers.map((worker) => worker.record.attempt),
+    graces,
+    sentAt: ctx.now,
+  })
   ctx.out.push({ kind: 'order', order })
 }
 
 /** Forget what is over, end what must not run: one order of each kind in hand for a node. */
-export const giveNodeOrders = (ctx: Ctx, node: NodeLive): void => {
+export function giveNodeOrders(ctx: Ctx, node: NodeLive): void {
   if (!isReachable(node) || node.retryAt > ctx.now) return
   if (node.release.size > 0 && node.releaseOrder === null) {
     const forks = [...node.release].slice(0, 500)
@@ -114,17 +176,33 @@ export const giveNodeOrders = (ctx: Ctx, node: NodeLive): void => {
   }
 }
 
-const nodeOrder = (ctx: Ctx, node: NodeLive & { incarnation: string }, what: 'release' | 'strays', forks: string[]): number => {
+function nodeOrder(
+  ctx: Ctx,
+  node: NodeLive & { incarnation: string },
+  what: 'release' | 'strays',
+  forks: string[],
+): number {
   const id = ++ctx.s.counter
-  const base = { id, node: node.name, incarnation: node.incarnation, timeoutMs: ctx.s.settings.orderAllowanceMs + 1000 }
+  const base = {
+    id,
+    node: node.name,
+    incarnation: node.incarnation,
+    timeoutMs: ctx.s.settings.orderAllowanceMs + 1000,
+  }
   ctx.s.orders.set(id, { verb: what, node, incarnation: node.incarnation, forks })
-  ctx.out.push({ kind: 'order', order: what === 'release' ? { ...base, verb: 'release', body: { forks } } : { ...base, verb: 'cancel', body: { forks, killedBy: 'attempt' } } })
+  ctx.out.push({
+    kind: 'order',
+    order:
+      what === 'release'
+        ? { ...base, verb: 'release', body: { forks } }
+        : { ...base, verb: 'cancel', body: { forks, killedBy: 'attempt' } },
+  })
   return id
 }
 
 type Result = Extract<CoordinatorEvent, { kind: 'order-result' }>
 
-export const onOrderResult = (ctx: Ctx, result: Result): void => {
+export function onOrderResult(ctx: Ctx, result: Result): void {
   const context = ctx.s.orders.get(result.id)
   if (context === undefined) return
   ctx.s.orders.delete(result.id)
@@ -145,7 +223,11 @@ export const onOrderResult = (ctx: Ctx, result: Result): void => {
     case 'strays':
       return onNodeResult(ctx, context, result)
     case 'adopt':
-      return void ctx.out.push(result.fault === null ? { kind: 'reply', request: context.request, body: {} } : { kind: 'refuse', request: context.request, fault: result.fault })
+      return void ctx.out.push(
+        result.fault === null
+          ? { kind: 'reply', request: context.request, body: {} }
+          : { kind: 'refuse', request: context.request, fault: result.fault },
+      )
     case 'signal':
       return
     default:
@@ -153,7 +235,11 @@ export const onOrderResult = (ctx: Ctx, result: Result): void => {
   }
 }
 
-const onNodeResult = (ctx: Ctx, context: Extract<OrderContext, { verb: 'release' | 'strays' }>, result: Result): void => {
+function onNodeResult(
+  ctx: Ctx,
+  context: Extract<OrderContext, { verb: 'release' | 'strays' }>,
+  result: Result,
+): void {
   const { node } = context
   if (node.incarnation !== context.incarnation) return
   if (node.releaseOrder === result.id) node.releaseOrder = null
@@ -168,25 +254,42 @@ const onNodeResult = (ctx: Ctx, context: Extract<OrderContext, { verb: 'release'
   else {
     for (const forkId of context.forks) node.strays.delete(forkId)
     for (const report of (result.reply as { forks: ForkReport[] }).forks) {
-      // not over yet: its agent tells when it is, and a stray that is told again is not ordered again before that
+      // not over yet: its agent tells when it is, and a stray that is told again is not ordered again before
+      // that
       if (phaseOrder(report) >= 6) applyReport(ctx, node, report, null, true)
     }
   }
 }
 
-export const backoff = ([first, most]: readonly [number, number], tries: number): number => Math.min(most, first * 2 ** Math.min(tries, 16))
+export function backoff([first, most]: readonly [number, number], tries: number): number {
+  return Math.min(most, first * 2 ** Math.min(tries, 16))
+}
 
-/** No answer from where one listened: nobody is there any more. An unknown store: a person has to say that it is right. */
-const noticeFault = (ctx: Ctx, node: NodeLive, incarnation: string, fault: FaultBody): void => {
-  if (fault.code === 'CONN' && ctx.s.linkUpAt !== null) onEvidence(ctx, node, incarnation, 'its agent does not answer: nobody listens there')
+/**
+ * No answer from where one listened: nobody is there any more. An unknown store: a person has to say that it
+ * is right.
+ */
+function noticeFault(ctx: Ctx, node: NodeLive, incarnation: string, fault: FaultBody): void {
+  if (fault.code === 'CONN' && ctx.s.linkUpAt !== null)
+    onEvidence(ctx, node, incarnation, 'its agent does not answer: nobody listens there')
   if (fault.code === 'STORE_UNKNOWN') node.storeRefused = true
 }
 
-const AGAIN_LATER: ReadonlySet<string> = new Set<Fault['code']>(['CONN', 'TIMEOUT', 'EXPIRED', 'OVERLOADED', 'STALE_EPOCH', 'STORE_UNKNOWN', 'NOT_LEADER'])
+const AGAIN_LATER: ReadonlySet<string> = new Set<Fault['code']>([
+  'CONN',
+  'TIMEOUT',
+  'EXPIRED',
+  'OVERLOADED',
+  'STALE_EPOCH',
+  'STORE_UNKNOWN',
+  'NOT_LEADER',
+])
 
-const onWorkResult = (ctx: Ctx, context: Extract<OrderContext, { verb: WorkVerb }>, result: Result): void => {
+function onWorkResult(ctx: Ctx, context: Extract<OrderContext, { verb: WorkVerb }>, result: Result): void {
   const { node, verb } = context
-  const workers = context.workers.filter((worker, i) => worker.record.attempt === context.attempts[i] && worker.order?.id === result.id)
+  const workers = context.workers.filter(
+    (worker, i) => worker.record.attempt === context.attempts[i] && worker.order?.id === result.id,
+  )
   for (const worker of workers) {
     worker.order = null
     workOn(ctx, worker)
@@ -201,7 +304,8 @@ const onWorkResult = (ctx: Ctx, context: Extract<OrderContext, { verb: WorkVerb 
   for (const worker of workers) {
     const report = told.get(currentFork(worker))
     // what is answered again carries its first stamp, which lies before the question
-    if (worker.tries === 0 && !worker.startSent && verb === 'prepare') measureClock(node, report?.preparedAt ?? null, result)
+    if (worker.tries === 0 && !worker.startSent && verb === 'prepare')
+      measureClock(node, report?.preparedAt ?? null, result)
     if (worker.tries === 0 && verb === 'start') measureClock(node, report?.startedAt ?? null, result)
     worker.tries = 0
     if (verb === 'prepare' && report !== undefined && token !== undefined) {
@@ -209,26 +313,35 @@ const onWorkResult = (ctx: Ctx, context: Extract<OrderContext, { verb: WorkVerb 
       if (worker.gang !== null) worker.gang.recheck = true
       worker.gang?.unprepared.delete(worker)
     }
-    if (verb === 'kill' || verb === 'cancel') worker.killAcked = { graceMs: verb === 'cancel' ? 0 : context.graces![context.workers.indexOf(worker)]!, incarnation: context.incarnation }
+    if (verb === 'kill' || verb === 'cancel')
+      worker.killAcked = {
+        graceMs: verb === 'cancel' ? 0 : context.graces![context.workers.indexOf(worker)]!,
+        incarnation: context.incarnation,
+      }
   }
   for (const report of forks) applyReport(ctx, node, report, null)
 }
 
-/** An agent stamped this between our question and its answer. The closest bounds are kept, until a clock is set anew. */
-const measureClock = (node: NodeLive, stamp: number | null, { sentWall, gotWall }: Result): void => {
+/**
+ * An agent stamped this between our question and its answer. The closest bounds are kept, until a clock is
+ * set anew.
+ */
+function measureClock(node: NodeLive, stamp: number | null, { sentWall, gotWall }: Result): void {
   if (stamp === null) return
   const next = { lo: stamp - gotWall - 1, hi: stamp - sentWall + 1 }
   const old = node.offset
-  if (old === null || next.hi - next.lo <= old.hi - old.lo || next.lo > old.hi || next.hi < old.lo) node.offset = next
+  if (old === null || next.hi - next.lo <= old.hi - old.lo || next.lo > old.hi || next.hi < old.lo)
+    node.offset = next
 }
 
-const onWorkFault = (ctx: Ctx, verb: OrderVerb, workers: Worker[], fault: FaultBody): void => {
+function onWorkFault(ctx: Ctx, verb: OrderVerb, workers: Worker[], fault: FaultBody): void {
   const { settings } = ctx.s
   for (const worker of workers) {
     worker.retryAt = ctx.now + backoff(settings.orderRetryMs, worker.tries++)
     if (verb === 'start' && fault.code !== 'EXPIRED') worker.startUnsure = true
     if (verb === 'start' && fault.code === 'EXPIRED') {
-      // read too late, or the prepare lapsed: either way nothing was started, and a prepare answers with what is still held
+      // read too late, or the prepare lapsed: either way nothing was started, and a prepare answers with what
+      // is still held
       if (!worker.startUnsure) worker.startSent = false
       change(worker, () => {
         worker.token = null
@@ -239,9 +352,14 @@ const onWorkFault = (ctx: Ctx, verb: OrderVerb, workers: Worker[], fault: FaultB
   if (AGAIN_LATER.has(fault.code) || (verb !== 'prepare' && verb !== 'start')) return
   const [blame] = workers
   if (blame?.gang == null) return
-  // what we count says that there is room: others of the machine have it, or who shares it; it fits after they have ended
+  // what we count says that there is room: others of the machine have it, or who shares it; it fits after
+  // they have ended
   const busy = verb === 'prepare' && fault.code === 'GPU_ALLOC'
-  if (busy) blame.role.busy = { text: `${blame.record.node}: ${fault.message}`, tries: (blame.role.busy?.tries ?? 0) + 1 }
+  if (busy)
+    blame.role.busy = {
+      text: `${blame.record.node}: ${fault.message}`,
+      tries: (blame.role.busy?.tries ?? 0) + 1,
+    }
   abortGang(ctx, blame.gang, {
     text: `${blame.id} could not be ${verb === 'prepare' ? 'prepared' : 'started'} on ${blame.record.node}: ${fault.message}`,
     code: 125,

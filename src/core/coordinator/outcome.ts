@@ -8,54 +8,84 @@ import type { RoleLive, Worker } from './state.ts'
 export type Outcome = 'ok' | 'failed' | 'stopped'
 
 /**
- * Told to end because a rank of a peer has failed; what that failure means is not decided yet. Unlike `peer-failure` in a run that goes on, it
- * does not say to a later coordinator that a restart was decided.
+ * Told to end because a rank of a peer has failed; what that failure means is not decided yet. Unlike
+ * `peer-failure` in a run that goes on, it does not say to a later coordinator that a restart was decided.
  */
 export const RANK_FAILED = 'rank-failure'
 /** What agents and people are told. */
-export const toldCause = (ending: string): string => (ending === RANK_FAILED ? 'peer-failure' : ending)
+export function toldCause(ending: string): string {
+  return ending === RANK_FAILED ? 'peer-failure' : ending
+}
 
 /** @returns null while its root is there, or when it never ran */
-export const exitOf = (worker: Worker): Exit | null => worker.record.exit ?? worker.report?.exit ?? null
+export function exitOf(worker: Worker): Exit | null {
+  return worker.record.exit ?? worker.report?.exit ?? null
+}
 
 /** Its agent ended it because nobody spoke to it: for the run it is lost. */
 const BY_SILENCE: ReadonlySet<string | null> = new Set(['fence', 'orphan'])
-export const isLost = (worker: Worker): boolean => worker.spoolLost || BY_SILENCE.has(exitOf(worker)?.killedBy ?? null)
+export function isLost(worker: Worker): boolean {
+  return worker.spoolLost || BY_SILENCE.has(exitOf(worker)?.killedBy ?? null)
+}
 /** Its readiness probe ran out of patience: the agent ended it, and that is a failure. */
-export const isNotReady = (worker: Worker): boolean => exitOf(worker)?.killedBy === 'not-ready'
+export function isNotReady(worker: Worker): boolean {
+  return exitOf(worker)?.killedBy === 'not-ready'
+}
 
 /** A worker that we stopped is never a failure, whatever it exits with. */
-export const outcomeOf = (worker: Worker): Outcome | null => {
+export function outcomeOf(worker: Worker): Outcome | null {
   const exit = exitOf(worker)
-  if (worker.record.ending !== null || (exit !== null && exit.killedBy !== null && !isLost(worker) && !isNotReady(worker))) return 'stopped'
+  if (
+    worker.record.ending !== null ||
+    (exit !== null && exit.killedBy !== null && !isLost(worker) && !isNotReady(worker))
+  )
+    return 'stopped'
   if (exit === null) return worker.record.phase === 'ended' ? 'stopped' : null
   if (!exitedCleanly(exit) || isNotReady(worker)) return 'failed'
   return worker.role.spec.kind === 'service' && isNeeded(worker.role) ? 'failed' : 'ok'
 }
 
 /** Workers that an elastic role was started without: they never had a place. */
-export const isLeftOut = ({ record, role }: Worker): boolean =>
-  record.phase === 'waiting' && record.attempt === 0 && record.node === null && role.spec.minReplicas < role.spec.replicas && role.workers[0]!.record.node !== null
-
-/** Every worker has ended (its root, not its last straggler), and none is to be started again. */
-export const isDone = (role: RoleLive): boolean => {
-  const { exited, ended } = role.counts
-  // an attempt that is void says nothing of the role: it is tried again, or the run could not be started
-  if (role.restart !== null || exited + ended === 0 || [...role.gangs].some((gang) => gang.abort !== null)) return false
-  if (exited + ended === role.workers.length) return true
-  return role.spec.minReplicas < role.spec.replicas && role.workers.every((worker) => isLeftOut(worker) || worker.record.phase === 'ended' || worker.report?.exit != null)
+export function isLeftOut({ record, role }: Worker): boolean {
+  return (
+    record.phase === 'waiting' &&
+    record.attempt === 0 &&
+    record.node === null &&
+    role.spec.minReplicas < role.spec.replicas &&
+    role.workers[0]!.record.node !== null
+  )
 }
 
-export const isWork = (role: RoleLive): boolean => role.spec.kind !== 'service'
+/** Every worker has ended (its root, not its last straggler), and none is to be started again. */
+export function isDone(role: RoleLive): boolean {
+  const { exited, ended } = role.counts
+  // an attempt that is void says nothing of the role: it is tried again, or the run could not be started
+  if (role.restart !== null || exited + ended === 0 || [...role.gangs].some((gang) => gang.abort !== null))
+    return false
+  if (exited + ended === role.workers.length) return true
+  return (
+    role.spec.minReplicas < role.spec.replicas &&
+    role.workers.every(
+      (worker) => isLeftOut(worker) || worker.record.phase === 'ended' || worker.report?.exit != null,
+    )
+  )
+}
+
+export function isWork(role: RoleLive): boolean {
+  return role.spec.kind !== 'service'
+}
 
 /**
- * Do others need this service? Those that say that they depend on it; nobody says so: everything that is still to be done, and in a run
- * of services alone the person who asked for it.
+ * Do others need this service? Those that say that they depend on it; nobody says so: everything that is
+ * still to be done, and in a run of services alone the person who asked for it.
  */
-export const isNeeded = (role: RoleLive): boolean => {
+export function isNeeded(role: RoleLive): boolean {
   const { run } = role
   if (run.spec.stopWhen?.role === role.spec.name) return false
-  const others = role.dependents.length > 0 ? role.dependents : run.roles.filter((other) => other !== role && isWork(other))
+  const others =
+    role.dependents.length > 0
+      ? role.dependents
+      : run.roles.filter((other) => other !== role && isWork(other))
   return others.length === 0 || others.some((other) => !isDone(other))
 }
 
@@ -65,20 +95,27 @@ export interface FailedRank {
 }
 
 /**
- * The first failed rank of a torchrun agent: by its own time of exit, in torch's last restart. torchrun ends the others with SIGTERM
- * (then SIGKILL), so a rank that was killed by these after another failed is a consequence.
+ * The first failed rank of a torchrun agent: by its own time of exit, in torch's last restart. torchrun ends
+ * the others with SIGTERM (then SIGKILL), so a rank that was killed by these after another failed is a
+ * consequence.
  */
-export const failedRank = (report: ForkReport): FailedRank | null => {
+export function failedRank(report: ForkReport): FailedRank | null {
   const restart = Math.max(0, ...report.ranks.map((rank) => rank.restart))
   const failed = report.ranks
-    .filter((rank) => rank.restart === restart && rank.exit !== null && !exitedCleanly(rank.exit) && rank.exit.killedBy === null)
+    .filter(
+      (rank) =>
+        rank.restart === restart &&
+        rank.exit !== null &&
+        !exitedCleanly(rank.exit) &&
+        rank.exit.killedBy === null,
+    )
     .toSorted((a, b) => (a.exitedAt ?? Infinity) - (b.exitedAt ?? Infinity) || a.rank - b.rank)
   const cause = failed.find((rank) => rank.exit!.signal !== 'SIGTERM') ?? failed[0]
   return cause === undefined ? null : { rank: cause, exit: cause.exit! }
 }
 
 /** Has a role come as far as one that depends on it waits for? `done` counts failure too. */
-export const isMet = (on: RoleLive, condition: 'started' | 'ready' | 'done'): boolean => {
+export function isMet(on: RoleLive, condition: 'started' | 'ready' | 'done'): boolean {
   const { counts } = on
   const there = on.workers.length - (counts.waiting > 0 ? on.workers.filter(isLeftOut).length : 0)
   switch (condition) {
@@ -86,7 +123,12 @@ export const isMet = (on: RoleLive, condition: 'started' | 'ready' | 'done'): bo
       return counts.started + counts.ready + counts.exited + counts.ended >= there
     case 'ready':
       // work that was ready and has ended well was ready
-      return counts.ready >= there || (isWork(on) && counts.ready + counts.exited + counts.ended >= there && on.workers.every((worker) => worker.report?.ready === true || exitOf(worker)?.code === 0))
+      return (
+        counts.ready >= there ||
+        (isWork(on) &&
+          counts.ready + counts.exited + counts.ended >= there &&
+          on.workers.every((worker) => worker.report?.ready === true || exitOf(worker)?.code === 0))
+      )
     case 'done':
       return isDone(on)
     default:

@@ -1,6 +1,7 @@
 /**
- * Where workers go. A run gets all its places at once or none; the ledger counts what is placed or reserved on a node until it is proven
- * gone. Least loaded first; torchrun's workers on nodes of their own. Pure: nothing here changes a node.
+ * Where workers go. A run gets all its places at once or none; the ledger counts what is placed or reserved
+ * on a node until it is proven gone. Least loaded first; torchrun's workers on nodes of their own. Pure:
+ * nothing here changes a node.
  */
 import { Fault } from '../../protocol/faults.ts'
 import type { Launch, Resources, Role } from '../../protocol/resolved.ts'
@@ -25,12 +26,20 @@ export interface Ask {
   index: number
 }
 
-export type Placed = { places: string[]; left: Ask[] } | { reason: string; /** it would fit if other work ended: later runs must wait */ holds: boolean }
+export type Placed =
+  | { places: string[]; left: Ask[] }
+  | { reason: string; /** it would fit if other work ended: later runs must wait */ holds: boolean }
 
-export const asksNothing = (r: Resources): boolean => r.cpus === 0 && r.gpus === 0 && r.memoryBytes === 0
+export function asksNothing(r: Resources): boolean {
+  return r.cpus === 0 && r.gpus === 0 && r.memoryBytes === 0
+}
 
 const GIB = 1024 ** 3
-const bytesText = (bytes: number): string => (bytes >= GIB ? `${Math.round((bytes / GIB) * 10) / 10} GiB` : `${Math.round(bytes / 1024 / 1024)} MiB`)
+function bytesText(bytes: number): string {
+  return bytes >= GIB
+    ? `${Math.round((bytes / GIB) * 10) / 10} GiB`
+    : `${Math.round(bytes / 1024 / 1024)} MiB`
+}
 
 type Kind = 'cpus' | 'gpus' | 'memoryBytes'
 const KINDS: readonly Kind[] = ['gpus', 'cpus', 'memoryBytes']
@@ -41,29 +50,48 @@ const WORDS: Record<Kind, (n: number) => string> = {
 }
 
 /** Shared GPUs are not counted, only required to be there. */
-export const weightOf = (r: Resources): { cpus: number; gpus: number; memoryBytes: number } => ({ cpus: r.cpus, gpus: r.share ? 0 : r.gpus, memoryBytes: r.memoryBytes })
+export function weightOf(r: Resources): { cpus: number; gpus: number; memoryBytes: number } {
+  return { cpus: r.cpus, gpus: r.share ? 0 : r.gpus, memoryBytes: r.memoryBytes }
+}
 
-const missing = (r: Resources, free: { cpus: number; gpus: number; memoryBytes: number }, place: Place): Kind | null => {
+function missing(
+  r: Resources,
+  free: { cpus: number; gpus: number; memoryBytes: number },
+  place: Place,
+): Kind | null {
   if (r.share && r.gpus > place.gpus) return 'gpus'
   const weight = weightOf(r)
   return KINDS.find((kind) => weight[kind] > free[kind]) ?? null
 }
 
-export const allowed = (role: Role, name: string): boolean => (role.nodelist.length === 0 || role.nodelist.includes(name)) && !role.exclude.includes(name)
+export function allowed(role: Role, name: string): boolean {
+  return (role.nodelist.length === 0 || role.nodelist.includes(name)) && !role.exclude.includes(name)
+}
 
 /**
  * Could each worker stand alone on some known node, if that were empty?
  *
- * @throws {Fault} PLAN_INVALID with both numbers. Of nodes it says nothing while none is known, or while one that the role names may yet join.
+ * @throws {Fault} PLAN_INVALID with both numbers. Of nodes it says nothing while none is known, or while one
+ * that the role names may yet join.
  */
-export const checkPlan = (launch: Launch, places: readonly Place[]): void => {
+export function checkPlan(launch: Launch, places: readonly Place[]): void {
   for (const role of launch.roles) {
     const named = [...new Set(role.nodelist)].filter((name) => allowed(role, name))
     if (role.kind === 'torchrun' && named.length > 0 && named.length < role.minReplicas)
-      throw new Fault('PLAN_INVALID', `role ${role.name} needs ${role.minReplicas} nodes; its nodelist allows ${named.length}: ${named.join(', ')}`, {
-        data: { role: role.name, resource: 'nodes', asked: role.minReplicas, largest: named.length, node: null },
-        hint: 'each worker of a torchrun role has a node of its own',
-      })
+      throw new Fault(
+        'PLAN_INVALID',
+        `role ${role.name} needs ${role.minReplicas} nodes; its nodelist allows ${named.length}: ${named.join(', ')}`,
+        {
+          data: {
+            role: role.name,
+            resource: 'nodes',
+            asked: role.minReplicas,
+            largest: named.length,
+            node: null,
+          },
+          hint: 'each worker of a torchrun role has a node of its own',
+        },
+      )
   }
   if (places.length === 0) return
   for (const role of launch.roles) {
@@ -71,25 +99,46 @@ export const checkPlan = (launch: Launch, places: readonly Place[]): void => {
     const candidates = places.filter((place) => allowed(role, place.name))
     if (candidates.length === 0) {
       const excluded = places.map((place) => place.name).filter((name) => role.exclude.includes(name))
-      throw new Fault('PLAN_INVALID', `role ${role.name} needs 1 node; of ${places.length} known it excludes ${excluded.length}, and 0 are left`, {
-        data: { role: role.name, resource: 'nodes', asked: 1, largest: 0, node: null },
-        hint: 'troupe nodes shows which there are',
-      })
+      throw new Fault(
+        'PLAN_INVALID',
+        `role ${role.name} needs 1 node; of ${places.length} known it excludes ${excluded.length}, and 0 are left`,
+        {
+          data: { role: role.name, resource: 'nodes', asked: 1, largest: 0, node: null },
+          hint: 'troupe nodes shows which there are',
+        },
+      )
     }
     for (const resources of distinct(role.resources)) {
       if (candidates.some((place) => missing(resources, place, place) === null)) continue
       // the node that comes nearest says which number is wrong
-      const kind = KINDS.find((k) => resources[k] > Math.max(...candidates.map((place) => place[k]))) ?? missing(resources, candidates[0]!, candidates[0]!)!
+      const kind =
+        KINDS.find((k) => resources[k] > Math.max(...candidates.map((place) => place[k]))) ??
+        missing(resources, candidates[0]!, candidates[0]!)!
       const best = candidates.toSorted((a, b) => b[kind] - a[kind])[0]!
-      throw new Fault('PLAN_INVALID', `role ${role.name} asks for ${WORDS[kind](resources[kind])} per worker; the largest known node (${best.name}) has ${WORDS[kind](best[kind])}`, {
-        data: { role: role.name, resource: kind, asked: resources[kind], largest: best[kind], node: best.name },
-        hint: role.nodelist.length > 0 ? `nodelist allows ${role.nodelist.join(', ')}` : 'troupe nodes shows what each node has',
-      })
+      throw new Fault(
+        'PLAN_INVALID',
+        `role ${role.name} asks for ${WORDS[kind](resources[kind])} per worker; the largest known node (${best.name}) has ${WORDS[kind](best[kind])}`,
+        {
+          data: {
+            role: role.name,
+            resource: kind,
+            asked: resources[kind],
+            largest: best[kind],
+            node: best.name,
+          },
+          hint:
+            role.nodelist.length > 0
+              ? `nodelist allows ${role.nodelist.join(', ')}`
+              : 'troupe nodes shows what each node has',
+        },
+      )
     }
   }
 }
 
-const distinct = (all: readonly Resources[]): Resources[] => [...new Map(all.map((r) => [`${r.cpus} ${r.gpus} ${r.memoryBytes} ${r.share}`, r])).values()]
+function distinct(all: readonly Resources[]): Resources[] {
+  return [...new Map(all.map((r) => [`${r.cpus} ${r.gpus} ${r.memoryBytes} ${r.share}`, r])).values()]
+}
 
 interface Free {
   place: Place
@@ -99,29 +148,45 @@ interface Free {
   roles: Set<string>
 }
 
-const freeOf = (place: Place, empty: boolean): Free => ({
-  place,
-  free: empty
-    ? { cpus: place.cpus, gpus: place.gpus, memoryBytes: place.memoryBytes }
-    : { cpus: place.cpus - place.used.cpus, gpus: place.gpus - place.used.gpus, memoryBytes: place.memoryBytes - place.used.memoryBytes },
-  workers: empty ? 0 : place.workers,
-  roles: new Set(),
-})
+function freeOf(place: Place, empty: boolean): Free {
+  return {
+    place,
+    free: empty
+      ? { cpus: place.cpus, gpus: place.gpus, memoryBytes: place.memoryBytes }
+      : {
+          cpus: place.cpus - place.used.cpus,
+          gpus: place.gpus - place.used.gpus,
+          memoryBytes: place.memoryBytes - place.used.memoryBytes,
+        },
+    workers: empty ? 0 : place.workers,
+    roles: new Set(),
+  }
+}
 
 /** Fewest workers by its size first, then by name: the same request gets the same answer. */
-const better = (a: Free, b: Free): boolean => {
+function better(a: Free, b: Free): boolean {
   if (a.place.avoid !== b.place.avoid) return b.place.avoid
   const load = a.workers / Math.max(1, a.place.cpus) - b.workers / Math.max(1, b.place.cpus)
   return load !== 0 ? load < 0 : a.place.name < b.place.name
 }
 
 /**
- * Each ask takes the best node that can hold it. Nodes are kept in a heap, and what cannot hold one ask is laid aside for the equal ones that
- * follow: 10,000 workers on 10,000 nodes are placed in the time of a few comparisons each.
+ * Each ask takes the best node that can hold it. Nodes are kept in a heap, and what cannot hold one ask is
+ * laid aside for the equal ones that follow: 10,000 workers on 10,000 nodes are placed in the time of a few
+ * comparisons each.
  */
-const tryAll = (asks: readonly Ask[], frees: readonly Free[], taken: ReadonlyMap<string, ReadonlySet<string>>): { places: string[]; left: Ask[] } | { failed: Ask; found: number } => {
-  for (const [role, nodes] of taken) for (const free of frees) if (nodes.has(free.place.name)) free.roles.add(role)
-  const byName = new Map(frees.some((free) => free.place.gpuPeers !== undefined) ? frees.map((free) => [free.place.name, free]) : [])
+function tryAll(
+  asks: readonly Ask[],
+  frees: readonly Free[],
+  taken: ReadonlyMap<string, ReadonlySet<string>>,
+): { places: string[]; left: Ask[] } | { failed: Ask; found: number } {
+  for (const [role, nodes] of taken)
+    for (const free of frees) if (nodes.has(free.place.name)) free.roles.add(role)
+  const byName = new Map(
+    frees.some((free) => free.place.gpuPeers !== undefined)
+      ? frees.map((free) => [free.place.name, free])
+      : [],
+  )
   const heap = heapOf(frees)
   const places: string[] = []
   const left: Ask[] = []
@@ -138,7 +203,9 @@ const tryAll = (asks: readonly Ask[], frees: readonly Free[], taken: ReadonlyMap
       asideFor = kind
     }
     const fits = (free: Free): boolean =>
-      allowed(role, free.place.name) && !(role.kind === 'torchrun' && free.roles.has(role.name)) && missing(resources, free.free, free.place) === null
+      allowed(role, free.place.name) &&
+      !(role.kind === 'torchrun' && free.roles.has(role.name)) &&
+      missing(resources, free.free, free.place) === null
     let best = heap.pop()
     while (best !== undefined && !fits(best)) {
       aside.push(best)
@@ -165,7 +232,7 @@ const tryAll = (asks: readonly Ask[], frees: readonly Free[], taken: ReadonlyMap
   return { places, left }
 }
 
-const heapOf = (frees: readonly Free[]): { push(free: Free): void; pop(): Free | undefined } => {
+function heapOf(frees: readonly Free[]): { push(free: Free): void; pop(): Free | undefined } {
   const items: Free[] = []
   const push = (free: Free): void => {
     let i = items.push(free) - 1
@@ -201,31 +268,56 @@ const heapOf = (frees: readonly Free[]): { push(free: Free): void; pop(): Free |
 const NAMED_MAX = 3
 
 /**
- * @param asks   hardest first is the caller's; torchrun's by index, so that an elastic role leaves out its last
- * @param taken  torchrun role → nodes that its other workers have already
+ * @param asks hardest first is the caller's; torchrun's by index, so that an elastic role leaves out its last
+ * @param taken torchrun role → nodes that its other workers have already
  */
-export const place = (asks: readonly Ask[], places: readonly Place[], taken: ReadonlyMap<string, ReadonlySet<string>> = new Map()): Placed => {
+export function place(
+  asks: readonly Ask[],
+  places: readonly Place[],
+  taken: ReadonlyMap<string, ReadonlySet<string>> = new Map(),
+): Placed {
   if (places.length === 0) return { reason: 'waiting for nodes: none has joined', holds: false }
-  const now = tryAll(asks, places.filter((p) => p.open).map((p) => freeOf(p, false)), taken)
+  const now = tryAll(
+    asks,
+    places.filter((p) => p.open).map((p) => freeOf(p, false)),
+    taken,
+  )
   if (!('failed' in now)) return now
   const { role, index } = now.failed
   const resources = role.resources[index]!
   const wanted = KINDS.filter((kind) => resources[kind] > 0).map((kind) => WORDS[kind](resources[kind]))
   const fitting = places.filter((p) => allowed(role, p.name))
-  const holds = !('failed' in tryAll(asks, places.filter((p) => p.open).map((p) => freeOf(p, true)), taken))
+  const holds = !(
+    'failed' in
+    tryAll(
+      asks,
+      places.filter((p) => p.open).map((p) => freeOf(p, true)),
+      taken,
+    )
+  )
   const unknown = role.nodelist.filter((name) => !places.some((p) => p.name === name))
   const open = fitting.filter((p) => p.open)
   const closed = fitting.filter((p) => !p.open).map((p) => p.name)
   let reason: string
-  if (unknown.length > 0 && open.length === 0) reason = `waiting for nodes: role ${role.name} wants ${role.nodelist.join(', ')}, and ${unknown.join(', ')} has not joined`
-  else if (open.length === 0) reason = `waiting for nodes: none of the ${places.length} known may run role ${role.name}`
-  else if (role.kind === 'torchrun' && open.length < role.minReplicas) reason = `waiting for nodes: role ${role.name} needs ${role.minReplicas} nodes, ${open.length} ${open.length === 1 ? 'is' : 'are'} there`
+  if (unknown.length > 0 && open.length === 0)
+    reason = `waiting for nodes: role ${role.name} wants ${role.nodelist.join(', ')}, and ${unknown.join(', ')} has not joined`
+  else if (open.length === 0)
+    reason = `waiting for nodes: none of the ${places.length} known may run role ${role.name}`
+  else if (role.kind === 'torchrun' && open.length < role.minReplicas)
+    reason = `waiting for nodes: role ${role.name} needs ${role.minReplicas} nodes, ${open.length} ${open.length === 1 ? 'is' : 'are'} there`
   else if (wanted.length === 0) reason = `waiting for nodes: no node for ${role.name}/${index}`
   else {
-    const roomiest = open.map((p) => freeOf(p, false)).toSorted((a, b) => KINDS.reduce((order, kind) => order || (resources[kind] > 0 ? b.free[kind] - a.free[kind] : 0), 0))[0]!
-    const has = KINDS.filter((kind) => resources[kind] > 0).map((kind) => WORDS[kind](Math.max(0, roomiest.free[kind])))
+    const roomiest = open
+      .map((p) => freeOf(p, false))
+      .toSorted((a, b) =>
+        KINDS.reduce((order, kind) => order || (resources[kind] > 0 ? b.free[kind] - a.free[kind] : 0), 0),
+      )[0]!
+    const has = KINDS.filter((kind) => resources[kind] > 0).map((kind) =>
+      WORDS[kind](Math.max(0, roomiest.free[kind])),
+    )
     reason = `waiting for ${wanted.join(', ')} for ${role.name}/${index}: ${roomiest.place.name} has ${has.join(', ')} free${now.found > 0 ? ` after ${now.found} of its role` : ''}${holds ? '' : '; not enough even when all nodes are empty'}`
   }
-  if (closed.length > 0) reason += ` (not counted, draining or silent: ${closed.slice(0, NAMED_MAX).join(', ')}${closed.length > NAMED_MAX ? `, and ${closed.length - NAMED_MAX} more` : ''})`
+  if (closed.length > 0)
+    reason += ` (not counted, draining or silent: ${closed.slice(0, NAMED_MAX).join(', ')}${closed.length > NAMED_MAX ? `, and ${closed.length - NAMED_MAX} more` : ''})`
   return { reason, holds }
 }

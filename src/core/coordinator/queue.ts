@@ -1,34 +1,52 @@
 /**
- * Runs that wait for a place, in order of acceptance. One that would fit if other work ended holds back those behind it, so that it does not starve;
- * one that waits for nodes to join does not.
+ * Runs that wait for a place, in order of acceptance. One that would fit if other work ended holds back those
+ * behind it, so that it does not starve; one that waits for nodes to join does not.
  */
 import { placesOf, reserve } from './ledger.ts'
 import { asksNothing, place, weightOf, type Ask } from './placement.ts'
 import { isLeftOut } from './outcome.ts'
 import { type Ctx, type Run, type Worker } from './state.ts'
 
-const size = ({ role, record }: Worker): number => {
+function size({ role, record }: Worker): number {
   const { gpus, cpus } = role.spec.resources[record.index]!
   return gpus * 10_000 + cpus
 }
 
 /** Largest first; within a role by index, so that an elastic one leaves out its last. */
-const homeless = (run: Run): Worker[] => {
-  const workers = run.workers.filter((worker) => worker.record.phase === 'waiting' && worker.record.node === null && !isLeftOut(worker))
-  const biggest = new Map(run.roles.map((role) => [role, Math.max(...role.spec.resources.map((r) => r.gpus * 10_000 + r.cpus))]))
-  return workers.toSorted((a, b) => biggest.get(b.role)! - biggest.get(a.role)! || (a.role === b.role && a.role.spec.kind !== 'torchrun' ? size(b) - size(a) : 0))
+function homeless(run: Run): Worker[] {
+  const workers = run.workers.filter(
+    (worker) => worker.record.phase === 'waiting' && worker.record.node === null && !isLeftOut(worker),
+  )
+  const biggest = new Map(
+    run.roles.map((role) => [role, Math.max(...role.spec.resources.map((r) => r.gpus * 10_000 + r.cpus))]),
+  )
+  return workers.toSorted(
+    (a, b) =>
+      biggest.get(b.role)! - biggest.get(a.role)! ||
+      (a.role === b.role && a.role.spec.kind !== 'torchrun' ? size(b) - size(a) : 0),
+  )
 }
 
-export const asksOf = (workers: readonly Worker[]): Ask[] => workers.map((worker) => ({ role: worker.role.spec, index: worker.record.index }))
+export function asksOf(workers: readonly Worker[]): Ask[] {
+  return workers.map((worker) => ({ role: worker.role.spec, index: worker.record.index }))
+}
 
-const takenBy = (run: Run): Map<string, Set<string>> => {
+function takenBy(run: Run): Map<string, Set<string>> {
   const taken = new Map<string, Set<string>>()
   for (const role of run.roles)
-    if (role.spec.kind === 'torchrun') taken.set(role.spec.name, new Set(role.workers.filter((w) => w.record.phase !== 'ended' && w.record.node !== null).map((w) => w.record.node!)))
+    if (role.spec.kind === 'torchrun')
+      taken.set(
+        role.spec.name,
+        new Set(
+          role.workers
+            .filter((w) => w.record.phase !== 'ended' && w.record.node !== null)
+            .map((w) => w.record.node!),
+        ),
+      )
   return taken
 }
 
-export const placeQueue = (ctx: Ctx): void => {
+export function placeQueue(ctx: Ctx): void {
   const { s } = ctx
   s.placeDue = false
   if (s.queue.size === 0) return
@@ -70,7 +88,7 @@ export const placeQueue = (ctx: Ctx): void => {
   }
 }
 
-const tellWait = (ctx: Ctx, run: Run, reason: string): void => {
+function tellWait(ctx: Ctx, run: Run, reason: string): void {
   if (run.placeReason === reason) return
   run.placeReason = reason
   ctx.s.dirty.add(run)

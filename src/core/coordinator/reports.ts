@@ -1,25 +1,57 @@
 /**
- * What agents say of forks, and what follows for the worker: one way to learn a fact, however it is heard. Facts only move forward;
- * those of another attempt, or of a node where the fork was not placed, change nothing.
+ * What agents say of forks, and what follows for the worker: one way to learn a fact, however it is heard.
+ * Facts only move forward; those of another attempt, or of a node where the fork was not placed, change
+ * nothing.
  */
 import type { Exit, ForkReport, Receipt } from '../../protocol/shapes.ts'
 import { vacate } from './ledger.ts'
 import { toldCause } from './outcome.ts'
-import { change, GONE, phaseOrder, touchWorker, toRelease, toStray, workOn, type Ctx, type NodeLive, type Worker } from './state.ts'
+import {
+  change,
+  GONE,
+  phaseOrder,
+  touchWorker,
+  toRelease,
+  toStray,
+  workOn,
+  type Ctx,
+  type NodeLive,
+  type Worker,
+} from './state.ts'
 
-/** @param rev  null for what an order's answer says: it is not numbered. @param whole  from an inventory: what is over has not been forgotten yet */
-export const applyReport = (ctx: Ctx, node: NodeLive, report: ForkReport, rev: number | null, whole = false): void => {
+/**
+ * @param rev  null for what an order's answer says: it is not numbered. @param whole  from an inventory: what
+ * is over has not been forgotten yet
+ */
+export function applyReport(
+  ctx: Ctx,
+  node: NodeLive,
+  report: ForkReport,
+  rev: number | null,
+  whole = false,
+): void {
   const run = ctx.s.runs.get(report.run)
   const worker = run?.byRole.get(report.role)?.workers[report.index]
   const over = report.phase === 'gone' || report.phase === 'cancelled'
   if (over) node.unowned.delete(report.forkId)
   if (ctx.s.fenced.get(report.forkId) === node.name) return applyFenced(ctx, node, report)
   if (worker === undefined || report.attempt > worker.record.attempt) {
-    // of a run that this store does not know: what is over may be forgotten, what lives is alarmed and left alone
+    // of a run that this store does not know: what is over may be forgotten, what lives is alarmed and left
+    // alone
     if (over) toRelease(ctx, node, report.forkId)
     else if (report.phase !== 'prepared' && !node.unowned.has(report.forkId)) {
       node.unowned.set(report.forkId, { gpus: report.gpus.length, cpus: report.cores.length })
-      ctx.out.push({ kind: 'log', level: 'warn', fields: { msg: 'a fork that no run knows: listed, not ended', node: node.name, forkId: report.forkId, phase: report.phase, pid: report.pid } })
+      ctx.out.push({
+        kind: 'log',
+        level: 'warn',
+        fields: {
+          msg: 'a fork that no run knows: listed, not ended',
+          node: node.name,
+          forkId: report.forkId,
+          phase: report.phase,
+          pid: report.pid,
+        },
+      })
     }
     return
   }
@@ -29,26 +61,41 @@ export const applyReport = (ctx: Ctx, node: NodeLive, report: ForkReport, rev: n
   // its attempt is over and in an entry, and the next has not begun
   if (worker.record.phase === 'waiting') return notWanted(ctx, node, report, over, whole)
   if (worker.record.phase === 'ended') {
-    // its end was decided without its agent's word, which comes only now: released here, or with the entry that is still to be written
-    if (over && !whole && worker.report === null) return worker.releasable ? toRelease(ctx, node, report.forkId) : change(worker, () => void (worker.report = report))
+    // its end was decided without its agent's word, which comes only now: released here, or with the entry
+    // that is still to be written
+    if (over && !whole && worker.report === null)
+      return worker.releasable
+        ? toRelease(ctx, node, report.forkId)
+        : change(worker, () => void (worker.report = report))
     // else it was released when its end was recorded; an inventory that still shows it has not heard that
     return whole && (worker.releasable || !over) ? notWanted(ctx, node, report, over, whole) : undefined
   }
   if (worker.record.node !== node.name) {
-    ctx.out.push({ kind: 'log', level: 'warn', fields: { msg: 'a report about a fork that was not placed there is dropped', node: node.name, forkId: report.forkId } })
+    ctx.out.push({
+      kind: 'log',
+      level: 'warn',
+      fields: {
+        msg: 'a report about a fork that was not placed there is dropped',
+        node: node.name,
+        forkId: report.forkId,
+      },
+    })
     return
   }
   if (merge(worker, report, rev)) accept(ctx, worker, over)
 }
 
 /** Only an inventory shows what lives now: a fact told again may be about what has been forgotten since. */
-const notWanted = (ctx: Ctx, node: NodeLive, report: ForkReport, over: boolean, whole: boolean): void => {
+function notWanted(ctx: Ctx, node: NodeLive, report: ForkReport, over: boolean, whole: boolean): void {
   if (over) toRelease(ctx, node, report.forkId)
   else if (whole) toStray(ctx, node, report.forkId)
 }
 
-/** Its end was decided without its agent's word (by force): it must not run, and once that is proven the fence is down. */
-const applyFenced = (ctx: Ctx, node: NodeLive, report: ForkReport): void => {
+/**
+ * Its end was decided without its agent's word (by force): it must not run, and once that is proven the fence
+ * is down.
+ */
+function applyFenced(ctx: Ctx, node: NodeLive, report: ForkReport): void {
   if (report.phase !== 'gone' && report.phase !== 'cancelled') return void toStray(ctx, node, report.forkId)
   ctx.s.fenced.delete(report.forkId)
   ctx.ops.push({ op: 'unfenced', forkId: report.forkId })
@@ -56,21 +103,23 @@ const applyFenced = (ctx: Ctx, node: NodeLive, report: ForkReport): void => {
 }
 
 /** @returns whether anything changed */
-const merge = (worker: Worker, report: ForkReport, rev: number | null): boolean => {
+function merge(worker: Worker, report: ForkReport, rev: number | null): boolean {
   const old = worker.report
   if (old !== null) {
     const step = phaseOrder(report) - phaseOrder(old)
-    if (step < 0 || (step === 0 && (rev === null ? report.phase !== 'prepared' : rev < worker.rev))) return false
+    if (step < 0 || (step === 0 && (rev === null ? report.phase !== 'prepared' : rev < worker.rev)))
+      return false
   }
   if (rev !== null) worker.rev = Math.max(worker.rev, rev)
   change(worker, () => void (worker.report = report))
   return true
 }
 
-const accept = (ctx: Ctx, worker: Worker, over: boolean): void => {
+function accept(ctx: Ctx, worker: Worker, over: boolean): void {
   const report = worker.report!
   const { record } = worker
-  // pid, addresses and ranks go with the start, in an entry that is shared: a later leader shows them for a node that it cannot hear
+  // pid, addresses and ranks go with the start, in an entry that is shared: a later leader shows them for a
+  // node that it cannot hear
   const before = record.seen?.ranks.length ?? 0
   record.seen = seenOf(report)
   if (record.startedAt === null && report.startedAt !== null) {
@@ -84,17 +133,25 @@ const accept = (ctx: Ctx, worker: Worker, over: boolean): void => {
   }
   workOn(ctx, worker)
   if (!over) return
-  if (report.phase === 'cancelled' && report.startedAt === null) endWorker(ctx, worker, worker.spoolLost ? lostExit('its node lost its spool') : report.exit, report.receipt ?? { ...GONE, reason: 'it was never started' })
+  if (report.phase === 'cancelled' && report.startedAt === null)
+    endWorker(
+      ctx,
+      worker,
+      worker.spoolLost ? lostExit('its node lost its spool') : report.exit,
+      report.receipt ?? { ...GONE, reason: 'it was never started' },
+    )
   else endWorker(ctx, worker, report.exit, report.receipt ?? GONE)
 }
 
-export const lostExit = (text: string): Exit => ({ code: null, signal: null, oom: null, unknown: text, killedBy: null })
+export function lostExit(text: string): Exit {
+  return { code: null, signal: null, oom: null, unknown: text, killedBy: null }
+}
 
 const TAIL_LINES = 20
 const TAIL_CHARS = 4096
 
 /** A failed worker keeps its last lines in STATE; what ended as it should keeps none. */
-const tailFor = (report: ForkReport | null, exit: Exit | null): string[] => {
+function tailFor(report: ForkReport | null, exit: Exit | null): string[] {
   if (report === null || exit === null || exit.code === 0 || exit.killedBy !== null) return []
   const lines: string[] = []
   let chars = 0
@@ -107,10 +164,22 @@ const tailFor = (report: ForkReport | null, exit: Exit | null): string[] => {
 }
 
 /** Nothing of this attempt runs or will: proven by its agent, or decided by force. Its resources are free. */
-export const endWorker = (ctx: Ctx, worker: Worker, exit: Exit | null, receipt: Receipt): void => {
+export function endWorker(ctx: Ctx, worker: Worker, exit: Exit | null, receipt: Receipt): void {
   const { record, report, run } = worker
   change(worker, () => void (record.phase = 'ended'))
-  record.exit = exit === null ? null : { ...exit, killedBy: exit.killedBy ?? (worker.spoolLost ? null : record.ending !== null && report?.exit === null ? toldCause(record.ending) : null) }
+  record.exit =
+    exit === null
+      ? null
+      : {
+          ...exit,
+          killedBy:
+            exit.killedBy ??
+            (worker.spoolLost
+              ? null
+              : record.ending !== null && report?.exit === null
+                ? toldCause(record.ending)
+                : null),
+        }
   record.receipt = receipt
   record.stderrTail = tailFor(report, record.exit)
   record.seen = seenOf(report)
@@ -125,9 +194,13 @@ export const endWorker = (ctx: Ctx, worker: Worker, exit: Exit | null, receipt: 
   workOn(ctx, worker)
 }
 
-export const seenOf = (report: ForkReport | null): Worker['record']['seen'] =>
-  report === null ? null : { pid: report.pid, addr: report.addr, ports: report.ports, gpus: report.gpus, ranks: report.ranks }
+export function seenOf(report: ForkReport | null): Worker['record']['seen'] {
+  return report === null
+    ? null
+    : { pid: report.pid, addr: report.addr, ports: report.ports, gpus: report.gpus, ranks: report.ranks }
+}
 
 /** An attempt of which nothing was ever started, for certain: no start left for it in this leader's time. */
-export const neverStarted = (worker: Worker): boolean => !worker.startSent && worker.record.startedAt === null
-
+export function neverStarted(worker: Worker): boolean {
+  return !worker.startSent && worker.record.startedAt === null
+}

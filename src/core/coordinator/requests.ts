@@ -1,6 +1,6 @@
 /**
- * What people ask: stop, kill, signal, and everything that only reads. Each request is answered once, in the step that hears it or when
- * its one order is answered.
+ * What people ask: stop, kill, signal, and everything that only reads. Each request is answered once, in the
+ * step that hears it or when its one order is answered.
  */
 import { Fault } from '../../protocol/faults.ts'
 import { nearest, parseForkId } from '../../protocol/names.ts'
@@ -18,7 +18,7 @@ import { beginStop, endingOf } from './stop.ts'
 import { change, GONE, live, touchRun, type Ctx, type NodeLive, type Run, type Worker } from './state.ts'
 import { isTerminal } from '../../protocol/shapes.ts'
 
-export const onRequest = (ctx: Ctx, request: RequestOf): void => {
+export function onRequest(ctx: Ctx, request: RequestOf): void {
   try {
     answer(ctx, request)
   } catch (error) {
@@ -27,9 +27,11 @@ export const onRequest = (ctx: Ctx, request: RequestOf): void => {
   }
 }
 
-const reply = (ctx: Ctx, request: RequestOf, body: ReplyBody): void => void ctx.out.push({ kind: 'reply', request: request.id, body })
+function reply(ctx: Ctx, request: RequestOf, body: ReplyBody): void {
+  return void ctx.out.push({ kind: 'reply', request: request.id, body })
+}
 
-const answer = (ctx: Ctx, request: RequestOf): void => {
+function answer(ctx: Ctx, request: RequestOf): void {
   const { s } = ctx
   switch (request.verb) {
     case 'launch':
@@ -40,8 +42,15 @@ const answer = (ctx: Ctx, request: RequestOf): void => {
       const placed = place(asks, placesOf(ctx))
       const left = new Set('reason' in placed ? asks : placed.left)
       let next = 0
-      const placements = asks.map((ask) => ({ worker: `${ask.role.name}/${ask.index}`, node: 'reason' in placed || left.has(ask) ? null : placed.places[next++]! }))
-      return void ctx.out.push({ kind: 'reply-plan', request: request.id, body: { launch, plan: 'reason' in placed ? [placed.reason] : [], placements } })
+      const placements = asks.map((ask) => ({
+        worker: `${ask.role.name}/${ask.index}`,
+        node: 'reason' in placed || left.has(ask) ? null : placed.places[next++]!,
+      }))
+      return void ctx.out.push({
+        kind: 'reply-plan',
+        request: request.id,
+        body: { launch, plan: 'reason' in placed ? [placed.reason] : [], placements },
+      })
     }
     case 'stop':
       return stop(ctx, request, false)
@@ -52,25 +61,54 @@ const answer = (ctx: Ctx, request: RequestOf): void => {
     case 'status': {
       const run = s.runs.get(request.body.run)
       if (run !== undefined) return reply(ctx, request, statusOf(ctx, run))
-      return void ctx.out.push({ kind: 'reply-from-archive', request: request.id, verb: 'status', run: request.body.run, body: null, fault: noRun(ctx, request.body.run).toBody() })
+      return void ctx.out.push({
+        kind: 'reply-from-archive',
+        request: request.id,
+        verb: 'status',
+        run: request.body.run,
+        body: null,
+        fault: noRun(ctx, request.body.run).toBody(),
+      })
     }
     case 'list': {
-      const runs = [...s.runs.values()].filter((run) => request.body.all === true || !isTerminal(run.record.state)).map((run) => summaryOf(ctx, run))
+      const runs = [...s.runs.values()]
+        .filter((run) => request.body.all === true || !isTerminal(run.record.state))
+        .map((run) => summaryOf(ctx, run))
       runs.sort((a, b) => b.acceptedAt - a.acceptedAt)
       if (request.body.all !== true) return reply(ctx, request, { runs })
-      return void ctx.out.push({ kind: 'reply-from-archive', request: request.id, verb: 'list', run: null, body: { runs }, fault: null })
+      return void ctx.out.push({
+        kind: 'reply-from-archive',
+        request: request.id,
+        verb: 'list',
+        run: null,
+        body: { runs },
+        fault: null,
+      })
     }
     case 'explain': {
       const { run, workers } = target(ctx, request.body)
       const whole = request.body.role === undefined
-      const few = new Set(workers.length > 50 && whole ? workers.filter((worker) => live(worker) && !worker.everReady).slice(0, 50) : workers)
+      const few = new Set(
+        workers.length > 50 && whole
+          ? workers.filter((worker) => live(worker) && !worker.everReady).slice(0, 50)
+          : workers,
+      )
       return reply(ctx, request, { lines: explainRun(ctx, run, (worker) => few.has(worker)) })
     }
     case 'nodes':
-      return reply(ctx, request, { nodes: [...s.nodes.values()].filter(isKnown).map((node) => nodeInfo(ctx, node)).toSorted((a, b) => (a.node < b.node ? -1 : 1)) })
+      return reply(ctx, request, {
+        nodes: [...s.nodes.values()]
+          .filter(isKnown)
+          .map((node) => nodeInfo(ctx, node))
+          .toSorted((a, b) => (a.node < b.node ? -1 : 1)),
+      })
     case 'answer': {
       const record = s.keys.get(keyIdOf(request.user, request.body.key))
-      if (record === undefined) throw new Fault('WORKER_NOT_FOUND', `no launch of ${request.user} with key '${request.body.key}' has been answered`)
+      if (record === undefined)
+        throw new Fault(
+          'WORKER_NOT_FOUND',
+          `no launch of ${request.user} with key '${request.body.key}' has been answered`,
+        )
       return reply(ctx, request, { run: record.run, fault: record.fault })
     }
     case 'adopt': {
@@ -78,7 +116,17 @@ const answer = (ctx: Ctx, request: RequestOf): void => {
       if (node.incarnation === null) throw new Fault('CONN', `node ${node.name} has not been heard`)
       const id = ++s.counter
       s.orders.set(id, { verb: 'adopt', request: request.id, node })
-      return void ctx.out.push({ kind: 'order', order: { id, node: node.name, incarnation: node.incarnation, verb: 'adopt', body: { storeId: s.storeId }, timeoutMs: 800 } })
+      return void ctx.out.push({
+        kind: 'order',
+        order: {
+          id,
+          node: node.name,
+          incarnation: node.incarnation,
+          verb: 'adopt',
+          body: { storeId: s.storeId },
+          timeoutMs: 800,
+        },
+      })
     }
     case 'drain': {
       const { node: name, on } = request.body
@@ -98,48 +146,76 @@ const answer = (ctx: Ctx, request: RequestOf): void => {
 }
 
 /** Heard of, or needed by a run. */
-const isKnown = (node: NodeLive): boolean => node.incarnation !== null || node.workers.size > 0
+function isKnown(node: NodeLive): boolean {
+  return node.incarnation !== null || node.workers.size > 0
+}
 
-const theNode = (ctx: Ctx, name: string): NodeLive => {
+function theNode(ctx: Ctx, name: string): NodeLive {
   const node = ctx.s.nodes.get(name)
   if (node !== undefined && isKnown(node)) return node
   const near = nearest(name, ctx.s.nodes.keys())
   throw new Fault('NODE_NOT_FOUND', `no node '${name}'${near === null ? '' : `; did you mean ${near}?`}`)
 }
 
-const noRun = (ctx: Ctx, run: string): Fault => {
+function noRun(ctx: Ctx, run: string): Fault {
   // the state was lost, and its workers run on
-  const nodes = [...ctx.s.nodes.values()].filter((node) => [...node.unowned.keys()].some((forkId) => parseForkId(forkId)?.run === run)).map((node) => node.name)
+  const nodes = [...ctx.s.nodes.values()]
+    .filter((node) => [...node.unowned.keys()].some((forkId) => parseForkId(forkId)?.run === run))
+    .map((node) => node.name)
   if (nodes.length > 0)
-    return new Fault('WORKER_NOT_FOUND', `no run '${run}' is in the state log, which was lost; workers of it run on, unowned, on ${nodes.join(', ')}`, { data: { run, nodes }, hint: 'troupe nodes lists them; troupe down ends them with the fleet' })
+    return new Fault(
+      'WORKER_NOT_FOUND',
+      `no run '${run}' is in the state log, which was lost; workers of it run on, unowned, on ${nodes.join(', ')}`,
+      { data: { run, nodes }, hint: 'troupe nodes lists them; troupe down ends them with the fleet' },
+    )
   const near = nearest(run, ctx.s.runs.keys())
-  return new Fault('WORKER_NOT_FOUND', `no run '${run}'${near === null ? '' : `; did you mean ${near}?`}`, { data: { run } })
+  return new Fault('WORKER_NOT_FOUND', `no run '${run}'${near === null ? '' : `; did you mean ${near}?`}`, {
+    data: { run },
+  })
 }
 
-const target = (ctx: Ctx, { run: id, role: roleName, index }: { run: string; role?: string; index?: number }): { run: Run; workers: Worker[] } => {
+function target(
+  ctx: Ctx,
+  { run: id, role: roleName, index }: { run: string; role?: string; index?: number },
+): { run: Run; workers: Worker[] } {
   const run = ctx.s.runs.get(id)
   if (run === undefined) throw noRun(ctx, id)
   if (roleName === undefined) return { run, workers: run.workers }
   const role = run.byRole.get(roleName)
-  if (role === undefined) throw new Fault('WORKER_NOT_FOUND', `run ${id} has no role '${roleName}'; it has ${run.roles.map((one) => one.spec.name).join(', ')}`)
+  if (role === undefined)
+    throw new Fault(
+      'WORKER_NOT_FOUND',
+      `run ${id} has no role '${roleName}'; it has ${run.roles.map((one) => one.spec.name).join(', ')}`,
+    )
   if (index === undefined) return { run, workers: role.workers }
   const worker = role.workers[index]
-  if (worker === undefined) throw new Fault('WORKER_NOT_FOUND', `role ${roleName} of ${id} has ${role.workers.length} workers, the last is ${roleName}/${role.workers.length - 1}; not ${roleName}/${index}`)
+  if (worker === undefined)
+    throw new Fault(
+      'WORKER_NOT_FOUND',
+      `role ${roleName} of ${id} has ${role.workers.length} workers, the last is ${roleName}/${role.workers.length - 1}; not ${roleName}/${index}`,
+    )
   return { run, workers: [worker] }
 }
 
 /** torchrun's workers live and end together: its peers would wait for one that was stopped. */
-const withPeers = (workers: Worker[]): Worker[] => (workers.length === 1 && workers[0]!.role.spec.kind === 'torchrun' ? workers[0]!.role.workers : workers)
+function withPeers(workers: Worker[]): Worker[] {
+  return workers.length === 1 && workers[0]!.role.spec.kind === 'torchrun'
+    ? workers[0]!.role.workers
+    : workers
+}
 
-const stop = (ctx: Ctx, request: RequestOf<'stop' | 'kill'>, kill: boolean): void => {
+function stop(ctx: Ctx, request: RequestOf<'stop' | 'kill'>, kill: boolean): void {
   const { body, user } = request
   const { run, workers: aimedAt } = target(ctx, body)
   const workers = withPeers(aimedAt)
   const { record } = run
-  const concerned = workers.filter((worker) => live(worker) || (record.stopping === null && worker.record.phase === 'waiting'))
+  const concerned = workers.filter(
+    (worker) => live(worker) || (record.stopping === null && worker.record.phase === 'waiting'),
+  )
   if (isTerminal(record.state)) return reply(ctx, request, { workers: [] })
   if (body.role === undefined) {
-    if (record.stopping === null || record.stopping.why === 'restart') beginStop(ctx, run, { why: 'cancelled', text: `user:${user}`, code: 130, kill })
+    if (record.stopping === null || record.stopping.why === 'restart')
+      beginStop(ctx, run, { why: 'cancelled', text: `user:${user}`, code: 130, kill })
     else if (kill && !record.stopping.kill) {
       record.stopping = { ...record.stopping, kill: true }
       touchRun(ctx, run)
@@ -158,36 +234,68 @@ const stop = (ctx: Ctx, request: RequestOf<'stop' | 'kill'>, kill: boolean): voi
   reply(ctx, request, { workers: concerned.map((worker) => worker.id) })
 }
 
-/** Its node cannot be asked: it counts as ended without proof, and is ended for good when its node is heard again. */
-const forceEnd = (ctx: Ctx, worker: Worker, user: string): void => {
+/**
+ * Its node cannot be asked: it counts as ended without proof, and is ended for good when its node is heard
+ * again.
+ */
+function forceEnd(ctx: Ctx, worker: Worker, user: string): void {
   if (!live(worker) || isReachable(ctx.s.nodes.get(worker.record.node!))) return
   const forkId = currentFork(worker)
   ctx.s.fenced.set(forkId, worker.record.node!)
   ctx.ops.push({ op: 'fenced', forkId, node: worker.record.node! })
   change(worker, () => void (worker.record.ending ??= `user:${user}`))
-  endWorker(ctx, worker, exitOf(worker) ?? { ...lostExit(`node ${worker.record.node} is silent; ended by force`), killedBy: `user:${user}` }, {
-    outcome: 'unverified', survivors: [], reason: `node ${worker.record.node} could not be asked`, ms: 0,
-  })
+  endWorker(
+    ctx,
+    worker,
+    exitOf(worker) ?? {
+      ...lostExit(`node ${worker.record.node} is silent; ended by force`),
+      killedBy: `user:${user}`,
+    },
+    {
+      outcome: 'unverified',
+      survivors: [],
+      reason: `node ${worker.record.node} could not be asked`,
+      ms: 0,
+    },
+  )
 }
 
-const signal = (ctx: Ctx, request: RequestOf<'signal'>): void => {
+function signal(ctx: Ctx, request: RequestOf<'signal'>): void {
   const { body } = request
   const found = target(ctx, body)
   let { workers } = found
   if (body.rank !== undefined) {
     const { rank } = body
-    workers = workers.filter((worker) => worker.role.spec.kind === 'torchrun' && (worker.report?.ranks.some((one) => one.rank === rank) ?? false))
-    if (workers.length === 0) throw new Fault('WORKER_NOT_FOUND', `no rank ${rank} of ${body.run}${body.role === undefined ? '' : `/${body.role}`} runs`)
+    workers = workers.filter(
+      (worker) =>
+        worker.role.spec.kind === 'torchrun' &&
+        (worker.report?.ranks.some((one) => one.rank === rank) ?? false),
+    )
+    if (workers.length === 0)
+      throw new Fault(
+        'WORKER_NOT_FOUND',
+        `no rank ${rank} of ${body.run}${body.role === undefined ? '' : `/${body.role}`} runs`,
+      )
   }
   const told: string[] = []
   for (const worker of workers) {
     const node = worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
-    if (!live(worker) || exitOf(worker) !== null || worker.record.startedAt === null || !isReachable(node)) continue
+    if (!live(worker) || exitOf(worker) !== null || worker.record.startedAt === null || !isReachable(node))
+      continue
     const id = ++ctx.s.counter
     ctx.s.orders.set(id, { verb: 'signal' })
-    ctx.out.push({ kind: 'order', order: { id, node: node.name, incarnation: node.incarnation, verb: 'signal', body: { forkId: currentFork(worker), signal: body.signal, rank: body.rank ?? null }, timeoutMs: 1000 } })
+    ctx.out.push({
+      kind: 'order',
+      order: {
+        id,
+        node: node.name,
+        incarnation: node.incarnation,
+        verb: 'signal',
+        body: { forkId: currentFork(worker), signal: body.signal, rank: body.rank ?? null },
+        timeoutMs: 1000,
+      },
+    })
     told.push(worker.id)
   }
   reply(ctx, request, { workers: told })
 }
-

@@ -1,6 +1,6 @@
 /**
- * Restarts: whether a failure is tried again, what is replaced with it, and when. What is replaced is first proven gone (I2); what ended well is
- * never started again.
+ * Restarts: whether a failure is tried again, what is replaced with it, and when. What is replaced is first
+ * proven gone (I2); what ended well is never started again.
  */
 import { matcherOf } from '../../protocol/patterns.ts'
 import type { Role } from '../../protocol/resolved.ts'
@@ -9,10 +9,20 @@ import { gpusTaken, isOpen, occupy } from './ledger.ts'
 import { backoff } from './orders.ts'
 import { exitOf } from './outcome.ts'
 import { endingOf } from './stop.ts'
-import { change, live, touchRun, touchWorker, wakeAt, type Ctx, type RoleLive, type Run, type Worker } from './state.ts'
+import {
+  change,
+  live,
+  touchRun,
+  touchWorker,
+  wakeAt,
+  type Ctx,
+  type RoleLive,
+  type Run,
+  type Worker,
+} from './state.ts'
 
 const matchers = new Map<string, (text: string) => boolean>()
-const matches = (pattern: string, text: string): boolean => {
+function matches(pattern: string, text: string): boolean {
   let matcher = matchers.get(pattern)
   if (matcher === undefined) {
     if (matchers.size > 1000) matchers.clear()
@@ -22,34 +32,47 @@ const matches = (pattern: string, text: string): boolean => {
 }
 
 /** The pattern of `restart.not` that a worker's last words match. */
-const excludedBy = (spec: Role, worker: Worker): string | null => {
-  const texts = [(worker.report?.stderrTail ?? worker.record.stderrTail).join('\n'), worker.report?.errorFile ?? '']
+function excludedBy(spec: Role, worker: Worker): string | null {
+  const texts = [
+    (worker.report?.stderrTail ?? worker.record.stderrTail).join('\n'),
+    worker.report?.errorFile ?? '',
+  ]
   return spec.restart.not.find((pattern) => texts.some((text) => matches(pattern, text))) ?? null
 }
 
 export type Verdict = { again: true; backoffMs: number; text: string } | { again: false; text: string | null }
 
 /** Tries that still count, at `wall`. */
-const recent = (run: Run, key: string, windowMs: number | null, wall: number): number[] =>
-  (run.record.restarts[key]?.at ?? []).filter((at) => windowMs === null || wall - at < windowMs)
+function recent(run: Run, key: string, windowMs: number | null, wall: number): number[] {
+  return (run.record.restarts[key]?.at ?? []).filter((at) => windowMs === null || wall - at < windowMs)
+}
 
 /** @returns text null when the role is not restarted at all */
-export const judgeRestart = (ctx: Ctx, worker: Worker): Verdict => {
+export function judgeRestart(ctx: Ctx, worker: Worker): Verdict {
   const { role, run } = worker
   const { policy, max, windowMs, backoffMs } = role.spec.restart
   if (policy === 'never') return { again: false, text: null }
   const exit = exitOf(worker)
-  if (exit?.code === 126 || exit?.code === 127) return { again: false, text: 'what cannot be executed is not tried again' }
-  if (worker.report?.receipt != null && worker.report.receipt.outcome !== 'gone') return { again: false, text: 'its tree is not proven gone' }
+  if (exit?.code === 126 || exit?.code === 127)
+    return { again: false, text: 'what cannot be executed is not tried again' }
+  if (worker.report?.receipt != null && worker.report.receipt.outcome !== 'gone')
+    return { again: false, text: 'its tree is not proven gone' }
   const pattern = excludedBy(role.spec, worker)
   if (pattern !== null) return { again: false, text: `not tried again: '${pattern}' is in its last lines` }
   const count = recent(run, role.spec.name, windowMs, ctx.wall).length
-  if (count >= max) return { again: false, text: `restarted ${count} times, the most that is allowed${windowMs === null ? '' : ` in ${Math.round(windowMs / 1000)} s`}` }
+  if (count >= max)
+    return {
+      again: false,
+      text: `restarted ${count} times, the most that is allowed${windowMs === null ? '' : ` in ${Math.round(windowMs / 1000)} s`}`,
+    }
   return { again: true, backoffMs: backoff(backoffMs, count), text: `restart ${count + 1} of ${max}` }
 }
 
-/** Workers that a restart of this one replaces; those that a person stopped, and tasks that ended well, stay as they are. */
-export const replacedBy = (worker: Worker): Worker[] => {
+/**
+ * Workers that a restart of this one replaces; those that a person stopped, and tasks that ended well, stay
+ * as they are.
+ */
+export function replacedBy(worker: Worker): Worker[] {
   const { role } = worker
   if (role.spec.restart.scope === 'worker' && role.spec.kind !== 'torchrun') return [worker]
   return role.workers.filter((other) => {
@@ -58,12 +81,18 @@ export const replacedBy = (worker: Worker): Worker[] => {
   })
 }
 
-export const isUsers = (worker: Worker): boolean => worker.record.ending?.startsWith('user:') === true
+export function isUsers(worker: Worker): boolean {
+  return worker.record.ending?.startsWith('user:') === true
+}
 
-export const beginRestart = (ctx: Ctx, role: RoleLive, restart: NonNullable<RoleLive['restart']>): void => {
-  const merged = role.restart === null ? restart : { ...restart, workers: [...new Set([...role.restart.workers, ...restart.workers])] }
+export function beginRestart(ctx: Ctx, role: RoleLive, restart: NonNullable<RoleLive['restart']>): void {
+  const merged =
+    role.restart === null
+      ? restart
+      : { ...restart, workers: [...new Set([...role.restart.workers, ...restart.workers])] }
   role.restart = merged
-  for (const gang of role.gangs) if (gang.workers.some((worker) => merged.workers.includes(worker))) dissolve(gang)
+  for (const gang of role.gangs)
+    if (gang.workers.some((worker) => merged.workers.includes(worker))) dissolve(gang)
   for (const worker of merged.workers) {
     // one whose root has exited is cleaned up by its agent; the others are told
     if (live(worker) && exitOf(worker) === null) endingOf(ctx, worker, 'peer-failure', null)
@@ -71,11 +100,16 @@ export const beginRestart = (ctx: Ctx, role: RoleLive, restart: NonNullable<Role
   ctx.s.dirty.add(role.run)
 }
 
-/** When all that a restart replaces is proven gone, it waits for its time. @returns a worker whose tree is not proven gone */
-export const advanceRestart = (ctx: Ctx, role: RoleLive): Worker | null => {
+/**
+ * When all that a restart replaces is proven gone, it waits for its time. @returns a worker whose tree is not
+ * proven gone
+ */
+export function advanceRestart(ctx: Ctx, role: RoleLive): Worker | null {
   const { restart, run } = role
   if (restart === null || restart.workers.some(live)) return null
-  const left = restart.workers.find((worker) => worker.record.receipt !== null && worker.record.receipt.outcome !== 'gone')
+  const left = restart.workers.find(
+    (worker) => worker.record.receipt !== null && worker.record.receipt.outcome !== 'gone',
+  )
   if (left !== undefined) return left
   role.restart = null
   const key = restart.kind === 'restart' ? role.spec.name : `${role.spec.name}:${restart.kind}`
@@ -85,7 +119,7 @@ export const advanceRestart = (ctx: Ctx, role: RoleLive): Worker | null => {
 }
 
 /** The count of this kind of try, and the pause of the role: both survive a failover. */
-export const noteRestart = (ctx: Ctx, run: Run, key: string, role: string, backoffMs: number): void => {
+export function noteRestart(ctx: Ctx, run: Run, key: string, role: string, backoffMs: number): void {
   const { restarts } = run.record
   const count = restarts[key] ?? { at: [], backoffUntil: null }
   restarts[key] = { at: [...count.at, ctx.wall].slice(-100), backoffUntil: count.backoffUntil }
@@ -95,9 +129,10 @@ export const noteRestart = (ctx: Ctx, run: Run, key: string, role: string, backo
 }
 
 /** Its place is kept if it is a good one still. */
-export const toWaiting = (ctx: Ctx, worker: Worker): void => {
+export function toWaiting(ctx: Ctx, worker: Worker): void {
   const node = worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
-  if (!worker.releasable && worker.report !== null && worker.record.node !== null) worker.past = { node: worker.record.node, forkId: currentFork(worker) }
+  if (!worker.releasable && worker.report !== null && worker.record.node !== null)
+    worker.past = { node: worker.record.node, forkId: currentFork(worker) }
   change(worker, () => {
     worker.record.phase = 'waiting'
     worker.record.ending = null
@@ -110,12 +145,18 @@ export const toWaiting = (ctx: Ctx, worker: Worker): void => {
   touchWorker(ctx, worker, true)
 }
 
-const keep = (ctx: Ctx, worker: Worker, name: string): void => {
+function keep(ctx: Ctx, worker: Worker, name: string): void {
   const node = ctx.s.nodes.get(name)!
   const { capacity, used } = node
   const asked = worker.role.spec.resources[worker.record.index]!
   // it was freed when its tree was gone; somebody else may have it by now
-  if (capacity === null || used.cpus + asked.cpus > capacity.cpus || used.memoryBytes + asked.memoryBytes > capacity.memoryBytes || (!asked.share && gpusTaken(node) + asked.gpus > capacity.gpus.length)) return
+  if (
+    capacity === null ||
+    used.cpus + asked.cpus > capacity.cpus ||
+    used.memoryBytes + asked.memoryBytes > capacity.memoryBytes ||
+    (!asked.share && gpusTaken(node) + asked.gpus > capacity.gpus.length)
+  )
+    return
   worker.record.node = name
   occupy(node, worker)
 }

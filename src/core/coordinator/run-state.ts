@@ -1,5 +1,6 @@
 /**
- * A run's state and its three clocks: queue while pending, start while starting, run while running and stopping.
+ * A run's state and its three clocks: queue while pending, start while starting, run while running and
+ * stopping.
  */
 import { isTerminal, type RunState } from '../../protocol/shapes.ts'
 import { isLeftOut } from './outcome.ts'
@@ -8,10 +9,12 @@ import { touchRun, type Ctx, type RoleLive, type Run } from './state.ts'
 const CLOCK = { pending: 'queuedMs', starting: 'startMs', running: 'runMs', stopping: 'runMs' } as const
 export type ClockName = (typeof CLOCK)[keyof typeof CLOCK]
 
-export const clockOf = (state: RunState): ClockName | null => (isTerminal(state) ? null : CLOCK[state as keyof typeof CLOCK])
+export function clockOf(state: RunState): ClockName | null {
+  return isTerminal(state) ? null : CLOCK[state as keyof typeof CLOCK]
+}
 
 /** The clocks as they stand at `wall`. */
-export const clocksAt = (run: Run, wall: number): { queuedMs: number; startMs: number; runMs: number } => {
+export function clocksAt(run: Run, wall: number): { queuedMs: number; startMs: number; runMs: number } {
   const { state, clocks } = run.record
   const { queuedMs, startMs, runMs, since } = clocks
   const now = { queuedMs, startMs, runMs }
@@ -20,7 +23,7 @@ export const clocksAt = (run: Run, wall: number): { queuedMs: number; startMs: n
   return now
 }
 
-export const setState = (ctx: Ctx, run: Run, state: RunState): void => {
+export function setState(ctx: Ctx, run: Run, state: RunState): void {
   const { record } = run
   if (record.state === state) return
   record.clocks = { ...clocksAt(run, ctx.wall), since: ctx.wall }
@@ -29,21 +32,26 @@ export const setState = (ctx: Ctx, run: Run, state: RunState): void => {
 }
 
 /** Waits, directly or not, for another role to be done: that is no start. */
-export const waitsForDone = (role: RoleLive): boolean =>
-  role.spec.dependsOn.some(({ role: name, condition }) => {
+export function waitsForDone(role: RoleLive): boolean {
+  return role.spec.dependsOn.some(({ role: name, condition }) => {
     const on = role.run.byRole.get(name)
     if (on === undefined) return false
     return condition === 'done' ? on.counts.exited + on.counts.ended < on.workers.length : waitsForDone(on)
   })
+}
 
-const isStarted = (role: RoleLive): boolean => {
+function isStarted(role: RoleLive): boolean {
   const { waiting, placed, prepared } = role.counts
   if (waiting + placed + prepared === 0) return true
-  return placed + prepared === 0 && (waitsForDone(role) || role.workers.every((worker) => worker.record.phase !== 'waiting' || isLeftOut(worker)))
+  return (
+    placed + prepared === 0 &&
+    (waitsForDone(role) ||
+      role.workers.every((worker) => worker.record.phase !== 'waiting' || isLeftOut(worker)))
+  )
 }
 
 /** What a run that is neither stopping nor over is doing. */
-export const liveState = (run: Run): RunState => {
+export function liveState(run: Run): RunState {
   let alive = 0
   let started = 0
   let waiting = 0

@@ -1,5 +1,6 @@
 /**
- * Every time and bound of the coordinator, with what stands when nobody says otherwise. Milliseconds unless the name says so.
+ * Every time and bound of the coordinator, with what stands when nobody says otherwise. Milliseconds unless
+ * the name says so.
  */
 export interface CoordinatorSettings {
   /** how long a leader may act after it sent its last acknowledged entry */
@@ -21,14 +22,23 @@ export interface CoordinatorSettings {
   /** attempts of a gang that cannot be started for want of ports or a spool */
   launchTries: number
   launchRetryMs: readonly [number, number]
-  /** a node has leased what a gang needs to others that we do not count: it is asked for again, as long as its run may wait */
+  /**
+   * a node has leased what a gang needs to others that we do not count: it is asked for again, as long as its
+   * run may wait
+   */
   busyRetryMs: readonly [number, number]
-  /** a child that says "address in use" so soon after its start, before it is ready, lost the last moment to a stranger */
+  /**
+   * a child that says "address in use" so soon after its start, before it is ready, lost the last moment to a
+   * stranger
+   */
   portConflictMs: number
   portConflictTries: number
   /** one torchrun agent exits 0: its peers have so long */
   peerExitMs: number
-  /** a rank has failed: the reports of others that failed at the same moment are heard before its peers are told to end */
+  /**
+   * a rank has failed: the reports of others that failed at the same moment are heard before its peers are
+   * told to end
+   */
   rankFailureMs: number
   /** facts that decide nothing (one of many workers ended) wait so long for an entry to share */
   lazyPersistMs: number

@@ -1,18 +1,26 @@
 /**
- * The coordinator's state: durable records with what is known besides of them. The durable part is rebuilt by the fold, the rest by
- * inventories; a step owns all of it and changes it in place. Rules stand in the files beside, each for one subject.
+ * The coordinator's state: durable records with what is known besides of them. The durable part is rebuilt by
+ * the fold, the rest by inventories; a step owns all of it and changes it in place. Rules stand in the files
+ * beside, each for one subject.
  */
 import type { KeyRecord, RunRecord, WorkerRecord } from '../../protocol/records.ts'
 import type { Bindings, Launch, Role } from '../../protocol/resolved.ts'
-import type { Exit, FirstFailure, ForkReport, NodeCapacity, Receipt, RunState } from '../../protocol/shapes.ts'
+import type {
+  Exit,
+  FirstFailure,
+  ForkReport,
+  NodeCapacity,
+  Receipt,
+  RunState,
+} from '../../protocol/shapes.ts'
 import type { Durable } from './fold.ts'
 import { workerKey } from './fold.ts'
 import type { CoordinatorCommand, OrderVerb, Times } from './messages.ts'
 import type { CoordinatorSettings } from './settings.ts'
 
 /**
- * Where a worker's latest attempt is; each worker counts in exactly one.
- * `ready` is running and ready; `exited` has its root gone and its tree perhaps not; `ended`: nothing of it runs or will.
+ * Where a worker's latest attempt is; each worker counts in exactly one. `ready` is running and ready;
+ * `exited` has its root gone and its tree perhaps not; `ended`: nothing of it runs or will.
  */
 export const STAGES = ['waiting', 'placed', 'prepared', 'started', 'ready', 'exited', 'ended'] as const
 export type Stage = (typeof STAGES)[number]
@@ -63,7 +71,10 @@ export interface Gang {
   /** not yet prepared, not yet started */
   unprepared: Set<Worker>
   unstarted: Set<Worker>
-  /** addresses that were handed out with the first start, and their text; prepared again with others, the attempt is void */
+  /**
+   * addresses that were handed out with the first start, and their text; prepared again with others, the
+   * attempt is void
+   */
   bindings: { text: string; value: Bindings } | null
   /** somebody was prepared (again) since the addresses were looked at */
   recheck: boolean
@@ -74,7 +85,10 @@ export interface Abort {
   text: string
   /** exit code of the run when it is not tried again */
   code: number
-  /** again: with new ids, counted. elsewhere: its node went before anything started, not counted. busy: others have what it needs, not counted. never: cannot work */
+  /**
+   * again: with new ids, counted. elsewhere: its node went before anything started, not counted. busy: others
+   * have what it needs, not counted. never: cannot work
+   */
   retry: 'again' | 'elsewhere' | 'busy' | 'port' | 'never'
   blame: Worker | null
   exit: Exit | null
@@ -159,7 +173,10 @@ export interface NodeLive {
   /** workers that are placed or have a place reserved here */
   readonly workers: Set<Worker>
   readonly used: { cpus: number; gpus: number; memoryBytes: number }
-  /** nodes of the same machine that give out the same GPUs, and how many of ours those are: each GPU is leased once */
+  /**
+   * nodes of the same machine that give out the same GPUs, and how many of ours those are: each GPU is leased
+   * once
+   */
   readonly gpuPeers: Map<NodeLive, number>
   /** forks that nobody here knows: alarmed and listed, not reaped */
   readonly unowned: Map<string, { gpus: number; cpus: number }>
@@ -175,7 +192,15 @@ export interface NodeLive {
 }
 
 export type OrderContext =
-  | { verb: 'prepare' | 'start' | 'kill' | 'cancel'; node: NodeLive; incarnation: string; workers: Worker[]; attempts: number[]; graces?: number[]; sentAt: number }
+  | {
+      verb: 'prepare' | 'start' | 'kill' | 'cancel'
+      node: NodeLive
+      incarnation: string
+      workers: Worker[]
+      attempts: number[]
+      graces?: number[]
+      sentAt: number
+    }
   | { verb: 'release' | 'strays'; node: NodeLive; incarnation: string; forks: string[] }
   | { verb: 'inventory'; node: NodeLive; incarnation: string; sentAt: number }
   | { verb: 'signal' }
@@ -221,39 +246,113 @@ export interface Ctx extends Times {
   readonly out: CoordinatorCommand[]
 }
 
-export const newState = (options: { settings: CoordinatorSettings; incarnation: string; storeId: string; durable: Durable }): CoordinatorState => {
+export function newState(options: {
+  settings: CoordinatorSettings
+  incarnation: string
+  storeId: string
+  durable: Durable
+}): CoordinatorState {
   const { durable, settings, incarnation, storeId } = options
   const s: CoordinatorState = {
-    settings, incarnation, storeId,
-    runs: new Map(), keys: new Map(durable.keys), fenced: new Map(durable.fenced), drains: new Set(durable.drains),
-    nodes: new Map(), orders: new Map(), dirty: new Set(), lazy: new Set(), nodeWork: new Set(), queue: new Set(), placeDue: false, lazyTimer: false, ended: [],
-    counter: 0, ledAt: 0, linkUpAt: 0, frozen: false, lastLiveAt: 0, ending: false,
+    settings,
+    incarnation,
+    storeId,
+    runs: new Map(),
+    keys: new Map(durable.keys),
+    fenced: new Map(durable.fenced),
+    drains: new Set(durable.drains),
+    nodes: new Map(),
+    orders: new Map(),
+    dirty: new Set(),
+    lazy: new Set(),
+    nodeWork: new Set(),
+    queue: new Set(),
+    placeDue: false,
+    lazyTimer: false,
+    ended: [],
+    counter: 0,
+    ledAt: 0,
+    linkUpAt: 0,
+    frozen: false,
+    lastLiveAt: 0,
+    ending: false,
   }
   const folded = [...durable.runs.values()].toSorted((a, b) => a.head.acceptedAt - b.head.acceptedAt)
   for (const { head, workers } of folded) {
     const spec = durable.specs.get(head.run)
     if (spec === undefined) continue
-    s.runs.set(head.run, newRun(structuredClone(head), spec, (role, index) => structuredClone(workers.get(workerKey(role, index)))))
+    s.runs.set(
+      head.run,
+      newRun(structuredClone(head), spec, (role, index) =>
+        structuredClone(workers.get(workerKey(role, index))),
+      ),
+    )
   }
   return s
 }
 
-export const waitingRecord = (role: string, index: number): WorkerRecord => ({
-  role, index, attempt: 0, node: null, incarnation: null, phase: 'waiting', ending: null, exit: null, receipt: null, stderrTail: [], startedAt: null, exitedAt: null,
-})
+export function waitingRecord(role: string, index: number): WorkerRecord {
+  return {
+    role,
+    index,
+    attempt: 0,
+    node: null,
+    incarnation: null,
+    phase: 'waiting',
+    ending: null,
+    exit: null,
+    receipt: null,
+    stderrTail: [],
+    startedAt: null,
+    exitedAt: null,
+  }
+}
 
-export const newRun = (head: Omit<RunRecord, 'workers'>, spec: Launch, recordOf: (role: string, index: number) => WorkerRecord | undefined): Run => {
+export function newRun(
+  head: Omit<RunRecord, 'workers'>,
+  spec: Launch,
+  recordOf: (role: string, index: number) => WorkerRecord | undefined,
+): Run {
   const run: Run = {
-    record: { ...head, workers: [] }, spec, roles: [], byRole: new Map(), workers: [], work: new Set(), exits: new Set(), dirtyWorkers: new Set(),
-    headDirty: false, urgent: false, wakeAt: Infinity, toldState: null, toldReason: null, told: 0, restartRole: null, failure: null, placeReason: null, archiving: false,
+    record: { ...head, workers: [] },
+    spec,
+    roles: [],
+    byRole: new Map(),
+    workers: [],
+    work: new Set(),
+    exits: new Set(),
+    dirtyWorkers: new Set(),
+    headDirty: false,
+    urgent: false,
+    wakeAt: Infinity,
+    toldState: null,
+    toldReason: null,
+    told: 0,
+    restartRole: null,
+    failure: null,
+    placeReason: null,
+    archiving: false,
   }
   for (const roleSpec of spec.roles) {
     const role: RoleLive = {
-      run, spec: roleSpec, workers: [], counts: { waiting: 0, placed: 0, prepared: 0, started: 0, ready: 0, exited: 0, ended: 0 }, dependents: [], gangs: new Set(),
-      restart: null, launchTries: 0, busy: null, stopTold: 'no', rankFailedAt: null,
+      run,
+      spec: roleSpec,
+      workers: [],
+      counts: { waiting: 0, placed: 0, prepared: 0, started: 0, ready: 0, exited: 0, ended: 0 },
+      dependents: [],
+      gangs: new Set(),
+      restart: null,
+      launchTries: 0,
+      busy: null,
+      stopTold: 'no',
+      rankFailedAt: null,
     }
     for (let index = 0; index < roleSpec.replicas; index++) {
-      const worker = newWorker(run, role, recordOf(roleSpec.name, index) ?? waitingRecord(roleSpec.name, index))
+      const worker = newWorker(
+        run,
+        role,
+        recordOf(roleSpec.name, index) ?? waitingRecord(roleSpec.name, index),
+      )
       role.workers.push(worker)
       run.workers.push(worker)
       run.record.workers.push(worker.record)
@@ -262,27 +361,89 @@ export const newRun = (head: Omit<RunRecord, 'workers'>, spec: Launch, recordOf:
     run.roles.push(role)
     run.byRole.set(roleSpec.name, role)
   }
-  for (const role of run.roles) for (const { role: on } of role.spec.dependsOn) run.byRole.get(on)?.dependents.push(role)
+  for (const role of run.roles)
+    for (const { role: on } of role.spec.dependsOn) run.byRole.get(on)?.dependents.push(role)
   return run
 }
 
-const newWorker = (run: Run, role: RoleLive, record: WorkerRecord): Worker => ({
-  run, role, record, id: `${run.record.run}/${record.role}/${record.index}`, report: null, rev: -1, gang: null, token: null, startSent: true, startUnsure: true, order: null, orderedAt: 0, retryAt: 0,
-  tries: 0, killAcked: null, graceMs: null, spoolLost: false, dirty: false, releasable: record.phase === 'ended', past: null, judged: false, everReady: false, lostTold: false,
-})
+function newWorker(run: Run, role: RoleLive, record: WorkerRecord): Worker {
+  return {
+    run,
+    role,
+    record,
+    id: `${run.record.run}/${record.role}/${record.index}`,
+    report: null,
+    rev: -1,
+    gang: null,
+    token: null,
+    startSent: true,
+    startUnsure: true,
+    order: null,
+    orderedAt: 0,
+    retryAt: 0,
+    tries: 0,
+    killAcked: null,
+    graceMs: null,
+    spoolLost: false,
+    dirty: false,
+    releasable: record.phase === 'ended',
+    past: null,
+    judged: false,
+    everReady: false,
+    lostTold: false,
+  }
+}
 
-export const newNode = (name: string, now: number): NodeLive => ({
-  name, incarnation: null, pid: 0, capacity: null, state: 'suspect', reason: 'not heard since this coordinator leads', evidence: false, leaving: false, drainingItself: false,
-  storeRefused: false, rev: 0, ahead: new Set(), beatRev: 0, inventoried: false, inventory: null, inventoryAt: -Infinity, beatAt: now, loopLagMs: 0, offset: null,
-  workers: new Set(), used: { cpus: 0, gpus: 0, memoryBytes: 0 }, gpuPeers: new Map(), unowned: new Map(), release: new Set(), strays: new Set(), releaseOrder: null, strayOrder: null,
-  retryAt: 0, tries: 0, avoidUntil: 0,
-})
+export function newNode(name: string, now: number): NodeLive {
+  return {
+    name,
+    incarnation: null,
+    pid: 0,
+    capacity: null,
+    state: 'suspect',
+    reason: 'not heard since this coordinator leads',
+    evidence: false,
+    leaving: false,
+    drainingItself: false,
+    storeRefused: false,
+    rev: 0,
+    ahead: new Set(),
+    beatRev: 0,
+    inventoried: false,
+    inventory: null,
+    inventoryAt: -Infinity,
+    beatAt: now,
+    loopLagMs: 0,
+    offset: null,
+    workers: new Set(),
+    used: { cpus: 0, gpus: 0, memoryBytes: 0 },
+    gpuPeers: new Map(),
+    unowned: new Map(),
+    release: new Set(),
+    strays: new Set(),
+    releaseOrder: null,
+    strayOrder: null,
+    retryAt: 0,
+    tries: 0,
+    avoidUntil: 0,
+  }
+}
 
 /** How far a fork has come; facts only move forward. */
-const PHASE_ORDER = { prepared: 1, starting: 2, running: 3, stopping: 4, exited: 5, gone: 6, cancelled: 6 } as const
-export const phaseOrder = (report: ForkReport): number => PHASE_ORDER[report.phase]
+const PHASE_ORDER = {
+  prepared: 1,
+  starting: 2,
+  running: 3,
+  stopping: 4,
+  exited: 5,
+  gone: 6,
+  cancelled: 6,
+} as const
+export function phaseOrder(report: ForkReport): number {
+  return PHASE_ORDER[report.phase]
+}
 
-export const stageOf = (worker: Worker): Stage => {
+export function stageOf(worker: Worker): Stage {
   const { record, report } = worker
   if (record.phase === 'waiting') return 'waiting'
   if (record.phase === 'ended') return 'ended'
@@ -307,7 +468,7 @@ export const stageOf = (worker: Worker): Stage => {
 }
 
 /** Change a worker; its role's counts follow. */
-export const change = (worker: Worker, by: () => void): void => {
+export function change(worker: Worker, by: () => void): void {
   const before = stageOf(worker)
   by()
   const after = stageOf(worker)
@@ -322,13 +483,13 @@ export const GONE: Receipt = { outcome: 'gone', survivors: [], reason: null, ms:
 export type { FirstFailure }
 
 /** The run's record or one of its workers changed: it goes into the next entry. */
-export const touchRun = (ctx: Ctx, run: Run): void => {
+export function touchRun(ctx: Ctx, run: Run): void {
   run.headDirty = true
   run.urgent = true
   ctx.s.dirty.add(run)
 }
 
-export const touchWorker = (ctx: Ctx, worker: Worker, urgent: boolean): void => {
+export function touchWorker(ctx: Ctx, worker: Worker, urgent: boolean): void {
   worker.dirty = true
   worker.run.dirtyWorkers.add(worker)
   if (urgent) worker.run.urgent = true
@@ -336,12 +497,12 @@ export const touchWorker = (ctx: Ctx, worker: Worker, urgent: boolean): void => 
 }
 
 /** Look at this worker again in this step. */
-export const workOn = (ctx: Ctx, worker: Worker): void => {
+export function workOn(ctx: Ctx, worker: Worker): void {
   worker.run.work.add(worker)
   ctx.s.dirty.add(worker.run)
 }
 
-export const nodeOf = (ctx: Ctx, name: string): NodeLive => {
+export function nodeOf(ctx: Ctx, name: string): NodeLive {
   const known = ctx.s.nodes.get(name)
   if (known !== undefined) return known
   const node = newNode(name, ctx.now)
@@ -350,21 +511,23 @@ export const nodeOf = (ctx: Ctx, name: string): NodeLive => {
 }
 
 /** Set a timer for a run, unless an earlier one is set: what is due is looked at again then. */
-export const wakeAt = (ctx: Ctx, run: Run, at: number): void => {
+export function wakeAt(ctx: Ctx, run: Run, at: number): void {
   if (at >= run.wakeAt) return
   run.wakeAt = at
   ctx.out.push({ kind: 'timer', at, timer: { of: 'run', run: run.record.run } })
 }
 
-export const live = (worker: Worker): boolean => worker.record.phase === 'placed'
+export function live(worker: Worker): boolean {
+  return worker.record.phase === 'placed'
+}
 
 /** Its agent may forget this fork; it must not run this one. */
-export const toRelease = (ctx: Ctx, node: NodeLive, forkId: string): void => {
+export function toRelease(ctx: Ctx, node: NodeLive, forkId: string): void {
   node.release.add(forkId)
   ctx.s.nodeWork.add(node)
 }
 
-export const toStray = (ctx: Ctx, node: NodeLive, forkId: string): void => {
+export function toStray(ctx: Ctx, node: NodeLive, forkId: string): void {
   node.strays.add(forkId)
   ctx.s.nodeWork.add(node)
 }

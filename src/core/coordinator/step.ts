@@ -1,6 +1,6 @@
 /**
- * The coordinator's step: one event in, commands out. Total over every event. What it decides leaves behind one persist, so nothing that anybody sees
- * rests on a fact that could be lost.
+ * The coordinator's step: one event in, commands out. Total over every event. What it decides leaves behind
+ * one persist, so nothing that anybody sees rests on a fact that could be lost.
  */
 import { isTerminal } from '../../protocol/shapes.ts'
 import { forgetKeys, onQueuedLaunch } from './accept.ts'
@@ -19,7 +19,10 @@ import { beginRestart } from './restart.ts'
 import { statusOf } from './status.ts'
 import { nodeOf, toRelease, workOn, type CoordinatorState, type Ctx, type Run } from './state.ts'
 
-export const stepCoordinator = (s: CoordinatorState, event: CoordinatorEvent): readonly [CoordinatorState, readonly CoordinatorCommand[]] => {
+export function stepCoordinator(
+  s: CoordinatorState,
+  event: CoordinatorEvent,
+): readonly [CoordinatorState, readonly CoordinatorCommand[]] {
   const ctx: Ctx = { s, now: event.now, wall: event.wall, ops: [], lateOps: [], out: [] }
   hear(ctx, event)
   settle(ctx)
@@ -27,7 +30,7 @@ export const stepCoordinator = (s: CoordinatorState, event: CoordinatorEvent): r
   return [s, ops.length > 0 ? [{ kind: 'persist', ops }, ...ctx.out] : ctx.out]
 }
 
-const hear = (ctx: Ctx, event: CoordinatorEvent): void => {
+function hear(ctx: Ctx, event: CoordinatorEvent): void {
   const { s } = ctx
   switch (event.kind) {
     case 'led':
@@ -44,7 +47,9 @@ const hear = (ctx: Ctx, event: CoordinatorEvent): void => {
       return onOrderResult(ctx, event)
     case 'node-disconnected': {
       const node = s.nodes.get(event.node)
-      return node === undefined ? undefined : onEvidence(ctx, node, event.incarnation, 'the server says that its connection ended')
+      return node === undefined
+        ? undefined
+        : onEvidence(ctx, node, event.incarnation, 'the server says that its connection ended')
     }
     case 'link':
       return onLink(ctx, event.up)
@@ -64,7 +69,7 @@ const hear = (ctx: Ctx, event: CoordinatorEvent): void => {
   }
 }
 
-const onTimer = (ctx: Ctx, { timer }: Extract<CoordinatorEvent, { kind: 'timer' }>): void => {
+function onTimer(ctx: Ctx, { timer }: Extract<CoordinatorEvent, { kind: 'timer' }>): void {
   const { s } = ctx
   switch (timer.of) {
     case 'run': {
@@ -90,8 +95,11 @@ const onTimer = (ctx: Ctx, { timer }: Extract<CoordinatorEvent, { kind: 'timer' 
   }
 }
 
-/** A new leader: what is recorded stands; about forks nothing is decided before their nodes have told everything. */
-const onLed = (ctx: Ctx): void => {
+/**
+ * A new leader: what is recorded stands; about forks nothing is decided before their nodes have told
+ * everything.
+ */
+function onLed(ctx: Ctx): void {
   const { s } = ctx
   s.ledAt = ctx.now
   s.linkUpAt = ctx.now
@@ -120,23 +128,34 @@ const onLed = (ctx: Ctx): void => {
 const RETELL_MS = 60_000
 const RETELL_ACCEPTED_MS = 600_000
 
-/** Workers that were told to end for their peers' sake, in a run that goes on: they are to be started again. */
-const recoverRole = (ctx: Ctx, role: Run['roles'][number]): void => {
-  const replaced = role.workers.filter(({ record }) => record.phase !== 'waiting' && (record.ending === 'attempt' || record.ending === 'peer-failure'))
+/**
+ * Workers that were told to end for their peers' sake, in a run that goes on: they are to be started again.
+ */
+function recoverRole(ctx: Ctx, role: Run['roles'][number]): void {
+  const replaced = role.workers.filter(
+    ({ record }) =>
+      record.phase !== 'waiting' && (record.ending === 'attempt' || record.ending === 'peer-failure'),
+  )
   if (replaced.length > 0) {
     const kind = replaced.some(({ record }) => record.ending === 'attempt') ? 'launch' : 'restart'
-    beginRestart(ctx, role, { workers: replaced, backoffMs: ctx.s.settings.launchRetryMs[0], text: 'as an earlier coordinator decided', kind })
+    beginRestart(ctx, role, {
+      workers: replaced,
+      backoffMs: ctx.s.settings.launchRetryMs[0],
+      text: 'as an earlier coordinator decided',
+      kind,
+    })
   }
   recoverGang(role)
 }
 
 const KEYS_EVERY_MS = 60_000
 
-const onTick = (ctx: Ctx): void => {
+function onTick(ctx: Ctx): void {
   const { s } = ctx
   onNodesTick(ctx)
   for (const node of s.nodes.values()) if (node.state === 'lost') checkFences(ctx, node)
-  if (Math.floor(ctx.now / KEYS_EVERY_MS) !== Math.floor((ctx.now - s.settings.nodesTickMs) / KEYS_EVERY_MS)) forgetKeys(ctx)
+  if (Math.floor(ctx.now / KEYS_EVERY_MS) !== Math.floor((ctx.now - s.settings.nodesTickMs) / KEYS_EVERY_MS))
+    forgetKeys(ctx)
   if (s.runs.size > s.ended.length) s.lastLiveAt = ctx.now
   if (s.settings.idleEndMs !== null && !s.ending && ctx.now - s.lastLiveAt >= s.settings.idleEndMs) {
     s.ending = true
@@ -145,11 +164,17 @@ const onTick = (ctx: Ctx): void => {
 }
 
 /** Until nothing is left to look at: runs, places, runs that got one. */
-const settle = (ctx: Ctx): void => {
+function settle(ctx: Ctx): void {
   const { s } = ctx
   const touched = new Set<Run>()
   for (let round = 0; s.dirty.size > 0 || s.placeDue; round++) {
-    if (round > 1000) throw new Error(`decisions do not settle: ${[...s.dirty].map((run) => run.record.run).slice(0, 3).join(', ')}`)
+    if (round > 1000)
+      throw new Error(
+        `decisions do not settle: ${[...s.dirty]
+          .map((run) => run.record.run)
+          .slice(0, 3)
+          .join(', ')}`,
+      )
     // a copy: what makes itself due again belongs to the next round
     for (const run of [...s.dirty]) {
       s.dirty.delete(run)
@@ -165,7 +190,7 @@ const settle = (ctx: Ctx): void => {
 }
 
 /** Put what changed of a run into this step's entry; facts that decide nothing wait for one to share. */
-const record = (ctx: Ctx, run: Run): void => {
+function record(ctx: Ctx, run: Run): void {
   const { s } = ctx
   if (!run.urgent) {
     if (run.dirtyWorkers.size === 0) return
@@ -177,7 +202,12 @@ const record = (ctx: Ctx, run: Run): void => {
   }
   const { workers: _all, ...head } = run.record
   const changed = [...run.dirtyWorkers]
-  ctx.ops.push(...runOps(structuredClone(head), changed.map((worker) => ({ ...worker.record }))))
+  ctx.ops.push(
+    ...runOps(
+      structuredClone(head),
+      changed.map((worker) => ({ ...worker.record })),
+    ),
+  )
   for (const worker of changed) {
     worker.dirty = false
     if (worker.past !== null) toRelease(ctx, nodeOf(ctx, worker.past.node), worker.past.forkId)
@@ -185,7 +215,8 @@ const record = (ctx: Ctx, run: Run): void => {
     if (worker.record.phase !== 'ended' || worker.releasable) continue
     worker.releasable = true
     // it leaves behind the persist of this step
-    if (worker.record.node !== null && worker.report !== null) toRelease(ctx, nodeOf(ctx, worker.record.node), currentFork(worker))
+    if (worker.record.node !== null && worker.report !== null)
+      toRelease(ctx, nodeOf(ctx, worker.record.node), currentFork(worker))
   }
   run.dirtyWorkers.clear()
   run.headDirty = false
@@ -194,7 +225,7 @@ const record = (ctx: Ctx, run: Run): void => {
 }
 
 /** Ended runs beyond the bound go to the archive, and are dropped when they are there. */
-const archiveOld = (ctx: Ctx): void => {
+function archiveOld(ctx: Ctx): void {
   const { s } = ctx
   while (s.ended.length > s.settings.endedKept) {
     const run = s.ended.shift()!
@@ -203,4 +234,3 @@ const archiveOld = (ctx: Ctx): void => {
     ctx.out.push({ kind: 'archive', status: statusOf(ctx, run) })
   }
 }
-

@@ -1,19 +1,41 @@
 /**
- * Ending workers: whose turn it is, and why. With `reverse` a role is stopped when all that depend on it are gone; with `parallel`, after a
- * failure, and for a kill, all are told at once. The order itself is orders.ts's, the ladder is the agent's.
+ * Ending workers: whose turn it is, and why. With `reverse` a role is stopped when all that depend on it are
+ * gone; with `parallel`, after a failure, and for a kill, all are told at once. The order itself is
+ * orders.ts's, the ladder is the agent's.
  */
 import { dissolve, isReachable } from './gangs.ts'
 import { unreserve } from './ledger.ts'
 import { endWorker, neverStarted } from './reports.ts'
-import { change, GONE, live, touchRun, touchWorker, workOn, type Ctx, type RoleLive, type Run, type Worker } from './state.ts'
+import {
+  change,
+  GONE,
+  live,
+  touchRun,
+  touchWorker,
+  workOn,
+  type Ctx,
+  type RoleLive,
+  type Run,
+  type Worker,
+} from './state.ts'
 
 export type StopWhy = NonNullable<Run['record']['stopping']>['why']
 
 const KILLED_BY: Record<StopWhy, string> = {
-  done: 'done', failed: 'peer-failure', cancelled: 'user', 'timed-out': 'deadline', 'could-not-start': 'peer-failure', lost: 'peer-failure', restart: 'peer-failure',
+  done: 'done',
+  failed: 'peer-failure',
+  cancelled: 'user',
+  'timed-out': 'deadline',
+  'could-not-start': 'peer-failure',
+  lost: 'peer-failure',
+  restart: 'peer-failure',
 }
 
-export const beginStop = (ctx: Ctx, run: Run, stop: { why: StopWhy; text: string; code: number; kill: boolean }): void => {
+export function beginStop(
+  ctx: Ctx,
+  run: Run,
+  stop: { why: StopWhy; text: string; code: number; kill: boolean },
+): void {
   run.record.stopping = { ...stop, at: ctx.wall }
   for (const role of run.roles) {
     role.restart = null
@@ -24,7 +46,7 @@ export const beginStop = (ctx: Ctx, run: Run, stop: { why: StopWhy; text: string
 }
 
 /** Tell a worker to end. What it was told first stays the reason; a kill makes the grace shorter. */
-export const endingOf = (ctx: Ctx, worker: Worker, killedBy: string, graceMs: number | null): void => {
+export function endingOf(ctx: Ctx, worker: Worker, killedBy: string, graceMs: number | null): void {
   if (!live(worker)) return
   if (graceMs !== null) worker.graceMs = worker.graceMs === null ? graceMs : Math.min(worker.graceMs, graceMs)
   if (worker.record.ending === null) {
@@ -35,16 +57,25 @@ export const endingOf = (ctx: Ctx, worker: Worker, killedBy: string, graceMs: nu
   workOn(ctx, worker)
 }
 
-const isOver = (role: RoleLive): boolean => role.workers.every((worker) => !live(worker))
+function isOver(role: RoleLive): boolean {
+  return role.workers.every((worker) => !live(worker))
+}
 
 /** Failures and kills do not wait for an order of things. */
-const atOnce = (run: Run, role: RoleLive): boolean => {
+function atOnce(run: Run, role: RoleLive): boolean {
   const { stopping } = run.record
-  return stopping!.kill || stopping!.why === 'failed' || stopping!.why === 'could-not-start' || stopping!.why === 'lost' || stopping!.why === 'restart' || role.spec.stop.order === 'parallel'
+  return (
+    stopping!.kill ||
+    stopping!.why === 'failed' ||
+    stopping!.why === 'could-not-start' ||
+    stopping!.why === 'lost' ||
+    stopping!.why === 'restart' ||
+    role.spec.stop.order === 'parallel'
+  )
 }
 
 /** Go on with a stop: tell the roles whose turn it is. */
-export const advanceStop = (ctx: Ctx, run: Run): void => {
+export function advanceStop(ctx: Ctx, run: Run): void {
   const stopping = run.record.stopping!
   const killedBy = stopping.why === 'cancelled' ? stopping.text : KILLED_BY[stopping.why]
   for (const role of run.roles) {
@@ -60,8 +91,11 @@ export const advanceStop = (ctx: Ctx, run: Run): void => {
   }
 }
 
-/** Told to end, no start ever left for it, and its node cannot be asked: nothing runs, and its prepare lapses there. */
-export const endNeverStarted = (ctx: Ctx, run: Run): void => {
+/**
+ * Told to end, no start ever left for it, and its node cannot be asked: nothing runs, and its prepare lapses
+ * there.
+ */
+export function endNeverStarted(ctx: Ctx, run: Run): void {
   for (const worker of run.work) {
     if (!live(worker) || worker.record.ending === null || !neverStarted(worker)) continue
     const node = ctx.s.nodes.get(worker.record.node!)
@@ -69,4 +103,6 @@ export const endNeverStarted = (ctx: Ctx, run: Run): void => {
   }
 }
 
-export const isStopped = (run: Run): boolean => run.workers.every((worker) => !live(worker))
+export function isStopped(run: Run): boolean {
+  return run.workers.every((worker) => !live(worker))
+}

@@ -1,6 +1,6 @@
 /**
- * Finds or builds the shim: with a C compiler into a cache by content, else the Python twin. Owns the choice and the cache's names;
- * what a shim does stands in shim.c and shim.py.
+ * Finds or builds the shim: with a C compiler into a cache by content, else the Python twin. Owns the choice
+ * and the cache's names; what a shim does stands in shim.c and shim.py.
  */
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -20,8 +20,10 @@ export interface Shim {
 const run = promisify(execFile)
 
 /** In a checkout the sources stand beside this file, in the bundle in a folder of their own. */
-const sourceOf = (name: string): string => {
-  const places = [`./${name}`, `./shim/${name}`].map((place) => fileURLToPath(new URL(place, import.meta.url)))
+function sourceOf(name: string): string {
+  const places = [`./${name}`, `./shim/${name}`].map((place) =>
+    fileURLToPath(new URL(place, import.meta.url)),
+  )
   const found = places.find((place) => existsSync(place))
   if (found === undefined) throw new Fault('SETUP', `${name} is not there: looked at ${places.join(' and ')}`)
   return found
@@ -32,17 +34,23 @@ const sourceOf = (name: string): string => {
  * @param env       PATH says where `cc` (or CC) and python3 are
  * @throws {Fault} SETUP when there is neither a compiler nor a Python
  */
-export const buildShim = async (cacheDir: string, env: Record<string, string | undefined> = process.env): Promise<Shim> => {
+export async function buildShim(
+  cacheDir: string,
+  env: Record<string, string | undefined> = process.env,
+): Promise<Shim> {
   await mkdir(cacheDir, { recursive: true, mode: 0o700 })
   const compiled = join(cacheDir, `shim-${process.arch}-${hashOf(sourceOf('shim.c'))}`)
   if (existsSync(compiled) || (await compile(compiled, env))) return { argv: [compiled], kind: 'c' }
   const python = await findPython(env)
-  if (python === null) throw new Fault('SETUP', 'there is neither a C compiler nor a python3 on PATH for the process shim', { hint: 'install gcc or python3' })
+  if (python === null)
+    throw new Fault('SETUP', 'there is neither a C compiler nor a python3 on PATH for the process shim', {
+      hint: 'install gcc or python3',
+    })
   return { argv: await pythonShim(cacheDir, python), kind: 'python' }
 }
 
 /** The argv of the Python twin, copied into the cache: the checkout may go away while workers run. */
-export const pythonShim = async (cacheDir: string, python: string): Promise<string[]> => {
+export async function pythonShim(cacheDir: string, python: string): Promise<string[]> {
   const source = sourceOf('shim.py')
   const copy = join(cacheDir, `shim-${hashOf(source)}.py`)
   if (!existsSync(copy)) await inPlace(copy, (temporary) => copyFile(source, temporary))
@@ -50,9 +58,11 @@ export const pythonShim = async (cacheDir: string, python: string): Promise<stri
   return [python, '-ISs', copy]
 }
 
-const hashOf = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex').slice(0, 16)
+function hashOf(file: string): string {
+  return createHash('sha256').update(readFileSync(file)).digest('hex').slice(0, 16)
+}
 
-const inPlace = async (file: string, make: (temporary: string) => Promise<unknown>): Promise<void> => {
+async function inPlace(file: string, make: (temporary: string) => Promise<unknown>): Promise<void> {
   const temporary = `${file}.${process.pid}.tmp`
   try {
     await make(temporary)
@@ -63,14 +73,19 @@ const inPlace = async (file: string, make: (temporary: string) => Promise<unknow
 }
 
 /** Static where that works: it starts faster and runs on nodes with another libc. */
-const compile = async (file: string, env: Record<string, string | undefined>): Promise<boolean> => {
+async function compile(file: string, env: Record<string, string | undefined>): Promise<boolean> {
   for (const compiler of env['CC'] ? [env['CC']] : ['cc', 'gcc', 'clang'])
     for (const linking of [['-static'], []])
       try {
         await inPlace(file, async (temporary) => {
-          await run(compiler, ['-O2', ...linking, '-o', temporary, sourceOf('shim.c')], { env: env as NodeJS.ProcessEnv })
+          await run(compiler, ['-O2', ...linking, '-o', temporary, sourceOf('shim.c')], {
+            env: env as NodeJS.ProcessEnv,
+          })
           // a compiler that makes programs which do not run here is none
-          const code = await run(temporary, []).then(() => 0, (error: { code?: unknown }) => error.code)
+          const code = await run(temporary, []).then(
+            () => 0,
+            (error: { code?: unknown }) => error.code,
+          )
           if (code !== 2) throw new Error(`the shim that ${compiler} built does not run`)
         })
         return true
@@ -80,10 +95,14 @@ const compile = async (file: string, env: Record<string, string | undefined>): P
   return false
 }
 
-/** The interpreter itself: a wrapper on PATH (pyenv) would cost a shell each start and needs an environment. */
-const findPython = async (env: Record<string, string | undefined>): Promise<string | null> => {
+/**
+ * The interpreter itself: a wrapper on PATH (pyenv) would cost a shell each start and needs an environment.
+ */
+async function findPython(env: Record<string, string | undefined>): Promise<string | null> {
   try {
-    const { stdout } = await run('python3', ['-ISsc', 'import sys, ctypes; print(sys.executable)'], { env: env as NodeJS.ProcessEnv })
+    const { stdout } = await run('python3', ['-ISsc', 'import sys, ctypes; print(sys.executable)'], {
+      env: env as NodeJS.ProcessEnv,
+    })
     return stdout.trim()
   } catch {
     return null

@@ -13,7 +13,14 @@ let bus: MemoryConnection
 let emitter: FactEmitter
 let stored: string[]
 let acked: string[]
-const fact = (what: Parameters<FactEmitter['emit']>[0]['what'], rev: number, forkId = FORK) => ({ id: `${forkId}.${what}`, what, rev, report: reportOf({ ...newFork(specOf(forkId)), phase: 'running' }) })
+function fact(what: Parameters<FactEmitter['emit']>[0]['what'], rev: number, forkId = FORK) {
+  return {
+    id: `${forkId}.${what}`,
+    what,
+    rev,
+    report: reportOf({ ...newFork(specOf(forkId)), phase: 'running' }),
+  }
+}
 
 beforeEach(async () => {
   clock = manualClock()
@@ -25,12 +32,24 @@ beforeEach(async () => {
   await made
   stored = []
   acked = []
-  messengerOn(watcher, 'main').listen('event.worker', {}, ({ body }) => void stored.push(`${body.forkId} ${body.what} ${body.rev}`))
-  emitter = startFactEmitter({ messenger: messengerOn(bus, 'main'), node: 'n0', incarnation: INCARNATION, clock, onAcked: (_, what) => void acked.push(what), log: () => undefined })
+  messengerOn(watcher, 'main').listen(
+    'event.worker',
+    {},
+    ({ body }) => void stored.push(`${body.forkId} ${body.what} ${body.rev}`),
+  )
+  emitter = startFactEmitter({
+    messenger: messengerOn(bus, 'main'),
+    node: 'n0',
+    incarnation: INCARNATION,
+    clock,
+    onAcked: (_, what) => void acked.push(what),
+    log: () => undefined,
+  })
 })
 
 test('facts of a fork are told in order, each acknowledged before the next', async () => {
-  for (const [rev, what] of (['prepared', 'started', 'exited'] as const).entries()) emitter.emit(fact(what, rev))
+  for (const [rev, what] of (['prepared', 'started', 'exited'] as const).entries())
+    emitter.emit(fact(what, rev))
   await clock.advance(100)
   expect(stored).toEqual([`${FORK} prepared 0`, `${FORK} started 1`, `${FORK} exited 2`])
   expect(acked).toEqual(['prepared', 'started', 'exited'])
@@ -47,11 +66,19 @@ test('the bus is away: facts wait, the newest report takes the place of older on
   expect(stored).toEqual([])
   bus.setLink(true)
   await clock.advance(10)
-  expect(stored).toEqual([`${FORK} started 1`, `${FORK} unready 499`, `${FORK} ranks 999`, `${FORK} exited 1000`])
+  expect(stored).toEqual([
+    `${FORK} started 1`,
+    `${FORK} unready 499`,
+    `${FORK} ranks 999`,
+    `${FORK} exited 1000`,
+  ])
 })
 
 test('a fork whose fact is not taken does not hold up the others', async () => {
-  emitter.emit({ ...fact('started', 1), report: { ...fact('started', 1).report, pid: 'x' as unknown as number } })
+  emitter.emit({
+    ...fact('started', 1),
+    report: { ...fact('started', 1).report, pid: 'x' as unknown as number },
+  })
   emitter.emit(fact('exited', 2))
   emitter.emit(fact('started', 3, 'run-1.trainer.1.1'))
   await clock.advance(10)

@@ -4,7 +4,13 @@ import { runActor, type ActorHandle } from '../../../src/actors/kernel.ts'
 
 type Command = { do: string } | { persist: string[] }
 
-const actorWith = (options: { mailboxMax?: number; mayPerform?: () => boolean; onPerform?: (what: string, actor: () => ActorHandle<Command[]>) => void } = {}) => {
+function actorWith(
+  options: {
+    mailboxMax?: number
+    mayPerform?: () => boolean
+    onPerform?: (what: string, actor: () => ActorHandle<Command[]>) => void
+  } = {},
+) {
   const done: string[] = []
   const writes: { ops: string[]; resolve: () => void; reject: (error: Error) => void }[] = []
   const deposed: unknown[] = []
@@ -24,7 +30,9 @@ const actorWith = (options: { mailboxMax?: number; mayPerform?: () => boolean; o
   })
   return { actor, done, writes, deposed }
 }
-const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
 
 test('commands behind a persist wait for its acknowledgement, those of later steps too', async () => {
   const { actor, done, writes } = actorWith()
@@ -73,7 +81,9 @@ test('the door is closed: commands wait in order and leave on flush; a persist i
 })
 
 test('an event that a performance brings back waits its turn', () => {
-  const { actor, done } = actorWith({ onPerform: (what, self) => what === 'a' && self().post([{ do: 'after' }]) })
+  const { actor, done } = actorWith({
+    onPerform: (what, self) => what === 'a' && self().post([{ do: 'after' }]),
+  })
   actor.post([{ do: 'a' }, { do: 'b' }])
   expect(done).toEqual(['a', 'b', 'after'])
 })

@@ -1,4 +1,7 @@
-/** Who leads: the lease, its renewal, takeover, deposal. A log in memory with appends that a test holds or loses. */
+/**
+ * Who leads: the lease, its renewal, takeover, deposal. A log in memory with appends that a test holds or
+ * loses.
+ */
 import { expect, test } from 'vitest'
 import { pieces, runLeadership, type Tenure } from '../../../src/actors/leadership.ts'
 import { Fault } from '../../../src/protocol/faults.ts'
@@ -14,12 +17,15 @@ interface Shared {
 
 interface Handle {
   log: StateLog
-  /** appends that leave from here on: 'ok', 'hold' until released, 'lost' (CONN, not landed), 'landed' (CONN, landed) */
+  /**
+   * appends that leave from here on: 'ok', 'hold' until released, 'lost' (CONN, not landed), 'landed' (CONN,
+   * landed)
+   */
   mode: 'ok' | 'hold' | 'lost' | 'landed'
   release(): void
 }
 
-const handleOn = (shared: Shared): Handle => {
+function handleOn(shared: Shared): Handle {
   let position = 0
   const waiting: (() => void)[] = []
   const own = new Map<StateEntry, number>()
@@ -74,9 +80,11 @@ const handleOn = (shared: Shared): Handle => {
 }
 
 const settings = { leaseMs: 2000, renewMs: 500, takeoverMarginMs: 500, snapshotEntries: 1000 }
-const newShared = (): Shared => ({ entries: [], listeners: new Set(), purged: 0 })
+function newShared(): Shared {
+  return { entries: [], listeners: new Set(), purged: 0 }
+}
 
-const candidate = (shared: Shared, clock: ManualClock, name: string, more: Partial<typeof settings> = {}) => {
+function candidate(shared: Shared, clock: ManualClock, name: string, more: Partial<typeof settings> = {}) {
   const handle = handleOn(shared)
   const seen = { tenure: null as Tenure | null, deposed: 0, leaseBack: 0 }
   const leadership = runLeadership({
@@ -95,7 +103,9 @@ const candidate = (shared: Shared, clock: ManualClock, name: string, more: Parti
   return { handle, seen, leadership }
 }
 
-const drainOp = (node: string, on = true): StateOp => ({ op: 'drain', node, on })
+function drainOp(node: string, on = true): StateOp {
+  return { op: 'drain', node, on }
+}
 
 test('the log is empty: the first one leads at once, and makes the store’s id', async () => {
   const [shared, clock] = [newShared(), manualClock()]
@@ -183,7 +193,10 @@ test('somebody else wrote: deposed, its writes are refused, and it stands by', a
   await clock.settle()
   const tenure = a.seen.tenure!
   a.handle.mode = 'hold'
-  const late = tenure.persist([drainOp('n0')]).then(() => 'stood', () => 'refused')
+  const late = tenure.persist([drainOp('n0')]).then(
+    () => 'stood',
+    () => 'refused',
+  )
   await clock.advance(4000)
   expect(b.seen.tenure).not.toBe(null)
   a.handle.release()

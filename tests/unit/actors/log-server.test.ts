@@ -16,20 +16,24 @@ let store: LogStore
 let client: Messenger
 let servers: LogServer[]
 let connect: (name: string) => Messenger
-const dirOf = (forkId: string): string => join(dir, forkId)
-const write = (attempt: number, text: string): string => {
+function dirOf(forkId: string): string {
+  return join(dir, forkId)
+}
+function write(attempt: number, text: string): string {
   const forkId = `run.trainer.0.${attempt}`
   mkdirSync(dirOf(forkId), { recursive: true })
   writeFileSync(join(dirOf(forkId), 'stdout'), text)
   return forkId
 }
-const serve = (node: string, ...forkIds: string[]): LogServer => {
+function serve(node: string, ...forkIds: string[]): LogServer {
   const server = startLogServer({ messenger: connect(node), node, store })
   for (const forkId of forkIds) server.hold(forkId)
   servers.push(server)
   return server
 }
-const read = async (body: Parameters<typeof client.ask<'worker.log'>>[2]): Promise<string> => Buffer.from((await client.ask('worker.log', WORKER, body)).bytes).toString()
+async function read(body: Parameters<typeof client.ask<'worker.log'>>[2]): Promise<string> {
+  return Buffer.from((await client.ask('worker.log', WORKER, body)).bytes).toString()
+}
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'troupe-log-server-'))
@@ -48,7 +52,12 @@ test('the latest attempt, or the one asked for; sizes alone without a source', a
   serve('n0', write(1, 'first'), write(2, 'second'))
   expect(await read({ source: 'stdout' })).toBe('second')
   expect(await read({ source: 'stdout', attempt: 1 })).toBe('first')
-  expect(await client.ask('worker.log', WORKER, {})).toMatchObject({ attempt: 2, source: null, sources: { stdout: { size: 6, floor: 0, generation: 0 } }, final: false })
+  expect(await client.ask('worker.log', WORKER, {})).toMatchObject({
+    attempt: 2,
+    source: null,
+    sources: { stdout: { size: 6, floor: 0, generation: 0 } },
+    final: false,
+  })
 })
 
 test('a node that holds only another attempt is silent: the one that has it answers', async () => {
@@ -65,14 +74,19 @@ test('ranges, last lines, and the end', async () => {
   expect(await read({ source: 'stdout', tailLines: 1 })).toBe('ccc')
   await store.mark(forkId, { stdout: { ...NO_MARKS, shipped: 8, final: true } })
   expect((await client.ask('worker.log', WORKER, { source: 'stdout', offset: 2 })).final).toBe(true)
-  expect((await client.ask('worker.log', WORKER, { source: 'stdout', offset: 2, bytesMax: 1 })).final).toBe(false)
+  expect((await client.ask('worker.log', WORKER, { source: 'stdout', offset: 2, bytesMax: 1 })).final).toBe(
+    false,
+  )
 })
 
 test('bytes below the floor are GONE, and it is said where they begin', async () => {
   const forkId = write(1, 'x'.repeat(100))
   serve('n0', forkId)
   await store.giveUp(forkId, 'stdout', 60)
-  await expect(read({ source: 'stdout', offset: 0 })).rejects.toMatchObject({ code: 'GONE', data: { floor: 60 } })
+  await expect(read({ source: 'stdout', offset: 0 })).rejects.toMatchObject({
+    code: 'GONE',
+    data: { floor: 60 },
+  })
   expect((await client.ask('worker.log', WORKER, { source: 'stdout' })).offset).toBe(60)
 })
 

@@ -1,4 +1,7 @@
-/** The real agent over a simulated machine and an in-memory bus: what needs a frozen, dead or second agent, moment by moment. */
+/**
+ * The real agent over a simulated machine and an in-memory bus: what needs a frozen, dead or second agent,
+ * moment by moment.
+ */
 import { beforeEach, expect, test } from 'vitest'
 import { startNodeAgent, type AgentHandle } from '../../../src/actors/node-agent.ts'
 import { encode } from '../../../src/protocol/codec.ts'
@@ -33,32 +36,63 @@ interface Running {
   handle: Promise<AgentHandle>
   incarnation: string
 }
-const startAgent = (name: string): Running => {
+function startAgent(name: string): Running {
   const process = simProcess({ name, clock, nowOffset: 5000, wallOffset: 0 })
   const bus = server.connect({ name, clock: process.clock, hooks: process.hooks })
   const logBus = server.connect({ name: `${name}-logs`, clock: process.clock, hooks: process.hooks })
   const incarnation = ulid()
   const handle = startNodeAgent({
-    bus, logBus, fleet: 'main', node: 'n0', incarnation, host: machine.host(process), logs: simLogStore(machine, process, marks, randomOf(1)), clock: process.clock, pid: 1,
-    store: { read: () => Promise.resolve(structuredClone(memory)), write: async (next) => void Object.assign(memory, next) }, log: () => undefined,
+    bus,
+    logBus,
+    fleet: 'main',
+    node: 'n0',
+    incarnation,
+    host: machine.host(process),
+    logs: simLogStore(machine, process, marks, randomOf(1)),
+    clock: process.clock,
+    pid: 1,
+    store: {
+      read: () => Promise.resolve(structuredClone(memory)),
+      write: async (next) => void Object.assign(memory, next),
+    },
+    log: () => undefined,
   })
   return { process, bus, handle, incarnation }
 }
-const order = async (verb: 'prepare' | 'start' | 'kill', to: Running, body: unknown, notAfter = beat.tick + (clock.now() - beat.arrivedAt) + 500): Promise<{ reply?: any; code?: string }> => {
+async function order(
+  verb: 'prepare' | 'start' | 'kill',
+  to: Running,
+  body: unknown,
+  notAfter = beat.tick + (clock.now() - beat.arrivedAt) + 500,
+): Promise<{ reply?: any; code?: string }> {
   let outcome: { reply?: any; code?: string } = {}
-  void coordinator.ask(`node.${verb}` as 'node.kill', { node: 'n0', incarnation: to.incarnation }, body as never, { headers: orderHeaders({ epoch: EPOCH, notAfter }), timeoutMs: 20_000 }).then(
-    (reply) => (outcome = { reply }),
-    (fault: { code: string }) => (outcome = { code: fault.code }),
-  )
+  void coordinator
+    .ask(`node.${verb}` as 'node.kill', { node: 'n0', incarnation: to.incarnation }, body as never, {
+      headers: orderHeaders({ epoch: EPOCH, notAfter }),
+      timeoutMs: 20_000,
+    })
+    .then(
+      (reply) => (outcome = { reply }),
+      (fault: { code: string }) => (outcome = { code: fault.code }),
+    )
   await clock.advance(200)
   return outcome
 }
-const launch = async (to: Running, command: string[]): Promise<void> => {
+async function launch(to: Running, command: string[]): Promise<void> {
   const { reply } = await order('prepare', to, { forks: [specOf(FORK, { command })], lapseMs: 5000 })
-  expect((await order('start', to, { token: reply.token, forks: [{ forkId: FORK, bindings: { roles: {}, rendezvous: null } }] })).reply.forks[0].phase).toBe('running')
+  expect(
+    (
+      await order('start', to, {
+        token: reply.token,
+        forks: [{ forkId: FORK, bindings: { roles: {}, rendezvous: null } }],
+      })
+    ).reply.forks[0].phase,
+  ).toBe('running')
 }
 const killOrder = { forks: [{ forkId: FORK, signal: 'SIGTERM', graceMs: 100, killedBy: 'user:me' }] }
-const whats = (): string[] => events.map((event) => event.what)
+function whats(): string[] {
+  return events.map((event) => event.what)
+}
 
 beforeEach(async () => {
   clock = manualClock()
@@ -74,11 +108,13 @@ beforeEach(async () => {
   coordinator.listen('event.worker', {}, ({ body }) => void events.push(body))
   coordinator.listen('beat', {}, ({ body }) => void (beat = { ...body, arrivedAt: clock.now() }))
 })
-const openStreams = async (): Promise<void> => {
+async function openStreams(): Promise<void> {
   const made = ensureStreams(coordinator.bus, 'main')
   await clock.advance(10)
   await made
-  void coordinator.bus.append(subjectOf('main', 'state', {}), encode({ epoch: EPOCH }, 'msgpack'), { headers: { [HEADERS.contentType]: MSGPACK } })
+  void coordinator.bus.append(subjectOf('main', 'state', {}), encode({ epoch: EPOCH }, 'msgpack'), {
+    headers: { [HEADERS.contentType]: MSGPACK },
+  })
   await clock.advance(10)
 }
 
@@ -100,7 +136,12 @@ test('a kill that waited in a frozen agent is EXPIRED when it thaws, and the wor
   agent.process.freeze()
   let code: string | undefined
   const headers = orderHeaders({ epoch: EPOCH, notAfter: beat.tick + (clock.now() - beat.arrivedAt) + 500 })
-  void coordinator.ask('node.kill', { node: 'n0', incarnation: agent.incarnation }, killOrder, { headers, timeoutMs: 20_000 }).catch((fault: { code: string }) => (code = fault.code))
+  void coordinator
+    .ask('node.kill', { node: 'n0', incarnation: agent.incarnation }, killOrder, {
+      headers,
+      timeoutMs: 20_000,
+    })
+    .catch((fault: { code: string }) => (code = fault.code))
   await clock.advance(3000)
   expect(code).toBeUndefined()
   agent.process.thaw()
@@ -124,7 +165,10 @@ test('a second agent takes the spool: the worker goes on under it, the first one
   expect((await order('kill', second, killOrder)).reply.forks[0].phase).toBe('stopping')
   await clock.advance(2000)
   expect(whats()).toEqual(['prepared', 'started', 'exited', 'gone', 'logs-final'])
-  expect(events.find((event) => event.what === 'exited')!.exit).toMatchObject({ signal: 'SIGTERM', killedBy: 'user:me' })
+  expect(events.find((event) => event.what === 'exited')!.exit).toMatchObject({
+    signal: 'SIGTERM',
+    killedBy: 'user:me',
+  })
 })
 
 test('an agent that finds its spool taken ends as superseded', async () => {
@@ -159,7 +203,9 @@ test('the agent dies between a kill’s note and its signal: the next one carrie
   startAgent('b')
   await clock.advance(3000)
   expect(machine.alive(FORK)).toBe(0)
-  expect(events.filter((event) => event.what === 'exited').map((event) => event.exit)).toMatchObject([{ signal: 'SIGTERM', killedBy: 'user:me' }])
+  expect(events.filter((event) => event.what === 'exited').map((event) => event.exit)).toMatchObject([
+    { signal: 'SIGTERM', killedBy: 'user:me' },
+  ])
   expect(whats().filter((what) => what === 'started')).toHaveLength(1)
 })
 

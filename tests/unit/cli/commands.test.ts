@@ -8,7 +8,15 @@ import { COMMANDS } from '../../../src/cli/commands.ts'
 import { resolveLaunch } from '../../../src/protocol/launch.ts'
 import { saveContext, writeCredentials } from '../../../src/system/contexts.ts'
 import { cli } from '../../support/cli.ts'
-import { exited, fakeFleet, RUN, runStatus, sleepMs, worker, type FakeFleet } from '../../support/fake-fleet.ts'
+import {
+  exited,
+  fakeFleet,
+  RUN,
+  runStatus,
+  sleepMs,
+  worker,
+  type FakeFleet,
+} from '../../support/fake-fleet.ts'
 
 let fleet: FakeFleet
 let dir: string
@@ -22,13 +30,35 @@ afterEach(async () => {
 })
 
 const FORK = `${RUN}.main.0.1`
-const on = (argv: string[], more: object = {}) => cli(argv, { troupe: fleet.troupe, cwd: dir, ...more })
-const finish = (code: number): void => {
+function on(argv: string[], more: object = {}) {
+  return cli(argv, { troupe: fleet.troupe, cwd: dir, ...more })
+}
+function finish(code: number): void {
   fleet.final.add(FORK)
-  fleet.statuses.set(RUN, runStatus({ state: code === 0 ? 'succeeded' : 'failed', code, endedAt: 1, workers: [worker('main', 0, exited(code))] }))
+  fleet.statuses.set(
+    RUN,
+    runStatus({
+      state: code === 0 ? 'succeeded' : 'failed',
+      code,
+      endedAt: 1,
+      workers: [worker('main', 0, exited(code))],
+    }),
+  )
 }
 
-test.each(['ps', 'nodes', `status ${RUN}`, `explain ${RUN}`, `wait ${RUN}`, `stop ${RUN}`, `kill ${RUN}`, `signal ${RUN} TERM`, `logs ${RUN}`, `events ${RUN}`, 'completion bash'])('%s --json: stdout is JSON and nothing else [FC-23 K-25 +K1]', async (line) => {
+test.each([
+  'ps',
+  'nodes',
+  `status ${RUN}`,
+  `explain ${RUN}`,
+  `wait ${RUN}`,
+  `stop ${RUN}`,
+  `kill ${RUN}`,
+  `signal ${RUN} TERM`,
+  `logs ${RUN}`,
+  `events ${RUN}`,
+  'completion bash',
+])('%s --json: stdout is JSON and nothing else [FC-23 K-25 +K1]', async (line) => {
   await fleet.write(FORK, 'stdout', 'a line\n')
   await fleet.runEvent('ended')
   finish(0)
@@ -41,29 +71,63 @@ test.each(['ps', 'nodes', `status ${RUN}`, `explain ${RUN}`, `wait ${RUN}`, `sto
 test('the verbs of ray job are here too: list, submit, status, logs, stop [R-15]', async () => {
   finish(0)
   expect((await on(['list', '--all', '-q'])).stdout).toBe(`${RUN}\n`)
-  expect((await on(['submit', '-q', '-f', '-'], { stdin: '{"apiVersion":"troupe/v1","name":"job","roles":{"main":{"kind":"task","command":["true"]}}}' })).stdout).toBe(`${RUN}\n`)
+  expect(
+    (
+      await on(['submit', '-q', '-f', '-'], {
+        stdin: '{"apiVersion":"troupe/v1","name":"job","roles":{"main":{"kind":"task","command":["true"]}}}',
+      })
+    ).stdout,
+  ).toBe(`${RUN}\n`)
   for (const verb of ['status', 'logs', 'stop']) expect(Object.keys(COMMANDS)).toContain(verb)
 })
 
 test('relative directories of a launch are made absolute where it was typed', async () => {
-  await on(['launch', '-f', '-'], { stdin: 'apiVersion: troupe/v1\nname: job\ncwd: here\nroles: { main: { kind: task, command: ["true"] } }\n' })
+  await on(['launch', '-f', '-'], {
+    stdin:
+      'apiVersion: troupe/v1\nname: job\ncwd: here\nroles: { main: { kind: task, command: ["true"] } }\n',
+  })
   expect(fleet.asked[0]!.body).toMatchObject({ cwd: join(dir, 'here') })
 })
 
 test('launch --set, --backend and --key change what is sent', async () => {
-  await on(['launch', '-f', '-', '--set', 'roles.main.env.LR=1e-3', '--backend', 'local', '--key', 'k1'], { stdin: 'apiVersion: troupe/v1\nname: job\nroles: { main: { kind: task, command: ["true"] } }\n' })
-  expect(fleet.asked[0]).toMatchObject({ key: 'k1', body: { backend: 'local', roles: { main: { env: { LR: '1e-3' } } } } })
+  await on(['launch', '-f', '-', '--set', 'roles.main.env.LR=1e-3', '--backend', 'local', '--key', 'k1'], {
+    stdin: 'apiVersion: troupe/v1\nname: job\nroles: { main: { kind: task, command: ["true"] } }\n',
+  })
+  expect(fleet.asked[0]).toMatchObject({
+    key: 'k1',
+    body: { backend: 'local', roles: { main: { env: { LR: '1e-3' } } } },
+  })
 })
 
 test('the document of run -- CMD: named after the program, here, one task; --shape makes it torchrun [U-08]', () => {
-  expect(runDocument(['/usr/bin/python3', '-c', 'x'], {})).toEqual({ apiVersion: 'troupe/v1', name: 'python3', cwd: '.', roles: { main: { kind: 'task', command: ['/usr/bin/python3', '-c', 'x'] } } })
-  const torch = runDocument(['train.py'], { shape: '2x2', env: ['A=b=c', 'EMPTY='], gpus: 2, cpus: 4, memory: '8GB', name: 'ddp' })
-  expect(resolveLaunch({ ...torch, cwd: '/' }).roles[0]).toMatchObject({ kind: 'torchrun', replicas: 2, nproc: 2, env: { A: 'b=c', EMPTY: '' } })
-  expect(resolveLaunch({ ...runDocument(['x'], { nodes: 3 }), cwd: '/' }).roles[0]).toMatchObject({ kind: 'task', replicas: 3 })
+  expect(runDocument(['/usr/bin/python3', '-c', 'x'], {})).toEqual({
+    apiVersion: 'troupe/v1',
+    name: 'python3',
+    cwd: '.',
+    roles: { main: { kind: 'task', command: ['/usr/bin/python3', '-c', 'x'] } },
+  })
+  const torch = runDocument(['train.py'], {
+    shape: '2x2',
+    env: ['A=b=c', 'EMPTY='],
+    gpus: 2,
+    cpus: 4,
+    memory: '8GB',
+    name: 'ddp',
+  })
+  expect(resolveLaunch({ ...torch, cwd: '/' }).roles[0]).toMatchObject({
+    kind: 'torchrun',
+    replicas: 2,
+    nproc: 2,
+    env: { A: 'b=c', EMPTY: '' },
+  })
+  expect(resolveLaunch({ ...runDocument(['x'], { nodes: 3 }), cwd: '/' }).roles[0]).toMatchObject({
+    kind: 'task',
+    replicas: 3,
+  })
 })
 
 /** `run` against the fake: the run ends with `code` soon after it was launched. */
-const runs = async (argv: string[], code: number, play: () => Promise<void> = async () => {}) => {
+async function runs(argv: string[], code: number, play: () => Promise<void> = async () => {}) {
   fleet.onLaunch = () => {
     fleet.statuses.set(RUN, runStatus())
     void (async () => {
@@ -99,9 +163,14 @@ test('run --out keeps a copy of each source, byte for byte, and lists the files 
     await fleet.write(FORK, 'stdout', Buffer.from([1, 0, 255, 10, 7]))
     await fleet.write(FORK, 'stderr', 'e')
   })
-  expect((await readdir(join(dir, 'copy', RUN))).toSorted()).toEqual(['main-0-stderr.log', 'main-0-stdout.log'])
+  expect((await readdir(join(dir, 'copy', RUN))).toSorted()).toEqual([
+    'main-0-stderr.log',
+    'main-0-stdout.log',
+  ])
   expect([...(await readFile(join(dir, 'copy', RUN, 'main-0-stdout.log')))]).toEqual([1, 0, 255, 10, 7])
-  expect(ran.stderr).toContain(`files written:\n  copy/${RUN}/main-0-stderr.log\n  copy/${RUN}/main-0-stdout.log`)
+  expect(ran.stderr).toContain(
+    `files written:\n  copy/${RUN}/main-0-stderr.log\n  copy/${RUN}/main-0-stdout.log`,
+  )
 })
 
 test('Ctrl-C in run stops the run and waits for its end; again, it is killed', async () => {
@@ -111,7 +180,15 @@ test('Ctrl-C in run stops the run and waits for its end; again, it is killed', a
     // later than the echo of one signal
     if (how === 'stop') return void setTimeout(() => process.emit('SIGINT'), 80)
     fleet.final.add(FORK)
-    fleet.statuses.set(RUN, runStatus({ state: 'cancelled', code: 130, endedAt: 1, workers: [worker('main', 0, exited(137, 'user:ann'))] }))
+    fleet.statuses.set(
+      RUN,
+      runStatus({
+        state: 'cancelled',
+        code: 130,
+        endedAt: 1,
+        workers: [worker('main', 0, exited(137, 'user:ann'))],
+      }),
+    )
     void fleet.runEvent('ended')
   }
   fleet.onLaunch = () => {
@@ -137,41 +214,79 @@ test('logs --raw of several: exit 2 and their names; of one: its bytes', async (
   await fleet.write(FORK, 'stdout', 'out')
   await fleet.write(FORK, 'stderr', 'err')
   finish(0)
-  expect(await on(['logs', RUN, '--raw'])).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('main/0 stderr') })
-  expect(await on(['logs', RUN, '--raw', '--stream', 'stdout'])).toEqual({ code: 0, stdout: 'out', stderr: '' })
+  expect(await on(['logs', RUN, '--raw'])).toMatchObject({
+    code: 2,
+    stdout: '',
+    stderr: expect.stringContaining('main/0 stderr'),
+  })
+  expect(await on(['logs', RUN, '--raw', '--stream', 'stdout'])).toEqual({
+    code: 0,
+    stdout: 'out',
+    stderr: '',
+  })
 })
 
 test('kill all: every run that has not ended', async () => {
-  fleet.onEnd = (_, { run }) => fleet.statuses.set(run, runStatus({ run, state: 'cancelled', endedAt: 1, workers: [worker('main', 0, exited(137), run)] }))
-  for (const run of ['a-000000000001', 'b-000000000002']) fleet.statuses.set(run, runStatus({ run, workers: [worker('main', 0, {}, run)] }))
+  fleet.onEnd = (_, { run }) =>
+    fleet.statuses.set(
+      run,
+      runStatus({ run, state: 'cancelled', endedAt: 1, workers: [worker('main', 0, exited(137), run)] }),
+    )
+  for (const run of ['a-000000000001', 'b-000000000002'])
+    fleet.statuses.set(run, runStatus({ run, workers: [worker('main', 0, {}, run)] }))
   finish(0)
-  expect(JSON.parse((await on(['kill', 'all', '--json'])).stdout).receipts.map((receipt: { worker: string }) => receipt.worker).toSorted()).toEqual(['a-000000000001/main/0', 'b-000000000002/main/0'])
+  expect(
+    JSON.parse((await on(['kill', 'all', '--json'])).stdout)
+      .receipts.map((receipt: { worker: string }) => receipt.worker)
+      .toSorted(),
+  ).toEqual(['a-000000000001/main/0', 'b-000000000002/main/0'])
 })
 
 test('signal reaches a rank', async () => {
   finish(0)
   await on(['signal', `${RUN}/main:3`, 'usr1'])
-  expect(fleet.asked.at(-1)).toMatchObject({ verb: 'signal', body: { run: RUN, role: 'main', rank: 3, signal: 'SIGUSR1' } })
+  expect(fleet.asked.at(-1)).toMatchObject({
+    verb: 'signal',
+    body: { run: RUN, role: 'main', rank: 3, signal: 'SIGUSR1' },
+  })
 })
 
-const withContext = async (): Promise<{ TROUPE_HOME: string; XDG_CONFIG_HOME: string }> => {
+async function withContext(): Promise<{ TROUPE_HOME: string; XDG_CONFIG_HOME: string }> {
   const home = join(dir, 'home')
   await writeCredentials(join(home, 'client.json'), { nkeySeed: 'SUABC', inboxPrefix: '_INBOX_ann' })
-  await saveContext(home, { name: 'local', url: 'nats://127.0.0.1:4222', fleet: 'main', user: 'ann', credentials: join(home, 'client.json') })
+  await saveContext(home, {
+    name: 'local',
+    url: 'nats://127.0.0.1:4222',
+    fleet: 'main',
+    user: 'ann',
+    credentials: join(home, 'client.json'),
+  })
   return { TROUPE_HOME: home, XDG_CONFIG_HOME: join(dir, 'config') }
 }
 
 test('contexts are listed, shown and chosen; one that is not there names the others', async () => {
   const env = await withContext()
-  expect(JSON.parse((await cli(['context', 'show', '--json'], { env })).stdout)).toMatchObject({ name: 'local', fleet: 'main', user: 'ann', url: 'nats://127.0.0.1:4222', credentials: join(env.TROUPE_HOME, 'client.json') })
+  expect(JSON.parse((await cli(['context', 'show', '--json'], { env })).stdout)).toMatchObject({
+    name: 'local',
+    fleet: 'main',
+    user: 'ann',
+    url: 'nats://127.0.0.1:4222',
+    credentials: join(env.TROUPE_HOME, 'client.json'),
+  })
   expect((await cli(['context', 'list', '-q'], { env })).stdout).toBe('local\n')
-  expect(await cli(['context', 'use', 'locl'], { env })).toMatchObject({ code: 4, stdout: '', stderr: expect.stringContaining("did you mean 'local'") })
+  expect(await cli(['context', 'use', 'locl'], { env })).toMatchObject({
+    code: 4,
+    stdout: '',
+    stderr: expect.stringContaining("did you mean 'local'"),
+  })
 })
 
 test('context export --nats writes one for the nats command line, the seed in a file of its own that only we read', async () => {
   const env = await withContext()
   const ran = await cli(['context', 'export', '--nats'], { env })
-  const written = JSON.parse(await readFile(join(env.XDG_CONFIG_HOME, 'nats/context', `${ran.stdout.trim()}.json`), 'utf8'))
+  const written = JSON.parse(
+    await readFile(join(env.XDG_CONFIG_HOME, 'nats/context', `${ran.stdout.trim()}.json`), 'utf8'),
+  )
   expect(written).toMatchObject({ url: 'nats://127.0.0.1:4222', inbox_prefix: '_INBOX_ann' })
   expect(await readFile(written.nkey, 'utf8')).toBe('SUABC\n')
   expect((await stat(written.nkey)).mode & 0o777).toBe(0o600)
@@ -179,11 +294,23 @@ test('context export --nats writes one for the nats command line, the seed in a 
 
 test('reading contexts where there is no home makes nothing [+U5]', async () => {
   const env = { TROUPE_HOME: join(dir, 'nowhere') }
-  for (const argv of [['context', 'show'], ['context', 'list']]) expect(await cli(argv, { env })).toMatchObject({ code: 4, stdout: '', stderr: expect.stringContaining('troupe up') })
+  for (const argv of [
+    ['context', 'show'],
+    ['context', 'list'],
+  ])
+    expect(await cli(argv, { env })).toMatchObject({
+      code: 4,
+      stdout: '',
+      stderr: expect.stringContaining('troupe up'),
+    })
   expect(await readdir(dir)).toEqual([])
 })
 
-const complete = async (...words: string[]): Promise<string[]> => (await on(['__complete', '--', ...words], { env: await withContext() })).stdout.split('\n').filter((line) => line !== '')
+async function complete(...words: string[]): Promise<string[]> {
+  return (await on(['__complete', '--', ...words], { env: await withContext() })).stdout
+    .split('\n')
+    .filter((line) => line !== '')
+}
 
 test('completion knows verbs, flags, values, runs, workers, signals and contexts', async () => {
   fleet.statuses.set(RUN, runStatus())
@@ -199,13 +326,16 @@ test('completion knows verbs, flags, values, runs, workers, signals and contexts
 })
 
 test('completion without a fleet says nothing and does not fail', async () => {
-  expect(await cli(['__complete', '--', 'status', ''], { env: { TROUPE_HOME: join(dir, 'nowhere') } })).toEqual({ code: 0, stdout: '', stderr: '' })
+  expect(
+    await cli(['__complete', '--', 'status', ''], { env: { TROUPE_HOME: join(dir, 'nowhere') } }),
+  ).toEqual({ code: 0, stdout: '', stderr: '' })
 })
 
 test('the reference has every command and its flags', async () => {
   const { path, text } = await cliReference()
   expect(path).toBe('docs/reference/cli.md')
-  for (const name of Object.keys(COMMANDS).filter((word) => !word.startsWith('_'))) expect(text).toContain(`## troupe ${name}\n`)
+  for (const name of Object.keys(COMMANDS).filter((word) => !word.startsWith('_')))
+    expect(text).toContain(`## troupe ${name}\n`)
   expect(text).toContain('`--shape <shape>`')
   expect(text).toContain('### troupe nodes drain')
   expect(text).not.toContain('__complete')

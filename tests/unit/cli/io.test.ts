@@ -58,9 +58,20 @@ test('colour is for terminals, and not under NO_COLOR', () => {
   expect(captureIo({ tty: true, env: { NO_COLOR: '1' } }).io.paint('red', 'x', 'stderr')).toBe('x')
 })
 
-const brokenPipe = (): EventEmitter & { write(): boolean } => Object.assign(new EventEmitter(), { write: () => true })
-const ioWith = (stdout: ReturnType<typeof brokenPipe>, leave: (code: number) => void) =>
-  ioOn({ stdout: stdout as never, stderr: brokenPipe() as never, stdin: [] as never, env: {}, cwd: '/', leave, connect: () => Promise.reject(new Error('nobody')) })
+function brokenPipe(): EventEmitter & { write(): boolean } {
+  return Object.assign(new EventEmitter(), { write: () => true })
+}
+function ioWith(stdout: ReturnType<typeof brokenPipe>, leave: (code: number) => void) {
+  return ioOn({
+    stdout: stdout as never,
+    stderr: brokenPipe() as never,
+    stdin: [] as never,
+    env: {},
+    cwd: '/',
+    leave,
+    connect: () => Promise.reject(new Error('nobody')),
+  })
+}
 
 test('the reader of stdout goes away: the command ends quietly with 0', () => {
   const stdout = brokenPipe()
@@ -84,7 +95,19 @@ test('a command that must finish goes on without its output', async () => {
 })
 
 test('a closed stdin reads as empty', async () => {
-  const closed = { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(Object.assign(new Error('closed'), { code: 'EBADF' })) }) }
-  const io = ioOn({ stdout: brokenPipe() as never, stderr: brokenPipe() as never, stdin: closed, env: {}, cwd: '/', leave: () => {}, connect: () => Promise.reject(new Error('nobody')) })
+  const closed = {
+    [Symbol.asyncIterator]: () => ({
+      next: () => Promise.reject(Object.assign(new Error('closed'), { code: 'EBADF' })),
+    }),
+  }
+  const io = ioOn({
+    stdout: brokenPipe() as never,
+    stderr: brokenPipe() as never,
+    stdin: closed,
+    env: {},
+    cwd: '/',
+    leave: () => {},
+    connect: () => Promise.reject(new Error('nobody')),
+  })
   expect(await io.stdin()).toBe('')
 })

@@ -11,18 +11,37 @@ beforeEach(async () => {
 })
 afterEach(() => rm(home, { recursive: true, force: true }))
 
-const save = (name: string, credentials: string): Promise<void> => saveContext(home, { name, url: 'nats://h:1', fleet: 'main', user: 'ann', credentials })
+function save(name: string, credentials: string): Promise<void> {
+  return saveContext(home, { name, url: 'nats://h:1', fleet: 'main', user: 'ann', credentials })
+}
 
 test('the context in use gives everything', async () => {
   const file = join(home, 'c.json')
   await writeCredentials(file, { nkeySeed: 'SU', inboxPrefix: 'p' })
   await save('local', file)
-  expect(await findConnection({ home })).toEqual({ name: 'local', url: 'nats://h:1', fleet: 'main', user: 'ann', credentials: { nkeySeed: 'SU', inboxPrefix: 'p' }, credentialsFile: file })
+  expect(await findConnection({ home })).toEqual({
+    name: 'local',
+    url: 'nats://h:1',
+    fleet: 'main',
+    user: 'ann',
+    credentials: { nkeySeed: 'SU', inboxPrefix: 'p' },
+    credentialsFile: file,
+  })
 })
 
 test('what the caller says wins over the context; all of it needs none', async () => {
-  const all = { url: 'nats://x:2', fleet: 'f', user: 'bob', credentials: { nkeySeed: 'SU', inboxPrefix: 'p' } }
-  expect(await findConnection({ ...all, home: '/nowhere' })).toMatchObject({ url: 'nats://x:2', fleet: 'f', user: 'bob', credentialsFile: null })
+  const all = {
+    url: 'nats://x:2',
+    fleet: 'f',
+    user: 'bob',
+    credentials: { nkeySeed: 'SU', inboxPrefix: 'p' },
+  }
+  expect(await findConnection({ ...all, home: '/nowhere' })).toMatchObject({
+    url: 'nats://x:2',
+    fleet: 'f',
+    user: 'bob',
+    credentialsFile: null,
+  })
 })
 
 test.each([
@@ -30,6 +49,16 @@ test.each([
   ['one that is not there', { context: 'locl' }, /did you mean 'local'/],
   ['credentials that are not there', { context: 'local' }, /credentials '\/nowhere.json'/],
 ])('%s: not reachable, with what to type [R-17]', async (_, options, message) => {
-  if ('context' in options) await saveContext(home, { name: 'local', url: 'nats://h:1', fleet: 'main', user: 'ann', credentials: '/nowhere.json' }, { use: false })
-  await expect(findConnection({ home, ...options })).rejects.toMatchObject({ code: 'CONN', exitCode: 4, message: expect.stringMatching(message), hint: expect.stringMatching(/troupe up|there are: local/) })
+  if ('context' in options)
+    await saveContext(
+      home,
+      { name: 'local', url: 'nats://h:1', fleet: 'main', user: 'ann', credentials: '/nowhere.json' },
+      { use: false },
+    )
+  await expect(findConnection({ home, ...options })).rejects.toMatchObject({
+    code: 'CONN',
+    exitCode: 4,
+    message: expect.stringMatching(message),
+    hint: expect.stringMatching(/troupe up|there are: local/),
+  })
 })

@@ -1,5 +1,14 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { exited, fakeFleet, pending, RUN, runStatus, sleepMs, worker, type FakeFleet } from '../../support/fake-fleet.ts'
+import {
+  exited,
+  fakeFleet,
+  pending,
+  RUN,
+  runStatus,
+  sleepMs,
+  worker,
+  type FakeFleet,
+} from '../../support/fake-fleet.ts'
 
 let fleet: FakeFleet
 beforeEach(async () => {
@@ -8,28 +17,56 @@ beforeEach(async () => {
 })
 afterEach(() => fleet.close())
 
-const cancelled = () => runStatus({ state: 'cancelled', code: 130, endedAt: 1, workers: [worker('main', 0, exited(143, 'user:ann')), worker('main', 1, exited(143, 'user:ann'))] })
+function cancelled() {
+  return runStatus({
+    state: 'cancelled',
+    code: 130,
+    endedAt: 1,
+    workers: [worker('main', 0, exited(143, 'user:ann')), worker('main', 1, exited(143, 'user:ann'))],
+  })
+}
 
 test('stop returns with the receipt of every worker, not when the order is accepted [U-06]', async () => {
   const stopping = fleet.troupe.stop(RUN)
   await sleepMs(50)
-  fleet.statuses.set(RUN, runStatus({ state: 'stopping', workers: [worker('main', 0, exited(143, 'user:ann')), worker('main', 1, { state: 'stopping' })] }))
+  fleet.statuses.set(
+    RUN,
+    runStatus({
+      state: 'stopping',
+      workers: [worker('main', 0, exited(143, 'user:ann')), worker('main', 1, { state: 'stopping' })],
+    }),
+  )
   await fleet.workerEvent('gone', `${RUN}.main.0.1`)
   await sleepMs(50)
   fleet.statuses.set(RUN, cancelled())
   await fleet.runEvent('ended')
-  expect((await stopping).receipts.map(({ worker: id, outcome }) => [id, outcome])).toEqual([[`${RUN}/main/0`, 'gone'], [`${RUN}/main/1`, 'gone']])
+  expect((await stopping).receipts.map(({ worker: id, outcome }) => [id, outcome])).toEqual([
+    [`${RUN}/main/0`, 'gone'],
+    [`${RUN}/main/1`, 'gone'],
+  ])
 })
 
 test('one worker: its own receipt ends the wait, the run goes on', async () => {
-  fleet.onEnd = () => fleet.statuses.set(RUN, runStatus({ workers: [worker('main', 0), worker('main', 1, exited(137, 'user:ann'))] }))
+  fleet.onEnd = () =>
+    fleet.statuses.set(
+      RUN,
+      runStatus({ workers: [worker('main', 0), worker('main', 1, exited(137, 'user:ann'))] }),
+    )
   const { receipts, status } = await fleet.troupe.kill(`${RUN}/main/1`)
   expect(receipts.map((receipt) => receipt.worker)).toEqual([`${RUN}/main/1`])
   expect(status.state).toBe('running')
 })
 
 test('a worker that never started has nothing to prove', async () => {
-  fleet.onEnd = () => fleet.statuses.set(RUN, runStatus({ state: 'cancelled', endedAt: 1, workers: [worker('main', 0, exited(143)), worker('main', 1, { ...pending, state: 'exited' })] }))
+  fleet.onEnd = () =>
+    fleet.statuses.set(
+      RUN,
+      runStatus({
+        state: 'cancelled',
+        endedAt: 1,
+        workers: [worker('main', 0, exited(143)), worker('main', 1, { ...pending, state: 'exited' })],
+      }),
+    )
   expect((await fleet.troupe.stop(RUN)).receipts).toHaveLength(1)
 })
 
@@ -39,8 +76,16 @@ test('a run that has ended: its receipts again, and no order is needed twice', a
 })
 
 test('no proof in time: a failure that names the worker and, when its node is lost, --force', async () => {
-  fleet.statuses.set(RUN, runStatus({ state: 'stopping', workers: [worker('main', 0, { state: 'lost', ready: false })] }))
-  await expect(fleet.troupe.stop(RUN, { timeoutMs: 100 })).rejects.toMatchObject({ code: 'FAILED', exitCode: 1, message: expect.stringContaining(`${RUN}/main/0`), hint: expect.stringContaining('--force') })
+  fleet.statuses.set(
+    RUN,
+    runStatus({ state: 'stopping', workers: [worker('main', 0, { state: 'lost', ready: false })] }),
+  )
+  await expect(fleet.troupe.stop(RUN, { timeoutMs: 100 })).rejects.toMatchObject({
+    code: 'FAILED',
+    exitCode: 1,
+    message: expect.stringContaining(`${RUN}/main/0`),
+    hint: expect.stringContaining('--force'),
+  })
 })
 
 test('the order waits for a coordinator that fails over', async () => {
@@ -56,5 +101,8 @@ test('the order waits for a coordinator that fails over', async () => {
 test('a rank cannot be stopped, but can be signalled', async () => {
   await expect(fleet.troupe.stop(`${RUN}/main:1`)).rejects.toMatchObject({ code: 'USAGE' })
   await fleet.troupe.signal(`${RUN}/main:1`, 'SIGUSR1')
-  expect(fleet.asked.at(-1)).toMatchObject({ verb: 'signal', body: { run: RUN, role: 'main', rank: 1, signal: 'SIGUSR1' } })
+  expect(fleet.asked.at(-1)).toMatchObject({
+    verb: 'signal',
+    body: { run: RUN, role: 'main', rank: 1, signal: 'SIGUSR1' },
+  })
 })

@@ -1,5 +1,13 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { RUN, fakeFleet, collect, runStatus, sleepMs, worker, type FakeFleet } from '../../support/fake-fleet.ts'
+import {
+  RUN,
+  fakeFleet,
+  collect,
+  runStatus,
+  sleepMs,
+  worker,
+  type FakeFleet,
+} from '../../support/fake-fleet.ts'
 
 let fleet: FakeFleet
 beforeEach(async () => {
@@ -9,7 +17,7 @@ beforeEach(async () => {
 afterEach(() => fleet.close())
 
 /** Watch until an event `ended`; what was seen, in order. */
-const watchToEnd = async (): Promise<string[]> => {
+async function watchToEnd(): Promise<string[]> {
   const seen: string[] = []
   for await (const event of fleet.troupe.watch(RUN)) {
     seen.push(`${event.what}${'role' in event ? ` ${event.role}/${event.index}` : ''}`)
@@ -72,5 +80,8 @@ test('a worker’s events are those of its handle, and the run’s; of one that 
   await fleet.workerEvent('started', `${RUN}.main.1.1`)
   const events = await collect(fleet.troupe.watch(`${RUN}/main/1`, { live: false }))
   expect(events.map((event) => ('index' in event ? event.index : event.what))).toEqual(['running', 1])
-  await expect(collect(fleet.troupe.watch(`${RUN}/main/2`, { live: false }))).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('main/2') })
+  await expect(collect(fleet.troupe.watch(`${RUN}/main/2`, { live: false }))).rejects.toMatchObject({
+    code: 'WORKER_NOT_FOUND',
+    message: expect.stringContaining('main/2'),
+  })
 })

@@ -2,7 +2,11 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { streamOf } from '../../../src/protocol/table.ts'
 import { FLEET, RUN, fakeFleet, runStatus, sleepMs, type FakeFleet } from '../../support/fake-fleet.ts'
 
-const DOCUMENT = { apiVersion: 'troupe/v1', name: 'job', roles: { main: { kind: 'task', command: ['true'] } } }
+const DOCUMENT = {
+  apiVersion: 'troupe/v1',
+  name: 'job',
+  roles: { main: { kind: 'task', command: ['true'] } },
+}
 
 let fleet: FakeFleet
 beforeEach(async () => {
@@ -10,7 +14,9 @@ beforeEach(async () => {
 })
 afterEach(() => fleet.close())
 
-const stored = async (): Promise<number> => (await fleet.messenger.bus.getMessages(streamOf(FLEET, 'LAUNCH'), { seq: 1, count: 10 })).length
+async function stored(): Promise<number> {
+  return (await fleet.messenger.bus.getMessages(streamOf(FLEET, 'LAUNCH'), { seq: 1, count: 10 })).length
+}
 
 test('a launch has a key of its own when none is given: two are two [+K7 FC-8]', async () => {
   await fleet.troupe.launch(DOCUMENT)
@@ -31,7 +37,9 @@ test('an answer that never came is asked for again with the same key', async () 
 })
 
 test('text is read as YAML', async () => {
-  await fleet.troupe.launch('apiVersion: troupe/v1\nname: job\nroles: { main: { kind: task, command: ["true"] } }\n')
+  await fleet.troupe.launch(
+    'apiVersion: troupe/v1\nname: job\nroles: { main: { kind: task, command: ["true"] } }\n',
+  )
   expect(fleet.asked[0]!.body).toEqual(DOCUMENT)
 })
 
@@ -47,13 +55,21 @@ test('without a coordinator the launch lies with the bus until one comes, and th
 })
 
 test('by the durable door a refusal is the fault that a request would have got', async () => {
-  fleet.answers.set('bad', { run: null, fault: { code: 'SPEC_INVALID', message: 'unknown key', data: {}, retryable: false } })
-  await expect(fleet.troupe.launch(DOCUMENT, { key: 'bad', durable: true })).rejects.toMatchObject({ code: 'SPEC_INVALID', exitCode: 2 })
+  fleet.answers.set('bad', {
+    run: null,
+    fault: { code: 'SPEC_INVALID', message: 'unknown key', data: {}, retryable: false },
+  })
+  await expect(fleet.troupe.launch(DOCUMENT, { key: 'bad', durable: true })).rejects.toMatchObject({
+    code: 'SPEC_INVALID',
+    exitCode: 2,
+  })
 })
 
 test('no coordinator comes in time: the fault says that the launch is kept, and its key', async () => {
   fleet.coordinator(false)
-  await expect(fleet.troupe.launch(DOCUMENT, { key: 'later', durable: true, timeoutMs: 200 })).rejects.toMatchObject({ code: 'TIMEOUT', data: { key: 'later' } })
+  await expect(
+    fleet.troupe.launch(DOCUMENT, { key: 'later', durable: true, timeoutMs: 200 }),
+  ).rejects.toMatchObject({ code: 'TIMEOUT', data: { key: 'later' } })
   expect(await stored()).toBe(1)
 })
 

@@ -1,7 +1,17 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { LogItem, LogOptions } from '../../../src/client/logs/items.ts'
-import { collect, exited, fakeFleet, pending, RUN, runStatus, sleepMs, worker, type FakeFleet } from '../../support/fake-fleet.ts'
+import {
+  collect,
+  exited,
+  fakeFleet,
+  pending,
+  RUN,
+  runStatus,
+  sleepMs,
+  worker,
+  type FakeFleet,
+} from '../../support/fake-fleet.ts'
 
 let fleet: FakeFleet
 beforeEach(async () => {
@@ -11,22 +21,59 @@ afterEach(() => fleet.close())
 
 const FORK = `${RUN}.main.0.1`
 const PEER = `${RUN}.main.1.1`
-const running = (): void => void fleet.statuses.set(RUN, runStatus())
-const done = (workers = [worker('main', 0, exited(0))]): void => void fleet.statuses.set(RUN, runStatus({ state: 'succeeded', code: 0, endedAt: 1, workers }))
-const end = async (forkIds = [FORK], workers = [worker('main', 0, exited(0))]): Promise<void> => {
+function running(): void {
+  return void fleet.statuses.set(RUN, runStatus())
+}
+function done(workers = [worker('main', 0, exited(0))]): void {
+  return void fleet.statuses.set(RUN, runStatus({ state: 'succeeded', code: 0, endedAt: 1, workers }))
+}
+async function end(forkIds = [FORK], workers = [worker('main', 0, exited(0))]): Promise<void> {
   for (const forkId of forkIds) fleet.final.add(forkId)
   done(workers)
   for (const forkId of forkIds) await fleet.workerEvent('logs-final', forkId, { logsFinal: {} })
 }
-const torch = (ranks: number[]) => {
+function torch(ranks: number[]) {
   const exit = { code: 0, signal: null, oom: null, unknown: null, killedBy: null }
-  const status = runStatus({ state: 'succeeded', code: 0, endedAt: 1, workers: [worker('main', 0, { ...exited(0), ranks: ranks.map((rank) => ({ rank, localRank: rank, restart: 0, pid: 1, state: 'exited' as const, exit, startedAt: 1, exitedAt: 2 })) })] })
+  const status = runStatus({
+    state: 'succeeded',
+    code: 0,
+    endedAt: 1,
+    workers: [
+      worker('main', 0, {
+        ...exited(0),
+        ranks: ranks.map((rank) => ({
+          rank,
+          localRank: rank,
+          restart: 0,
+          pid: 1,
+          state: 'exited' as const,
+          exit,
+          startedAt: 1,
+          exitedAt: 2,
+        })),
+      }),
+    ],
+  })
   status.roles[0]!.kind = 'torchrun'
   return status
 }
-const show = (item: LogItem): string => (item.kind === 'line' ? `${item.prefix} ${item.text}` : item.kind === 'gap' ? `gap ${item.offset}-${item.to} ${item.why}` : `chunk ${item.offset}+${item.bytes.length}`)
-const read = async (ref: string, options: LogOptions = {}): Promise<string[]> => (await collect(fleet.troupe.logs(ref, options))).map(show)
-const bytesOf = async (ref: string, options: LogOptions): Promise<Buffer> => Buffer.concat((await collect(fleet.troupe.logs(ref, { raw: true, ...options }))).map((item) => (item.kind === 'chunk' ? item.bytes : Buffer.from('GAP'))))
+function show(item: LogItem): string {
+  return item.kind === 'line'
+    ? `${item.prefix} ${item.text}`
+    : item.kind === 'gap'
+      ? `gap ${item.offset}-${item.to} ${item.why}`
+      : `chunk ${item.offset}+${item.bytes.length}`
+}
+async function read(ref: string, options: LogOptions = {}): Promise<string[]> {
+  return (await collect(fleet.troupe.logs(ref, options))).map(show)
+}
+async function bytesOf(ref: string, options: LogOptions): Promise<Buffer> {
+  return Buffer.concat(
+    (await collect(fleet.troupe.logs(ref, { raw: true, ...options }))).map((item) =>
+      item.kind === 'chunk' ? item.bytes : Buffer.from('GAP'),
+    ),
+  )
+}
 
 test('lines carry their worker, and come in the order of time across workers [A-33 U-05 +A22]', async () => {
   await fleet.write(FORK, 'stdout', 'one\n')
@@ -50,22 +97,52 @@ test('ranks of a torchrun role carry their global rank, beside torchrun’s own 
 test('an attempt, a source or a rank that is not there is an error, never an empty answer [FC-24]', async () => {
   await fleet.write(FORK, 'stdout', 'one\n')
   await end()
-  await expect(read(RUN, { attempt: 2 })).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', hint: 'the latest is 1' })
+  await expect(read(RUN, { attempt: 2 })).rejects.toMatchObject({
+    code: 'WORKER_NOT_FOUND',
+    hint: 'the latest is 1',
+  })
   await expect(read(RUN, { attempt: 0 })).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND' })
-  await expect(read(RUN, { source: 'stdot' })).rejects.toMatchObject({ code: 'USAGE', message: expect.stringContaining("'stdot'") })
-  await expect(read(RUN, { rank: 3 })).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('no torchrun role') })
-  await expect(read(`${RUN}/main:3`)).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('it has no ranks') })
+  await expect(read(RUN, { source: 'stdot' })).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining("'stdot'"),
+  })
+  await expect(read(RUN, { rank: 3 })).rejects.toMatchObject({
+    code: 'WORKER_NOT_FOUND',
+    message: expect.stringContaining('no torchrun role'),
+  })
+  await expect(read(`${RUN}/main:3`)).rejects.toMatchObject({
+    code: 'WORKER_NOT_FOUND',
+    message: expect.stringContaining('it has no ranks'),
+  })
   fleet.statuses.set(RUN, torch([0, 1]))
-  await expect(read(RUN, { rank: 2 })).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('the last is 1') })
+  await expect(read(RUN, { rank: 2 })).rejects.toMatchObject({
+    code: 'WORKER_NOT_FOUND',
+    message: expect.stringContaining('the last is 1'),
+  })
   const two = torch([0, 1])
-  two.workers.push({ ...two.workers[0]!, worker: `${RUN}/main/1`, index: 1, forkId: PEER, ranks: two.workers[0]!.ranks.splice(1) })
+  two.workers.push({
+    ...two.workers[0]!,
+    worker: `${RUN}/main/1`,
+    index: 1,
+    forkId: PEER,
+    ranks: two.workers[0]!.ranks.splice(1),
+  })
   fleet.statuses.set(RUN, two)
-  await expect(read(`${RUN}/main/1`, { rank: 0 })).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', hint: `it is one of ${RUN}/main/0` })
+  await expect(read(`${RUN}/main/1`, { rank: 0 })).rejects.toMatchObject({
+    code: 'WORKER_NOT_FOUND',
+    hint: `it is one of ${RUN}/main/0`,
+  })
 })
 
 test('--raw is the bytes of the file: 1 MB lines, binary, no newline at the end [FC-13]', async () => {
-  const bytes = Buffer.concat([Buffer.alloc(1_000_000, 'x'), Buffer.from('\n'), randomBytes(700_000), Buffer.from([0, 255, 10, 13])])
-  for (let at = 0; at < bytes.length; at += 200_000) await fleet.write(FORK, 'stdout', bytes.subarray(at, at + 200_000))
+  const bytes = Buffer.concat([
+    Buffer.alloc(1_000_000, 'x'),
+    Buffer.from('\n'),
+    randomBytes(700_000),
+    Buffer.from([0, 255, 10, 13]),
+  ])
+  for (let at = 0; at < bytes.length; at += 200_000)
+    await fleet.write(FORK, 'stdout', bytes.subarray(at, at + 200_000))
   await end()
   expect((await bytesOf(RUN, { stream: 'stdout' })).equals(bytes)).toBe(true)
 })
@@ -74,7 +151,11 @@ test('--raw of several sources is refused and names them; one by its stream is g
   await fleet.write(FORK, 'stdout', 'out')
   await fleet.write(FORK, 'stderr', 'err')
   await end()
-  await expect(read(RUN, { raw: true })).rejects.toMatchObject({ code: 'USAGE', exitCode: 2, message: expect.stringMatching(/main\/0 stdout, main\/0 stderr/) })
+  await expect(read(RUN, { raw: true })).rejects.toMatchObject({
+    code: 'USAGE',
+    exitCode: 2,
+    message: expect.stringMatching(/main\/0 stdout, main\/0 stderr/),
+  })
   expect((await bytesOf(RUN, { stream: 'stderr' })).toString()).toBe('err')
 })
 
@@ -90,7 +171,10 @@ test('--raw -f gives the file’s bytes while they come and ends when the log is
 })
 
 test('-f on a run that has not started waits, says why, and shows all of it', async () => {
-  fleet.statuses.set(RUN, runStatus({ state: 'pending', reason: 'waiting for nodes', workers: [worker('main', 0, pending)] }))
+  fleet.statuses.set(
+    RUN,
+    runStatus({ state: 'pending', reason: 'waiting for nodes', workers: [worker('main', 0, pending)] }),
+  )
   const why: string[] = []
   const reading = read(RUN, { follow: true, onTrouble: (text) => why.push(text) })
   while (why.length === 0) await sleepMs(10)
@@ -136,8 +220,10 @@ test('bytes that were shipped while the link was down are got from the node: non
   expect(await reading).toEqual(['[main/0] 1', '[main/0] 2', '[main/0] 3', '[main/0] 4'])
 })
 
-/** A follower that has heard the first and the third line, while the node that has the second does not answer. */
-const followerWithHole = async (): Promise<{ reading: Promise<string[]> }> => {
+/**
+ * A follower that has heard the first and the third line, while the node that has the second does not answer.
+ */
+async function followerWithHole(): Promise<{ reading: Promise<string[]> }> {
   running()
   const reading = read(RUN, { follow: true })
   await fleet.write(FORK, 'stdout', '1\n')
@@ -259,7 +345,10 @@ test('--tail without the node comes from the relay', async () => {
   running()
   await fleet.write(FORK, 'stdout', '1\n2\n3\n')
   fleet.agent(false)
-  expect(await read(RUN, { tail: 1, stream: 'stdout' })).toEqual(['[main/0] 3', 'gap 6-null no node answers for it'])
+  expect(await read(RUN, { tail: 1, stream: 'stdout' })).toEqual([
+    '[main/0] 3',
+    'gap 6-null no node answers for it',
+  ])
 })
 
 test('--since begins at the chunk of that time, with -f too', async () => {
@@ -319,7 +408,10 @@ test('no coordinator for a moment, no stream at all: the spool is enough', async
 test('an unknown run, role or index is not found, before anything is shown [R-17]', async () => {
   running()
   await expect(read('nosuchrun')).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND' })
-  await expect(read(`${RUN}/trainer`)).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', hint: 'it has main' })
+  await expect(read(`${RUN}/trainer`)).rejects.toMatchObject({
+    code: 'WORKER_NOT_FOUND',
+    hint: 'it has main',
+  })
   await expect(read(`${RUN}/main/7`)).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND' })
 })
 

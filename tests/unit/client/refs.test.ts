@@ -3,7 +3,7 @@ import { matchRuns, parseRef, refFits, targetsOf } from '../../../src/client/ref
 import { isFault } from '../../../src/protocol/faults.ts'
 import { summary } from '../../support/fake-fleet.ts'
 
-const codeOf = (act: () => unknown): string | null => {
+function codeOf(act: () => unknown): string | null {
   try {
     act()
     return null
@@ -24,9 +24,12 @@ test.each([
   expect(parseRef(text)).toEqual(ref)
 })
 
-test.each(['', 'a/b/c', 'a/b/3-1', 'a//3', '_x', 'a b', 'a/b/1-9999999', '../etc'])("'%s' names nothing and is refused as usage", (text) => {
-  expect(codeOf(() => parseRef(text))).toBe('USAGE')
-})
+test.each(['', 'a/b/c', 'a/b/3-1', 'a//3', '_x', 'a b', 'a/b/1-9999999', '../etc'])(
+  "'%s' names nothing and is refused as usage",
+  (text) => {
+    expect(codeOf(() => parseRef(text))).toBe('USAGE')
+  },
+)
 
 const runs = [
   summary('twin-a-000000000001', { acceptedAt: 3 }),
@@ -57,10 +60,17 @@ test('an unknown run is said with the nearest name', () => {
 })
 
 test('orders go to each index; a rank cannot be stopped alone', () => {
-  expect(targetsOf(parseRef('r/main/0-1'))).toEqual([{ run: 'r', role: 'main', index: 0 }, { run: 'r', role: 'main', index: 1 }])
+  expect(targetsOf(parseRef('r/main/0-1'))).toEqual([
+    { run: 'r', role: 'main', index: 0 },
+    { run: 'r', role: 'main', index: 1 },
+  ])
   expect(codeOf(() => targetsOf(parseRef('r/main:0')))).toBe('USAGE')
 })
 
 test('a worker belongs to its run, role and index', () => {
-  expect(['r', 'r/main', 'r/main/1', 'r/main/0', 'r/other'].map((text) => refFits(parseRef(text), { role: 'main', index: 1 }))).toEqual([true, true, true, false, false])
+  expect(
+    ['r', 'r/main', 'r/main/1', 'r/main/0', 'r/other'].map((text) =>
+      refFits(parseRef(text), { role: 'main', index: 1 }),
+    ),
+  ).toEqual([true, true, true, false, false])
 })

@@ -1,7 +1,16 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { whyNot } from '../../../src/client/points.ts'
 import type { RunStatus } from '../../../src/protocol/shapes.ts'
-import { exited, fakeFleet, pending, RUN, runStatus, sleepMs, worker, type FakeFleet } from '../../support/fake-fleet.ts'
+import {
+  exited,
+  fakeFleet,
+  pending,
+  RUN,
+  runStatus,
+  sleepMs,
+  worker,
+  type FakeFleet,
+} from '../../support/fake-fleet.ts'
 
 let fleet: FakeFleet
 beforeEach(async () => {
@@ -9,8 +18,18 @@ beforeEach(async () => {
 })
 afterEach(() => fleet.close())
 
-const set = (over: Partial<RunStatus>): void => void fleet.statuses.set(RUN, runStatus(over))
-const ended = (code: number, over: Partial<RunStatus> = {}): Partial<RunStatus> => ({ state: code === 0 ? 'succeeded' : 'failed', code, endedAt: 1_700_000_006_000, workers: [worker('main', 0, exited(code))], ...over })
+function set(over: Partial<RunStatus>): void {
+  return void fleet.statuses.set(RUN, runStatus(over))
+}
+function ended(code: number, over: Partial<RunStatus> = {}): Partial<RunStatus> {
+  return {
+    state: code === 0 ? 'succeeded' : 'failed',
+    code,
+    endedAt: 1_700_000_006_000,
+    workers: [worker('main', 0, exited(code))],
+    ...over,
+  }
+}
 
 test('a run that has ended is not waited for, and gives its code [R-10]', async () => {
   set(ended(7))
@@ -92,19 +111,48 @@ test('wait --for ready: without a probe a worker was ready when it was started',
 })
 
 test('wait --for ready of a worker that was stopped before: the code of its run, never 0', async () => {
-  set({ state: 'cancelled', code: 130, endedAt: 1, workers: [worker('main', 0, exited(0, 'user:ann')), worker('main', 1, exited(143, 'user:ann'))] })
-  expect(await fleet.troupe.wait(`${RUN}/main/1`, { for: 'ready' })).toMatchObject({ passed: false, code: 130 })
+  set({
+    state: 'cancelled',
+    code: 130,
+    endedAt: 1,
+    workers: [worker('main', 0, exited(0, 'user:ann')), worker('main', 1, exited(143, 'user:ann'))],
+  })
+  expect(await fleet.troupe.wait(`${RUN}/main/1`, { for: 'ready' })).toMatchObject({
+    passed: false,
+    code: 130,
+  })
 })
 
 test('a worker or rank that the run has not: not found, with the handle', async () => {
   set({})
-  await expect(fleet.troupe.wait(`${RUN}/main/9`)).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('main/9') })
-  await expect(fleet.troupe.wait(`${RUN}/main:1`)).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('no ranks') })
-  await expect(fleet.troupe.status(`${RUN}/trainer`)).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', hint: 'it has main' })
+  await expect(fleet.troupe.wait(`${RUN}/main/9`)).rejects.toMatchObject({
+    code: 'WORKER_NOT_FOUND',
+    message: expect.stringContaining('main/9'),
+  })
+  await expect(fleet.troupe.wait(`${RUN}/main:1`)).rejects.toMatchObject({
+    code: 'WORKER_NOT_FOUND',
+    message: expect.stringContaining('no ranks'),
+  })
+  await expect(fleet.troupe.status(`${RUN}/trainer`)).rejects.toMatchObject({
+    code: 'WORKER_NOT_FOUND',
+    hint: 'it has main',
+  })
 })
 
 test('a stop that takes long says which worker it waits for, and why', async () => {
-  expect(whyNot(runStatus({ state: 'stopping', reason: 'stopped by ann', workers: [worker('main', 0, exited(0)), worker('main', 1, { state: 'stopping', reason: 'node n1 is suspect' })] }), 'done')).toBe(`${RUN} is stopping: stopped by ann; main/1: node n1 is suspect`)
+  expect(
+    whyNot(
+      runStatus({
+        state: 'stopping',
+        reason: 'stopped by ann',
+        workers: [
+          worker('main', 0, exited(0)),
+          worker('main', 1, { state: 'stopping', reason: 'node n1 is suspect' }),
+        ],
+      }),
+      'done',
+    ),
+  ).toBe(`${RUN} is stopping: stopped by ann; main/1: node n1 is suspect`)
 })
 
 test('wait --for running: passed when it was running once, as the events say', async () => {
@@ -114,24 +162,40 @@ test('wait --for running: passed when it was running once, as the events say', a
 })
 
 test('waiting for one worker: its own exit counts; one that we stopped is no failure', async () => {
-  set({ workers: [worker('main', 0, exited(9)), worker('main', 1, exited(143, 'user:ann')), worker('main', 2)] })
+  set({
+    workers: [worker('main', 0, exited(9)), worker('main', 1, exited(143, 'user:ann')), worker('main', 2)],
+  })
   expect((await fleet.troupe.wait(`${RUN}/main/0`)).code).toBe(9)
   expect((await fleet.troupe.wait(`${RUN}/main/1`)).code).toBe(0)
 })
 
 test('a role that the run has not: not found, with those it has', async () => {
   set({})
-  await expect(fleet.troupe.wait(`${RUN}/trainer`)).rejects.toMatchObject({ code: 'WORKER_NOT_FOUND', hint: 'it has main' })
+  await expect(fleet.troupe.wait(`${RUN}/trainer`)).rejects.toMatchObject({
+    code: 'WORKER_NOT_FOUND',
+    hint: 'it has main',
+  })
 })
 
 test('a timeout is 124 and says why it waits', async () => {
   set({ state: 'pending', reason: 'waiting for nodes: 2 more', workers: [worker('main', 0, pending)] })
-  await expect(fleet.troupe.wait(RUN, { timeoutMs: 100 })).rejects.toMatchObject({ code: 'WORKER_TIMEOUT', message: expect.stringContaining('waiting for nodes: 2 more') })
+  await expect(fleet.troupe.wait(RUN, { timeoutMs: 100 })).rejects.toMatchObject({
+    code: 'WORKER_TIMEOUT',
+    message: expect.stringContaining('waiting for nodes: 2 more'),
+  })
 })
 
 test('a timeout of one worker gives its own reason, not that of another', async () => {
-  set({ workers: [worker('main', 0, { ready: false, reason: 'its probe was refused' }), worker('main', 1, { ready: false, reason: 'a stranger has its port' })] })
-  await expect(fleet.troupe.wait(`${RUN}/main/1`, { timeoutMs: 100 })).rejects.toMatchObject({ code: 'WORKER_TIMEOUT', message: expect.stringContaining('a stranger has its port') })
+  set({
+    workers: [
+      worker('main', 0, { ready: false, reason: 'its probe was refused' }),
+      worker('main', 1, { ready: false, reason: 'a stranger has its port' }),
+    ],
+  })
+  await expect(fleet.troupe.wait(`${RUN}/main/1`, { timeoutMs: 100 })).rejects.toMatchObject({
+    code: 'WORKER_TIMEOUT',
+    message: expect.stringContaining('a stranger has its port'),
+  })
 })
 
 test('an unknown run: not found, with the nearest', async () => {

@@ -18,8 +18,10 @@ afterEach(async () => {
 })
 
 /** A program that has said that it is ready. */
-const start = async (script: string): Promise<ChildProcess & { pid: number }> => {
-  const child = spawn('/bin/sh', ['-c', `${script}; echo ready; while :; do sleep 0.05; done`], { stdio: ['ignore', 'pipe', 'inherit'] })
+async function start(script: string): Promise<ChildProcess & { pid: number }> {
+  const child = spawn('/bin/sh', ['-c', `${script}; echo ready; while :; do sleep 0.05; done`], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   children.push(child)
   await once(child.stdout!, 'data')
   return child as ChildProcess & { pid: number }
@@ -27,7 +29,9 @@ const start = async (script: string): Promise<ChildProcess & { pid: number }> =>
 
 test('who announces itself is listed until it takes it back', async () => {
   const leave = await announcePresence(dir, 'agent', 'n0')
-  expect(await listPresent(dir)).toEqual([expect.objectContaining({ kind: 'agent', node: 'n0', pid: process.pid })])
+  expect(await listPresent(dir)).toEqual([
+    expect.objectContaining({ kind: 'agent', node: 'n0', pid: process.pid }),
+  ])
   await leave()
   expect(await listPresent(dir)).toEqual([])
 })
@@ -50,7 +54,13 @@ test('ending: a process that ignores SIGTERM is killed after its time, one that 
   const [stubborn, stopped] = [await start("trap '' TERM"), await start(':')]
   stopped.kill('SIGSTOP')
   const [a, b] = [identify(stubborn.pid)!, identify(stopped.pid)!]
-  expect(await Promise.all([endProcess(a, 'SIGTERM', 100), endProcess(b, 'SIGTERM', 5000)])).toEqual([true, true])
-  expect([stubborn.signalCode ?? (await once(stubborn, 'exit'))[1], stopped.signalCode ?? (await once(stopped, 'exit'))[1]]).toEqual(['SIGKILL', 'SIGTERM'])
+  expect(await Promise.all([endProcess(a, 'SIGTERM', 100), endProcess(b, 'SIGTERM', 5000)])).toEqual([
+    true,
+    true,
+  ])
+  expect([
+    stubborn.signalCode ?? (await once(stubborn, 'exit'))[1],
+    stopped.signalCode ?? (await once(stopped, 'exit'))[1],
+  ]).toEqual(['SIGKILL', 'SIGTERM'])
   expect(await endProcess(a, 'SIGTERM', 0)).toBe(true)
 })

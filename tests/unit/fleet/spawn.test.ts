@@ -13,7 +13,11 @@ afterEach(() => rm(dir, { recursive: true, force: true }))
 
 test('a part has a session of its own, its log as output, nothing as input, and tells how it ended', async () => {
   const log = join(dir, 'logs/part.log')
-  const part = spawnPart(['/bin/sh', '-c', 'cut -d" " -f6 /proc/self/stat; readlink /proc/$$/fd/0; echo oops >&2; exit 3'], process.env, log)
+  const part = spawnPart(
+    ['/bin/sh', '-c', 'cut -d" " -f6 /proc/self/stat; readlink /proc/$$/fd/0; echo oops >&2; exit 3'],
+    process.env,
+    log,
+  )
   await until('it has ended', () => part.ended() !== null)
   expect(part.ended()).toBe('exit 3')
   expect((await readFile(log, 'utf8')).trim().split('\n')).toEqual([String(part.pid), '/dev/null', 'oops'])
@@ -30,5 +34,7 @@ test('a log above its bound is set aside at the next start', async () => {
 })
 
 test('a program that is not there: SETUP that names it', () => {
-  expect(() => spawnPart(['/none/troupe', 'agent'], process.env, join(dir, 'log'))).toThrow(/\/none\/troupe agent/)
+  expect(() => spawnPart(['/none/troupe', 'agent'], process.env, join(dir, 'log'))).toThrow(
+    /\/none\/troupe agent/,
+  )
 })

@@ -28,20 +28,29 @@ test('many at once: one has the turn at any time, and each gets it', async () =>
 
 test('a holder that does not finish: who may not wait is told what it is', async () => {
   const give = await takeTurn(dir, 'up', 0)
-  await expect(takeTurn(dir, 'down', 0)).rejects.toMatchObject({ code: 'LOCKED', message: expect.stringContaining(`'troupe up' (pid ${process.pid})`) })
+  await expect(takeTurn(dir, 'down', 0)).rejects.toMatchObject({
+    code: 'LOCKED',
+    message: expect.stringContaining(`'troupe up' (pid ${process.pid})`),
+  })
   give()
   ;(await takeTurn(dir, 'down', 0))()
 })
 
 test('a holder that was killed has no turn', async () => {
   const { pid } = spawnSync('/bin/true')
-  await writeFile(join(dir, '7'), JSON.stringify({ pid, startTime: '1', bootId: readBootId(), what: 'up', done: false }))
+  await writeFile(
+    join(dir, '7'),
+    JSON.stringify({ pid, startTime: '1', bootId: readBootId(), what: 'up', done: false }),
+  )
   ;(await takeTurn(dir, 'up', 0))()
 })
 
 test('a holder of before the last boot has no turn, though a process has its pid now', async () => {
   const give = await takeTurn(dir, 'up', 0)
   give()
-  await writeFile(join(dir, '9'), JSON.stringify({ pid: 1, startTime: '1', bootId: 'another', what: 'up', done: false }))
+  await writeFile(
+    join(dir, '9'),
+    JSON.stringify({ pid: 1, startTime: '1', bootId: 'another', what: 'up', done: false }),
+  )
   ;(await takeTurn(dir, 'up', 0))()
 })

@@ -3,10 +3,25 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 
 const src = resolve(import.meta.dirname, '../../../src')
-const RANK: Record<string, number> = { system: 0, protocol: 0, core: 1, transport: 2, process: 2, backends: 2, actors: 3, client: 4, fleet: 4, services: 4, cli: 5 }
+const RANK: Record<string, number> = {
+  system: 0,
+  protocol: 0,
+  core: 1,
+  transport: 2,
+  process: 2,
+  backends: 2,
+  actors: 3,
+  client: 4,
+  fleet: 4,
+  services: 4,
+  cli: 5,
+}
 /** DESIGN.md section 2: where the concrete is handed in. */
 const ASSEMBLY = [/^index\.ts$/, /^fleet\//, /^cli\/(up|down|agent|coordinator)\.ts$/]
-/** Contracts that actors and the library know of rooms beside and below them; all other imports between equals are walls. */
+/**
+ * Contracts that actors and the library know of rooms beside and below them; all other imports between equals
+ * are walls.
+ */
 const OWNER_OF: Record<string, string[]> = {
   nats: ['transport/nats-bus.ts'],
   msgpackr: ['protocol/codec.ts'],
@@ -15,23 +30,30 @@ const OWNER_OF: Record<string, string[]> = {
 }
 
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))
-const importsOf = (file: string): string[] =>
-  [...readFileSync(join(src, file), 'utf8').matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1]!)
-const roomOf = (file: string): string => (file.includes('/') ? file.slice(0, file.indexOf('/')) : 'index')
+function importsOf(file: string): string[] {
+  return [...readFileSync(join(src, file), 'utf8').matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(
+    (match) => match[1]!,
+  )
+}
+function roomOf(file: string): string {
+  return file.includes('/') ? file.slice(0, file.indexOf('/')) : 'index'
+}
 
-const broken = (judge: (file: string, target: string) => string | null): string[] =>
-  files.flatMap((file) =>
+function broken(judge: (file: string, target: string) => string | null): string[] {
+  return files.flatMap((file) =>
     importsOf(file).flatMap((spec) => {
       const target = spec.startsWith('.') ? relative(src, resolve(join(src, dirname(file)), spec)) : spec
       const verdict = judge(file, target)
       return verdict === null ? [] : [`${file} imports ${spec}: ${verdict}`]
     }),
   )
+}
 
 test('imports go downwards only, and rooms of the same number do not know each other', () => {
   expect(
     broken((file, target) => {
-      if (!target.includes('/') || !(roomOf(target) in RANK) || ASSEMBLY.some((place) => place.test(file))) return null
+      if (!target.includes('/') || !(roomOf(target) in RANK) || ASSEMBLY.some((place) => place.test(file)))
+        return null
       const [from, to] = [roomOf(file), roomOf(target)]
       if (from === to || from === 'index') return null
       if (RANK[from]! < RANK[to]!) return 'upwards'
@@ -42,19 +64,39 @@ test('imports go downwards only, and rooms of the same number do not know each o
 })
 
 test('core imports protocol and nothing else: no I/O, no clock, no randomness', () => {
-  expect(broken((file, target) => (roomOf(file) !== 'core' || /^(core|protocol)\//.test(target) ? null : 'core is pure'))).toEqual([])
-  const impure = files.filter((file) => roomOf(file) === 'core' && /\b(Date\.now|new Date\(\)|Math\.random|performance\.|process\.|setTimeout|setInterval)\b/.test(readFileSync(join(src, file), 'utf8')))
+  expect(
+    broken((file, target) =>
+      roomOf(file) !== 'core' || /^(core|protocol)\//.test(target) ? null : 'core is pure',
+    ),
+  ).toEqual([])
+  const impure = files.filter(
+    (file) =>
+      roomOf(file) === 'core' &&
+      /\b(Date\.now|new Date\(\)|Math\.random|performance\.|process\.|setTimeout|setInterval)\b/.test(
+        readFileSync(join(src, file), 'utf8'),
+      ),
+  )
   expect(impure).toEqual([])
 })
 
 test('one file alone imports nats, msgpackr, execa and tree-kill, types too', () => {
-  expect(broken((file, target) => (target in OWNER_OF && !OWNER_OF[target]!.includes(file) ? `only ${OWNER_OF[target]!.join(', ')} may` : null))).toEqual([])
+  expect(
+    broken((file, target) =>
+      target in OWNER_OF && !OWNER_OF[target]!.includes(file)
+        ? `only ${OWNER_OF[target]!.join(', ')} may`
+        : null,
+    ),
+  ).toEqual([])
 })
 
 test('a command that uses a fleet imports client alone', () => {
   expect(
     broken((file, target) =>
-      roomOf(file) === 'cli' && !ASSEMBLY.some((place) => place.test(file)) && /^(transport|process|backends|actors|fleet|core)\//.test(target) ? 'commands are built on client' : null,
+      roomOf(file) === 'cli' &&
+      !ASSEMBLY.some((place) => place.test(file)) &&
+      /^(transport|process|backends|actors|fleet|core)\//.test(target)
+        ? 'commands are built on client'
+        : null,
     ),
   ).toEqual([])
 })

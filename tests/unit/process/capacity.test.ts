@@ -4,7 +4,10 @@ import { expect, test } from 'vitest'
 import { cpuQuota, parseCpuList, readCapacity } from '../../../src/process/capacity.ts'
 
 test('the capacity of this machine is within what the kernel gives it, with the address that the agent was told [A-04]', async () => {
-  const { capacity, cores } = await readCapacity({ PATH: '/usr/bin:/bin', TROUPE_HOST: '127.0.0.1', CUDA_VISIBLE_DEVICES: '' }, '1.2.3')
+  const { capacity, cores } = await readCapacity(
+    { PATH: '/usr/bin:/bin', TROUPE_HOST: '127.0.0.1', CUDA_VISIBLE_DEVICES: '' },
+    '1.2.3',
+  )
   expect(cores.length).toBe(capacity.cpus)
   expect(capacity.cpus).toBeGreaterThanOrEqual(1)
   expect(capacity.cpus).toBeLessThanOrEqual(availableParallelism())
@@ -14,7 +17,10 @@ test('the capacity of this machine is within what the kernel gives it, with the 
 })
 
 test('nvidia-smi on the agent’s own PATH is asked (a program that replays answers in the published form) [A-19]', async () => {
-  const { capacity } = await readCapacity({ PATH: `${fileURLToPath(new URL('../../support/nvidia-smi/plain', import.meta.url))}:/usr/bin:/bin`, TROUPE_HOST: '127.0.0.1' })
+  const { capacity } = await readCapacity({
+    PATH: `${fileURLToPath(new URL('../../support/nvidia-smi/plain', import.meta.url))}:/usr/bin:/bin`,
+    TROUPE_HOST: '127.0.0.1',
+  })
   expect(capacity.gpus.length).toBe(8)
 })
 

@@ -8,11 +8,25 @@ import { buildCommand, findTorchPython, type CommandInput } from '../../../src/p
 import { readSetUp, writeSetUp } from '../../../src/process/set-up.ts'
 import { bindingsOf, forkSpec, preparedFork } from '../../support/fork-spec.ts'
 
-const build = (changes: Partial<CommandInput> = {}): string[] =>
-  buildCommand({ spec: forkSpec(), prepared: preparedFork(), bindings: bindingsOf(), node: 'n0', rankShim: ['/shim', '--rank'], torchLogDir: '/spool/torch', setUpFile: join(bin, 'set-up'), python: null, ...changes })
+function build(changes: Partial<CommandInput> = {}): string[] {
+  return buildCommand({
+    spec: forkSpec(),
+    prepared: preparedFork(),
+    bindings: bindingsOf(),
+    node: 'n0',
+    rankShim: ['/shim', '--rank'],
+    torchLogDir: '/spool/torch',
+    setUpFile: join(bin, 'set-up'),
+    python: null,
+    ...changes,
+  })
+}
 
 /** argv as the last program of a chain saw it, and how it ended */
-const run = async ([file, ...args]: string[], env: NodeJS.ProcessEnv = process.env): Promise<{ code: number | null; stdout: string }> => {
+async function run(
+  [file, ...args]: string[],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<{ code: number | null; stdout: string }> {
   try {
     return { code: 0, stdout: (await promisify(execFile)(file!, args, { env, timeout: 10_000 })).stdout }
   } catch (error) {
@@ -28,28 +42,52 @@ beforeAll(async () => void (bin = await mkdtemp(join(tmpdir(), 'troupe-command-'
 afterAll(() => rm(bin, { recursive: true }))
 
 test('an argument arrives as it was written, through set-up and prefix too, whatever a shell would make of it [FC-14 U-14]', async () => {
-  for (const changes of [{}, { setup: 'X=1' }, { prefix: ['env', 'A=b c'] }, { setup: 'X=1', prefix: ['env', 'A=b c'] }]) {
+  for (const changes of [
+    {},
+    { setup: 'X=1' },
+    { prefix: ['env', 'A=b c'] },
+    { setup: 'X=1', prefix: ['env', 'A=b c'] },
+  ]) {
     const { stdout } = await run(build({ spec: forkSpec({ command: [...showArgv, ...nasty], ...changes }) }))
     expect(JSON.parse(stdout)).toEqual(nasty)
   }
 })
 
 test('templates are filled in command and prefix, and an unknown one is refused by its name [A-28]', () => {
-  const spec = forkSpec({ index: 2, command: ['serve', '--port=${{ port.0 }}', '--peers=${{ roles.x.addrs }}', '${{ node }}/${{ index }}'], prefix: ['on', '${{ host }}'] })
+  const spec = forkSpec({
+    index: 2,
+    command: ['serve', '--port=${{ port.0 }}', '--peers=${{ roles.x.addrs }}', '${{ node }}/${{ index }}'],
+    prefix: ['on', '${{ host }}'],
+  })
   const bindings = bindingsOf({ roles: { x: { addr: 'a:1', addrs: ['a:1', 'b:2'] } } })
-  expect(build({ spec, bindings, prepared: preparedFork({ ports: [12_345] }) })).toEqual(['on', '10.0.0.7', 'serve', '--port=12345', '--peers=a:1,b:2', 'n0/2'])
-  expect(() => build({ spec: forkSpec({ command: ['x', '${{ prt.0 }}'] }) })).toThrow(expect.objectContaining({ code: 'WORKER_CONFIG', message: expect.stringContaining('prt.0') }) as Error)
+  expect(build({ spec, bindings, prepared: preparedFork({ ports: [12_345] }) })).toEqual([
+    'on',
+    '10.0.0.7',
+    'serve',
+    '--port=12345',
+    '--peers=a:1,b:2',
+    'n0/2',
+  ])
+  expect(() => build({ spec: forkSpec({ command: ['x', '${{ prt.0 }}'] }) })).toThrow(
+    expect.objectContaining({ code: 'WORKER_CONFIG', message: expect.stringContaining('prt.0') }) as Error,
+  )
 })
 
 test('a prefix stands in front of everything, torchrun too [U-14]', () => {
   const prefix = ['pixi', 'run', '-e', 'cuda']
-  expect(build({ spec: forkSpec({ command: ['python', 'x.py'], prefix }) })).toEqual([...prefix, 'python', 'x.py'])
+  expect(build({ spec: forkSpec({ command: ['python', 'x.py'], prefix }) })).toEqual([
+    ...prefix,
+    'python',
+    'x.py',
+  ])
   expect(build(gang({ prefix })).slice(0, 5)).toEqual([...prefix, 'torchrun'])
 })
 
 test('what the set-up exports, the worker has [A-04]', async () => {
   const setup = 'export GREETING="hello $0"\ncd /\n# a comment at the end'
-  const { stdout } = await run(build({ spec: forkSpec({ setup, command: ['bash', '-c', 'echo "$GREETING $PWD $#"', 'x', '1', '2'] }) }))
+  const { stdout } = await run(
+    build({ spec: forkSpec({ setup, command: ['bash', '-c', 'echo "$GREETING $PWD $#"', 'x', '1', '2'] }) }),
+  )
   expect(stdout).toBe('hello troupe / 2\n')
 })
 
@@ -71,44 +109,78 @@ test.each([
   ['a command of it fails', 'true\nfalse || true\n(exit 4) # here\necho later', 4, '( exit 4 )'],
   ['a program that is not there', 'no-such-command-here --load x', 127, 'no-such-command-here --load x'],
   ['what it sources fails', 'source lib.sh', 1, 'grep -q nothing /dev/null'],
-  ['what it sources is not there', 'true\nsource /no/such/venv/bin/activate\ntrue', 1, 'source /no/such/venv/bin/activate'],
+  [
+    'what it sources is not there',
+    'true\nsource /no/such/venv/bin/activate\ntrue',
+    1,
+    'source /no/such/venv/bin/activate',
+  ],
   ['a variable is not set', 'set -u; echo $NO_SUCH_VARIABLE', 1, 'echo $NO_SUCH_VARIABLE'],
   ['what it becomes is not there', 'exec no-such-program', 127, 'exec no-such-program'],
   ['it exits by itself', 'exit 7', 7, ''],
-  ['it exits by itself in a function, after a failure that it caught', 'f() { source /no/such || exit 5; }; f', 5, ''],
+  [
+    'it exits by itself in a function, after a failure that it caught',
+    'f() { source /no/such || exit 5; }; f',
+    5,
+    '',
+  ],
   ['it goes on after failures and then exits', 'set +e\nfalse\nexit 3', 3, ''],
   ['it is no bash', 'echo "unclosed', 2, ''],
   ['it dies by a signal', 'kill -KILL $$', null, ''],
   ['it exits 0, and the command never began', 'exit 0', 0, ''],
   ['an own trap, noclobber, posix and -u', 'set -o posix; set -uC; trap "echo mine" ERR; false', 1, ''],
-])('the set-up ends the worker (%s): its file says so, and at which command where that is known [A-04]', async (_, setup, code, step) => {
-  const file = join(bin, 'set-up')
-  writeSetUp(file)
-  await writeFile(join(bin, 'lib.sh'), 'true\ngrep -q nothing /dev/null\n')
-  const ran = await run(['env', '-C', bin, ...build({ spec: forkSpec({ setup: setup.replace('lib.sh', './lib.sh'), command: ['true'] }) })])
-  expect([ran.code, readSetUp(file)]).toEqual([code, step])
-})
-
-test.each(['true', 'set +e; false', 'false || true', 'set -o posix; set -uC; trap "echo mine" ERR', 'set -a; X=1', 'cat > /dev/null <<EOF\ntext'])('the set-up is passed (%s): an exit is the command’s own, also when there is no such program', async (setup) => {
-  const file = join(bin, 'set-up')
-  for (const [command, code] of [
-    [['bash', '-c', '[ -z "${troupe_setup-}${troupe_file-}" ] && exit 7'], 7],
-    [['no-such-program-here'], 127],
-  ] as const) {
+])(
+  'the set-up ends the worker (%s): its file says so, and at which command where that is known [A-04]',
+  async (_, setup, code, step) => {
+    const file = join(bin, 'set-up')
     writeSetUp(file)
-    const ran = await run(build({ spec: forkSpec({ setup, command: [...command] }) }))
-    expect([ran.code, readSetUp(file)]).toEqual([code, null])
-  }
-})
+    await writeFile(join(bin, 'lib.sh'), 'true\ngrep -q nothing /dev/null\n')
+    const ran = await run([
+      'env',
+      '-C',
+      bin,
+      ...build({ spec: forkSpec({ setup: setup.replace('lib.sh', './lib.sh'), command: ['true'] }) }),
+    ])
+    expect([ran.code, readSetUp(file)]).toEqual([code, step])
+  },
+)
+
+test.each([
+  'true',
+  'set +e; false',
+  'false || true',
+  'set -o posix; set -uC; trap "echo mine" ERR',
+  'set -a; X=1',
+  'cat > /dev/null <<EOF\ntext',
+])(
+  'the set-up is passed (%s): an exit is the command’s own, also when there is no such program',
+  async (setup) => {
+    const file = join(bin, 'set-up')
+    for (const [command, code] of [
+      [['bash', '-c', '[ -z "${troupe_setup-}${troupe_file-}" ] && exit 7'], 7],
+      [['no-such-program-here'], 127],
+    ] as const) {
+      writeSetUp(file)
+      const ran = await run(build({ spec: forkSpec({ setup, command: [...command] }) }))
+      expect([ran.code, readSetUp(file)]).toEqual([code, null])
+    }
+  },
+)
 
 test('a here-document that the set-up never closes swallows none of the worker’s command [A-04]', async () => {
-  const { stdout } = await run(build({ spec: forkSpec({ setup: 'cat > /dev/null <<EOF\ntext \\', command: ['echo', 'ran'] }) }))
+  const { stdout } = await run(
+    build({ spec: forkSpec({ setup: 'cat > /dev/null <<EOF\ntext \\', command: ['echo', 'ran'] }) }),
+  )
   expect(stdout).toBe('ran\n')
 })
 
 test('after the set-up the worker is bash’s own process, with its exit code, and 127 when there is no such program [A-02 FC-24]', async () => {
-  expect((await run(build({ spec: forkSpec({ setup: 'true', command: ['bash', '-c', 'exit 42'] }) }))).code).toBe(42)
-  expect((await run(build({ spec: forkSpec({ setup: 'true', command: ['no-such-program-here'] }) }))).code).toBe(127)
+  expect(
+    (await run(build({ spec: forkSpec({ setup: 'true', command: ['bash', '-c', 'exit 42'] }) }))).code,
+  ).toBe(42)
+  expect(
+    (await run(build({ spec: forkSpec({ setup: 'true', command: ['no-such-program-here'] }) }))).code,
+  ).toBe(127)
 })
 
 test('with shell the one string is run by bash, pipes and all [A-04]', async () => {
@@ -117,12 +189,25 @@ test('with shell the one string is run by bash, pipes and all [A-04]', async () 
   expect(await run(build({ spec }))).toEqual({ code: 3, stdout: 'ONE TWO\n' })
 })
 
-const gang = (changes: Partial<CommandInput['spec']> = {}, shape: Partial<NonNullable<CommandInput['spec']['torchrun']>> = {}, host = '10.0.0.1'): Partial<CommandInput> => ({
-  spec: forkSpec({ kind: 'torchrun', command: ['train.py', '--lr', '1e-3'], torchrun: { nnodes: '2', nodeRank: 1, nproc: 4, hostsRendezvous: false, ...shape }, ...changes }),
-  bindings: bindingsOf({ rendezvous: { host, port: 12_900 } }),
-})
+function gang(
+  changes: Partial<CommandInput['spec']> = {},
+  shape: Partial<NonNullable<CommandInput['spec']['torchrun']>> = {},
+  host = '10.0.0.1',
+): Partial<CommandInput> {
+  return {
+    spec: forkSpec({
+      kind: 'torchrun',
+      command: ['train.py', '--lr', '1e-3'],
+      torchrun: { nnodes: '2', nodeRank: 1, nproc: 4, hostsRendezvous: false, ...shape },
+      ...changes,
+    }),
+    bindings: bindingsOf({ rendezvous: { host, port: 12_900 } }),
+  }
+}
 
-const valueOf = (argv: string[], flag: string): string | undefined => argv[argv.indexOf(flag) + 1]
+function valueOf(argv: string[], flag: string): string | undefined {
+  return argv[argv.indexOf(flag) + 1]
+}
 
 test('a gang of fixed size uses a static rendezvous, with each rank behind its shim [A-27]', () => {
   expect(build(gang()).join(' ')).toBe(
@@ -150,14 +235,30 @@ test('a Python file or -m module gets the interpreter that torch has, any other 
     const argv = build({ ...gang(changes), python })
     return argv.slice(argv.indexOf('--rank') + 1)
   }
-  expect(rankPart({ command: ['-m', 'pkg.train', 'x'] }, '/venv/bin/python')).toEqual(['/venv/bin/python', '-u', '-m', 'pkg.train', 'x'])
+  expect(rankPart({ command: ['-m', 'pkg.train', 'x'] }, '/venv/bin/python')).toEqual([
+    '/venv/bin/python',
+    '-u',
+    '-m',
+    'pkg.train',
+    'x',
+  ])
   expect(rankPart({ command: ['./train', '--x'] }, '/venv/bin/python')).toEqual(['./train', '--x'])
-  expect(rankPart({ command: ['ulimit -c 0; ./train.py'], shell: true }, null)).toEqual(['bash', '-c', 'ulimit -c 0; ./train.py'])
-  expect(build({ ...gang(), python: '/venv/bin/python' }).slice(0, 3)).toEqual(['/venv/bin/python', '-m', 'torch.distributed.run'])
+  expect(rankPart({ command: ['ulimit -c 0; ./train.py'], shell: true }, null)).toEqual([
+    'bash',
+    '-c',
+    'ulimit -c 0; ./train.py',
+  ])
+  expect(build({ ...gang(), python: '/venv/bin/python' }).slice(0, 3)).toEqual([
+    '/venv/bin/python',
+    '-m',
+    'torch.distributed.run',
+  ])
 })
 
 test('a torchrun worker without a rendezvous is refused rather than started alone [A-27]', () => {
-  expect(() => build({ ...gang(), bindings: bindingsOf() })).toThrow(expect.objectContaining({ code: 'WORKER_CONFIG' }) as Error)
+  expect(() => build({ ...gang(), bindings: bindingsOf() })).toThrow(
+    expect.objectContaining({ code: 'WORKER_CONFIG' }) as Error,
+  )
 })
 
 test('torch runs with the interpreter that torchrun on PATH names; set-up and prefix decide for themselves [A-27 U-14]', async () => {

@@ -4,8 +4,8 @@ import { expect, test } from 'vitest'
 import { buildEnvironment, type EnvironmentInput } from '../../../src/process/environment.ts'
 import { bindingsOf, forkSpec, preparedFork } from '../../support/fork-spec.ts'
 
-const build = (changes: Partial<EnvironmentInput> = {}): Record<string, string> =>
-  buildEnvironment({
+function build(changes: Partial<EnvironmentInput> = {}): Record<string, string> {
+  return buildEnvironment({
     spec: forkSpec(),
     prepared: preparedFork(),
     bindings: bindingsOf(),
@@ -16,22 +16,34 @@ const build = (changes: Partial<EnvironmentInput> = {}): Record<string, string> 
     workersOnNode: 4,
     ...changes,
   })
+}
 const gang = { nnodes: '2', nodeRank: 0, nproc: 4, hostsRendezvous: true }
 
 test('the user’s spec wins over the agent’s environment, and that over leased cores, and those over the node’s share [A-30 +A15]', () => {
   const agentEnv = { OMP_NUM_THREADS: '7', PATH: '/bin' }
   const prepared = preparedFork({ cores: [0, 1, 2] })
-  expect(build({ spec: forkSpec({ env: { OMP_NUM_THREADS: '9' } }), agentEnv, prepared })['OMP_NUM_THREADS']).toBe('9')
+  expect(
+    build({ spec: forkSpec({ env: { OMP_NUM_THREADS: '9' } }), agentEnv, prepared })['OMP_NUM_THREADS'],
+  ).toBe('9')
   expect(build({ agentEnv, prepared })['OMP_NUM_THREADS']).toBe('7')
   expect(build({ prepared })['OMP_NUM_THREADS']).toBe('3')
   expect(build()['OMP_NUM_THREADS']).toBe('4')
 })
 
 test('all five thread variables follow the cores, at least 1, shared among the ranks of a torchrun worker [A-30 A-27]', () => {
-  const names = ['OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'NUMEXPR_NUM_THREADS', 'VECLIB_MAXIMUM_THREADS']
+  const names = [
+    'OMP_NUM_THREADS',
+    'MKL_NUM_THREADS',
+    'OPENBLAS_NUM_THREADS',
+    'NUMEXPR_NUM_THREADS',
+    'VECLIB_MAXIMUM_THREADS',
+  ]
   for (const [changes, threads] of [
     [{ prepared: preparedFork({ cores: [4, 5, 6, 7, 8, 9, 10, 11] }) }, '8'],
-    [{ prepared: preparedFork({ cores: [4, 5, 6, 7, 8, 9, 10, 11] }), spec: forkSpec({ torchrun: gang }) }, '2'],
+    [
+      { prepared: preparedFork({ cores: [4, 5, 6, 7, 8, 9, 10, 11] }), spec: forkSpec({ torchrun: gang }) },
+      '2',
+    ],
     [{ nodeCores: 2, workersOnNode: 64 }, '1'],
     [{ nodeCores: 2, workersOnNode: 0 }, '2'],
   ] as const) {
@@ -48,41 +60,81 @@ test('the defaults of the table are there, caches in the node’s own directory,
     VLLM_CACHE_ROOT: '/cache/n0/vllm',
     CUDA_DEVICE_MAX_CONNECTIONS: '1',
   })
-  const told = build({ agentEnv: { TRITON_CACHE_DIR: '/a', CUDA_DEVICE_MAX_CONNECTIONS: '8' }, spec: forkSpec({ env: { TRITON_CACHE_DIR: '/b' } }) })
+  const told = build({
+    agentEnv: { TRITON_CACHE_DIR: '/a', CUDA_DEVICE_MAX_CONNECTIONS: '8' },
+    spec: forkSpec({ env: { TRITON_CACHE_DIR: '/b' } }),
+  })
   expect(told).toMatchObject({ TRITON_CACHE_DIR: '/b', CUDA_DEVICE_MAX_CONNECTIONS: '8' })
 })
 
 test('values with =, commas, quotes, newlines and UTF-8 reach a real process unchanged [A-30 FC-14 +A15]', async () => {
-  const env = { EQUALS: 'a=b=c,d', QUOTES: `it's "so" \`now\` $HOME \\`, LINES: 'one\ntwo\n', UNICODE: 'größe 数 🎭', EMPTY: '', SPACES: '  x  ' }
-  const environment = build({ spec: forkSpec({ env }), agentEnv: { PATH: process.env['PATH'], 'BASH_FUNC_module%%': '() { echo module; }' } })
-  const { stdout } = await promisify(execFile)(process.execPath, ['-e', 'console.log(JSON.stringify(process.env))'], { env: environment })
+  const env = {
+    EQUALS: 'a=b=c,d',
+    QUOTES: `it's "so" \`now\` $HOME \\`,
+    LINES: 'one\ntwo\n',
+    UNICODE: 'größe 数 🎭',
+    EMPTY: '',
+    SPACES: '  x  ',
+  }
+  const environment = build({
+    spec: forkSpec({ env }),
+    agentEnv: { PATH: process.env['PATH'], 'BASH_FUNC_module%%': '() { echo module; }' },
+  })
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['-e', 'console.log(JSON.stringify(process.env))'],
+    { env: environment },
+  )
   expect(JSON.parse(stdout)).toMatchObject({ ...env, 'BASH_FUNC_module%%': '() { echo module; }' })
 })
 
 test('a NUL, or a name that no environment can hold, is refused by name [A-30 FC-14]', () => {
-  for (const [env, named] of [[{ BAD: 'a\0b' }, 'BAD'], [{ 'A=B': '1' }, "'A=B'"], [{ '': '1' }, "''"], [{ 'A\0': '1' }, "'A\\0'"]] as const)
-    expect(() => build({ spec: forkSpec({ env }) })).toThrow(expect.objectContaining({ code: 'WORKER_CONFIG', message: expect.stringContaining(named) }) as Error)
+  for (const [env, named] of [
+    [{ BAD: 'a\0b' }, 'BAD'],
+    [{ 'A=B': '1' }, "'A=B'"],
+    [{ '': '1' }, "''"],
+    [{ 'A\0': '1' }, "'A\\0'"],
+  ] as const)
+    expect(() => build({ spec: forkSpec({ env }) })).toThrow(
+      expect.objectContaining({ code: 'WORKER_CONFIG', message: expect.stringContaining(named) }) as Error,
+    )
 })
 
 test('PYTHONPATH is pythonPath, relative to cwd and cwd itself by default, in front of what is inherited [A-31]', () => {
   const agentEnv = { PYTHONPATH: '/agent/lib' }
   expect(build()['PYTHONPATH']).toBe('/work')
   expect(build({ agentEnv })['PYTHONPATH']).toBe('/work:/agent/lib')
-  expect(build({ agentEnv, spec: forkSpec({ pythonPath: ['src', '/opt/lib'] }) })['PYTHONPATH']).toBe('/work/src:/opt/lib:/agent/lib')
-  expect(build({ agentEnv: { HOME: '/home/me' }, spec: forkSpec({ cwd: null }) })['PYTHONPATH']).toBe('/home/me')
+  expect(build({ agentEnv, spec: forkSpec({ pythonPath: ['src', '/opt/lib'] }) })['PYTHONPATH']).toBe(
+    '/work/src:/opt/lib:/agent/lib',
+  )
+  expect(build({ agentEnv: { HOME: '/home/me' }, spec: forkSpec({ cwd: null }) })['PYTHONPATH']).toBe(
+    '/home/me',
+  )
 })
 
 test('a PYTHONPATH in the user’s own env replaces the inherited one, behind an explicit pythonPath [A-31]', () => {
   const agentEnv = { PYTHONPATH: '/agent/lib' }
   expect(build({ agentEnv, spec: forkSpec({ env: { PYTHONPATH: '/mine' } }) })['PYTHONPATH']).toBe('/mine')
-  expect(build({ agentEnv, spec: forkSpec({ env: { PYTHONPATH: '/mine' }, pythonPath: ['src'] }) })['PYTHONPATH']).toBe('/work/src:/mine')
+  expect(
+    build({ agentEnv, spec: forkSpec({ env: { PYTHONPATH: '/mine' }, pythonPath: ['src'] }) })['PYTHONPATH'],
+  ).toBe('/work/src:/mine')
 })
 
 test('a worker sees who and where it is, its ports, and the addresses of the roles that it may know [A-28 A-30]', () => {
   const environment = build({
-    spec: forkSpec({ index: 3, attempt: 2, forkId: 'run-1.trainer.3.2', env: { TROUPE_INDEX: '99', URL: 'http://${{ roles.reward-model.addr }}/${{ index }}/${{ port.1 }}' } }),
+    spec: forkSpec({
+      index: 3,
+      attempt: 2,
+      forkId: 'run-1.trainer.3.2',
+      env: { TROUPE_INDEX: '99', URL: 'http://${{ roles.reward-model.addr }}/${{ index }}/${{ port.1 }}' },
+    }),
     prepared: preparedFork({ ports: [12_000, 12_001] }),
-    bindings: bindingsOf({ roles: { 'reward-model': { addr: '[fd00::1]:9', addrs: ['[fd00::1]:9'] }, silent: { addr: null, addrs: [] } } }),
+    bindings: bindingsOf({
+      roles: {
+        'reward-model': { addr: '[fd00::1]:9', addrs: ['[fd00::1]:9'] },
+        silent: { addr: null, addrs: [] },
+      },
+    }),
   })
   expect(environment).toMatchObject({
     TROUPE_RUN: 'run-1',
@@ -110,20 +162,29 @@ test('the agent’s credentials and settings do not reach a worker [A-30 A-41 K-
     UNSET: undefined,
   }
   const environment = build({ agentEnv })
-  for (const name of Object.keys(agentEnv).filter((n) => n !== 'PATH')) expect(environment, name).not.toHaveProperty(name)
+  for (const name of Object.keys(agentEnv).filter((n) => n !== 'PATH'))
+    expect(environment, name).not.toHaveProperty(name)
   expect(environment['PATH']).toBe('/bin')
 })
 
 test('leased GPUs are what CUDA sees, none is leased means none seen, and only the user’s spec can say otherwise [A-19 A-30]', () => {
   const agentEnv = { CUDA_VISIBLE_DEVICES: '0,1,2,3' }
-  expect(build({ agentEnv, prepared: preparedFork({ gpus: ['1', 'MIG-abc'] }) })['CUDA_VISIBLE_DEVICES']).toBe('1,MIG-abc')
+  expect(
+    build({ agentEnv, prepared: preparedFork({ gpus: ['1', 'MIG-abc'] }) })['CUDA_VISIBLE_DEVICES'],
+  ).toBe('1,MIG-abc')
   expect(build({ agentEnv })['CUDA_VISIBLE_DEVICES']).toBe('')
-  expect(build({ agentEnv, spec: forkSpec({ env: { CUDA_VISIBLE_DEVICES: '3' } }) })['CUDA_VISIBLE_DEVICES']).toBe('3')
+  expect(
+    build({ agentEnv, spec: forkSpec({ env: { CUDA_VISIBLE_DEVICES: '3' } }) })['CUDA_VISIBLE_DEVICES'],
+  ).toBe('3')
 })
 
 test('torchrun is told where to write the root cause, and an outer torchrun’s variables do not steer it [A-27]', () => {
   const agentEnv = { PET_NNODES: '9', TORCHELASTIC_RUN_ID: 'outer', PATH: '/bin' }
-  const environment = build({ agentEnv, spec: forkSpec({ torchrun: gang, env: { PET_TEE: '3' } }), errorFile: '/spool/error.json' })
+  const environment = build({
+    agentEnv,
+    spec: forkSpec({ torchrun: gang, env: { PET_TEE: '3' } }),
+    errorFile: '/spool/error.json',
+  })
   expect(environment).toMatchObject({ TORCHELASTIC_ERROR_FILE: '/spool/error.json', PET_TEE: '3' })
   expect(environment).not.toHaveProperty('PET_NNODES')
   expect(environment).not.toHaveProperty('TORCHELASTIC_RUN_ID')

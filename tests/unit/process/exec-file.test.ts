@@ -8,7 +8,15 @@ const directory = temporaryDirectory()
 const file = join(directory, 'exec')
 afterAll(() => removeDirectory(directory))
 
-const EXEC = { cwd: '/a dir', logDir: '/logs', cgroup: null, bootId: 'boot', oomKills: 3, argv: ['a program', '', 'new\nline', '--x=1'], env: { A: 'b=c', EMPTY: '', TEXT: '漢字\n"\'' } }
+const EXEC = {
+  cwd: '/a dir',
+  logDir: '/logs',
+  cgroup: null,
+  bootId: 'boot',
+  oomKills: 3,
+  argv: ['a program', '', 'new\nline', '--x=1'],
+  env: { A: 'b=c', EMPTY: '', TEXT: '漢字\n"\'' },
+}
 
 test('what is written is read back, whatever the words hold [FC-14]', () => {
   for (const exec of [EXEC, { ...EXEC, cgroup: '/sys/fs/cgroup/x', oomKills: null, env: {} }]) {
@@ -23,11 +31,15 @@ test('nobody else may read it: environments hold secrets', () => {
 })
 
 test('a NUL byte is refused by name: no program could be given it', () => {
-  expect(() => writeExecFile(file, { ...EXEC, argv: ['a\0b'] })).toThrow(expect.objectContaining({ code: 'WORKER_CONFIG', message: expect.stringContaining('a\\0b') }))
+  expect(() => writeExecFile(file, { ...EXEC, argv: ['a\0b'] })).toThrow(
+    expect.objectContaining({ code: 'WORKER_CONFIG', message: expect.stringContaining('a\\0b') }),
+  )
 })
 
 test('a directory that is not there is a fault of the spool', () => {
-  expect(() => writeExecFile(join(directory, 'no', 'exec'), EXEC)).toThrow(expect.objectContaining({ code: 'SPOOL' }))
+  expect(() => writeExecFile(join(directory, 'no', 'exec'), EXEC)).toThrow(
+    expect.objectContaining({ code: 'SPOOL' }),
+  )
 })
 
 test('no file, or half of one, is no start', () => {

@@ -2,10 +2,17 @@ import { expect, test } from 'vitest'
 import { chooseHost } from '../../../src/process/host-choice.ts'
 import { Fault } from '../../../src/protocol/faults.ts'
 
-const interfaces = { lo: ['127.0.0.1', '::1'], eth0: ['192.168.1.5'], ib0: ['fd00:1::7', '10.4.0.7'], eth6: ['2001:db8::9'] }
-const defaults = (env: Record<string, string> = {}, defaultInterface: string | null = 'ib0') => ({ env, defaultInterface })
+const interfaces = {
+  lo: ['127.0.0.1', '::1'],
+  eth0: ['192.168.1.5'],
+  ib0: ['fd00:1::7', '10.4.0.7'],
+  eth6: ['2001:db8::9'],
+}
+function defaults(env: Record<string, string> = {}, defaultInterface: string | null = 'ib0') {
+  return { env, defaultInterface }
+}
 
-const refusal = (ask: () => unknown): Fault => {
+function refusal(ask: () => unknown): Fault {
   try {
     ask()
   } catch (error) {
@@ -19,7 +26,9 @@ test('with two network cards the one with the default route is taken, not the fi
 })
 
 test('TROUPE_HOST and then TROUPE_INTERFACE come before the default route [A-40]', () => {
-  expect(chooseHost(null, interfaces, defaults({ TROUPE_HOST: '127.0.0.1', TROUPE_INTERFACE: 'eth0' }))).toBe('127.0.0.1')
+  expect(chooseHost(null, interfaces, defaults({ TROUPE_HOST: '127.0.0.1', TROUPE_INTERFACE: 'eth0' }))).toBe(
+    '127.0.0.1',
+  )
   expect(chooseHost(null, interfaces, defaults({ TROUPE_INTERFACE: 'eth0' }))).toBe('192.168.1.5')
 })
 
@@ -47,6 +56,8 @@ test('an interface or a range that is not here is refused with what is here [A-4
     expect(fault.message).toContain('eth0 (192.168.1.5)')
     expect(fault.message).toContain(Object.values(network)[0])
   }
-  expect(refusal(() => chooseHost({ cidr: '10.0.0.0/33' }, interfaces, defaults())).message).toContain("'10.0.0.0/33'")
+  expect(refusal(() => chooseHost({ cidr: '10.0.0.0/33' }, interfaces, defaults())).message).toContain(
+    "'10.0.0.0/33'",
+  )
   expect(refusal(() => chooseHost({ cidr: 'eth0' }, interfaces, defaults())).message).toContain("'eth0'")
 })

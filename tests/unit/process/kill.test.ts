@@ -6,10 +6,20 @@ import { descendantsOf, readStat } from '../../../src/system/proc.ts'
 
 /** a process in the place of the shim, with a child in a group of its own and one in the shim's */
 let shim: ChildProcess
-const grow = async (): Promise<Tree> => {
+async function grow(): Promise<Tree> {
   shim = spawn('bash', ['-c', 'setsid sleep 3600 & sleep 3600 & wait'], { detached: true, stdio: 'ignore' })
-  for (const end = Date.now() + 5000; descendantsOf(shim.pid!).filter(({ comm }) => comm === 'sleep').length < 2; await new Promise((resolve) => setTimeout(resolve, 5))) if (Date.now() > end) throw new Error('it does not grow')
-  return { marker: 'NONE=', shim: { pid: shim.pid!, startTime: readStat(shim.pid!)!.startTime }, child: null, cgroup: null }
+  for (
+    const end = Date.now() + 5000;
+    descendantsOf(shim.pid!).filter(({ comm }) => comm === 'sleep').length < 2;
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  )
+    if (Date.now() > end) throw new Error('it does not grow')
+  return {
+    marker: 'NONE=',
+    shim: { pid: shim.pid!, startTime: readStat(shim.pid!)!.startTime },
+    child: null,
+    cgroup: null,
+  }
 }
 afterEach(() => {
   for (const { pid } of descendantsOf(shim.pid!)) process.kill(pid, 'SIGKILL')
@@ -43,14 +53,21 @@ test('processes of another user refuse every signal: they are told as survivors,
 
 test('signals that do not help: they are told as survivors when the time is over', async () => {
   const tree = await grow()
-  expect(await killMembers(tree, { isEmpty: () => false, spareFirst: new Set(), send: () => {}, budgetMs: 200 })).toHaveLength(2)
+  expect(
+    await killMembers(tree, { isEmpty: () => false, spareFirst: new Set(), send: () => {}, budgetMs: 200 }),
+  ).toHaveLength(2)
 })
 
 test('those to be spared get a moment, and are ended after it', async () => {
   const tree = await grow()
   const [first] = membersOf(tree)
   const sent: number[] = []
-  await killMembers(tree, { isEmpty: () => false, spareFirst: new Set([first!.pid]), send: (pid) => void sent.push(Math.abs(pid)), budgetMs: 300 })
+  await killMembers(tree, {
+    isEmpty: () => false,
+    spareFirst: new Set([first!.pid]),
+    send: (pid) => void sent.push(Math.abs(pid)),
+    budgetMs: 300,
+  })
   expect(sent[0]).not.toBe(first!.pid)
   expect(sent).toContain(first!.pid)
 })

@@ -7,7 +7,7 @@ import { removeDirectory, temporaryDirectory } from '../../support/linux-host.ts
 let directory: string
 beforeEach(() => void (directory = temporaryDirectory()))
 afterEach(() => removeDirectory(directory))
-const write = (name: string, text: string | Uint8Array): string => {
+function write(name: string, text: string | Uint8Array): string {
   writeFileSync(join(directory, name), text)
   return join(directory, name)
 }

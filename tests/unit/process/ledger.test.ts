@@ -3,10 +3,19 @@ import { expect, test } from 'vitest'
 import { createLedger } from '../../../src/process/ledger.ts'
 import { Fault } from '../../../src/protocol/faults.ts'
 
-const gpu = (id: string) => ({ id, name: 'A100', memoryBytes: null })
-const node = (gpus = 4, cpus = 8, memoryBytes = 1000) =>
-  createLedger({ gpus: Array.from({ length: gpus }, (_, i) => gpu(String(i))), cpus: Array.from({ length: cpus }, (_, i) => i), memoryBytes })
-const ask = (changes: object = {}) => ({ cpus: 0, gpus: 0, memoryBytes: 0, share: false, ...changes })
+function gpu(id: string) {
+  return { id, name: 'A100', memoryBytes: null }
+}
+function node(gpus = 4, cpus = 8, memoryBytes = 1000) {
+  return createLedger({
+    gpus: Array.from({ length: gpus }, (_, i) => gpu(String(i))),
+    cpus: Array.from({ length: cpus }, (_, i) => i),
+    memoryBytes,
+  })
+}
+function ask(changes: object = {}) {
+  return { cpus: 0, gpus: 0, memoryBytes: 0, share: false, ...changes }
+}
 
 test('more GPUs, cores or memory than are free are refused with both numbers, and nothing of it is kept [A-19 +A7]', () => {
   const ledger = node()
@@ -16,9 +25,14 @@ test('more GPUs, cores or memory than are free are refused with both numbers, an
     [{ gpus: 1, cpus: 3 }, '3 cores asked for, 2 of 8 free'],
     [{ gpus: 1, memoryBytes: 500 }, '500 bytes of memory asked for, 400 of 1000 free'],
   ] as const) {
-    expect(() => ledger.lease('b', ask(resources))).toThrow(expect.objectContaining({ code: 'GPU_ALLOC', message: expect.stringContaining(message) }) as Fault)
+    expect(() => ledger.lease('b', ask(resources))).toThrow(
+      expect.objectContaining({ code: 'GPU_ALLOC', message: expect.stringContaining(message) }) as Fault,
+    )
   }
-  expect(ledger.lease('c', ask({ gpus: 1, cpus: 2, memoryBytes: 400 }))).toEqual({ gpus: ['3'], cores: [6, 7] })
+  expect(ledger.lease('c', ask({ gpus: 1, cpus: 2, memoryBytes: 400 }))).toEqual({
+    gpus: ['3'],
+    cores: [6, 7],
+  })
 })
 
 test('freed GPUs and cores are given out again [A-19 +A7]', () => {
@@ -55,7 +69,12 @@ test('what a live fork of an earlier agent holds is taken over, even a GPU that 
 })
 
 test('whatever is leased and freed in whatever order, no GPU or core that is not shared has two holders [A-19 +A7]', () => {
-  const step = fc.record({ fork: fc.integer({ min: 0, max: 5 }), free: fc.boolean(), gpus: fc.integer({ min: 0, max: 3 }), cpus: fc.integer({ min: 0, max: 5 }) })
+  const step = fc.record({
+    fork: fc.integer({ min: 0, max: 5 }),
+    free: fc.boolean(),
+    gpus: fc.integer({ min: 0, max: 3 }),
+    cpus: fc.integer({ min: 0, max: 5 }),
+  })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
       const ledger = node()
@@ -66,7 +85,10 @@ test('whatever is leased and freed in whatever order, no GPU or core that is not
           held.delete(fork)
           continue
         }
-        const open = held.has(fork) || (4 - [...held.values()].flatMap((l) => l.gpus).length >= gpus && 8 - [...held.values()].flatMap((l) => l.cores).length >= cpus)
+        const open =
+          held.has(fork) ||
+          (4 - [...held.values()].flatMap((l) => l.gpus).length >= gpus &&
+            8 - [...held.values()].flatMap((l) => l.cores).length >= cpus)
         try {
           held.set(fork, ledger.lease(String(fork), ask({ gpus, cpus })))
           expect(open).toBe(true)

@@ -12,10 +12,17 @@ afterEach(() => removeDirectory(directory))
 
 const self = selfAsOwner()
 const WAIT = { termMs: 300, killMs: 2000 }
-const put = (number: number, owner: Owner): void => symlinkSync([owner.pid, owner.startTime, owner.bootId, owner.pidNamespace, owner.released ? 'released' : ''].join(':'), join(directory, String(number)))
+function put(number: number, owner: Owner): void {
+  return symlinkSync(
+    [owner.pid, owner.startTime, owner.bootId, owner.pidNamespace, owner.released ? 'released' : ''].join(
+      ':',
+    ),
+    join(directory, String(number)),
+  )
+}
 
 /** a process with a start time of its own */
-const sleeper = async (argv = ['sleep', '3600']) => {
+async function sleeper(argv = ['sleep', '3600']) {
   const child = spawn(argv[0]!, argv.slice(1), { stdio: ['ignore', 'pipe', 'ignore'] })
   const gone = new Promise<string | null>((resolve) => child.once('exit', (_, signal) => resolve(signal)))
   if (argv[0] === 'sh') await new Promise((resolve) => child.stdout.once('data', resolve))
@@ -61,7 +68,11 @@ test('an owner that is dead, of another boot, or whose pid is another process no
 
 test('an owner of another pid namespace cannot be verified: refused, and left alone', async () => {
   put(1, { ...self, pidNamespace: '1' })
-  await expect(takeLock(directory)).rejects.toMatchObject({ code: 'LOCKED', message: expect.stringContaining('namespace'), hint: expect.any(String) })
+  await expect(takeLock(directory)).rejects.toMatchObject({
+    code: 'LOCKED',
+    message: expect.stringContaining('namespace'),
+    hint: expect.any(String),
+  })
 })
 
 test('a newcomer takes it: the one before knows that it holds nothing any more', async () => {
@@ -72,8 +83,13 @@ test('a newcomer takes it: the one before knows that it holds nothing any more',
 
 test('many newcomers at once: exactly one holds it', async () => {
   put(1, { ...self, pid: 2 ** 22 + 1, startTime: '1' })
-  // as if each were another process, so that none takes the others for itself; and none of them is there to be ended
-  const outcomes = await Promise.all(Array.from({ length: 20 }, (_, i) => takeLock(directory, { ...self, pid: 2 ** 22 + 2 + i, startTime: '1' })))
+  // as if each were another process, so that none takes the others for itself; and none of them is there to
+  // be ended
+  const outcomes = await Promise.all(
+    Array.from({ length: 20 }, (_, i) =>
+      takeLock(directory, { ...self, pid: 2 ** 22 + 2 + i, startTime: '1' }),
+    ),
+  )
   expect(outcomes.filter((lock) => lock.held())).toHaveLength(1)
   expect(readdirSync(directory)).toHaveLength(1)
 })

@@ -1,10 +1,28 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { appendFile, mkdir, mkdtemp, open, readdir, readlink, rename, rm, truncate, unlink, writeFile } from 'node:fs/promises'
+import {
+  appendFile,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  truncate,
+  unlink,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { createTail, offsetOfTail, readRange, watchSources, type TailOptions } from '../../../src/process/log-tail.ts'
+import {
+  createTail,
+  offsetOfTail,
+  readRange,
+  watchSources,
+  type TailOptions,
+} from '../../../src/process/log-tail.ts'
 import type { LogChunk, LogTail } from '../../../src/process/log-store.ts'
 
 let dir: string
@@ -16,23 +34,33 @@ afterEach(async () => {
 })
 afterAll(() => rm(dir, { recursive: true }))
 
-const newFile = (): string => join(dir, `source-${count++}`)
-const tailOf = (file: string, options: Partial<TailOptions> = {}): LogTail => {
+function newFile(): string {
+  return join(dir, `source-${count++}`)
+}
+function tailOf(file: string, options: Partial<TailOptions> = {}): LogTail {
   const tail = createTail(file, { offset: 0, ...options })
   closing.push(tail)
   return tail
 }
-const readAll = async (tail: LogTail): Promise<LogChunk[]> => {
+async function readAll(tail: LogTail): Promise<LogChunk[]> {
   const chunks: LogChunk[] = []
   for (let chunk = await tail.read(); chunk !== null; chunk = await tail.read()) chunks.push(chunk)
   return chunks
 }
-const bytesOf = (chunks: LogChunk[]): Buffer => Buffer.concat(chunks.map(({ bytes }) => bytes))
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+function bytesOf(chunks: LogChunk[]): Buffer {
+  return Buffer.concat(chunks.map(({ bytes }) => bytes))
+}
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
 
 test('binary bytes, lines of 1 MB and a last line without newline are read byte for byte, in chunks that are bounded [FC-13 A-33]', async () => {
   const file = newFile()
-  const content = Buffer.concat([randomBytes(300_001), Buffer.alloc(2 ** 20, 'x'), Buffer.from('\nlast \0 line without newline')])
+  const content = Buffer.concat([
+    randomBytes(300_001),
+    Buffer.alloc(2 ** 20, 'x'),
+    Buffer.from('\nlast \0 line without newline'),
+  ])
   await writeFile(file, content)
   const chunks = await readAll(tailOf(file, { chunkBytesMax: 65_536 }))
   expect(Math.max(...chunks.map(({ bytes }) => bytes.length))).toBe(65_536)
@@ -83,7 +111,11 @@ test('a file that shrank starts a new generation at 0, and so does one that shra
   expect(await tail.read()).toMatchObject({ generation: 1, offset: 0, bytes: Buffer.from('x\n') })
   await truncate(file, 0)
   await appendFile(file, 'quite another text, and longer\n')
-  expect(await tail.read()).toMatchObject({ generation: 2, offset: 0, bytes: Buffer.from('quite another text, and longer\n') })
+  expect(await tail.read()).toMatchObject({
+    generation: 2,
+    offset: 0,
+    bytes: Buffer.from('quite another text, and longer\n'),
+  })
 })
 
 test('a file that was replaced by another is a new generation [A-33]', async () => {
@@ -93,7 +125,11 @@ test('a file that was replaced by another is a new generation [A-33]', async () 
   await readAll(tail)
   await writeFile(`${file}.new`, 'old bytes and more')
   await rename(`${file}.new`, file)
-  expect(await tail.read()).toMatchObject({ generation: 1, offset: 0, bytes: Buffer.from('old bytes and more') })
+  expect(await tail.read()).toMatchObject({
+    generation: 1,
+    offset: 0,
+    bytes: Buffer.from('old bytes and more'),
+  })
   await unlink(file)
   expect(await tail.read()).toBeNull()
 })
@@ -121,14 +157,17 @@ test('a tail that is closed at any moment of a read never fails, gives nothing a
     await reading
     expect(await tail.read()).toBeNull()
   }
-  const links = await Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
+  const links = await Promise.all(
+    (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
+  )
   expect(links).not.toContain(file)
 })
 
 test('a range is what the file has there, and nothing beyond its end or without a file [A-33]', async () => {
   const file = newFile()
   await writeFile(file, '0123456789')
-  const text = async (offset: number, bytesMax: number): Promise<string> => Buffer.from(await readRange(file, offset, bytesMax)).toString()
+  const text = async (offset: number, bytesMax: number): Promise<string> =>
+    Buffer.from(await readRange(file, offset, bytesMax)).toString()
   expect(await text(2, 3)).toBe('234')
   expect(await text(8, 100)).toBe('89')
   expect(await text(10, 5)).toBe('')
@@ -138,10 +177,15 @@ test('a range is what the file has there, and nothing beyond its end or without 
 
 test('the last lines begin where cutting the text into lines says, whatever the text, over several blocks too [A-34 A-33]', async () => {
   const file = newFile()
-  const lines = fc.array(fc.oneof(fc.string({ maxLength: 5 }), fc.constantFrom('', 'x'.repeat(70_000))), { maxLength: 8 })
+  const lines = fc.array(fc.oneof(fc.string({ maxLength: 5 }), fc.constantFrom('', 'x'.repeat(70_000))), {
+    maxLength: 8,
+  })
   await fc.assert(
     fc.asyncProperty(lines, fc.boolean(), fc.integer({ min: 0, max: 10 }), async (words, ended, wanted) => {
-      const content = words.map((word) => `${word.replaceAll('\n', '')}\n`).join('').slice(0, ended ? undefined : -1)
+      const content = words
+        .map((word) => `${word.replaceAll('\n', '')}\n`)
+        .join('')
+        .slice(0, ended ? undefined : -1)
       await writeFile(file, content)
       const pieces = content.match(/[^\n]*\n|[^\n]+$/g) ?? []
       const tail = wanted === 0 ? '' : pieces.slice(-wanted).join('')
@@ -161,7 +205,7 @@ test('looking for the last lines stops at the floor below which bytes were freed
 })
 
 /** Sources as they are told, and a promise of the next time that one is. */
-const watched = (folder: string): { next(source: string): Promise<void>; told: string[] } => {
+function watched(folder: string): { next(source: string): Promise<void>; told: string[] } {
   const told: string[] = []
   let waiting: { source: string; resolve: () => void }[] = []
   closing.push(
@@ -188,7 +232,9 @@ test('one watcher tells of the sources that are there, of new ones, and of each 
   const grown = sources.next('stdout')
   await appendFile(join(folder, 'stdout'), 'more')
   await grown
-  expect(new Set(sources.told.slice(before).filter((source) => source !== 'r0-stderr'))).toEqual(new Set(['stdout']))
+  expect(new Set(sources.told.slice(before).filter((source) => source !== 'r0-stderr'))).toEqual(
+    new Set(['stdout']),
+  )
 })
 
 test('a flood of writes is told a few times, not once for each write, and the last is among them [FC-13]', async () => {

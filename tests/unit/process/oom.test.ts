@@ -6,7 +6,7 @@ import { removeDirectory, temporaryDirectory } from '../../support/linux-host.ts
 
 const directory = temporaryDirectory()
 afterAll(() => removeDirectory(directory))
-const cgroupWith = (name: string, events: string): string => {
+function cgroupWith(name: string, events: string): string {
   mkdirSync(join(directory, name))
   writeFileSync(join(directory, name, 'memory.events'), events)
   return join(directory, name)

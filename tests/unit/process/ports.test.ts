@@ -5,25 +5,30 @@ import { connect, createServer, type ListenOptions, type Server } from 'node:net
 import { afterEach, expect, test } from 'vitest'
 import { createPortLeaser, type PortLease, type PortLeaser } from '../../../src/process/ports.ts'
 
-/** A few neighbouring ports that nobody else uses, outside the range of agents, for tests that need a small range. */
-const rangeOf = async (count: number): Promise<{ from: number; to: number; ephemeral: null }> => {
+/**
+ * A few neighbouring ports that nobody else uses, outside the range of agents, for tests that need a small
+ * range.
+ */
+async function rangeOf(count: number): Promise<{ from: number; to: number; ephemeral: null }> {
   for (let tries = 0; tries < 50; tries++) {
     const from = 61_000 + Math.floor(Math.random() * 4000)
     const range = { from, to: from + count - 1, ephemeral: null }
-    const free = await createPortLeaser(range).lease(count).catch(() => null)
+    const free = await createPortLeaser(range)
+      .lease(count)
+      .catch(() => null)
     if (free !== null) return free.release().then(() => range)
   }
   throw new Error('no free range')
 }
 
 const open: { release(): Promise<void> }[] = []
-const leased = async (leaser: PortLeaser, count: number): Promise<PortLease> => {
+async function leased(leaser: PortLeaser, count: number): Promise<PortLease> {
   const lease = await leaser.lease(count)
   open.push(lease)
   return lease
 }
-const listening = (options: ListenOptions): Promise<Server> =>
-  new Promise((resolve, reject) => {
+function listening(options: ListenOptions): Promise<Server> {
+  return new Promise((resolve, reject) => {
     const server = createServer((socket) => socket.destroy())
     server.once('error', reject)
     server.listen(options, () => {
@@ -31,6 +36,7 @@ const listening = (options: ListenOptions): Promise<Server> =>
       resolve(server)
     })
   })
+}
 afterEach(async () => {
   await Promise.all(open.splice(0).map((one) => one.release()))
 })
@@ -43,8 +49,10 @@ test('a leased port cannot be bound by a stranger over TCP or UDP, IPv4 or IPv6,
       const socket = createSocket({ type, ipv6Only: type === 'udp6' }).once('error', reject)
       socket.bind({ port, exclusive: true }, () => socket.close(() => resolve()))
     })
-  for (const host of ['0.0.0.0', '127.0.0.1', '::', '::1']) await expect(listening({ port, host }), host).rejects.toMatchObject({ code: 'EADDRINUSE' })
-  for (const type of ['udp4', 'udp6'] as const) await expect(udp(type), type).rejects.toMatchObject({ code: 'EADDRINUSE' })
+  for (const host of ['0.0.0.0', '127.0.0.1', '::', '::1'])
+    await expect(listening({ port, host }), host).rejects.toMatchObject({ code: 'EADDRINUSE' })
+  for (const type of ['udp4', 'udp6'] as const)
+    await expect(udp(type), type).rejects.toMatchObject({ code: 'EADDRINUSE' })
   await lease.handOver()
   await listening({ port, host: '::', ipv6Only: true })
   await listening({ port, host: '0.0.0.0' })
@@ -58,7 +66,10 @@ test('a port that was handed over can be bound at once, although somebody had co
   await new Promise((resolve) => client.on('close', resolve))
   await lease.handOver()
   // without SO_REUSEADDR, as many servers bind: TIME_WAIT would refuse it
-  const child = spawn('python3', ['-c', `import socket; s = socket.socket(); s.bind(("0.0.0.0", ${lease.ports[0]})); print("bound")`])
+  const child = spawn('python3', [
+    '-c',
+    `import socket; s = socket.socket(); s.bind(("0.0.0.0", ${lease.ports[0]})); print("bound")`,
+  ])
   const [code] = (await once(child, 'exit')) as [number]
   expect(code).toBe(0)
 })
@@ -76,7 +87,10 @@ test('two agents of one machine never lease the same port, also after the worker
 test('an agent in another process keeps its claim on a port, and it ends with that process [A-20 +R1]', async () => {
   const range = await rangeOf(1)
   const { from } = range
-  const other = spawn(process.execPath, ['-e', `require('node:net').createServer().listen({ path: '\\0troupe-port-${from}' }, () => console.log('claimed')); process.stdin.resume()`])
+  const other = spawn(process.execPath, [
+    '-e',
+    `require('node:net').createServer().listen({ path: '\\0troupe-port-${from}' }, () => console.log('claimed')); process.stdin.resume()`,
+  ])
   await once(other.stdout, 'data')
   const leaser = createPortLeaser(range)
   await expect(leaser.lease(1)).rejects.toMatchObject({ code: 'PORT_ALLOC' })
@@ -110,7 +124,10 @@ test('a lease is all or nothing: too many ports are refused with counts and rang
   const range = await rangeOf(3)
   const leaser = createPortLeaser(range)
   const error = await leaser.lease(4).catch((e: unknown) => e)
-  expect(error).toMatchObject({ code: 'PORT_ALLOC', data: { asked: 4, free: 3, from: range.from, to: range.to } })
+  expect(error).toMatchObject({
+    code: 'PORT_ALLOC',
+    data: { asked: 4, free: 3, from: range.from, to: range.to },
+  })
   expect((error as Error).message).toContain(`4 ports asked for, 3 free in ${range.from}–${range.to}`)
   expect((await leased(leaser, 3)).ports.length).toBe(3)
 })
@@ -130,7 +147,9 @@ test('ports that the kernel gives to outgoing connections are not leased, unless
   const { from, to } = await rangeOf(4)
   const lease = await leased(createPortLeaser({ from, to, ephemeral: [from, to - 1] }), 1)
   expect(lease.ports).toEqual([to])
-  await expect(createPortLeaser({ from, to, ephemeral: [from, to - 1] }).lease(1)).rejects.toThrow('(3 of them ephemeral, which are not leased)')
+  await expect(createPortLeaser({ from, to, ephemeral: [from, to - 1] }).lease(1)).rejects.toThrow(
+    '(3 of them ephemeral, which are not leased)',
+  )
   expect((await leased(createPortLeaser({ from, to, ephemeral: [1024, 65_535] }), 3)).ports).not.toContain(to)
 })
 

@@ -20,9 +20,12 @@ interface Watched {
   next(fits: (ready: boolean, reason: string | null) => boolean): Promise<[boolean, string | null]>
   stop(): void
 }
-const watching = (probe: Probe, input: Partial<ProbeInput> = {}): Watched => {
+function watching(probe: Probe, input: Partial<ProbeInput> = {}): Watched {
   const told: [boolean, string | null][] = []
-  let waiting: { fits: (ready: boolean, reason: string | null) => boolean; resolve: (fact: [boolean, string | null]) => void }[] = []
+  let waiting: {
+    fits: (ready: boolean, reason: string | null) => boolean
+    resolve: (fact: [boolean, string | null]) => void
+  }[] = []
   const { stop } = startProbe({
     probe,
     host: '127.0.0.1',
@@ -40,21 +43,31 @@ const watching = (probe: Probe, input: Partial<ProbeInput> = {}): Watched => {
   cleanUps.push(stop)
   return { told, stop, next: (fits) => new Promise((resolve) => void waiting.push({ fits, resolve })) }
 }
-const yes = (ready: boolean): boolean => ready
-const no = (ready: boolean): boolean => !ready
+function yes(ready: boolean): boolean {
+  return ready
+}
+function no(ready: boolean): boolean {
+  return !ready
+}
 
-const portOf = (server: Server): Promise<number> =>
-  new Promise((resolve) => {
+function portOf(server: Server): Promise<number> {
+  return new Promise((resolve) => {
     const sockets = new Set<Socket>()
-    server.on('connection', (socket: Socket) => void sockets.add(socket.on('close', () => sockets.delete(socket))))
+    server.on(
+      'connection',
+      (socket: Socket) => void sockets.add(socket.on('close', () => sockets.delete(socket))),
+    )
     server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port))
     cleanUps.push(() => {
       for (const socket of sockets) socket.destroy()
       return new Promise((done) => server.close(done))
     })
   })
+}
 /** An HTTP server that answers as it is told at the moment; it counts what it was asked. */
-const httpServer = async (first: (response: ServerResponse) => void): Promise<{ port: number; asked: string[]; answer: (response: ServerResponse) => void }> => {
+async function httpServer(
+  first: (response: ServerResponse) => void,
+): Promise<{ port: number; asked: string[]; answer: (response: ServerResponse) => void }> {
   const state = { port: 0, asked: [] as string[], answer: first }
   state.port = await portOf(
     createHttpServer((request, response) => {
@@ -64,8 +77,12 @@ const httpServer = async (first: (response: ServerResponse) => void): Promise<{ 
   )
   return state
 }
-const status = (code: number) => (response: ServerResponse) => void response.writeHead(code).end('x'.repeat(100))
-const http = (changes: Partial<Probe> = {}): Probe => ({ kind: 'http', port: 0, path: '/health', ...timing, ...changes }) as Probe
+function status(code: number) {
+  return (response: ServerResponse) => void response.writeHead(code).end('x'.repeat(100))
+}
+function http(changes: Partial<Probe> = {}): Probe {
+  return { kind: 'http', port: 0, path: '/health', ...timing, ...changes } as Probe
+}
 
 test('a server that answers 503 and then 200 is told once as not ready, with the reason, and once as ready [A-28 K-16 FC-16 R-06]', async () => {
   const server = await httpServer(status(503))
@@ -93,7 +110,10 @@ test('a process that is alive but hangs becomes unready after so many attempts w
   await worker.next(yes)
   const before = server.asked.length
   server.answer = () => {}
-  expect(await worker.next(no)).toEqual([false, `GET http://127.0.0.1:${server.port}/health: no answer in 30 ms`])
+  expect(await worker.next(no)).toEqual([
+    false,
+    `GET http://127.0.0.1:${server.port}/health: no answer in 30 ms`,
+  ])
   expect(server.asked.length - before).toBeGreaterThanOrEqual(2)
   server.answer = status(200)
   await worker.next(yes)
@@ -127,8 +147,12 @@ test('a redirect, or a port where nothing listens, is not ready, and says why [A
   const closed = createServer()
   const port = await portOf(closed)
   await new Promise((done) => closed.close(done))
-  expect((await watching(http(), { ports: [port] }).next(no))[1]).toBe(`GET http://127.0.0.1:${port}/health: ECONNREFUSED`)
-  expect((await watching({ kind: 'tcp', port: 0, ...timing }, { ports: [port] }).next(no))[1]).toBe(`127.0.0.1:${port}: ECONNREFUSED`)
+  expect((await watching(http(), { ports: [port] }).next(no))[1]).toBe(
+    `GET http://127.0.0.1:${port}/health: ECONNREFUSED`,
+  )
+  expect((await watching({ kind: 'tcp', port: 0, ...timing }, { ports: [port] }).next(no))[1]).toBe(
+    `127.0.0.1:${port}: ECONNREFUSED`,
+  )
   expect(() => watching(http(), { ports: [] })).toThrow('the probe asks port 0, and 0 are leased')
 })
 
@@ -144,25 +168,35 @@ test('a TCP probe is ready when the port accepts, and unready again when it no l
 test('an exec probe is ready on exit code 0, and its own timeout is passed on [A-28]', async () => {
   const codes = [3, 0]
   const runs: [string[], number][] = []
-  const worker = watching({ kind: 'exec', command: ['check', '--deep'], ...timing }, {
-    run(argv, timeoutMs) {
-      runs.push([argv, timeoutMs])
-      const code = codes.shift()
-      return code === undefined ? Promise.reject(new Error('check took longer than 1000 ms')) : Promise.resolve(code)
+  const worker = watching(
+    { kind: 'exec', command: ['check', '--deep'], ...timing },
+    {
+      run(argv, timeoutMs) {
+        runs.push([argv, timeoutMs])
+        const code = codes.shift()
+        return code === undefined
+          ? Promise.reject(new Error('check took longer than 1000 ms'))
+          : Promise.resolve(code)
+      },
     },
-  })
+  )
   await worker.next(yes)
   expect(await worker.next(no)).toEqual([false, 'check took longer than 1000 ms'])
-  expect(worker.told.slice(0, 2)).toEqual([[false, 'check exited with 3'], [true, null]])
+  expect(worker.told.slice(0, 2)).toEqual([
+    [false, 'check exited with 3'],
+    [true, null],
+  ])
   expect(runs[0]).toEqual([['check', '--deep'], 1000])
 })
 
-const logDir = async (): Promise<string> => {
+async function logDir(): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'troupe-probe-'))
   cleanUps.push(() => rm(dir, { recursive: true }))
   return dir
 }
-const log = (pattern: string): Probe => ({ kind: 'log', pattern, ...timing })
+function log(pattern: string): Probe {
+  return { kind: 'log', pattern, ...timing }
+}
 
 test('a log probe is ready when a line matches in any of the files, also when it came in two halves, and stays ready [A-28]', async () => {
   const dir = await logDir()
@@ -197,7 +231,10 @@ test('a pattern that would block a backtracking engine for ever is matched in ti
 
 test('after stop nothing is told any more, not even the answer to what was asked before', async () => {
   const answers: ((code: number) => void)[] = []
-  const worker = watching({ kind: 'exec', command: ['check'], ...timing }, { run: () => new Promise((resolve) => void answers.push(resolve)) })
+  const worker = watching(
+    { kind: 'exec', command: ['check'], ...timing },
+    { run: () => new Promise((resolve) => void answers.push(resolve)) },
+  )
   worker.stop()
   answers[0]!(0)
   await new Promise(setImmediate)

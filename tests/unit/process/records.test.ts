@@ -1,13 +1,14 @@
 import { expect, test } from 'vitest'
 import { BLANK_RECORD, exitOf, parseRecord } from '../../../src/process/records.ts'
 
-const withSlot = (slot: number, text: string): string => {
+function withSlot(slot: number, text: string): string {
   const at = slot * 128
   return BLANK_RECORD.slice(0, at) + text.padEnd(127) + BLANK_RECORD.slice(at + 127)
 }
 
 test('a blank record tells nothing, and neither does a part of one', () => {
-  for (const text of [BLANK_RECORD, '', BLANK_RECORD.slice(0, 200)]) expect(parseRecord(text)).toEqual({ shim: null, rank: null, child: null, exit: null, emptyAt: null })
+  for (const text of [BLANK_RECORD, '', BLANK_RECORD.slice(0, 200)])
+    expect(parseRecord(text)).toEqual({ shim: null, rank: null, child: null, exit: null, emptyAt: null })
 })
 
 test('a slot whose first byte has not come yet is blank', () => {
@@ -17,13 +18,29 @@ test('a slot whose first byte has not come yet is blank', () => {
 test('each slot is read by itself', () => {
   expect(parseRecord(withSlot(0, 'shim 12 345')).shim).toEqual({ pid: 12, startTime: '345' })
   expect(parseRecord(withSlot(0, 'shim 12 345 7')).rank).toBe(7)
-  expect(parseRecord(withSlot(1, 'child 13 346 1000999 c')).child).toEqual({ pid: 13, startTime: '346', at: 1000, inCgroup: true })
-  expect(parseRecord(withSlot(2, 'exit 256 2000001')).exit).toEqual({ kind: 'status', status: 256, at: 2000, atMicros: 2_000_001 })
-  expect(parseRecord(withSlot(2, 'failed 2 exec 2000001')).exit).toEqual({ kind: 'failed', errno: 2, stage: 'exec', at: 2000, atMicros: 2_000_001 })
+  expect(parseRecord(withSlot(1, 'child 13 346 1000999 c')).child).toEqual({
+    pid: 13,
+    startTime: '346',
+    at: 1000,
+    inCgroup: true,
+  })
+  expect(parseRecord(withSlot(2, 'exit 256 2000001')).exit).toEqual({
+    kind: 'status',
+    status: 256,
+    at: 2000,
+    atMicros: 2_000_001,
+  })
+  expect(parseRecord(withSlot(2, 'failed 2 exec 2000001')).exit).toEqual({
+    kind: 'failed',
+    errno: 2,
+    stage: 'exec',
+    at: 2000,
+    atMicros: 2_000_001,
+  })
   expect(parseRecord(withSlot(3, 'empty 3000000')).emptyAt).toBe(3000)
 })
 
-const never = (): boolean | null => {
+function never(): boolean | null {
   throw new Error('asked about memory for what was no SIGKILL')
 }
 
@@ -37,6 +54,9 @@ test('a wait status is a code or a signal, never both: 137 is not SIGKILL [FC-1 
 })
 
 test('an exec that failed is 127 when there is no such program, else 126', () => {
-  const of = (errno: number, stage: string) => exitOf({ kind: 'failed', errno, stage, at: 0, atMicros: 0 }, never).code
-  expect([of(2, 'exec'), of(13, 'exec'), of(2, 'chdir'), of(11, 'fork'), of(28, 'logs')]).toEqual([127, 126, 126, 126, 126])
+  const of = (errno: number, stage: string) =>
+    exitOf({ kind: 'failed', errno, stage, at: 0, atMicros: 0 }, never).code
+  expect([of(2, 'exec'), of(13, 'exec'), of(2, 'chdir'), of(11, 'fork'), of(28, 'logs')]).toEqual([
+    127, 126, 126, 126, 126,
+  ])
 })

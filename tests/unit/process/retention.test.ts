@@ -10,12 +10,15 @@ afterEach(() => removeDirectory(logs))
 
 const NOW = 2_000_000_000_000
 const KIB_64 = 65_536
-const logOf = (forkId: string, ageMs: number): void => {
+function logOf(forkId: string, ageMs: number): void {
   mkdirSync(join(logs, forkId))
   writeFileSync(join(logs, forkId, 'stdout'), 'x'.repeat(KIB_64))
-  for (const path of [join(logs, forkId, 'stdout'), join(logs, forkId)]) utimesSync(path, (NOW - ageMs) / 1000, (NOW - ageMs) / 1000)
+  for (const path of [join(logs, forkId, 'stdout'), join(logs, forkId)])
+    utimesSync(path, (NOW - ageMs) / 1000, (NOW - ageMs) / 1000)
 }
-const none = (): boolean => false
+function none(): boolean {
+  return false
+}
 
 test('logs older than the retention go, younger ones stay', () => {
   logOf('old', 2000)
@@ -25,7 +28,12 @@ test('logs older than the retention go, younger ones stay', () => {
 })
 
 test('too many bytes: the oldest go until the rest fits', () => {
-  for (const [forkId, age] of [['c', 100], ['a', 300], ['b', 200]] as const) logOf(forkId, age)
+  for (const [forkId, age] of [
+    ['c', 100],
+    ['a', 300],
+    ['b', 200],
+  ] as const)
+    logOf(forkId, age)
   sweepLogs(logs, none, { ageMsMax: 1000, bytesMax: KIB_64 + 1000, forksMax: Infinity }, NOW)
   expect(readdirSync(logs)).toEqual(['c'])
 })
@@ -37,7 +45,15 @@ test('forks that are not released keep theirs, whatever their age and size', () 
 })
 
 test('too many forks: the oldest go, however small; told is what stays, oldest first', () => {
-  for (const [forkId, age] of [['c', 100], ['a', 300], ['live', 400], ['b', 200]] as const) logOf(forkId, age)
-  expect(sweepLogs(logs, (forkId) => forkId === 'live', { ageMsMax: 1000, bytesMax: Infinity, forksMax: 2 }, NOW)).toEqual(['b', 'c'])
+  for (const [forkId, age] of [
+    ['c', 100],
+    ['a', 300],
+    ['live', 400],
+    ['b', 200],
+  ] as const)
+    logOf(forkId, age)
+  expect(
+    sweepLogs(logs, (forkId) => forkId === 'live', { ageMsMax: 1000, bytesMax: Infinity, forksMax: 2 }, NOW),
+  ).toEqual(['b', 'c'])
   expect(readdirSync(logs).toSorted()).toEqual(['b', 'c', 'live'])
 })

@@ -14,7 +14,7 @@ afterEach(() => {
   removeDirectory(cache)
   removeDirectory(bin)
 })
-const program = (name: string, script: string): void => {
+function program(name: string, script: string): void {
   writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`)
   chmodSync(join(bin, name), 0o755)
 }
@@ -29,17 +29,26 @@ test('built once, found by its content the next time, without a compiler then', 
 test('no compiler: the Python twin, by the interpreter itself and not a wrapper', async () => {
   program('python3', `exec ${PYTHON} "$@"`)
   const shim = await buildShim(cache, { PATH: bin })
-  expect(shim).toMatchObject({ kind: 'python', argv: [PYTHON, '-ISs', expect.stringMatching(/shim-[0-9a-f]+\.py$/)] })
+  expect(shim).toMatchObject({
+    kind: 'python',
+    argv: [PYTHON, '-ISs', expect.stringMatching(/shim-[0-9a-f]+\.py$/)],
+  })
 })
 
 test('a compiler that fails, or whose programs do not run: the Python twin, and nothing half made', async () => {
   program('python3', `exec ${PYTHON} "$@"`)
   program('gcc', 'exit 1')
-  program('cc', 'while [ $# -gt 0 ]; do [ "$1" = -o ] && { printf "garbage" > "$2"; chmod +x "$2" 2>/dev/null || /bin/chmod +x "$2"; }; shift; done')
+  program(
+    'cc',
+    'while [ $# -gt 0 ]; do [ "$1" = -o ] && { printf "garbage" > "$2"; chmod +x "$2" 2>/dev/null || /bin/chmod +x "$2"; }; shift; done',
+  )
   expect((await buildShim(cache, { PATH: bin })).kind).toBe('python')
   expect(readdirSync(cache)).toHaveLength(1)
 })
 
 test('neither compiler nor Python: said so', async () => {
-  await expect(buildShim(cache, { PATH: bin })).rejects.toMatchObject({ code: 'SETUP', hint: expect.any(String) })
+  await expect(buildShim(cache, { PATH: bin })).rejects.toMatchObject({
+    code: 'SETUP',
+    hint: expect.any(String),
+  })
 })

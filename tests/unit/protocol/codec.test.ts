@@ -4,7 +4,7 @@ import { BODY_BYTES_MAX, decode, encode } from '../../../src/protocol/codec.ts'
 import { isFault } from '../../../src/protocol/faults.ts'
 import { MSGPACK } from '../../../src/protocol/table.ts'
 
-const refused = (bytes: Uint8Array, type: string | undefined): boolean => {
+function refused(bytes: Uint8Array, type: string | undefined): boolean {
   try {
     decode(bytes, type)
     return false
@@ -15,29 +15,45 @@ const refused = (bytes: Uint8Array, type: string | undefined): boolean => {
 }
 
 test('a JSON value survives msgpack and JSON', () => {
-  fc.assert(fc.property(fc.jsonValue({ maxDepth: 5 }), (json) => {
-    // -0 is 0 in JSON, and a key __proto__ is no key of ours
-    const value = JSON.parse(JSON.stringify(json), (key, child: unknown) => (key === '__proto__' ? undefined : child)) as unknown
-    expect(decode(encode(value, 'msgpack'), MSGPACK)).toEqual(value)
-    expect(decode(encode(value, 'json'), undefined)).toEqual(value)
-  }))
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 5 }), (json) => {
+      // -0 is 0 in JSON, and a key __proto__ is no key of ours
+      const value = JSON.parse(JSON.stringify(json), (key, child: unknown) =>
+        key === '__proto__' ? undefined : child,
+      ) as unknown
+      expect(decode(encode(value, 'msgpack'), MSGPACK)).toEqual(value)
+      expect(decode(encode(value, 'json'), undefined)).toEqual(value)
+    }),
+  )
 })
 
 test('any bytes at all are decoded or refused, and never crash', () => {
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), fc.constantFrom(MSGPACK, undefined, 'application/json', 'x'), (bytes, type) => void refused(bytes, type)), { numRuns: 2000 })
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ maxLength: 300 }),
+      fc.constantFrom(MSGPACK, undefined, 'application/json', 'x'),
+      (bytes, type) => void refused(bytes, type),
+    ),
+    { numRuns: 2000 },
+  )
 })
 
 test('a message cut short never crashes', () => {
-  fc.assert(fc.property(fc.jsonValue(), fc.double({ min: 0, max: 1, noNaN: true }), (value, part) => {
-    for (const form of ['msgpack', 'json'] as const) {
-      const whole = encode(value, form)
-      refused(whole.slice(0, Math.floor(whole.length * part)), form === 'msgpack' ? MSGPACK : undefined)
-    }
-  }))
+  fc.assert(
+    fc.property(fc.jsonValue(), fc.double({ min: 0, max: 1, noNaN: true }), (value, part) => {
+      for (const form of ['msgpack', 'json'] as const) {
+        const whole = encode(value, form)
+        refused(whole.slice(0, Math.floor(whole.length * part)), form === 'msgpack' ? MSGPACK : undefined)
+      }
+    }),
+  )
 })
 
 test('what is undefined is left out', () => {
-  expect(decode(encode({ a: 1, b: undefined, c: [{ d: undefined }] }, 'msgpack'), MSGPACK)).toEqual({ a: 1, c: [{}] })
+  expect(decode(encode({ a: 1, b: undefined, c: [{ d: undefined }] }, 'msgpack'), MSGPACK)).toEqual({
+    a: 1,
+    c: [{}],
+  })
   expect(decode(encode({ a: 1, b: undefined }, 'json'), undefined)).toEqual({ a: 1 })
 })
 
@@ -46,7 +62,9 @@ test('bytes stay bytes in msgpack, are base64 in JSON, and do not alias the inpu
   const { bytes } = decode(packed, MSGPACK) as { bytes: Uint8Array }
   packed.fill(0)
   expect([...bytes]).toEqual([1, 2, 255])
-  expect(new TextDecoder().decode(encode({ bytes: new Uint8Array([1, 2, 255]) }, 'json'))).toBe('{"bytes":"AQL/"}')
+  expect(new TextDecoder().decode(encode({ bytes: new Uint8Array([1, 2, 255]) }, 'json'))).toBe(
+    '{"bytes":"AQL/"}',
+  )
 })
 
 test('too many bytes and too deep a nesting are refused', () => {
@@ -59,12 +77,29 @@ test('too many bytes and too deep a nesting are refused', () => {
 
 test('a length that promises more than there is costs nothing', () => {
   const from = performance.now()
-  for (const head of [[0xdd, 0xff, 0xff, 0xff, 0xff], [0xdf, 0xff, 0xff, 0xff, 0xff], [0xc6, 0xff, 0xff, 0xff, 0xff], [0xdb, 0x7f, 0xff, 0xff, 0xff]]) expect(refused(new Uint8Array(head), MSGPACK)).toBe(true)
+  for (const head of [
+    [0xdd, 0xff, 0xff, 0xff, 0xff],
+    [0xdf, 0xff, 0xff, 0xff, 0xff],
+    [0xc6, 0xff, 0xff, 0xff, 0xff],
+    [0xdb, 0x7f, 0xff, 0xff, 0xff],
+  ])
+    expect(refused(new Uint8Array(head), MSGPACK)).toBe(true)
   expect(performance.now() - from).toBeLessThan(500)
 })
 
 test('a key __proto__ in a message changes no object', () => {
   decode(new TextEncoder().encode('{"__proto__":{"polluted":1}}'), undefined)
-  decode(new Uint8Array([0x81, 0xa9, ...new TextEncoder().encode('__proto__'), 0x81, 0xa8, ...new TextEncoder().encode('polluted'), 1]), MSGPACK)
+  decode(
+    new Uint8Array([
+      0x81,
+      0xa9,
+      ...new TextEncoder().encode('__proto__'),
+      0x81,
+      0xa8,
+      ...new TextEncoder().encode('polluted'),
+      1,
+    ]),
+    MSGPACK,
+  )
   expect(({} as Record<string, unknown>)['polluted']).toBeUndefined()
 })

@@ -13,12 +13,17 @@ test('order of keys and comments do not count; values do', () => {
 })
 
 test('canonical JSON is JSON of the same value, whatever the order', () => {
-  fc.assert(fc.property(fc.jsonValue(), (value) => {
-    const copy = JSON.parse(JSON.stringify(value)) as unknown
-    expect(JSON.parse(canonicalJson(copy))).toEqual(copy)
-    const reversed = typeof copy === 'object' && copy !== null && !Array.isArray(copy) ? Object.fromEntries(Object.entries(copy).toReversed()) : copy
-    expect(canonicalJson(reversed)).toBe(canonicalJson(copy))
-  }))
+  fc.assert(
+    fc.property(fc.jsonValue(), (value) => {
+      const copy = JSON.parse(JSON.stringify(value)) as unknown
+      expect(JSON.parse(canonicalJson(copy))).toEqual(copy)
+      const reversed =
+        typeof copy === 'object' && copy !== null && !Array.isArray(copy)
+          ? Object.fromEntries(Object.entries(copy).toReversed())
+          : copy
+      expect(canonicalJson(reversed)).toBe(canonicalJson(copy))
+    }),
+  )
 })
 
 test('a run id is the name and twelve digits of the key, and a name itself', () => {

@@ -1,11 +1,28 @@
 import { expect, test } from 'vitest'
-import { logHeaders, readLogHeaders, recordHeaders, sourceOfToken, sourceToken, type LogRecord } from '../../../src/protocol/log-records.ts'
+import {
+  logHeaders,
+  readLogHeaders,
+  recordHeaders,
+  sourceOfToken,
+  sourceToken,
+  type LogRecord,
+} from '../../../src/protocol/log-records.ts'
 
 const FORK = 'run.trainer.0.1'
 
 test('a chunk says fork, offset and, once its file was truncated, the generation', () => {
-  expect(readLogHeaders(logHeaders({ forkId: FORK, generation: 0, offset: 7 }))).toEqual({ forkId: FORK, generation: 0, offset: 7, record: null })
-  expect(readLogHeaders(logHeaders({ forkId: FORK, generation: 2, offset: 0 }))).toEqual({ forkId: FORK, generation: 2, offset: 0, record: null })
+  expect(readLogHeaders(logHeaders({ forkId: FORK, generation: 0, offset: 7 }))).toEqual({
+    forkId: FORK,
+    generation: 0,
+    offset: 7,
+    record: null,
+  })
+  expect(readLogHeaders(logHeaders({ forkId: FORK, generation: 2, offset: 0 }))).toEqual({
+    forkId: FORK,
+    generation: 2,
+    offset: 0,
+    record: null,
+  })
   expect(logHeaders({ forkId: FORK, generation: 0, offset: 7 })).not.toHaveProperty('Troupe-Generation')
 })
 
@@ -18,7 +35,13 @@ test.each<LogRecord>([
   expect(readLogHeaders(recordHeaders(FORK, record))).toMatchObject({ forkId: FORK, offset: null, record })
 })
 
-test.each<Record<string, string>>([{}, { 'Troupe-Fork': FORK }, { 'Troupe-Fork': FORK, 'Troupe-Offset': '-1' }, { 'Troupe-Fork': FORK, 'Troupe-Record': '{' }, { 'Troupe-Fork': FORK, 'Troupe-Record': '{"kind":"new"}' }])('headers that are none are null: %j', (headers) => {
+test.each<Record<string, string>>([
+  {},
+  { 'Troupe-Fork': FORK },
+  { 'Troupe-Fork': FORK, 'Troupe-Offset': '-1' },
+  { 'Troupe-Fork': FORK, 'Troupe-Record': '{' },
+  { 'Troupe-Fork': FORK, 'Troupe-Record': '{"kind":"new"}' },
+])('headers that are none are null: %j', (headers) => {
   expect(readLogHeaders(headers)).toBeNull()
 })
 

@@ -6,22 +6,46 @@ const who = { fleet: 'main', user: 'ada', node: 'n0', inboxPrefix: '_INBOX.clien
 
 test.each(ROLES)('%s has exact JetStream subjects and no wildcard over the fleet', (role) => {
   const { publish, subscribe } = permissionsOf(role, who)
-  for (const subject of [...publish, ...subscribe]) expect(subject).not.toMatch(/^(>|\$JS\.>|\$JS\.API\.>|\$JS\.API\.[A-Z]+\.>|\$SYS\.>|troupe\.>|troupe\.v1\.(main\.)?>)$/)
+  for (const subject of [...publish, ...subscribe])
+    expect(subject).not.toMatch(
+      /^(>|\$JS\.>|\$JS\.API\.>|\$JS\.API\.[A-Z]+\.>|\$SYS\.>|troupe\.>|troupe\.v1\.(main\.)?>)$/,
+    )
   expect(new Set(publish).size).toBe(publish.length)
   expect(subscribe.filter((subject) => subject.startsWith('_INBOX'))).toEqual(['_INBOX.client-ada.>'])
 })
 
 test('a name that is missing or a wildcard is refused: it would open the list', () => {
   for (const name of ['*', '>', 'a.b', '', '_']) {
-    expect(() => permissionsOf('client', { ...who, user: name })).toThrow(expect.objectContaining({ code: 'REQUEST_INVALID' }) as Error)
-    expect(() => permissionsOf('agent', { ...who, node: name })).toThrow(expect.objectContaining({ code: 'REQUEST_INVALID' }) as Error)
-    expect(() => permissionsOf('coordinator', { ...who, fleet: name })).toThrow(expect.objectContaining({ code: 'REQUEST_INVALID' }) as Error)
+    expect(() => permissionsOf('client', { ...who, user: name })).toThrow(
+      expect.objectContaining({ code: 'REQUEST_INVALID' }) as Error,
+    )
+    expect(() => permissionsOf('agent', { ...who, node: name })).toThrow(
+      expect.objectContaining({ code: 'REQUEST_INVALID' }) as Error,
+    )
+    expect(() => permissionsOf('coordinator', { ...who, fleet: name })).toThrow(
+      expect.objectContaining({ code: 'REQUEST_INVALID' }) as Error,
+    )
   }
-  expect(() => permissionsOf('client', { fleet: 'main', inboxPrefix: 'x' })).toThrow(expect.objectContaining({ code: 'REQUEST_INVALID' }) as Error)
-  for (const inboxPrefix of ['>', 'troupe.v1', '_INBOX.*', '_INBOX.', '']) expect(() => permissionsOf('client', { ...who, inboxPrefix })).toThrow(expect.objectContaining({ code: 'REQUEST_INVALID' }) as Error)
+  expect(() => permissionsOf('client', { fleet: 'main', inboxPrefix: 'x' })).toThrow(
+    expect.objectContaining({ code: 'REQUEST_INVALID' }) as Error,
+  )
+  for (const inboxPrefix of ['>', 'troupe.v1', '_INBOX.*', '_INBOX.', ''])
+    expect(() => permissionsOf('client', { ...who, inboxPrefix })).toThrow(
+      expect.objectContaining({ code: 'REQUEST_INVALID' }) as Error,
+    )
 })
 
 test('an answer to a durable launch goes into an inbox and nowhere else', () => {
   expect(isInbox(`${inboxPrefixOf('client', 'ada')}.abc.1`)).toBe(true)
-  for (const subject of ['troupe.v1.main.state', '_INBOX', '_INBOX.*.x', '_INBOX.>', '$JS.API.STREAM.PURGE.x', 'x._INBOX.y.z', '_INBOXES.a.b', '']) expect(isInbox(subject)).toBe(false)
+  for (const subject of [
+    'troupe.v1.main.state',
+    '_INBOX',
+    '_INBOX.*.x',
+    '_INBOX.>',
+    '$JS.API.STREAM.PURGE.x',
+    'x._INBOX.y.z',
+    '_INBOXES.a.b',
+    '',
+  ])
+    expect(isInbox(subject)).toBe(false)
 })

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { Fault } from '../../../src/protocol/faults.ts'
 import { parseLaunchText } from '../../../src/protocol/yaml-lines.ts'
 
-const refusal = (text: string): Fault => {
+function refusal(text: string): Fault {
   try {
     parseLaunchText(text, 'f.yaml')
   } catch (error) {
@@ -47,7 +47,10 @@ test('what is no launch document is refused with its line', () => {
 })
 
 test('a merge key is a key like any other: nothing is merged', () => {
-  expect(parseLaunchText('base: &b { x: 1 }\na:\n  <<: *b\n').document).toEqual({ base: { x: 1 }, a: { '<<': { x: 1 } } })
+  expect(parseLaunchText('base: &b { x: 1 }\na:\n  <<: *b\n').document).toEqual({
+    base: { x: 1 },
+    a: { '<<': { x: 1 } },
+  })
 })
 
 test('ten megabytes are refused at once', () => {
@@ -67,7 +70,13 @@ test.each([
 })
 
 test('a bomb of aliases is refused', () => {
-  const bomb = ['a0: &a0 [x, x, x, x, x, x, x, x, x, x]', ...Array.from({ length: 9 }, (_, i) => `a${i + 1}: &a${i + 1} [${Array.from({ length: 10 }, () => `*a${i}`).join(', ')}]`)].join('\n')
+  const bomb = [
+    'a0: &a0 [x, x, x, x, x, x, x, x, x, x]',
+    ...Array.from(
+      { length: 9 },
+      (_, i) => `a${i + 1}: &a${i + 1} [${Array.from({ length: 10 }, () => `*a${i}`).join(', ')}]`,
+    ),
+  ].join('\n')
   expect(refusal(bomb).message).toContain('too many values')
   expect(refusal('a: &a { b: *a }\n').message).toMatch(/nested deeper|anchor/)
 })

@@ -2,7 +2,18 @@ import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { currentContext, currentName, listContexts, readContext, readCredentials, removeContext, saveContext, useContext, writeCredentials, type Context } from '../../../src/system/contexts.ts'
+import {
+  currentContext,
+  currentName,
+  listContexts,
+  readContext,
+  readCredentials,
+  removeContext,
+  saveContext,
+  useContext,
+  writeCredentials,
+  type Context,
+} from '../../../src/system/contexts.ts'
 
 let home: string
 beforeEach(async () => {
@@ -10,10 +21,17 @@ beforeEach(async () => {
 })
 afterEach(() => rm(join(home, '..'), { recursive: true, force: true }))
 
-const context = (name: string): Context => ({ name, url: 'nats://127.0.0.1:4222', fleet: 'main', user: 'ann', credentials: '/c.json' })
+function context(name: string): Context {
+  return { name, url: 'nats://127.0.0.1:4222', fleet: 'main', user: 'ann', credentials: '/c.json' }
+}
 
 test('reading where nothing is finds nothing and makes nothing [U-11 +U5]', async () => {
-  expect([await currentContext(home), await readContext(home, 'local'), await listContexts(home), await readCredentials(join(home, 'c.json'))]).toEqual([null, null, [], null])
+  expect([
+    await currentContext(home),
+    await readContext(home, 'local'),
+    await listContexts(home),
+    await readCredentials(join(home, 'c.json')),
+  ]).toEqual([null, null, [], null])
   await expect(stat(home)).rejects.toThrow('ENOENT')
 })
 
@@ -43,7 +61,9 @@ test('credentials are readable for us alone, and no half-written file is left be
 })
 
 test('writers at the same time leave one whole file', async () => {
-  await Promise.all(Array.from({ length: 20 }, (_, i) => saveContext(home, { ...context('local'), user: `u${i}` })))
+  await Promise.all(
+    Array.from({ length: 20 }, (_, i) => saveContext(home, { ...context('local'), user: `u${i}` })),
+  )
   expect((await currentContext(home))!.user).toMatch(/^u\d+$/)
   expect(await readdir(join(home, 'contexts'))).toEqual(['local.json'])
 })

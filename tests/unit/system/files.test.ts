@@ -1,7 +1,21 @@
-import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { overwriteFileSync, readEndSync, readJsonSync, removeTreeSync, replaceFileSync } from '../../../src/system/files.ts'
+import {
+  overwriteFileSync,
+  readEndSync,
+  readJsonSync,
+  removeTreeSync,
+  replaceFileSync,
+} from '../../../src/system/files.ts'
 import { removeDirectory, temporaryDirectory } from '../../support/linux-host.ts'
 
 let directory: string
@@ -40,13 +54,21 @@ test('small JSON is written over in place, whole whether it grows or shrinks; wh
 
 test('the end of a file: all of a short one, the last bytes of a long one, nothing of none', () => {
   writeFileSync(join(directory, 'a'), '0123456789')
-  expect([readEndSync(join(directory, 'a'), 4), readEndSync(join(directory, 'a'), 100), readEndSync(join(directory, 'none'), 4)]).toEqual(['6789', '0123456789', ''])
+  expect([
+    readEndSync(join(directory, 'a'), 4),
+    readEndSync(join(directory, 'a'), 100),
+    readEndSync(join(directory, 'none'), 4),
+  ]).toEqual(['6789', '0123456789', ''])
 })
 
 test('JSON or nothing', () => {
   writeFileSync(join(directory, 'good'), '{"a":1}')
   writeFileSync(join(directory, 'half'), '{"a":')
-  expect(['good', 'half', 'none'].map((name) => readJsonSync(join(directory, name)))).toEqual([{ a: 1 }, null, null])
+  expect(['good', 'half', 'none'].map((name) => readJsonSync(join(directory, name)))).toEqual([
+    { a: 1 },
+    null,
+    null,
+  ])
 })
 
 test('a tree is removed with all in it, but not what a link in it points to', () => {

@@ -1,7 +1,16 @@
 import { expect, test } from 'vitest'
-import { defaultInterface, listInterfaces, parseRoutes, parseRoutes6 } from '../../../src/system/interfaces.ts'
+import {
+  defaultInterface,
+  listInterfaces,
+  parseRoutes,
+  parseRoutes6,
+} from '../../../src/system/interfaces.ts'
 
-const route = (...lines: string[]): string => ['Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT', ...lines].join('\n')
+function route(...lines: string[]): string {
+  return ['Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT', ...lines].join(
+    '\n',
+  )
+}
 
 test('of two default routes the one with the lower metric names the interface, whatever comes first [A-40]', () => {
   const table = route(
@@ -13,7 +22,14 @@ test('of two default routes the one with the lower metric names the interface, w
 })
 
 test('routes that are down or lead to one network are no default routes [A-40]', () => {
-  expect(parseRoutes(route('eth0\t00000000\t0101A8C0\t0002\t0\t0\t0\t00000000\t0\t0\t0', 'eth1\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0'))).toBeNull()
+  expect(
+    parseRoutes(
+      route(
+        'eth0\t00000000\t0101A8C0\t0002\t0\t0\t0\t00000000\t0\t0\t0',
+        'eth1\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0',
+      ),
+    ),
+  ).toBeNull()
   expect(parseRoutes('')).toBeNull()
 })
 
@@ -29,7 +45,11 @@ test('on a host with IPv6 alone the IPv6 table names the interface [FC-15 A-39]'
 test('this machine has a loopback address, and its default interface is one that it lists', () => {
   const interfaces = listInterfaces()
   expect(Object.values(interfaces).flat()).toContain('127.0.0.1')
-  expect(Object.values(interfaces).flat().some((address) => address.startsWith('fe80'))).toBe(false)
+  expect(
+    Object.values(interfaces)
+      .flat()
+      .some((address) => address.startsWith('fe80')),
+  ).toBe(false)
   const found = defaultInterface()
   expect(found === null || found in interfaces).toBe(true)
 })

@@ -2,7 +2,16 @@ import { chmod, chown, mkdir, mkdtemp, rm, stat, symlink } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { busDir, cacheOf, ensurePrivateDir, homeOf, localOf, localProblem, networkFileSystem, nodeDir } from '../../../src/system/paths.ts'
+import {
+  busDir,
+  cacheOf,
+  ensurePrivateDir,
+  homeOf,
+  localOf,
+  localProblem,
+  networkFileSystem,
+  nodeDir,
+} from '../../../src/system/paths.ts'
 
 let dir: string
 beforeEach(async () => {
@@ -31,14 +40,22 @@ test('stores stand below TROUPE_HOME when it is set and on a local disk, else by
 test('a directory is the same fleet’s by whichever link it was reached, also where it is not there yet', async () => {
   await mkdir(join(dir, 'real'))
   await symlink(join(dir, 'real'), join(dir, 'link'))
-  for (const below of ['', '/not/yet']) expect(localOf({ TROUPE_HOME: join(dir, `link${below}`) })).toBe(localOf({ TROUPE_HOME: join(dir, `real${below}`) }))
+  for (const below of ['', '/not/yet'])
+    expect(localOf({ TROUPE_HOME: join(dir, `link${below}`) })).toBe(
+      localOf({ TROUPE_HOME: join(dir, `real${below}`) }),
+    )
 })
 
 test('fleets and nodes do not meet', () => {
   expect([busDir('/l', 'main'), nodeDir('/l', 'main', 'n0')]).toEqual(['/l/main/bus', '/l/main/nodes/n0'])
 })
 
-test.each([[0x6969, 'NFS'], [0x0bd00bd0, 'Lustre'], [0x47504653, 'GPFS'], [-11317950, 'CIFS']])('a network file system (%s) is refused, by its name', (type, name) => {
+test.each([
+  [0x6969, 'NFS'],
+  [0x0bd00bd0, 'Lustre'],
+  [0x47504653, 'GPFS'],
+  [-11317950, 'CIFS'],
+])('a network file system (%s) is refused, by its name', (type, name) => {
   expect(localProblem(dir, () => type)).toContain(name)
   expect(localProblem(dir, () => type)).toContain('TROUPE_LOCAL')
 })

@@ -1,12 +1,36 @@
 import { spawn } from 'node:child_process'
 import { expect, test } from 'vitest'
-import { below, descendantsOf, isAlive, parseStat, readAll, readBootId, readCommand, readEnvironment, readOomKills, readPidNamespace, readStat, residentBytes, type ProcStat } from '../../../src/system/proc.ts'
+import {
+  below,
+  descendantsOf,
+  isAlive,
+  parseStat,
+  readAll,
+  readBootId,
+  readCommand,
+  readEnvironment,
+  readOomKills,
+  readPidNamespace,
+  readStat,
+  residentBytes,
+  type ProcStat,
+} from '../../../src/system/proc.ts'
 
-const line = (comm: string): string => `4242 (${comm}) S 17 4242 4240 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654321 1000 200 18446744073709551615 1 1 0`
+function line(comm: string): string {
+  return `4242 (${comm}) S 17 4242 4240 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654321 1000 200 18446744073709551615 1 1 0`
+}
 
 test('a stat line is read by its last bracket, whatever the program calls itself', () => {
   for (const comm of ['sleep', 'a b', ') R 1 1 1 (', 'x) S 0 (y', ''])
-    expect(parseStat(line(comm))).toEqual({ pid: 4242, comm, state: 'S', ppid: 17, pgrp: 4242, session: 4240, startTime: '987654321' })
+    expect(parseStat(line(comm))).toEqual({
+      pid: 4242,
+      comm,
+      state: 'S',
+      ppid: 17,
+      pgrp: 4242,
+      session: 4240,
+      startTime: '987654321',
+    })
 })
 
 test('what is no stat line is nothing', () => {
@@ -30,20 +54,37 @@ test('a process that is there: its parent, command, environment, memory and star
   await ended
   expect(isAlive(stat)).toBe(false)
   expect(readStat(child.pid!)).toBeNull()
-  expect([readCommand(child.pid!), readEnvironment(child.pid!), residentBytes(child.pid!)]).toEqual([[], null, 0])
+  expect([readCommand(child.pid!), readEnvironment(child.pid!), residentBytes(child.pid!)]).toEqual([
+    [],
+    null,
+    0,
+  ])
 })
 
 test('a zombie is not alive', async () => {
   const parent = spawn('sh', ['-c', 'true & exec sleep 3600'], { stdio: 'ignore' })
   let zombie: ProcStat | undefined
-  for (const end = Date.now() + 5000; zombie === undefined && Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 5))) zombie = descendantsOf(parent.pid!).find(({ state }) => state === 'Z')
+  for (
+    const end = Date.now() + 5000;
+    zombie === undefined && Date.now() < end;
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  )
+    zombie = descendantsOf(parent.pid!).find(({ state }) => state === 'Z')
   expect(zombie).toBeDefined()
   expect(isAlive(zombie!)).toBe(false)
   parent.kill('SIGKILL')
 })
 
 test('below follows parents to any depth, and ends on a cycle', () => {
-  const stat = (pid: number, ppid: number): ProcStat => ({ pid, comm: '', state: 'S', ppid, pgrp: 0, session: 0, startTime: '0' })
+  const stat = (pid: number, ppid: number): ProcStat => ({
+    pid,
+    comm: '',
+    state: 'S',
+    ppid,
+    pgrp: 0,
+    session: 0,
+    startTime: '0',
+  })
   const all = [stat(5, 4), stat(4, 3), stat(3, 2), stat(9, 8), stat(2, 5)]
   expect(below(new Set([3]), all).map(({ pid }) => pid)).toEqual([4, 5, 2])
   expect(below(new Set([7]), all)).toEqual([])

@@ -15,31 +15,46 @@ let watcher: MemoryConnection
 let kept: KeptEmits
 let heard: string[]
 
-const made = async (): Promise<void> => {
+async function made(): Promise<void> {
   const making = ensureStreams(watcher, 'main')
   await clock.advance(10)
   await making
 }
-const tell = (id: string): Promise<void> => kept.messenger.emit('event.node', { node: 'n0', what: 'joined' }, { id, at: 1, what: 'joined', node: 'n0', incarnation: '01ARZ3NDEKTSV4RRFFQ69G5FAV', reason: null } as never)
-const told = async (...ids: string[]): Promise<void> => {
+function tell(id: string): Promise<void> {
+  return kept.messenger.emit('event.node', { node: 'n0', what: 'joined' }, {
+    id,
+    at: 1,
+    what: 'joined',
+    node: 'n0',
+    incarnation: '01ARZ3NDEKTSV4RRFFQ69G5FAV',
+    reason: null,
+  } as never)
+}
+async function told(...ids: string[]): Promise<void> {
   for (const id of ids) {
     const telling = tell(id)
     await clock.advance(5)
     await telling
   }
 }
-const stored = async (): Promise<string[]> => {
+async function stored(): Promise<string[]> {
   const reading = watcher.getMessages(streamOf('main', 'EVENT'), { seq: 1, count: 100 })
   await clock.advance(5)
-  return (await reading).map((message) => (JSON.parse(Buffer.from(message.body).toString()) as { id: string }).id)
+  return (await reading).map(
+    (message) => (JSON.parse(Buffer.from(message.body).toString()) as { id: string }).id,
+  )
 }
 /** what a coordinator writes first */
-const led = async (storeId: string): Promise<void> => {
-  const writing = watcher.append(subjectOf('main', 'state', {}), encode({ epoch: { storeId, n: 1 } }, 'msgpack'), { headers: { [HEADERS.contentType]: MSGPACK } })
+async function led(storeId: string): Promise<void> {
+  const writing = watcher.append(
+    subjectOf('main', 'state', {}),
+    encode({ epoch: { storeId, n: 1 } }, 'msgpack'),
+    { headers: { [HEADERS.contentType]: MSGPACK } },
+  )
   await clock.advance(5)
   await writing
 }
-const relink = async (): Promise<void> => {
+async function relink(): Promise<void> {
   bus.setLink(false)
   bus.setLink(true)
   await clock.advance(1000)

@@ -8,7 +8,11 @@ test('a signature by Node’s Ed25519 is what the nats package verifies, under t
     const signer = signerOf(new TextDecoder().decode(pair.getSeed()))
     expect(signer.publicKey).toBe(pair.getPublicKey())
     const nonce = `nonce-${i}`
-    expect(nkeys.fromPublic(signer.publicKey).verify(new TextEncoder().encode(nonce), Buffer.from(signer.sign(nonce), 'base64url'))).toBe(true)
+    expect(
+      nkeys
+        .fromPublic(signer.publicKey)
+        .verify(new TextEncoder().encode(nonce), Buffer.from(signer.sign(nonce), 'base64url')),
+    ).toBe(true)
   }
 })
 

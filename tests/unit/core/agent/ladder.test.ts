@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { agentScript, FORK, only, specOf, typesOf } from '../../../support/agent-steps.ts'
 
-const grace = (generation: number, at: number) => ({ type: 'timer', timer: { kind: 'grace', forkId: FORK, generation }, at }) as const
+function grace(generation: number, at: number) {
+  return { type: 'timer', timer: { kind: 'grace', forkId: FORK, generation }, at } as const
+}
 
 describe('the stop ladder', () => {
   test('who ordered it stands in the spool before the first signal leaves', () => {
@@ -9,7 +11,10 @@ describe('the stop ladder', () => {
     agent.running()
     const ordered = agent.kill(FORK, { killedBy: 'user:ada' })
     expect(typesOf(ordered)).toEqual(['note', 'reply'])
-    expect(only(ordered, 'note')[0]).toMatchObject({ told: true, notes: { stop: { killedBy: 'user:ada', signal: 'SIGTERM', graceMs: 1000 } } })
+    expect(only(ordered, 'note')[0]).toMatchObject({
+      told: true,
+      notes: { stop: { killedBy: 'user:ada', signal: 'SIGTERM', graceMs: 1000 } },
+    })
     expect(typesOf(agent.step({ type: 'noted', forkId: FORK, at: 1001 }))).toEqual(['signal-tree', 'timer'])
   })
 
@@ -20,9 +25,15 @@ describe('the stop ladder', () => {
     agent.step({ type: 'noted', forkId: FORK, at: 1001 })
     expect(typesOf(agent.step(grace(1, 2001)))).toEqual(['kill-tree'])
     agent.at = 2010
-    expect(only(agent.exited(FORK, { signal: 'SIGKILL' }), 'fact')[0]).toMatchObject({ what: 'exited', report: { exit: { signal: 'SIGKILL', killedBy: 'user:me' } } })
+    expect(only(agent.exited(FORK, { signal: 'SIGKILL' }), 'fact')[0]).toMatchObject({
+      what: 'exited',
+      report: { exit: { signal: 'SIGKILL', killedBy: 'user:me' } },
+    })
     agent.at = 2015
-    expect(only(agent.empty(FORK), 'fact')[0]).toMatchObject({ what: 'gone', report: { phase: 'gone', receipt: { outcome: 'gone', ms: 1014 } } })
+    expect(only(agent.empty(FORK), 'fact')[0]).toMatchObject({
+      what: 'gone',
+      report: { phase: 'gone', receipt: { outcome: 'gone', ms: 1014 } },
+    })
   })
 
   test('the pre-stop call comes before the signal, and its time is not the grace', () => {
@@ -41,19 +52,26 @@ describe('the stop ladder', () => {
     agent.kill(FORK, { graceMs: 5000 })
     agent.step({ type: 'noted', forkId: FORK, at: 1000 })
     expect(only(agent.kill(FORK, { graceMs: 60_000 }), 'timer')).toEqual([])
-    expect(only(agent.kill(FORK, { graceMs: 100 }), 'timer')).toEqual([{ type: 'timer', afterMs: 100, timer: { kind: 'grace', forkId: FORK, generation: 2 } }])
+    expect(only(agent.kill(FORK, { graceMs: 100 }), 'timer')).toEqual([
+      { type: 'timer', afterMs: 100, timer: { kind: 'grace', forkId: FORK, generation: 2 } },
+    ])
     expect(agent.step(grace(1, 6000))).toEqual([])
     expect(typesOf(agent.step(grace(2, 1100)))).toEqual(['kill-tree'])
   })
 
-  test.each([{ signal: null }, { graceMs: 0 }])('a second order to kill at once does (%j), and the first one keeps the blame', (order) => {
-    const agent = agentScript()
-    agent.running()
-    agent.kill(FORK, { graceMs: 5000, killedBy: 'peer-failure' })
-    agent.step({ type: 'noted', forkId: FORK, at: 1000 })
-    expect(typesOf(agent.kill(FORK, { ...order, killedBy: 'user:me' }))).toEqual(['kill-tree', 'reply'])
-    expect(only(agent.exited(FORK, { signal: 'SIGKILL' }), 'fact')[0]!.report.exit!.killedBy).toBe('peer-failure')
-  })
+  test.each([{ signal: null }, { graceMs: 0 }])(
+    'a second order to kill at once does (%j), and the first one keeps the blame',
+    (order) => {
+      const agent = agentScript()
+      agent.running()
+      agent.kill(FORK, { graceMs: 5000, killedBy: 'peer-failure' })
+      agent.step({ type: 'noted', forkId: FORK, at: 1000 })
+      expect(typesOf(agent.kill(FORK, { ...order, killedBy: 'user:me' }))).toEqual(['kill-tree', 'reply'])
+      expect(only(agent.exited(FORK, { signal: 'SIGKILL' }), 'fact')[0]!.report.exit!.killedBy).toBe(
+        'peer-failure',
+      )
+    },
+  )
 
   test('a signal of null goes straight to SIGKILL', () => {
     const agent = agentScript()
@@ -67,7 +85,11 @@ describe('the stop ladder', () => {
     agent.prepare(specOf(FORK))
     expect(typesOf(agent.kill(FORK))).toEqual(['cancel'])
     expect(typesOf(agent.kill('run-9.x.0.1'))).toEqual(['cancel'])
-    expect(agent.replyIn(agent.step({ type: 'cancelled', forkId: 'run-9.x.0.1', proven: true, fault: null, at: 1001 }))).toMatchObject({ forks: [{ phase: 'cancelled' }] })
+    expect(
+      agent.replyIn(
+        agent.step({ type: 'cancelled', forkId: 'run-9.x.0.1', proven: true, fault: null, at: 1001 }),
+      ),
+    ).toMatchObject({ forks: [{ phase: 'cancelled' }] })
   })
 
   test('the root ends by itself: told at once, and what is left of its tree gets the role’s signal and grace', () => {
@@ -75,7 +97,13 @@ describe('the stop ladder', () => {
     agent.running(specOf(FORK, { stop: { signal: 'SIGINT', graceMs: 700, order: 'parallel' } }))
     const exit = agent.exited(FORK, { code: 7 })
     expect(typesOf(exit)).toEqual(['fact exited', 'timer'])
-    expect(only(exit, 'fact')[0]!.report.exit).toEqual({ code: 7, signal: null, oom: false, unknown: null, killedBy: null })
+    expect(only(exit, 'fact')[0]!.report.exit).toEqual({
+      code: 7,
+      signal: null,
+      oom: false,
+      unknown: null,
+      killedBy: null,
+    })
     const residue = agent.step({ type: 'timer', timer: { kind: 'residue', forkId: FORK }, at: 1020 })
     expect(only(residue, 'signal-tree')[0]!.signal).toBe('SIGINT')
     expect(only(residue, 'timer')[0]!.afterMs).toBe(700)
@@ -97,8 +125,12 @@ describe('the stop ladder', () => {
     agent.running()
     agent.kill(FORK, { signal: null })
     agent.step({ type: 'noted', forkId: FORK, at: 1001 })
-    expect(only(agent.step({ type: 'tree-killed', forkId: FORK, at: 1100 }), 'timer')[0]!.timer.kind).toBe('kill-again')
-    expect(typesOf(agent.step({ type: 'timer', timer: { kind: 'kill-again', forkId: FORK }, at: 6100 }))).toEqual(['kill-tree'])
+    expect(only(agent.step({ type: 'tree-killed', forkId: FORK, at: 1100 }), 'timer')[0]!.timer.kind).toBe(
+      'kill-again',
+    )
+    expect(
+      typesOf(agent.step({ type: 'timer', timer: { kind: 'kill-again', forkId: FORK }, at: 6100 })),
+    ).toEqual(['kill-tree'])
     agent.exited(FORK, { signal: 'SIGKILL' })
     agent.empty(FORK)
     expect(agent.step({ type: 'timer', timer: { kind: 'kill-again', forkId: FORK }, at: 9100 })).toEqual([])
@@ -110,7 +142,12 @@ describe('the stop ladder', () => {
     agent.kill(FORK)
     agent.exited(FORK, { code: 0 })
     agent.empty(FORK)
-    for (const event of [{ type: 'noted', forkId: FORK, at: 1 }, { type: 'pre-stopped', forkId: FORK, at: 1 }, grace(1, 1), { type: 'tree-killed', forkId: FORK, at: 1 }] as const)
+    for (const event of [
+      { type: 'noted', forkId: FORK, at: 1 },
+      { type: 'pre-stopped', forkId: FORK, at: 1 },
+      grace(1, 1),
+      { type: 'tree-killed', forkId: FORK, at: 1 },
+    ] as const)
       expect(agent.step(event)).toEqual([])
     expect(agent.exited(FORK, { code: 9 })).toEqual([])
     expect(agent.empty(FORK)).toEqual([])

@@ -4,7 +4,10 @@ import { agentScript, EPOCH, FORK, only, specOf, typesOf } from '../../../suppor
 import { preparedFork } from '../../../support/fork-spec.ts'
 
 const OTHER = 'run-1.trainer.1.1'
-const killOrder: Order = { verb: 'kill', body: { forks: [{ forkId: FORK, signal: 'SIGTERM', graceMs: 10, killedBy: 'user:me' }] } }
+const killOrder: Order = {
+  verb: 'kill',
+  body: { forks: [{ forkId: FORK, signal: 'SIGTERM', graceMs: 10, killedBy: 'user:me' }] },
+}
 
 describe('which orders are obeyed', () => {
   test('an order of a deposed coordinator is refused and does nothing', () => {
@@ -32,7 +35,11 @@ describe('which orders are obeyed', () => {
     expect(agent.replyIn(agent.order(killOrder, { epoch: { storeId: 'S2', n: 1 } }))).toBe('STORE_UNKNOWN')
     const adopting = agent.order({ verb: 'adopt', body: { storeId: 'S2' } }, { epoch: null, notAfter: null })
     expect(only(adopting, 'remember')[0]!.epoch.storeId).toBe('S2')
-    expect(agent.replyIn(agent.order({ verb: 'release', body: { forks: [] } }, { epoch: { storeId: 'S2', n: 1 } }))).toEqual({})
+    expect(
+      agent.replyIn(
+        agent.order({ verb: 'release', body: { forks: [] } }, { epoch: { storeId: 'S2', n: 1 } }),
+      ),
+    ).toEqual({})
     expect(agent.replyIn(agent.order(killOrder))).toBe('STORE_UNKNOWN')
   })
 
@@ -41,7 +48,14 @@ describe('which orders are obeyed', () => {
     agent.running()
     expect(agent.replyIn(agent.order(killOrder, { notAfter: agent.at - 0.5 }))).toBe('EXPIRED')
     expect(agent.replyIn(agent.order(killOrder, { notAfter: null }))).toBe('EXPIRED')
-    expect(agent.replyIn(agent.order({ verb: 'prepare', body: { forks: [specOf(OTHER)], lapseMs: 1 } }, { notAfter: agent.at - 1 }))).toBe('EXPIRED')
+    expect(
+      agent.replyIn(
+        agent.order(
+          { verb: 'prepare', body: { forks: [specOf(OTHER)], lapseMs: 1 } },
+          { notAfter: agent.at - 1 },
+        ),
+      ),
+    ).toBe('EXPIRED')
     expect(agent.state.forks.has(OTHER)).toBe(false)
     expect(agent.state.forks.get(FORK)!.stop).toBeNull()
   })
@@ -50,25 +64,52 @@ describe('which orders are obeyed', () => {
     const agent = agentScript()
     agent.running()
     const commands = agent.order({ verb: 'inventory', body: {} }, { epoch: null, notAfter: null })
-    expect(only(commands, 'reply')[0]!.body).toMatchObject({ rev: 2, pid: 77, epoch: EPOCH, forks: [{ forkId: FORK, phase: 'running', pid: 4242 }] })
+    expect(only(commands, 'reply')[0]!.body).toMatchObject({
+      rev: 2,
+      pid: 77,
+      epoch: EPOCH,
+      forks: [{ forkId: FORK, phase: 'running', pid: 4242 }],
+    })
   })
 
   test('a fork id that could leave the spool is refused', () => {
     const agent = agentScript()
-    expect(agent.replyIn(agent.order({ verb: 'cancel', body: { forks: ['../../etc'], killedBy: 'x' } }))).toBe('REQUEST_INVALID')
-    expect(agent.replyIn(agent.order({ verb: 'prepare', body: { forks: [{ ...specOf(FORK), index: 7 }], lapseMs: 1 } }))).toBe('REQUEST_INVALID')
+    expect(
+      agent.replyIn(agent.order({ verb: 'cancel', body: { forks: ['../../etc'], killedBy: 'x' } })),
+    ).toBe('REQUEST_INVALID')
+    expect(
+      agent.replyIn(
+        agent.order({ verb: 'prepare', body: { forks: [{ ...specOf(FORK), index: 7 }], lapseMs: 1 } }),
+      ),
+    ).toBe('REQUEST_INVALID')
   })
 })
 
 describe('prepare and start', () => {
   test('a prepare is answered when the host has made all of it', () => {
     const agent = agentScript()
-    const asked = agent.order({ verb: 'prepare', body: { forks: [specOf(FORK), specOf(OTHER)], lapseMs: 30_000 } })
+    const asked = agent.order({
+      verb: 'prepare',
+      body: { forks: [specOf(FORK), specOf(OTHER)], lapseMs: 30_000 },
+    })
     expect(typesOf(asked)).toEqual(['prepare'])
     const token = only(asked, 'prepare')[0]!.token
-    const done = agent.step({ type: 'prepared', token, forkIds: [FORK, OTHER], leases: [preparedFork({ ports: [10_001], host: '::1' }), preparedFork()], fault: null, at: 1001 })
-    expect(agent.replyIn(done)).toMatchObject({ token, forks: [{ phase: 'prepared', addr: '[::1]:10001' }, { addr: null }] })
-    expect(typesOf(done).filter((type) => type.startsWith('fact'))).toEqual(['fact prepared', 'fact prepared'])
+    const done = agent.step({
+      type: 'prepared',
+      token,
+      forkIds: [FORK, OTHER],
+      leases: [preparedFork({ ports: [10_001], host: '::1' }), preparedFork()],
+      fault: null,
+      at: 1001,
+    })
+    expect(agent.replyIn(done)).toMatchObject({
+      token,
+      forks: [{ phase: 'prepared', addr: '[::1]:10001' }, { addr: null }],
+    })
+    expect(typesOf(done).filter((type) => type.startsWith('fact'))).toEqual([
+      'fact prepared',
+      'fact prepared',
+    ])
   })
 
   test('a prepare whose answer was lost, asked again: the same token, also while the host is still at it', () => {
@@ -76,15 +117,32 @@ describe('prepare and start', () => {
     const order: Order = { verb: 'prepare', body: { forks: [specOf(FORK)], lapseMs: 30_000 } }
     const token = only(agent.order(order), 'prepare')[0]!.token
     expect(agent.order(order)).toEqual([])
-    const done = agent.step({ type: 'prepared', token, forkIds: [FORK], leases: [preparedFork()], fault: null, at: 1001 })
+    const done = agent.step({
+      type: 'prepared',
+      token,
+      forkIds: [FORK],
+      leases: [preparedFork()],
+      fault: null,
+      at: 1001,
+    })
     expect(only(done, 'reply')).toHaveLength(2)
     expect(agent.replyIn(agent.order(order))).toMatchObject({ token })
   })
 
   test('a node that cannot hold all of them keeps none', () => {
     const agent = agentScript()
-    const token = only(agent.order({ verb: 'prepare', body: { forks: [specOf(FORK), specOf(OTHER)], lapseMs: 1 } }), 'prepare')[0]!.token
-    const done = agent.step({ type: 'prepared', token, forkIds: [FORK, OTHER], leases: null, fault: { code: 'GPU_ALLOC', message: 'full', data: {}, retryable: true }, at: 1001 })
+    const token = only(
+      agent.order({ verb: 'prepare', body: { forks: [specOf(FORK), specOf(OTHER)], lapseMs: 1 } }),
+      'prepare',
+    )[0]!.token
+    const done = agent.step({
+      type: 'prepared',
+      token,
+      forkIds: [FORK, OTHER],
+      leases: null,
+      fault: { code: 'GPU_ALLOC', message: 'full', data: {}, retryable: true },
+      at: 1001,
+    })
     expect(agent.replyIn(done)).toBe('GPU_ALLOC')
     expect(agent.state.forks.size).toBe(0)
   })
@@ -92,7 +150,10 @@ describe('prepare and start', () => {
   test('nobody starts what was prepared: it lapses, its leases are given back, and its token starts nothing', () => {
     const agent = agentScript()
     const token = agent.prepare(specOf(FORK))
-    expect(typesOf(agent.step({ type: 'timer', timer: { kind: 'lapse', token }, at: 31_000 }))).toEqual(['drop', 'unserve'])
+    expect(typesOf(agent.step({ type: 'timer', timer: { kind: 'lapse', token }, at: 31_000 }))).toEqual([
+      'drop',
+      'unserve',
+    ])
     expect(agent.replyIn(agent.start(token, FORK))).toBe('EXPIRED')
   })
 
@@ -133,10 +194,20 @@ describe('prepare and start', () => {
     const agent = agentScript()
     const token = agent.prepare(specOf(FORK))
     agent.start(token, FORK)
-    const failed = agent.step({ type: 'started', forkId: FORK, start: null, fault: { code: 'WORKER_CONFIG', message: 'no such directory', data: {}, retryable: false }, at: 1002 })
+    const failed = agent.step({
+      type: 'started',
+      forkId: FORK,
+      start: null,
+      fault: { code: 'WORKER_CONFIG', message: 'no such directory', data: {}, retryable: false },
+      at: 1002,
+    })
     expect(typesOf(failed)).toEqual(['note', 'fact exited', 'cancel', 'reply'])
-    expect(agent.replyIn(failed)).toMatchObject({ forks: [{ startFault: 'no such directory', exit: { unknown: 'could not start: no such directory' } }] })
-    expect(typesOf(agent.step({ type: 'cancelled', forkId: FORK, proven: true, fault: null, at: 1003 }))).toEqual(['note', 'fact gone', 'finish-logs'])
+    expect(agent.replyIn(failed)).toMatchObject({
+      forks: [{ startFault: 'no such directory', exit: { unknown: 'could not start: no such directory' } }],
+    })
+    expect(
+      typesOf(agent.step({ type: 'cancelled', forkId: FORK, proven: true, fault: null, at: 1003 })),
+    ).toEqual(['note', 'fact gone', 'finish-logs'])
   })
 
   test('a program that is not there is no start: exit 127 is told, `started` never', () => {
@@ -144,7 +215,10 @@ describe('prepare and start', () => {
     const token = agent.prepare(specOf(FORK))
     agent.start(token, FORK)
     expect(typesOf(agent.started(FORK, null))).toEqual(['ship-logs', 'reply'])
-    expect(only(agent.exited(FORK, { code: 127 }), 'fact')[0]).toMatchObject({ what: 'exited', report: { exit: { code: 127 }, startFault: 'true could not be executed: last words' } })
+    expect(only(agent.exited(FORK, { code: 127 }), 'fact')[0]).toMatchObject({
+      what: 'exited',
+      report: { exit: { code: 127 }, startFault: 'true could not be executed: last words' },
+    })
   })
 
   test('an exit that overtakes the answer of the start is told after it', () => {
@@ -153,7 +227,11 @@ describe('prepare and start', () => {
     agent.start(token, FORK)
     expect(agent.exited(FORK, { code: 0 })).toEqual([])
     expect(agent.empty(FORK)).toEqual([])
-    expect(typesOf(agent.started(FORK)).filter((type) => type.startsWith('fact'))).toEqual(['fact started', 'fact exited', 'fact gone'])
+    expect(typesOf(agent.started(FORK)).filter((type) => type.startsWith('fact'))).toEqual([
+      'fact started',
+      'fact exited',
+      'fact gone',
+    ])
   })
 })
 
@@ -162,14 +240,26 @@ describe('cancel', () => {
     const agent = agentScript()
     const asked = agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: 'attempt' } })
     expect(typesOf(asked)).toEqual(['cancel'])
-    expect(agent.replyIn(agent.step({ type: 'cancelled', forkId: FORK, proven: true, fault: null, at: 1001 }))).toMatchObject({ forks: [{ forkId: FORK, phase: 'cancelled' }] })
+    expect(
+      agent.replyIn(agent.step({ type: 'cancelled', forkId: FORK, proven: true, fault: null, at: 1001 })),
+    ).toMatchObject({ forks: [{ forkId: FORK, phase: 'cancelled' }] })
   })
 
   test('a tombstone that could not be written is no proof', () => {
     const agent = agentScript()
     agent.prepare(specOf(FORK))
     agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: 'attempt' } })
-    expect(agent.replyIn(agent.step({ type: 'cancelled', forkId: FORK, proven: false, fault: { code: 'SPOOL', message: 'disk full', data: {}, retryable: true }, at: 1001 }))).toBe('SPOOL')
+    expect(
+      agent.replyIn(
+        agent.step({
+          type: 'cancelled',
+          forkId: FORK,
+          proven: false,
+          fault: { code: 'SPOOL', message: 'disk full', data: {}, retryable: true },
+          at: 1001,
+        }),
+      ),
+    ).toBe('SPOOL')
   })
 
   test('a prepared fork that is being cancelled cannot be started any more', () => {
@@ -177,17 +267,28 @@ describe('cancel', () => {
     const token = agent.prepare(specOf(FORK))
     agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: 'attempt' } })
     expect(agent.replyIn(agent.start(token, FORK))).toBe('CANCELLED')
-    expect(typesOf(agent.step({ type: 'cancelled', forkId: FORK, proven: true, fault: null, at: 1001 }))).toEqual(['fact cancelled', 'unserve', 'reply'])
-    expect(agent.replyIn(agent.order({ verb: 'prepare', body: { forks: [specOf(FORK)], lapseMs: 1 } }))).toBe('CANCELLED')
+    expect(
+      typesOf(agent.step({ type: 'cancelled', forkId: FORK, proven: true, fault: null, at: 1001 })),
+    ).toEqual(['fact cancelled', 'unserve', 'reply'])
+    expect(agent.replyIn(agent.order({ verb: 'prepare', body: { forks: [specOf(FORK)], lapseMs: 1 } }))).toBe(
+      'CANCELLED',
+    )
   })
 
   test('a cancel while the host is preparing: cancelled once it is prepared', () => {
     const agent = agentScript()
-    const token = only(agent.order({ verb: 'prepare', body: { forks: [specOf(FORK)], lapseMs: 1 } }), 'prepare')[0]!.token
-    expect(typesOf(agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: 'attempt' } }))).toEqual(['cancel'])
+    const token = only(
+      agent.order({ verb: 'prepare', body: { forks: [specOf(FORK)], lapseMs: 1 } }),
+      'prepare',
+    )[0]!.token
+    expect(typesOf(agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: 'attempt' } }))).toEqual([
+      'cancel',
+    ])
     agent.step({ type: 'prepared', token, forkIds: [FORK], leases: [preparedFork()], fault: null, at: 1001 })
     expect(agent.replyIn(agent.start(token, FORK))).toBe('CANCELLED')
-    expect(agent.replyIn(agent.step({ type: 'cancelled', forkId: FORK, proven: true, fault: null, at: 1002 }))).toMatchObject({ forks: [{ phase: 'cancelled' }] })
+    expect(
+      agent.replyIn(agent.step({ type: 'cancelled', forkId: FORK, proven: true, fault: null, at: 1002 })),
+    ).toMatchObject({ forks: [{ phase: 'cancelled' }] })
   })
 
   test('what runs is killed at once, and the answer does not claim that it is gone', () => {
@@ -202,7 +303,9 @@ describe('cancel', () => {
     const agent = agentScript()
     const token = agent.prepare(specOf(FORK))
     agent.start(token, FORK)
-    expect(agent.replyIn(agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: 'attempt' } }))).toMatchObject({ forks: [{ phase: 'stopping' }] })
+    expect(
+      agent.replyIn(agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: 'attempt' } })),
+    ).toMatchObject({ forks: [{ phase: 'stopping' }] })
     expect(typesOf(agent.started(FORK))).toEqual(['fact started', 'ship-logs', 'note', 'reply'])
     expect(typesOf(agent.step({ type: 'noted', forkId: FORK, at: 1001 }))).toEqual(['kill-tree'])
   })
@@ -216,7 +319,10 @@ describe('release', () => {
     agent.empty(FORK)
     agent.ack(FORK, 'exited', 'gone')
     expect(typesOf(agent.order({ verb: 'release', body: { forks: [FORK] } }))).toEqual(['reply'])
-    expect(typesOf(agent.step({ type: 'logs-final', forkId: FORK, offsets: {} }))).toEqual(['note', 'fact logs-final'])
+    expect(typesOf(agent.step({ type: 'logs-final', forkId: FORK, offsets: {} }))).toEqual([
+      'note',
+      'fact logs-final',
+    ])
     expect(typesOf(agent.ack(FORK, 'logs-final'))).toEqual(['note', 'release', 'unserve'])
     expect(agent.state.forks.size).toBe(0)
   })
@@ -232,7 +338,14 @@ describe('release', () => {
 test('a signal to a root process is answered by what the host found', () => {
   const agent = agentScript()
   agent.running()
-  const [command] = only(agent.order({ verb: 'signal', body: { forkId: FORK, signal: 'SIGUSR1', rank: null } }), 'signal-one')
-  expect(agent.replyIn(agent.step({ type: 'signalled', order: command!.order, forkId: FORK, found: false }))).toBe('WORKER_NOT_FOUND')
-  expect(agent.replyIn(agent.order({ verb: 'signal', body: { forkId: OTHER, signal: 'SIGUSR1', rank: null } }))).toBe('WORKER_NOT_FOUND')
+  const [command] = only(
+    agent.order({ verb: 'signal', body: { forkId: FORK, signal: 'SIGUSR1', rank: null } }),
+    'signal-one',
+  )
+  expect(
+    agent.replyIn(agent.step({ type: 'signalled', order: command!.order, forkId: FORK, found: false })),
+  ).toBe('WORKER_NOT_FOUND')
+  expect(
+    agent.replyIn(agent.order({ verb: 'signal', body: { forkId: OTHER, signal: 'SIGUSR1', rank: null } })),
+  ).toBe('WORKER_NOT_FOUND')
 })

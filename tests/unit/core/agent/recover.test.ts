@@ -1,15 +1,21 @@
 import { describe, expect, test } from 'vitest'
 import { agentScript, FORK, only, recoveredFork, specOf, typesOf } from '../../../support/agent-steps.ts'
 
-const factsOf = (commands: Parameters<typeof typesOf>[0]): string[] => only(commands, 'fact').map((fact) => fact.id)
+function factsOf(commands: Parameters<typeof typesOf>[0]): string[] {
+  return only(commands, 'fact').map((fact) => fact.id)
+}
 const EXIT = { code: 3, signal: null, oom: false, unknown: null, exitedAt: 9 }
 
 describe('after the agent died', () => {
   test('it hears no orders before it has read the state log’s tail, and tries until it can', () => {
     const agent = agentScript({ join: false })
     expect(typesOf(agent.first)).toEqual(['read-tail'])
-    expect(only(agent.step({ type: 'tail-unreadable', at: 10 }), 'timer')[0]!.timer).toEqual({ kind: 'read-tail' })
-    expect(typesOf(agent.step({ type: 'timer', timer: { kind: 'read-tail' }, at: 210 }))).toEqual(['read-tail'])
+    expect(only(agent.step({ type: 'tail-unreadable', at: 10 }), 'timer')[0]!.timer).toEqual({
+      kind: 'read-tail',
+    })
+    expect(typesOf(agent.step({ type: 'timer', timer: { kind: 'read-tail' }, at: 210 }))).toEqual([
+      'read-tail',
+    ])
     expect(only(agent.step({ type: 'tick', at: 500, loopLagMs: 0 }), 'beat')).toEqual([])
     expect(typesOf(agent.step({ type: 'tail', epoch: null, seq: 0, at: 600 }))).toEqual(['join', 'beat'])
   })
@@ -23,15 +29,33 @@ describe('after the agent died', () => {
   })
 
   test('a worker that exited while the agent was dead is told with its true exit [FC-3]', () => {
-    const agent = agentScript({ recovered: [recoveredFork({ phase: 'exited', exit: EXIT, notes: { acked: ['started'] } })] })
-    expect(only(agent.first, 'fact')).toMatchObject([{ id: `${FORK}.exited`, report: { exit: { code: 3, killedBy: null }, exitedAt: 9 } }])
-    expect(only(agent.step({ type: 'timer', timer: { kind: 'residue', forkId: FORK }, at: 30 }), 'signal-tree')).toHaveLength(1)
+    const agent = agentScript({
+      recovered: [recoveredFork({ phase: 'exited', exit: EXIT, notes: { acked: ['started'] } })],
+    })
+    expect(only(agent.first, 'fact')).toMatchObject([
+      { id: `${FORK}.exited`, report: { exit: { code: 3, killedBy: null }, exitedAt: 9 } },
+    ])
+    expect(
+      only(agent.step({ type: 'timer', timer: { kind: 'residue', forkId: FORK }, at: 30 }), 'signal-tree'),
+    ).toHaveLength(1)
   })
 
   test('the agent died between a signal and the exit: the exit still says who ordered it', () => {
     const stop = { killedBy: 'user:ada', signal: 'SIGTERM', graceMs: 1000 }
-    const agent = agentScript({ recovered: [recoveredFork({ phase: 'gone', exit: { ...EXIT, code: null, signal: 'SIGTERM' }, notes: { stop, acked: ['started'] }, receipt: { outcome: 'gone', survivors: [], reason: null, ms: 4 } })] })
-    expect(only(agent.first, 'fact').map((fact) => [fact.what, fact.report.exit!.killedBy])).toEqual([['exited', 'user:ada'], ['gone', 'user:ada']])
+    const agent = agentScript({
+      recovered: [
+        recoveredFork({
+          phase: 'gone',
+          exit: { ...EXIT, code: null, signal: 'SIGTERM' },
+          notes: { stop, acked: ['started'] },
+          receipt: { outcome: 'gone', survivors: [], reason: null, ms: 4 },
+        }),
+      ],
+    })
+    expect(only(agent.first, 'fact').map((fact) => [fact.what, fact.report.exit!.killedBy])).toEqual([
+      ['exited', 'user:ada'],
+      ['gone', 'user:ada'],
+    ])
     expect(typesOf(agent.first)).toContain('finish-logs')
   })
 
@@ -43,16 +67,29 @@ describe('after the agent died', () => {
   })
 
   test('a kill at once of what was left of a tree stays one', () => {
-    const agent = agentScript({ recovered: [recoveredFork({ phase: 'exited', exit: EXIT, notes: { stop: { killedBy: 'attempt', signal: null, graceMs: 0 }, acked: ['started', 'exited'] } })] })
+    const agent = agentScript({
+      recovered: [
+        recoveredFork({
+          phase: 'exited',
+          exit: EXIT,
+          notes: { stop: { killedBy: 'attempt', signal: null, graceMs: 0 }, acked: ['started', 'exited'] },
+        }),
+      ],
+    })
     expect(typesOf(agent.first)).toContain('kill-tree')
   })
 
   test('an old prepare can be prepared again with a new token, and lapses otherwise', () => {
     const left = () => agentScript({ recovered: [recoveredFork({ phase: 'prepared', started: null })] })
     const lapsing = left()
-    expect(only(lapsing.first, 'timer')[0]).toMatchObject({ afterMs: 30_000, timer: { kind: 'lapse', token: '' } })
+    expect(only(lapsing.first, 'timer')[0]).toMatchObject({
+      afterMs: 30_000,
+      timer: { kind: 'lapse', token: '' },
+    })
     expect(lapsing.replyIn(lapsing.start('', FORK))).toBe('EXPIRED')
-    expect(typesOf(lapsing.step({ type: 'timer', timer: { kind: 'lapse', token: '' }, at: 30_000 }))).toEqual(['drop', 'unserve'])
+    expect(typesOf(lapsing.step({ type: 'timer', timer: { kind: 'lapse', token: '' }, at: 30_000 }))).toEqual(
+      ['drop', 'unserve'],
+    )
     const again = left()
     const token = again.prepare(specOf(FORK))
     expect(again.step({ type: 'timer', timer: { kind: 'lapse', token: '' }, at: 30_000 })).toEqual([])
@@ -60,13 +97,31 @@ describe('after the agent died', () => {
   })
 
   test('an end that was told but for its last logs: only these are told', () => {
-    const agent = agentScript({ recovered: [recoveredFork({ phase: 'gone', exit: EXIT, receipt: { outcome: 'gone', survivors: [], reason: null, ms: 4 }, notes: { acked: ['started', 'exited', 'gone'], logsFinal: { stdout: { bytes: 3, lost: [] } } } })] })
+    const agent = agentScript({
+      recovered: [
+        recoveredFork({
+          phase: 'gone',
+          exit: EXIT,
+          receipt: { outcome: 'gone', survivors: [], reason: null, ms: 4 },
+          notes: { acked: ['started', 'exited', 'gone'], logsFinal: { stdout: { bytes: 3, lost: [] } } },
+        }),
+      ],
+    })
     expect(factsOf(agent.first)).toEqual([`${FORK}.logs-final`])
   })
 
   test('a start that failed keeps its reason', () => {
-    const failed = { startFault: 'no such directory', exit: { code: null, signal: null, oom: null, unknown: 'could not start', killedBy: null }, exitedAt: null }
-    const agent = agentScript({ recovered: [recoveredFork({ phase: 'cancelled', started: null, notes: { failed } })] })
-    expect(only(agent.first, 'fact').map((fact) => [fact.what, fact.report.startFault])).toEqual([['exited', 'no such directory'], ['gone', 'no such directory']])
+    const failed = {
+      startFault: 'no such directory',
+      exit: { code: null, signal: null, oom: null, unknown: 'could not start', killedBy: null },
+      exitedAt: null,
+    }
+    const agent = agentScript({
+      recovered: [recoveredFork({ phase: 'cancelled', started: null, notes: { failed } })],
+    })
+    expect(only(agent.first, 'fact').map((fact) => [fact.what, fact.report.startFault])).toEqual([
+      ['exited', 'no such directory'],
+      ['gone', 'no such directory'],
+    ])
   })
 })

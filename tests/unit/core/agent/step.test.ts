@@ -13,30 +13,129 @@ const at = fc.integer({ min: 0, max: 40_000 })
 const bool = fc.boolean()
 
 const order: fc.Arbitrary<Order> = fc.oneof(
-  fc.subarray(FORKS, { minLength: 1 }).map((ids): Order => ({ verb: 'prepare', body: { forks: ids.map((id) => specOf(id, { preStop: { kind: 'exec', command: ['x'], timeoutMs: 1 } })), lapseMs: 1000 } })),
-  fc.tuple(token, forkId).map(([t, id]): Order => ({ verb: 'start', body: { token: t, forks: [{ forkId: id, bindings: bindingsOf() }] } })),
-  fc.tuple(forkId, fc.constantFrom('SIGTERM', null), fc.constantFrom(0, 500, 5000)).map(([id, signal, graceMs]): Order => ({ verb: 'kill', body: { forks: [{ forkId: id, signal, graceMs, killedBy: 'user:me' }] } })),
+  fc.subarray(FORKS, { minLength: 1 }).map((ids): Order => ({
+    verb: 'prepare',
+    body: {
+      forks: ids.map((id) => specOf(id, { preStop: { kind: 'exec', command: ['x'], timeoutMs: 1 } })),
+      lapseMs: 1000,
+    },
+  })),
+  fc.tuple(token, forkId).map(([t, id]): Order => ({
+    verb: 'start',
+    body: { token: t, forks: [{ forkId: id, bindings: bindingsOf() }] },
+  })),
+  fc
+    .tuple(forkId, fc.constantFrom('SIGTERM', null), fc.constantFrom(0, 500, 5000))
+    .map(([id, signal, graceMs]): Order => ({
+      verb: 'kill',
+      body: { forks: [{ forkId: id, signal, graceMs, killedBy: 'user:me' }] },
+    })),
   forkId.map((id): Order => ({ verb: 'cancel', body: { forks: [id], killedBy: 'attempt' } })),
   forkId.map((id): Order => ({ verb: 'release', body: { forks: [id] } })),
   fc.constant<Order>({ verb: 'inventory', body: {} }),
 )
 const timer: fc.Arbitrary<AgentTimer> = fc.oneof(
   token.map((t): AgentTimer => ({ kind: 'lapse', token: t })),
-  fc.tuple(forkId, fc.integer({ min: 0, max: 3 })).map(([id, generation]): AgentTimer => ({ kind: 'grace', forkId: id, generation })),
-  fc.tuple(fc.constantFrom('residue', 'kill-again', 'ready'), forkId).map(([kind, id]) => ({ kind, forkId: id }) as AgentTimer),
+  fc
+    .tuple(forkId, fc.integer({ min: 0, max: 3 }))
+    .map(([id, generation]): AgentTimer => ({ kind: 'grace', forkId: id, generation })),
+  fc
+    .tuple(fc.constantFrom('residue', 'kill-again', 'ready'), forkId)
+    .map(([kind, id]) => ({ kind, forkId: id }) as AgentTimer),
 )
 const event: fc.Arbitrary<AgentEvent> = fc.oneof(
-  { weight: 6, arbitrary: fc.tuple(order, at, fc.nat()).map(([request, a, n]): AgentEvent => ({ type: 'order', order: n, request, epoch: EPOCH, notAfter: a + 1, at: a })) },
-  { weight: 3, arbitrary: fc.tuple(token, bool, at).map(([t, ok, a]): AgentEvent => ({ type: 'prepared', token: t, forkIds: FORKS, leases: ok ? FORKS.map(() => preparedFork()) : null, fault: ok ? null : FAULT, at: a })) },
-  { weight: 3, arbitrary: fc.tuple(forkId, fc.constantFrom('ok', 'fault', 'no-exec'), at).map(([id, how, a]): AgentEvent => ({ type: 'started', forkId: id, start: how === 'fault' ? null : { pid: how === 'ok' ? 4 : null, startedAt: 1 }, fault: how === 'fault' ? FAULT : null, at: a })) },
-  { weight: 3, arbitrary: fc.tuple(forkId, bool, bool, at).map(([id, proven, ok, a]): AgentEvent => ({ type: 'cancelled', forkId: id, proven: proven && ok, fault: ok ? null : FAULT, at: a })) },
-  { weight: 6, arbitrary: fc.tuple(fc.constantFrom('noted', 'pre-stopped', 'tree-killed'), forkId, at).map(([type, id, a]) => ({ type, forkId: id, at: a }) as AgentEvent) },
-  { weight: 3, arbitrary: fc.tuple(forkId, at).map(([id, a]): AgentEvent => ({ type: 'host', at: a, event: { what: 'exited', forkId: id, exit: { code: 0, signal: null, oom: null, unknown: null }, exitedAt: 1, stderrTail: [], errorFile: null } })) },
-  { weight: 3, arbitrary: fc.tuple(forkId, at).map(([id, a]): AgentEvent => ({ type: 'host', at: a, event: { what: 'empty', forkId: id, receipt: { outcome: 'gone', survivors: [], reason: null } } })) },
-  { weight: 1, arbitrary: fc.tuple(forkId, bool, at).map(([id, ready, a]): AgentEvent => ({ type: 'host', at: a, event: { what: 'probe', forkId: id, ready, reason: null } })) },
-  { weight: 3, arbitrary: fc.tuple(forkId, fc.constantFrom('started', 'exited', 'gone', 'logs-final', 'cancelled')).map(([id, what]) => ({ type: 'fact-acked', forkId: id, what }) as AgentEvent) },
+  {
+    weight: 6,
+    arbitrary: fc.tuple(order, at, fc.nat()).map(([request, a, n]): AgentEvent => ({
+      type: 'order',
+      order: n,
+      request,
+      epoch: EPOCH,
+      notAfter: a + 1,
+      at: a,
+    })),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.tuple(token, bool, at).map(([t, ok, a]): AgentEvent => ({
+      type: 'prepared',
+      token: t,
+      forkIds: FORKS,
+      leases: ok ? FORKS.map(() => preparedFork()) : null,
+      fault: ok ? null : FAULT,
+      at: a,
+    })),
+  },
+  {
+    weight: 3,
+    arbitrary: fc
+      .tuple(forkId, fc.constantFrom('ok', 'fault', 'no-exec'), at)
+      .map(([id, how, a]): AgentEvent => ({
+        type: 'started',
+        forkId: id,
+        start: how === 'fault' ? null : { pid: how === 'ok' ? 4 : null, startedAt: 1 },
+        fault: how === 'fault' ? FAULT : null,
+        at: a,
+      })),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.tuple(forkId, bool, bool, at).map(([id, proven, ok, a]): AgentEvent => ({
+      type: 'cancelled',
+      forkId: id,
+      proven: proven && ok,
+      fault: ok ? null : FAULT,
+      at: a,
+    })),
+  },
+  {
+    weight: 6,
+    arbitrary: fc
+      .tuple(fc.constantFrom('noted', 'pre-stopped', 'tree-killed'), forkId, at)
+      .map(([type, id, a]) => ({ type, forkId: id, at: a }) as AgentEvent),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.tuple(forkId, at).map(([id, a]): AgentEvent => ({
+      type: 'host',
+      at: a,
+      event: {
+        what: 'exited',
+        forkId: id,
+        exit: { code: 0, signal: null, oom: null, unknown: null },
+        exitedAt: 1,
+        stderrTail: [],
+        errorFile: null,
+      },
+    })),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.tuple(forkId, at).map(([id, a]): AgentEvent => ({
+      type: 'host',
+      at: a,
+      event: { what: 'empty', forkId: id, receipt: { outcome: 'gone', survivors: [], reason: null } },
+    })),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.tuple(forkId, bool, at).map(([id, ready, a]): AgentEvent => ({
+      type: 'host',
+      at: a,
+      event: { what: 'probe', forkId: id, ready, reason: null },
+    })),
+  },
+  {
+    weight: 3,
+    arbitrary: fc
+      .tuple(forkId, fc.constantFrom('started', 'exited', 'gone', 'logs-final', 'cancelled'))
+      .map(([id, what]) => ({ type: 'fact-acked', forkId: id, what }) as AgentEvent),
+  },
   { weight: 2, arbitrary: forkId.map((id): AgentEvent => ({ type: 'logs-final', forkId: id, offsets: {} })) },
-  { weight: 3, arbitrary: fc.tuple(timer, at).map(([t, a]): AgentEvent => ({ type: 'timer', timer: t, at: a })) },
+  {
+    weight: 3,
+    arbitrary: fc.tuple(timer, at).map(([t, a]): AgentEvent => ({ type: 'timer', timer: t, at: a })),
+  },
   { weight: 1, arbitrary: at.map((a): AgentEvent => ({ type: 'tick', at: a, loopLagMs: 0 })) },
   { weight: 1, arbitrary: at.map((a): AgentEvent => ({ type: 'tail-unreadable', at: a })) },
 )
@@ -45,7 +144,9 @@ const RANK = { preparing: 0, prepared: 1, starting: 2, running: 3, exited: 4, go
 test('any events in any order: a fork’s phase only moves forward, each end is told once, an order is answered at most once, and no signal leaves before its cause is noted', () => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 60 }), bool, (events, recovered) => {
-      const agent = agentScript({ recovered: recovered ? [recoveredFork({ notes: { acked: ['started'] } })] : [] })
+      const agent = agentScript({
+        recovered: recovered ? [recoveredFork({ notes: { acked: ['started'] } })] : [],
+      })
       const phases = new Map<string, number>()
       const told = new Set<string>()
       const answered = new Set<number>()
@@ -69,7 +170,12 @@ test('any events in any order: a fork’s phase only moves forward, each end is 
           }
           if (command.type === 'signal-tree' || command.type === 'kill-tree') {
             const fork = agent.state.forks.get(command.forkId)!
-            expect(fork.stop === null || fork.stop.killedBy === null || noted.has(command.forkId) || fork.exit !== null).toBe(true)
+            expect(
+              fork.stop === null ||
+                fork.stop.killedBy === null ||
+                noted.has(command.forkId) ||
+                fork.exit !== null,
+            ).toBe(true)
           }
           // forgotten: a later life of the id would be another one's
           if (command.type === 'release' || command.type === 'drop') {

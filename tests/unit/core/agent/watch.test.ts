@@ -2,9 +2,20 @@ import { describe, expect, test } from 'vitest'
 import type { AgentEvent } from '../../../../src/core/agent/state.ts'
 import { agentScript, EPOCH, FORK, only, specOf, typesOf } from '../../../support/agent-steps.ts'
 
-const PROBE = { kind: 'tcp', port: 0, timeoutMs: 5000, intervalMs: 100, attemptTimeoutMs: 100, failures: 3 } as const
-const probe = (ready: boolean, reason: string | null = null) => ({ type: 'host', at: 1500, event: { what: 'probe', forkId: FORK, ready, reason } }) as const
-const tick = (at: number) => ({ type: 'tick', at, loopLagMs: 0 }) as const
+const PROBE = {
+  kind: 'tcp',
+  port: 0,
+  timeoutMs: 5000,
+  intervalMs: 100,
+  attemptTimeoutMs: 100,
+  failures: 3,
+} as const
+function probe(ready: boolean, reason: string | null = null) {
+  return { type: 'host', at: 1500, event: { what: 'probe', forkId: FORK, ready, reason } } as const
+}
+function tick(at: number) {
+  return { type: 'tick', at, loopLagMs: 0 } as const
+}
 
 describe('readiness', () => {
   test('without a probe a worker is ready when it runs', () => {
@@ -20,7 +31,10 @@ describe('readiness', () => {
     expect(agent.step(probe(false, 'HTTP 503'))).toEqual([])
     expect(typesOf(agent.step(probe(true)))).toEqual(['note', 'fact ready'])
     expect(agent.step(probe(true))).toEqual([])
-    expect(only(agent.step(probe(false, 'HTTP 503')), 'fact')[0]).toMatchObject({ what: 'unready', report: { ready: false, readyReason: 'HTTP 503' } })
+    expect(only(agent.step(probe(false, 'HTTP 503')), 'fact')[0]).toMatchObject({
+      what: 'unready',
+      report: { ready: false, readyReason: 'HTTP 503' },
+    })
     expect(agent.step({ type: 'timer', timer: { kind: 'ready', forkId: FORK }, at: 6000 })).toEqual([])
   })
 
@@ -36,7 +50,26 @@ describe('readiness', () => {
   test('ranks are told at once, also those that end after the root', () => {
     const agent = agentScript()
     agent.running()
-    const ranks = (pid: number): AgentEvent => ({ type: 'host', at: 1, event: { what: 'ranks', forkId: FORK, ranks: [{ rank: 0, localRank: 0, restart: 0, pid, state: 'running', exit: null, startedAt: 1, exitedAt: null }] } })
+    const ranks = (pid: number): AgentEvent => ({
+      type: 'host',
+      at: 1,
+      event: {
+        what: 'ranks',
+        forkId: FORK,
+        ranks: [
+          {
+            rank: 0,
+            localRank: 0,
+            restart: 0,
+            pid,
+            state: 'running',
+            exit: null,
+            startedAt: 1,
+            exitedAt: null,
+          },
+        ],
+      },
+    })
     const first = only(agent.step(ranks(11)), 'fact')[0]!
     agent.exited(FORK, { code: 1 })
     const second = only(agent.step(ranks(12)), 'fact')[0]!
@@ -49,7 +82,12 @@ describe('each beat', () => {
   test('says how many facts were stated, so that a missed one is seen', () => {
     const agent = agentScript()
     agent.running()
-    expect(only(agent.step(tick(1500)), 'beat')[0]).toMatchObject({ tick: 1500, rev: 2, epoch: EPOCH, leaving: false })
+    expect(only(agent.step(tick(1500)), 'beat')[0]).toMatchObject({
+      tick: 1500,
+      rev: 2,
+      epoch: EPOCH,
+      leaving: false,
+    })
   })
 
   test('resync is answered by a beat at once', () => {
@@ -81,7 +119,9 @@ describe('each beat', () => {
     agent.step({ type: 'tail', epoch: EPOCH, seq: 6, at: 5000 })
     expect(only(agent.step(tick(14_000)), 'note')).toEqual([])
     agent.step({ type: 'tail', epoch: EPOCH, seq: 6, at: 14_500 })
-    expect(only(agent.step(tick(15_000)), 'note')).toMatchObject([{ notes: { stop: { killedBy: 'orphan' } } }])
+    expect(only(agent.step(tick(15_000)), 'note')).toMatchObject([
+      { notes: { stop: { killedBy: 'orphan' } } },
+    ])
   })
 })
 

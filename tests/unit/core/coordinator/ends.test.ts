@@ -27,9 +27,19 @@ test('a set-up fails: status, reason and explain say so and name the step, not o
   const c = coordinatorWith()
   const run = c.launch({ roles: { a: task() } })
   c.exit(run, 'a/0', { code: 1, inSetUp: 'module load cuda' })
-  expect(c.status(run)).toMatchObject({ state: 'failed', code: 1, reason: `${run}/a/0 exited 1 in its set-up, at 'module load cuda' on n0`, firstFailure: { exit: { inSetUp: 'module load cuda' } } })
+  expect(c.status(run)).toMatchObject({
+    state: 'failed',
+    code: 1,
+    reason: `${run}/a/0 exited 1 in its set-up, at 'module load cuda' on n0`,
+    firstFailure: { exit: { inSetUp: 'module load cuda' } },
+  })
   expect(c.worker(run, 'a/0').exit).toMatchObject({ code: 1, inSetUp: 'module load cuda' })
-  expect(c.ask('explain', { run }).body.lines.map(({ text }: { text: string }) => text).join('\n')).toContain("exited 1 in its set-up, at 'module load cuda'")
+  expect(
+    c
+      .ask('explain', { run })
+      .body.lines.map(({ text }: { text: string }) => text)
+      .join('\n'),
+  ).toContain("exited 1 in its set-up, at 'module load cuda'")
 })
 
 test('a worker that we stopped exits with 7: never a failure', () => {
@@ -59,7 +69,9 @@ test('a service exits 3 while others need it: its own code', () => {
 
 test('a service exits after all that depend on it are done, and another task goes on: no failure', () => {
   const c = coordinatorWith()
-  const run = c.launch({ roles: { api: service(), job: task({ dependsOn: { api: 'started' } }), other: task() } })
+  const run = c.launch({
+    roles: { api: service(), job: task({ dependsOn: { api: 'started' } }), other: task() },
+  })
   c.exit(run, 'job/0', { code: 0 })
   c.exit(run, 'api/0', { code: 0 })
   expect(c.status(run).state).toBe('running')
@@ -90,9 +102,27 @@ test('the first failure is a rank: the run has the code of the rank, though torc
   const c = coordinatorWith({ n0: {}, n1: {} })
   const run = c.launch({ roles: { trainer: torchrun('2x2') } })
   const at = c.wall() + 100
-  c.exit(run, 'trainer/1', { code: 1 }, { ranks: [rankOf(2, { signal: 'SIGTERM' }, at + 30), rankOf(3, { code: 7 }, at)], stderrTail: ['loss is NaN'] })
+  c.exit(
+    run,
+    'trainer/1',
+    { code: 1 },
+    {
+      ranks: [rankOf(2, { signal: 'SIGTERM' }, at + 30), rankOf(3, { code: 7 }, at)],
+      stderrTail: ['loss is NaN'],
+    },
+  )
   const status = c.status(run)
-  expect(status).toMatchObject({ state: 'failed', code: 7, firstFailure: { worker: `${run}/trainer/1`, rank: 3, node: 'n1', exit: { code: 7 }, stderrTail: ['loss is NaN'] } })
+  expect(status).toMatchObject({
+    state: 'failed',
+    code: 7,
+    firstFailure: {
+      worker: `${run}/trainer/1`,
+      rank: 3,
+      node: 'n1',
+      exit: { code: 7 },
+      stderrTail: ['loss is NaN'],
+    },
+  })
   expect(c.worker(run, 'trainer/1').exit).toMatchObject({ code: 1 })
   expect(c.worker(run, 'trainer/0').exit).toMatchObject({ killedBy: 'peer-failure' })
 })
@@ -110,20 +140,39 @@ test('a rank fails: its peers are told to end at once, not when its torchrun has
   expect(c.status(run)).toMatchObject({ state: 'running', firstFailure: null })
   c.letGo('n0')
   c.advance(2000)
-  c.exit(run, 'trainer/1', { code: 1 }, { ranks: [rankOf(1, { code: 7 }, c.wall() - 2250)], stderrTail: ['loss is NaN'] })
-  expect(c.status(run)).toMatchObject({ state: 'stopping', firstFailure: { worker: `${run}/trainer/1`, rank: 1, exit: { code: 7 }, stderrTail: ['loss is NaN'] } })
+  c.exit(
+    run,
+    'trainer/1',
+    { code: 1 },
+    { ranks: [rankOf(1, { code: 7 }, c.wall() - 2250)], stderrTail: ['loss is NaN'] },
+  )
+  expect(c.status(run)).toMatchObject({
+    state: 'stopping',
+    firstFailure: { worker: `${run}/trainer/1`, rank: 1, exit: { code: 7 }, stderrTail: ['loss is NaN'] },
+  })
   expect(c.worker(run, 'trainer/0').exit).toMatchObject({ killedBy: 'peer-failure' })
 })
 
 test('a rank fails in a role that is started again: one restart, of all its workers', () => {
   const c = coordinatorWith({ n0: {}, n1: {} })
-  const run = c.launch({ roles: { trainer: torchrun('2x1', { restart: { policy: 'on-failure', max: 1, backoff: ['100ms', '1s'] } }) } })
+  const run = c.launch({
+    roles: {
+      trainer: torchrun('2x1', { restart: { policy: 'on-failure', max: 1, backoff: ['100ms', '1s'] } }),
+    },
+  })
   c.report(run, 'trainer/1', { ranks: [rankOf(1, { signal: 'SIGKILL' }, c.wall())] })
   c.advance(1000)
   expect(c.worker(run, 'trainer/0')).toMatchObject({ attempt: 1, state: 'exited' })
   c.exit(run, 'trainer/1', { code: 1 })
   c.advance(1000)
-  expect(c.status(run)).toMatchObject({ state: 'running', attempt: 2, workers: [{ state: 'running', attempt: 2 }, { state: 'running', attempt: 2 }] })
+  expect(c.status(run)).toMatchObject({
+    state: 'running',
+    attempt: 2,
+    workers: [
+      { state: 'running', attempt: 2 },
+      { state: 'running', attempt: 2 },
+    ],
+  })
 })
 
 test('a worker is killed by SIGSEGV: 128 and the signal [R-10]', () => {
@@ -137,7 +186,9 @@ test('a person kills the run: grace 0, SIGKILL, cancelled with 130', () => {
   const c = coordinatorWith()
   const run = c.launch({ roles: { job: task() } })
   c.ask('kill', { run })
-  expect(c.orders('kill')[0]!.body).toMatchObject({ forks: [{ signal: null, graceMs: 0, killedBy: 'user:me' }] })
+  expect(c.orders('kill')[0]!.body).toMatchObject({
+    forks: [{ signal: null, graceMs: 0, killedBy: 'user:me' }],
+  })
   expect(c.status(run)).toMatchObject({ state: 'cancelled', code: 130 })
 })
 
@@ -174,7 +225,13 @@ test('the queue deadline passes while nothing fits: timed-out with 124', () => {
 
 test('the start deadline passes while a dependency is not ready: timed-out with 124, whatever was started is ended', () => {
   const c = coordinatorWith()
-  const run = c.launch({ roles: { api: service({ ready: { exec: ['true'], timeout: '5m' } }), job: task({ dependsOn: { api: 'ready' } }) }, deadlines: { start: '3s' } })
+  const run = c.launch({
+    roles: {
+      api: service({ ready: { exec: ['true'], timeout: '5m' } }),
+      job: task({ dependsOn: { api: 'ready' } }),
+    },
+    deadlines: { start: '3s' },
+  })
   c.advance(4000)
   const status = c.status(run)
   expect(status).toMatchObject({ state: 'timed-out', code: 124 })
@@ -185,26 +242,39 @@ test('the start deadline passes while a dependency is not ready: timed-out with 
 test.each([
   [127, 'nosuch could not be executed'],
   [126, 'file could not be executed'],
-])('a command that cannot be executed: could not start with %i, tried once, its peers do not run [A-18]', (code, startFault) => {
-  const c = coordinatorWith({ n0: {}, n1: {} })
-  const n1 = c.agents.get('n1')!
-  n1.hold.add('start')
-  const run = c.launch({ roles: { job: task({ replicas: 2 }) } })
-  const bad = c.status(run).workers.find((worker) => worker.node === 'n1')!
-  n1.forks.get(bad.forkId)!.report = { ...n1.forks.get(bad.forkId)!.report, phase: 'gone', startFault, exit: { code, signal: null, oom: null, unknown: null, killedBy: null }, receipt: { outcome: 'gone', survivors: [], reason: null, ms: 0 } }
-  c.letGo('n1')
-  c.advance(1000)
-  const status = c.status(run)
-  expect(status).toMatchObject({ state: 'failed', code, attempt: 1 })
-  expect(status.firstFailure).toMatchObject({ worker: bad.worker, exit: { code } })
-  for (const worker of status.workers) expect(worker.state).toBe('exited')
-})
+])(
+  'a command that cannot be executed: could not start with %i, tried once, its peers do not run [A-18]',
+  (code, startFault) => {
+    const c = coordinatorWith({ n0: {}, n1: {} })
+    const n1 = c.agents.get('n1')!
+    n1.hold.add('start')
+    const run = c.launch({ roles: { job: task({ replicas: 2 }) } })
+    const bad = c.status(run).workers.find((worker) => worker.node === 'n1')!
+    n1.forks.get(bad.forkId)!.report = {
+      ...n1.forks.get(bad.forkId)!.report,
+      phase: 'gone',
+      startFault,
+      exit: { code, signal: null, oom: null, unknown: null, killedBy: null },
+      receipt: { outcome: 'gone', survivors: [], reason: null, ms: 0 },
+    }
+    c.letGo('n1')
+    c.advance(1000)
+    const status = c.status(run)
+    expect(status).toMatchObject({ state: 'failed', code, attempt: 1 })
+    expect(status.firstFailure).toMatchObject({ worker: bad.worker, exit: { code } })
+    for (const worker of status.workers) expect(worker.state).toBe('exited')
+  },
+)
 
 test('a probe runs out of patience: its agent ends the worker as not ready, and the run is timed-out', () => {
   const c = coordinatorWith()
   const run = c.launch({ roles: { api: service({ ready: { exec: ['true'], timeout: '10s' } }) } })
   c.exit(run, 'api/0', { signal: 'SIGTERM', killedBy: 'not-ready' })
-  expect(c.status(run)).toMatchObject({ state: 'timed-out', code: 124, firstFailure: { worker: `${run}/api/0` } })
+  expect(c.status(run)).toMatchObject({
+    state: 'timed-out',
+    code: 124,
+    firstFailure: { worker: `${run}/api/0` },
+  })
 })
 
 test('stopWhen: the run ends when that role is done, and whatever else runs is ended as done', () => {
@@ -248,7 +318,15 @@ test('an ended run keeps pids, ranks and exits after a failover, when its agents
   const before = c.status(run)
   c.failover()
   const after = c.status(run)
-  expect(after.workers[0]).toMatchObject({ pid, exit: { code: 0 }, ranks: [{ rank: 0 }, { rank: 1 }], receipt: { outcome: 'gone' } })
-  expect(after).toEqual({ ...before, workers: before.workers.map((worker) => ({ ...worker, incarnation: expect.any(String) })) })
+  expect(after.workers[0]).toMatchObject({
+    pid,
+    exit: { code: 0 },
+    ranks: [{ rank: 0 }, { rank: 1 }],
+    receipt: { outcome: 'gone' },
+  })
+  expect(after).toEqual({
+    ...before,
+    workers: before.workers.map((worker) => ({ ...worker, incarnation: expect.any(String) })),
+  })
   expect(c.agents.get('n0')!.forks.size).toBe(0)
 })

@@ -13,7 +13,9 @@ test('a torchrun gang of 2 x 2: one prepare a node at once, then one start a nod
     { nnodes: '2', nodeRank: 0, nproc: 2, hostsRendezvous: true },
     { nnodes: '2', nodeRank: 1, nproc: 2, hostsRendezvous: false },
   ])
-  const rendezvous = c.orders('start').flatMap(({ body }) => body.forks.map(({ bindings }) => bindings.rendezvous))
+  const rendezvous = c
+    .orders('start')
+    .flatMap(({ body }) => body.forks.map(({ bindings }) => bindings.rendezvous))
   expect(rendezvous[0]).toMatchObject({ host: c.worker(run, 'trainer/0').node, port: expect.any(Number) })
   expect(rendezvous[1]).toEqual(rendezvous[0])
   expect(new Set(c.status(run).workers.map(({ node }) => node)).size).toBe(2)
@@ -56,7 +58,12 @@ test('one node has no port: the attempt is cancelled everywhere, the next has ne
   c.agents.get('n1')!.refuse.set('prepare', [fault('PORT_ALLOC', 'no free port')])
   const run = c.launch({ roles: { trainer: torchrun('2x1') } })
   expect(c.orders('start')).toEqual([])
-  expect(c.orders('cancel').flatMap(({ body }) => body.forks).toSorted()).toEqual([`${run}.trainer.0.1`, `${run}.trainer.1.1`])
+  expect(
+    c
+      .orders('cancel')
+      .flatMap(({ body }) => body.forks)
+      .toSorted(),
+  ).toEqual([`${run}.trainer.0.1`, `${run}.trainer.1.1`])
   expect(c.status(run)).toMatchObject({ state: 'pending' })
   expect(c.status(run).reason).toContain('retry')
   c.advance(1000)
@@ -65,7 +72,10 @@ test('one node has no port: the attempt is cancelled everywhere, the next has ne
 
 test('a node can never lease: after three attempts the run could not start, with code 125 [A-21]', () => {
   const c = coordinatorWith()
-  c.agents.get('n0')!.refuse.set('prepare', [1, 2, 3, 4, 5].map(() => fault('PORT_ALLOC', 'no free port in 20000-20010')))
+  c.agents.get('n0')!.refuse.set(
+    'prepare',
+    [1, 2, 3, 4, 5].map(() => fault('PORT_ALLOC', 'no free port in 20000-20010')),
+  )
   const run = c.launch({ roles: { job: task() } })
   c.advance(20_000)
   const status = c.status(run)
@@ -102,8 +112,15 @@ test('a role waits until the one it depends on is ready, and gets its address [A
   const c = coordinatorWith({ n0: {}, n1: {} })
   const run = c.launch({
     roles: {
-      rollout: service({ replicas: 2, resources: { ports: 1 }, ready: { http: { port: 0, path: '/health' } } }),
-      trainer: task({ dependsOn: { rollout: { condition: 'ready', timeout: '20m' } }, env: { URLS: '${{ roles.rollout.addrs }}' } }),
+      rollout: service({
+        replicas: 2,
+        resources: { ports: 1 },
+        ready: { http: { port: 0, path: '/health' } },
+      }),
+      trainer: task({
+        dependsOn: { rollout: { condition: 'ready', timeout: '20m' } },
+        env: { URLS: '${{ roles.rollout.addrs }}' },
+      }),
     },
   })
   c.ready(run, 'rollout/0')
@@ -111,20 +128,30 @@ test('a role waits until the one it depends on is ready, and gets its address [A
   c.ready(run, 'rollout/1')
   expect(c.worker(run, 'trainer/0').state).toBe('running')
   const { bindings } = c.orders('start').at(-1)!.body.forks[0]!
-  const addrs = c.status(run).workers.filter(({ role }) => role === 'rollout').map(({ addr }) => addr)
+  const addrs = c
+    .status(run)
+    .workers.filter(({ role }) => role === 'rollout')
+    .map(({ addr }) => addr)
   expect(bindings.roles['rollout']).toEqual({ addr: addrs[0], addrs })
 })
 
 test('a dependency is not ready in time: timed-out, and the text says which', () => {
   const c = coordinatorWith()
   const run = c.launch({
-    roles: { api: service({ ready: { exec: ['true'], timeout: '1h' } }), job: task({ dependsOn: { api: { condition: 'ready', timeout: '5s' } } }) },
+    roles: {
+      api: service({ ready: { exec: ['true'], timeout: '1h' } }),
+      job: task({ dependsOn: { api: { condition: 'ready', timeout: '5s' } } }),
+    },
     deadlines: { start: '1h' },
   })
   c.advance(4000)
   expect(c.status(run).state).toBe('starting')
   c.advance(2000)
-  expect(c.status(run)).toMatchObject({ state: 'timed-out', code: 124, reason: 'role job waited 5 s for api to be ready' })
+  expect(c.status(run)).toMatchObject({
+    state: 'timed-out',
+    code: 124,
+    reason: 'role job waited 5 s for api to be ready',
+  })
 })
 
 test('a role that waits for another to be done does not hold the run in starting', () => {
@@ -154,5 +181,10 @@ test('a node that is slow to start and a silent one are shown as stragglers [U-0
   expect(c.status(run).stragglers).toMatchObject([{ worker: late, kind: 'start' }])
   c.silence('n2')
   c.advance(4000)
-  expect(c.status(run).stragglers.map(({ kind }) => kind).toSorted()).toEqual(['heartbeat', 'start'])
+  expect(
+    c
+      .status(run)
+      .stragglers.map(({ kind }) => kind)
+      .toSorted(),
+  ).toEqual(['heartbeat', 'start'])
 })

@@ -1,15 +1,31 @@
-/** Launches: once for each key, by both doors; refused with both numbers; pending with a reason; first come, first served. */
+/**
+ * Launches: once for each key, by both doors; refused with both numbers; pending with a reason; first come,
+ * first served.
+ */
 import { expect, test } from 'vitest'
 import { coordinatorWith, fault, service, task, torchrun } from '../../../support/coordinator-steps.ts'
 import type { FaultBody } from '../../../../src/protocol/faults.ts'
 import type { CoordinatorCommand } from '../../../../src/core/coordinator/messages.ts'
 
-const document = (roles: Record<string, unknown>, more: Record<string, unknown> = {}): Record<string, unknown> => ({ apiVersion: 'troupe/v1', name: 'job', roles, ...more })
+function document(
+  roles: Record<string, unknown>,
+  more: Record<string, unknown> = {},
+): Record<string, unknown> {
+  return { apiVersion: 'troupe/v1', name: 'job', roles, ...more }
+}
 
-const queued = (c: ReturnType<typeof coordinatorWith>, seq: number, body: Record<string, unknown>, key: string | null = null): { run: string | null; fault: FaultBody | null } => {
+function queued(
+  c: ReturnType<typeof coordinatorWith>,
+  seq: number,
+  body: Record<string, unknown>,
+  key: string | null = null,
+): { run: string | null; fault: FaultBody | null } {
   const out = c.step({ kind: 'queued-launch', seq, user: 'me', key, storedAt: c.wall(), body, fault: null })
   c.pump()
-  return out.find((command): command is Extract<CoordinatorCommand, { kind: 'answer-queued' }> => command.kind === 'answer-queued')!
+  return out.find(
+    (command): command is Extract<CoordinatorCommand, { kind: 'answer-queued' }> =>
+      command.kind === 'answer-queued',
+  )!
 }
 
 test('the same key and spec: the same run, and it is told that it exists [FC-8 +A19]', () => {
@@ -24,7 +40,10 @@ test('the same key and spec: the same run, and it is told that it exists [FC-8 +
 test('the same key with another spec: a conflict, by both doors', () => {
   const c = coordinatorWith()
   const { run } = c.ask('launch', document({ job: task() }), { key: 'k1' }).body
-  expect(c.ask('launch', document({ job: task({ replicas: 2 }) }), { key: 'k1' }).fault).toMatchObject({ code: 'KEY_CONFLICT', data: { key: 'k1', run } })
+  expect(c.ask('launch', document({ job: task({ replicas: 2 }) }), { key: 'k1' }).fault).toMatchObject({
+    code: 'KEY_CONFLICT',
+    data: { key: 'k1', run },
+  })
   expect(queued(c, 1, document({ other: task() }), 'k1').fault).toMatchObject({ code: 'KEY_CONFLICT' })
   expect(c.events('rejected').at(-1)!.body).toMatchObject({ key: 'k1', fault: { code: 'KEY_CONFLICT' } })
   expect(queued(c, 2, document({ job: task() }), 'k1')).toMatchObject({ run, fault: null })
@@ -33,7 +52,12 @@ test('the same key with another spec: a conflict, by both doors', () => {
 test('the same key of two users, and two launches without a key in one moment: different runs [FC-8]', () => {
   const c = coordinatorWith()
   const body = document({ job: task() })
-  const runs = [c.ask('launch', body, { key: 'k', user: 'ann' }), c.ask('launch', body, { key: 'k', user: 'bob' }), c.ask('launch', body), c.ask('launch', body)].map((answer) => answer.body.run)
+  const runs = [
+    c.ask('launch', body, { key: 'k', user: 'ann' }),
+    c.ask('launch', body, { key: 'k', user: 'bob' }),
+    c.ask('launch', body),
+    c.ask('launch', body),
+  ].map((answer) => answer.body.run)
   expect(new Set(runs).size).toBe(4)
 })
 
@@ -60,7 +84,13 @@ test('a launch by request without a key is given one, told in its event: what be
   c.failover()
   expect(c.ask('answer', { key }).body).toEqual({ run, fault: null })
   expect(c.ask('answer', { key: refused.key }).body).toEqual({ run: null, fault })
-  const order = c.commands.flatMap((command) => (command.kind === 'persist' && command.ops.some(({ op }) => op === 'key') ? ['record'] : command.kind === 'reply' || command.kind === 'refuse' ? ['answer'] : []))
+  const order = c.commands.flatMap((command) =>
+    command.kind === 'persist' && command.ops.some(({ op }) => op === 'key')
+      ? ['record']
+      : command.kind === 'reply' || command.kind === 'refuse'
+        ? ['answer']
+        : [],
+  )
   expect(order.slice(0, 4)).toEqual(['record', 'answer', 'record', 'answer'])
 })
 
@@ -80,7 +110,9 @@ test('the accepted record is in an entry before the answer leaves, and the key a
   c.ask('launch', document({ job: task() }), { key: 'k' })
   const kinds = c.commands.map(({ kind }) => kind)
   expect(kinds.indexOf('persist')).toBeLessThan(kinds.indexOf('reply'))
-  const { ops } = c.commands.find((command): command is Extract<CoordinatorCommand, { kind: 'persist' }> => command.kind === 'persist')!
+  const { ops } = c.commands.find(
+    (command): command is Extract<CoordinatorCommand, { kind: 'persist' }> => command.kind === 'persist',
+  )!
   expect(ops.map(({ op }) => op)).toEqual(['spec', 'run', 'key'])
 })
 
@@ -105,25 +137,41 @@ test('a refused document leaves no run; with a key its refusal is remembered', (
 test.each([
   ['GPUs', { gpus: 8 }, /role job asks for 8 GPUs per worker; the largest known node \(n1\) has 4 GPUs/],
   ['cores', { cpus: 64 }, /asks for 64 cores per worker; the largest known node \(n0\) has 16 cores/],
-  ['memory', { memory: '1TB' }, /asks for \d+(\.\d+)? GiB of memory per worker; the largest known node \(n\d\) has 16 GiB of memory/],
+  [
+    'memory',
+    { memory: '1TB' },
+    /asks for \d+(\.\d+)? GiB of memory per worker; the largest known node \(n\d\) has 16 GiB of memory/,
+  ],
 ])('more %s than any node has: refused, with both numbers [A-36 +A7]', (_what, resources, text) => {
   const c = coordinatorWith({ n0: { cpus: 16 }, n1: { cpus: 8, gpus: 4 } })
-  expect(c.ask('launch', document({ job: task({ resources }) })).fault).toMatchObject({ code: 'PLAN_INVALID', message: expect.stringMatching(text) })
+  expect(c.ask('launch', document({ job: task({ resources }) })).fault).toMatchObject({
+    code: 'PLAN_INVALID',
+    message: expect.stringMatching(text),
+  })
   expect(c.ask('list', {}).body).toEqual({ runs: [] })
 })
 
 test('a node list with a node that has not joined: pending, and it says which', () => {
   const c = coordinatorWith({ n0: {} })
   const run = c.launch({ roles: { job: task({ nodelist: ['n7'] }) } })
-  expect(c.status(run)).toMatchObject({ state: 'pending', reason: 'waiting for nodes: role job wants n7, and n7 has not joined' })
+  expect(c.status(run)).toMatchObject({
+    state: 'pending',
+    reason: 'waiting for nodes: role job wants n7, and n7 has not joined',
+  })
   c.addNode('n7')
   expect(c.worker(run, 'job/0')).toMatchObject({ node: 'n7', state: 'running' })
 })
 
 test('every known node is excluded, or the node list is too short for the shape: refused, with both numbers [A-36]', () => {
   const c = coordinatorWith({ n0: {}, n1: {} })
-  expect(c.ask('launch', document({ job: task({ exclude: ['n0', 'n1', 'n9'] }) })).fault).toMatchObject({ code: 'PLAN_INVALID', message: 'role job needs 1 node; of 2 known it excludes 2, and 0 are left' })
-  expect(c.ask('launch', document({ job: torchrun('2x1', { nodelist: ['n7'] }) })).fault).toMatchObject({ code: 'PLAN_INVALID', message: 'role job needs 2 nodes; its nodelist allows 1: n7' })
+  expect(c.ask('launch', document({ job: task({ exclude: ['n0', 'n1', 'n9'] }) })).fault).toMatchObject({
+    code: 'PLAN_INVALID',
+    message: 'role job needs 1 node; of 2 known it excludes 2, and 0 are left',
+  })
+  expect(c.ask('launch', document({ job: torchrun('2x1', { nodelist: ['n7'] }) })).fault).toMatchObject({
+    code: 'PLAN_INVALID',
+    message: 'role job needs 2 nodes; its nodelist allows 1: n7',
+  })
   expect(c.ask('list', {}).body).toEqual({ runs: [] })
 })
 
@@ -173,7 +221,12 @@ test('an earlier run that waits for resources is not overtaken by a smaller one;
   const big = c.launch({ roles: { job: task({ resources: { cpus: 8 } }) } })
   const small = c.launch({ roles: { job: task({ resources: { cpus: 1 } }) } })
   const nothing = c.launch({ roles: { job: task() } })
-  expect([nodes, big, small, nothing].map((run) => c.status(run).state)).toEqual(['pending', 'pending', 'pending', 'running'])
+  expect([nodes, big, small, nothing].map((run) => c.status(run).state)).toEqual([
+    'pending',
+    'pending',
+    'pending',
+    'running',
+  ])
   expect(c.status(small).reason).toContain('turn')
   c.exit(busy, 'job/0', { code: 0 })
   expect([nodes, big, small].map((run) => c.status(run).state)).toEqual(['pending', 'running', 'pending'])
@@ -221,7 +274,15 @@ test('a drained node gets nothing new, and gets it again', () => {
 
 test('a queued document that nobody can read is answered and ended after one try', () => {
   const c = coordinatorWith()
-  const out = c.step({ kind: 'queued-launch', seq: 3, user: 'me', key: null, storedAt: c.wall(), body: null, fault: { code: 'REQUEST_INVALID', message: 'neither', data: {}, retryable: false } })
+  const out = c.step({
+    kind: 'queued-launch',
+    seq: 3,
+    user: 'me',
+    key: null,
+    storedAt: c.wall(),
+    body: null,
+    fault: { code: 'REQUEST_INVALID', message: 'neither', data: {}, retryable: false },
+  })
   expect(out.map(({ kind }) => kind)).toContain('answer-queued')
   expect(c.ask('answer', { key: '3' }).body).toMatchObject({ run: null, fault: { code: 'REQUEST_INVALID' } })
 })
@@ -229,43 +290,88 @@ test('a queued document that nobody can read is answered and ended after one try
 test('a launch that waited in the queue is judged by when it was stored', () => {
   const c = coordinatorWith({})
   const storedAt = c.wall() - 100_000
-  const out = c.step({ kind: 'queued-launch', seq: 1, user: 'me', key: null, storedAt, body: document({ job: task() }, { deadlines: { queue: '60s' } }), fault: null })
-  const { run } = out.find((command): command is Extract<CoordinatorCommand, { kind: 'answer-queued' }> => command.kind === 'answer-queued')!
+  const out = c.step({
+    kind: 'queued-launch',
+    seq: 1,
+    user: 'me',
+    key: null,
+    storedAt,
+    body: document({ job: task() }, { deadlines: { queue: '60s' } }),
+    fault: null,
+  })
+  const { run } = out.find(
+    (command): command is Extract<CoordinatorCommand, { kind: 'answer-queued' }> =>
+      command.kind === 'answer-queued',
+  )!
   expect(c.status(run!)).toMatchObject({ state: 'timed-out', code: 124 })
 })
 
 test('two agents of one machine have the same GPUs: they are counted once, whichever of them gives them out, and nodes says so [A-19 A-36]', () => {
   const c = coordinatorWith({ n0: { gpus: 8, machine: 'a' }, n1: { gpus: 8, machine: 'a' } })
-  const gpus = (count: number, replicas = 1) => document({ job: task({ replicas, resources: { gpus: count } }) })
+  const gpus = (count: number, replicas = 1) =>
+    document({ job: task({ replicas, resources: { gpus: count } }) })
   const first = c.ask('launch', gpus(3, 2)).body.run
   expect(c.status(first).state).toBe('running')
   const second = c.ask('launch', gpus(6)).body.run
-  expect(c.status(second)).toMatchObject({ state: 'pending', reason: expect.stringMatching(/waiting for 6 GPUs .* has 2 GPUs free/) })
-  expect(c.orders('prepare').flatMap(({ body }) => body.forks).filter(({ run }) => run === second)).toEqual([])
-  expect(c.ask('nodes', {}).body.nodes).toMatchObject([{ gpus: 8, gpusSharedWith: ['n1'] }, { gpus: 8, gpusSharedWith: ['n0'] }])
+  expect(c.status(second)).toMatchObject({
+    state: 'pending',
+    reason: expect.stringMatching(/waiting for 6 GPUs .* has 2 GPUs free/),
+  })
+  expect(
+    c
+      .orders('prepare')
+      .flatMap(({ body }) => body.forks)
+      .filter(({ run }) => run === second),
+  ).toEqual([])
+  expect(c.ask('nodes', {}).body.nodes).toMatchObject([
+    { gpus: 8, gpusSharedWith: ['n1'] },
+    { gpus: 8, gpusSharedWith: ['n0'] },
+  ])
   c.exit(first, 'job/0', { code: 0 })
   expect(c.status(second).state).toBe('pending')
   c.exit(first, 'job/1', { code: 0 })
   expect(c.status(second).state).toBe('running')
-  // a gang that would need both agents to give out the same ones waits, and does not hold what others could use
+  // a gang that would need both agents to give out the same ones waits, and does not hold what others could
+  // use
   const never = c.ask('launch', document({ job: torchrun('2x1', { resources: { gpus: 5 } }) })).body.run
-  expect(c.status(never)).toMatchObject({ state: 'pending', reason: expect.stringContaining('not enough even when all nodes are empty') })
+  expect(c.status(never)).toMatchObject({
+    state: 'pending',
+    reason: expect.stringContaining('not enough even when all nodes are empty'),
+  })
 })
 
 test('agents that have some GPUs in common, and one of another machine: only what is common counts twice [A-19]', () => {
-  const c = coordinatorWith({ n0: { gpus: 2, machine: 'a' }, n1: { gpus: 4, machine: 'a' }, n2: { gpus: 4, machine: 'b' } })
-  const on = (node: string, gpus: number) => c.ask('launch', document({ job: task({ nodelist: [node], resources: { gpus } }) })).body.run
+  const c = coordinatorWith({
+    n0: { gpus: 2, machine: 'a' },
+    n1: { gpus: 4, machine: 'a' },
+    n2: { gpus: 4, machine: 'b' },
+  })
+  const on = (node: string, gpus: number) =>
+    c.ask('launch', document({ job: task({ nodelist: [node], resources: { gpus } }) })).body.run
   const first = on('n0', 2)
-  expect(['n2', 'n1', 'n1'].map((node, i) => c.status(on(node, [4, 2, 1][i]!)).state)).toEqual(['running', 'running', 'pending'])
+  expect(['n2', 'n1', 'n1'].map((node, i) => c.status(on(node, [4, 2, 1][i]!)).state)).toEqual([
+    'running',
+    'running',
+    'pending',
+  ])
   expect(c.status(first).state).toBe('running')
 })
 
 test('the GPUs are leased by agents of somebody else: the run waits and says so, is asked for again with pauses, and goes elsewhere where it can [A-19 A-36]', () => {
   const c = coordinatorWith({ n0: { gpus: 2 } })
-  const refusal = { ...fault('GPU_ALLOC', '1 GPU asked for, 0 of 2 free on this node (2 leased by other agents of this machine)'), data: { elsewhere: 2 } }
+  const refusal = {
+    ...fault(
+      'GPU_ALLOC',
+      '1 GPU asked for, 0 of 2 free on this node (2 leased by other agents of this machine)',
+    ),
+    data: { elsewhere: 2 },
+  }
   c.agents.get('n0')!.refuse.set('prepare', Array(6).fill(refusal))
   const run = c.ask('launch', document({ job: task({ resources: { gpus: 1 } }) })).body.run
-  expect(c.status(run)).toMatchObject({ state: 'pending', reason: expect.stringMatching(/waiting for a retry of role job in .*\(2 leased by other agents/) })
+  expect(c.status(run)).toMatchObject({
+    state: 'pending',
+    reason: expect.stringMatching(/waiting for a retry of role job in .*\(2 leased by other agents/),
+  })
   c.advance(20_000)
   expect(c.status(run).state).toBe('pending')
   c.advance(42_000)
@@ -283,10 +389,15 @@ test('a GPU that others share is asked for alone: its node refuses, and the run 
   const c = coordinatorWith({ n0: { gpus: 1 } })
   const shared = c.ask('launch', document({ job: task({ resources: { gpus: 1, share: true } }) })).body.run
   expect(c.status(shared).state).toBe('running')
-  c.agents.get('n0')!.refuse.set('prepare', Array(5).fill(fault('GPU_ALLOC', '1 GPU asked for, 0 of 1 free on this node')))
+  c.agents
+    .get('n0')!
+    .refuse.set('prepare', Array(5).fill(fault('GPU_ALLOC', '1 GPU asked for, 0 of 1 free on this node')))
   const alone = c.ask('launch', document({ job: task({ resources: { gpus: 1 } }) })).body.run
   c.advance(30_000)
-  expect(c.status(alone)).toMatchObject({ state: 'pending', reason: expect.stringContaining('0 of 1 free on this node') })
+  expect(c.status(alone)).toMatchObject({
+    state: 'pending',
+    reason: expect.stringContaining('0 of 1 free on this node'),
+  })
   c.exit(shared, 'job/0', { code: 0 })
   c.advance(30_000)
   expect(c.status(alone).state).toBe('running')

@@ -2,7 +2,9 @@
 import { expect, test } from 'vitest'
 import { coordinatorWith, service, task, torchrun } from '../../../support/coordinator-steps.ts'
 
-const stateOf = (c: ReturnType<typeof coordinatorWith>, node: string): string => c.ask('nodes', {}).body.nodes.find((one: { node: string }) => one.node === node)?.state
+function stateOf(c: ReturnType<typeof coordinatorWith>, node: string): string {
+  return c.ask('nodes', {}).body.nodes.find((one: { node: string }) => one.node === node)?.state
+}
 
 test('a node is silent: suspect after 3 s, lost after 30 s; its worker is lost, the run goes on with that reason and nothing is killed or moved', () => {
   const c = coordinatorWith({ n0: {}, n1: {}, n2: {} })
@@ -15,10 +17,18 @@ test('a node is silent: suspect after 3 s, lost after 30 s; its worker is lost, 
   expect(stateOf(c, 'n1')).toBe('lost')
   const lost = c.status(run).workers.find(({ node }) => node === 'n1')!
   expect(lost.state).toBe('lost')
-  expect(c.status(run)).toMatchObject({ state: 'running', reason: expect.stringContaining(`${lost.worker} is lost: node n1 is silent`) })
+  expect(c.status(run)).toMatchObject({
+    state: 'running',
+    reason: expect.stringContaining(`${lost.worker} is lost: node n1 is silent`),
+  })
   expect(c.orders('kill')).toEqual([])
   expect(c.orders('prepare')).toEqual([])
-  expect(c.events('lost').map(({ row }) => row).toSorted()).toEqual(['event.lost', 'event.node'])
+  expect(
+    c
+      .events('lost')
+      .map(({ row }) => row)
+      .toSorted(),
+  ).toEqual(['event.lost', 'event.node'])
 })
 
 test('it comes back: the worker runs as before', () => {
@@ -28,7 +38,11 @@ test('it comes back: the worker runs as before', () => {
   c.silence('n1')
   c.advance(40_000)
   c.restart('n1')
-  expect(c.status(run).workers.find(({ node }) => node === 'n1')).toMatchObject({ state: 'running', pid, attempt: 1 })
+  expect(c.status(run).workers.find(({ node }) => node === 'n1')).toMatchObject({
+    state: 'running',
+    pid,
+    attempt: 1,
+  })
 })
 
 test('it comes back with an exit: the true one', () => {
@@ -37,7 +51,13 @@ test('it comes back with an exit: the true one', () => {
   c.silence('n1')
   c.advance(40_000)
   const [fork] = c.agents.get('n1')!.forks.values()
-  fork!.report = { ...fork!.report, phase: 'gone', exit: { code: 42, signal: null, oom: null, unknown: null, killedBy: null }, exitedAt: c.wall(), receipt: { outcome: 'gone', survivors: [], reason: null, ms: 1 } }
+  fork!.report = {
+    ...fork!.report,
+    phase: 'gone',
+    exit: { code: 42, signal: null, oom: null, unknown: null, killedBy: null },
+    exitedAt: c.wall(),
+    receipt: { outcome: 'gone', survivors: [], reason: null, ms: 1 },
+  }
   c.restart('n1')
   expect(c.status(run)).toMatchObject({ state: 'failed', code: 42 })
 })
@@ -94,7 +114,12 @@ test('a node dies between prepare and start: nothing of it was started, so the g
   c.pump()
   c.advance(1000)
   expect(c.status(run)).toMatchObject({ state: 'running', attempt: 2 })
-  expect(c.status(run).workers.map(({ node }) => node).toSorted()).toEqual(['n0', 'n2'])
+  expect(
+    c
+      .status(run)
+      .workers.map(({ node }) => node)
+      .toSorted(),
+  ).toEqual(['n0', 'n2'])
 })
 
 test('a node dies after its start was sent: nobody knows whether it runs, so nothing is started elsewhere', () => {
@@ -137,7 +162,10 @@ test('stop --force: a worker on a silent node ends without proof, and is called 
   c.silence('n1')
   c.advance(40_000)
   c.ask('stop', { run })
-  expect(c.status(run)).toMatchObject({ state: 'stopping', reason: expect.stringContaining('troupe stop --force') })
+  expect(c.status(run)).toMatchObject({
+    state: 'stopping',
+    reason: expect.stringContaining('troupe stop --force'),
+  })
   c.ask('stop', { run, force: true })
   expect(c.status(run)).toMatchObject({ state: 'cancelled' })
   const forced = c.status(run).workers.find(({ node }) => node === 'n1')!
@@ -155,17 +183,35 @@ test('a node that refuses the orders of a store made anew: status and explain sa
   c.silence('n0')
   const run = c.launch({ roles: { job: task() } })
   const { incarnation } = c.agents.get('n0')!
-  c.step({ kind: 'beat', node: 'n0', incarnation, tick: 1, rev: 0, loopLagMs: 0, storeRefused: true, leaving: false, draining: false })
+  c.step({
+    kind: 'beat',
+    node: 'n0',
+    incarnation,
+    tick: 1,
+    rev: 0,
+    loopLagMs: 0,
+    storeRefused: true,
+    leaving: false,
+    draining: false,
+  })
   const hint = 'node n0 does not know this state store and refuses its orders: troupe nodes adopt n0'
   expect(c.status(run).reason).toContain(hint)
   const later = c.launch({ name: 'later', roles: { job: task() } })
   expect(c.status(later)).toMatchObject({ state: 'pending', reason: expect.stringContaining(hint) })
-  expect((c.ask('explain', { run }).body as { lines: { text: string }[] }).lines.map(({ text }) => text).join('\n')).toContain(hint)
+  expect(
+    (c.ask('explain', { run }).body as { lines: { text: string }[] }).lines
+      .map(({ text }) => text)
+      .join('\n'),
+  ).toContain(hint)
 })
 
 test('fenceAfter: the worker is started elsewhere only after T, its grace and a margin', () => {
   const c = coordinatorWith({ n0: {}, n1: {}, n2: {} }, { fenceMarginMs: 5000 })
-  const run = c.launch({ roles: { job: task({ exclude: ['n0'], fenceAfter: '40s', stop: { grace: '10s' }, restart: 'on-failure' }) } })
+  const run = c.launch({
+    roles: {
+      job: task({ exclude: ['n0'], fenceAfter: '40s', stop: { grace: '10s' }, restart: 'on-failure' }),
+    },
+  })
   const { node } = c.worker(run, 'job/0')
   c.silence(node!)
   c.advance(54_000)
@@ -180,7 +226,13 @@ test('facts are missed: the next beat says so, and the inventory brings them', (
   const run = c.launch({ roles: { job: task() } })
   const agent = c.agents.get('n0')!
   const [fork] = agent.forks.values()
-  fork!.report = { ...fork!.report, phase: 'gone', exit: { code: 0, signal: null, oom: null, unknown: null, killedBy: null }, exitedAt: c.wall(), receipt: { outcome: 'gone', survivors: [], reason: null, ms: 1 } }
+  fork!.report = {
+    ...fork!.report,
+    phase: 'gone',
+    exit: { code: 0, signal: null, oom: null, unknown: null, killedBy: null },
+    exitedAt: c.wall(),
+    receipt: { outcome: 'gone', survivors: [], reason: null, ms: 1 },
+  }
   agent.rev += 2
   c.advance(1000)
   expect(c.status(run).state).toBe('succeeded')
@@ -192,7 +244,17 @@ test('a frozen older agent wakes and beats beside the newer one: the newer stays
   const old = agent.incarnation
   c.advance(1000)
   c.restart('n0')
-  c.step({ kind: 'beat', node: 'n0', incarnation: old, tick: 1, rev: 0, loopLagMs: 0, storeRefused: false, leaving: false, draining: false })
+  c.step({
+    kind: 'beat',
+    node: 'n0',
+    incarnation: old,
+    tick: 1,
+    rev: 0,
+    loopLagMs: 0,
+    storeRefused: false,
+    leaving: false,
+    draining: false,
+  })
   expect(c.ask('nodes', {}).body.nodes[0].incarnation).toBe(agent.incarnation)
 })
 
@@ -200,15 +262,31 @@ test('a report about a fork from a node where it was not placed is dropped', () 
   const c = coordinatorWith({ n0: {}, n1: {} })
   const run = c.launch({ roles: { job: task({ nodelist: ['n0'] }) } })
   const [fork] = c.agents.get('n0')!.forks.values()
-  c.step({ kind: 'report', node: 'n1', incarnation: c.agents.get('n1')!.incarnation, rev: 1, report: { ...fork!.report, phase: 'gone', exit: { code: 0, signal: null, oom: null, unknown: null, killedBy: null } } })
+  c.step({
+    kind: 'report',
+    node: 'n1',
+    incarnation: c.agents.get('n1')!.incarnation,
+    rev: 1,
+    report: {
+      ...fork!.report,
+      phase: 'gone',
+      exit: { code: 0, signal: null, oom: null, unknown: null, killedBy: null },
+    },
+  })
   expect(c.status(run).state).toBe('running')
 })
 
 test('a late fact of an old attempt changes nothing', () => {
   const c = coordinatorWith()
-  const run = c.launch({ roles: { job: task({ restart: { policy: 'on-failure', max: 3, backoff: ['100ms', '1s'] } }) } })
+  const run = c.launch({
+    roles: { job: task({ restart: { policy: 'on-failure', max: 3, backoff: ['100ms', '1s'] } }) },
+  })
   const [fork] = c.agents.get('n0')!.forks.values()
-  const report = { ...fork!.report, phase: 'exited' as const, exit: { code: 9, signal: null, oom: null, unknown: null, killedBy: null } }
+  const report = {
+    ...fork!.report,
+    phase: 'exited' as const,
+    exit: { code: 9, signal: null, oom: null, unknown: null, killedBy: null },
+  }
   c.exit(run, 'job/0', { code: 1 })
   c.advance(1000)
   expect(c.worker(run, 'job/0')).toMatchObject({ attempt: 2, state: 'running' })
@@ -241,10 +319,18 @@ test('two fail so close that clocks cannot decide: the first that was told stays
 test('explain names the clock that ticks, the cause and what to look at next [A-42 FC-16]', () => {
   const c = coordinatorWith({ n0: {} })
   const pending = c.launch({ roles: { job: task({ nodelist: ['n5'] }) } })
-  expect(c.ask('explain', { run: pending }).body.lines[0]).toMatchObject({ subject: pending, text: expect.stringMatching(/pending: .*n5 has not joined; the queue clock ticks/), next: 'troupe nodes' })
+  expect(c.ask('explain', { run: pending }).body.lines[0]).toMatchObject({
+    subject: pending,
+    text: expect.stringMatching(/pending: .*n5 has not joined; the queue clock ticks/),
+    next: 'troupe nodes',
+  })
   const run = c.launch({ roles: { api: { kind: 'service', command: ['x'], ready: { exec: ['true'] } } } })
   c.ready(run, 'api/0', false)
-  expect(c.ask('explain', { run, role: 'api' }).body.lines).toContainEqual({ subject: `${run}/api/0`, text: 'HTTP 503', next: `troupe logs ${run}/api/0` })
+  expect(c.ask('explain', { run, role: 'api' }).body.lines).toContainEqual({
+    subject: `${run}/api/0`,
+    text: 'HTTP 503',
+    next: `troupe logs ${run}/api/0`,
+  })
   c.ready(run, 'api/0')
   expect(c.worker(run, 'api/0').ready).toBe(true)
 })
@@ -252,8 +338,16 @@ test('explain names the clock that ticks, the cause and what to look at next [A-
 test('a node that is drained is named where a run waits for room, and each waiting worker has a next check; once it is over nothing waits [A-43 U-11]', () => {
   const c = coordinatorWith({ n0: { cpus: 2 }, n1: { cpus: 2 } })
   c.ask('drain', { node: 'n0', on: true })
-  const run = c.launch({ roles: { api: service({ resources: { cpus: 2 }, replicas: 2 }), job: task({ dependsOn: { api: 'ready' } }) } })
-  expect(c.status(run)).toMatchObject({ state: 'pending', reason: expect.stringMatching(/\(not counted, draining or silent: n0\)$/) })
+  const run = c.launch({
+    roles: {
+      api: service({ resources: { cpus: 2 }, replicas: 2 }),
+      job: task({ dependsOn: { api: 'ready' } }),
+    },
+  })
+  expect(c.status(run)).toMatchObject({
+    state: 'pending',
+    reason: expect.stringMatching(/\(not counted, draining or silent: n0\)$/),
+  })
   const lines = c.ask('explain', { run }).body.lines as { subject: string; next: string | null }[]
   expect(lines.map(({ subject, next }) => [subject, next])).toEqual([
     [run, 'troupe nodes'],
@@ -262,5 +356,12 @@ test('a node that is drained is named where a run waits for room, and each waiti
     [`${run}/job/0`, `troupe explain ${run}/api`],
   ])
   c.ask('stop', { run })
-  expect(c.status(run)).toMatchObject({ state: 'cancelled', workers: [{ reason: 'it was never started' }, { reason: 'it was never started' }, { reason: 'it was never started' }] })
+  expect(c.status(run)).toMatchObject({
+    state: 'cancelled',
+    workers: [
+      { reason: 'it was never started' },
+      { reason: 'it was never started' },
+      { reason: 'it was never started' },
+    ],
+  })
 })

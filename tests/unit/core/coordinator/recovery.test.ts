@@ -1,8 +1,13 @@
-/** A new leader: every run goes on, nothing is decided about a fork before its node has spoken, and no second copy of anything. */
+/**
+ * A new leader: every run goes on, nothing is decided about a fork before its node has spoken, and no second
+ * copy of anything.
+ */
 import { expect, test } from 'vitest'
 import { coordinatorWith, rankOf, service, task, torchrun } from '../../../support/coordinator-steps.ts'
 
-const forks = (c: ReturnType<typeof coordinatorWith>): string[] => [...c.agents.values()].flatMap((agent) => [...agent.forks.keys()])
+function forks(c: ReturnType<typeof coordinatorWith>): string[] {
+  return [...c.agents.values()].flatMap((agent) => [...agent.forks.keys()])
+}
 
 test('the coordinator dies while a run goes on: it goes on, with the same processes [FC-4]', () => {
   const c = coordinatorWith({ n0: {}, n1: {} })
@@ -25,9 +30,15 @@ test('it dies while a node is away: what had started is running, no start deadli
   c.silence('n1')
   c.failover()
   c.advance(60_000)
-  expect(c.status(run)).toMatchObject({ state: 'running', attempt: 1, workers: [{ state: 'running' }, { state: 'lost' }] })
+  expect(c.status(run)).toMatchObject({
+    state: 'running',
+    attempt: 1,
+    workers: [{ state: 'running' }, { state: 'lost' }],
+  })
   c.restart('n1')
-  expect(c.status(run).workers.map(({ pid, state }) => [pid, state])).toEqual(before.map((pid) => [pid, 'running']))
+  expect(c.status(run).workers.map(({ pid, state }) => [pid, state])).toEqual(
+    before.map((pid) => [pid, 'running']),
+  )
 })
 
 test('it dies and a node is away for good: what was known of its workers is still shown, pid, ports and ranks, and that they are lost [FC-5]', () => {
@@ -88,19 +99,34 @@ test('it dies when one of two was started, and the other’s prepare lapses mean
 
 test('a failover does not give a dependency more time than its timeout: the wait goes on from where it was [FC-4]', () => {
   const c = coordinatorWith({ n0: {} })
-  const run = c.launch({ roles: { api: service({ ready: { exec: ['true'], timeout: '1h' } }), job: task({ dependsOn: { api: { condition: 'ready', timeout: '60s' } } }) } })
+  const run = c.launch({
+    roles: {
+      api: service({ ready: { exec: ['true'], timeout: '1h' } }),
+      job: task({ dependsOn: { api: { condition: 'ready', timeout: '60s' } } }),
+    },
+  })
   for (let i = 0; i < 3; i++) {
     c.advance(18_000)
     c.failover()
   }
   expect(c.status(run).state).toBe('starting')
   c.advance(7_000)
-  expect(c.status(run)).toMatchObject({ state: 'timed-out', code: 124, reason: expect.stringContaining('waited 60 s for api to be ready') })
+  expect(c.status(run)).toMatchObject({
+    state: 'timed-out',
+    code: 124,
+    reason: expect.stringContaining('waited 60 s for api to be ready'),
+  })
 })
 
 test('a timeout passes while nobody leads, and what was waited for came in time: the node is heard before anybody judges', () => {
   const c = coordinatorWith({ n0: {} })
-  const run = c.launch({ roles: { api: service({ ready: { exec: ['true'], timeout: '1h' } }), job: task({ dependsOn: { api: { condition: 'ready', timeout: '60s' } } }) }, stopWhen: 'job.done' })
+  const run = c.launch({
+    roles: {
+      api: service({ ready: { exec: ['true'], timeout: '1h' } }),
+      job: task({ dependsOn: { api: { condition: 'ready', timeout: '60s' } } }),
+    },
+    stopWhen: 'job.done',
+  })
   c.advance(50_000)
   const fork = c.agents.get('n0')!.forks.get(`${run}.api.0.1`)!
   fork.report = { ...fork.report, ready: true }
@@ -118,7 +144,10 @@ test('a role waits for another a second time, after a restart: its patience begi
   const run = c.launch({
     roles: {
       api: service({ ready: { exec: ['true'], timeout: '1h' } }),
-      job: task({ dependsOn: { api: { condition: 'ready', timeout: '60s' } }, restart: { policy: 'on-failure', max: 3, scope: 'run', backoff: ['1s', '1s'] } }),
+      job: task({
+        dependsOn: { api: { condition: 'ready', timeout: '60s' } },
+        restart: { policy: 'on-failure', max: 3, scope: 'run', backoff: ['1s', '1s'] },
+      }),
     },
   })
   c.advance(50_000)
@@ -147,7 +176,14 @@ test('a worker exits while no coordinator is there: the next one learns the true
   const run = c.launch({ roles: { job: task() } })
   const agent = c.agents.get('n0')!
   const [fork] = agent.forks.values()
-  fork!.report = { ...fork!.report, phase: 'gone', exit: { code: 3, signal: null, oom: null, unknown: null, killedBy: null }, exitedAt: c.wall(), receipt: { outcome: 'gone', survivors: [], reason: null, ms: 1 }, logsFinal: {} }
+  fork!.report = {
+    ...fork!.report,
+    phase: 'gone',
+    exit: { code: 3, signal: null, oom: null, unknown: null, killedBy: null },
+    exitedAt: c.wall(),
+    receipt: { outcome: 'gone', survivors: [], reason: null, ms: 1 },
+    logsFinal: {},
+  }
   c.failover()
   expect(c.status(run)).toMatchObject({ state: 'failed', code: 3 })
 })
@@ -177,7 +213,9 @@ test('a run was being stopped: the next coordinator ends it', () => {
 
 test('a role was to be restarted: the next coordinator starts it again, and never takes it for done', () => {
   const c = coordinatorWith({ n0: {}, n1: {} })
-  const run = c.launch({ roles: { trainer: torchrun('2x1', { restart: { policy: 'on-failure', max: 2, backoff: ['1s', '5s'] } }) } })
+  const run = c.launch({
+    roles: { trainer: torchrun('2x1', { restart: { policy: 'on-failure', max: 2, backoff: ['1s', '5s'] } }) },
+  })
   const { node } = c.worker(run, 'trainer/0')
   c.agents.get(node!)!.hold.add('kill')
   c.exit(run, 'trainer/1', { code: 1 })
@@ -223,8 +261,12 @@ test('an agent may forget a fork only behind the entry that has its exit and rec
   const run = c.launch({ roles: { job: task() } })
   c.forget()
   c.exit(run, 'job/0', { code: 0 })
-  const release = c.commands.findIndex((command) => command.kind === 'order' && command.order.verb === 'release')
-  const entry = c.commands.findIndex((command) => command.kind === 'persist' && JSON.stringify(command.ops).includes('"phase":"ended"'))
+  const release = c.commands.findIndex(
+    (command) => command.kind === 'order' && command.order.verb === 'release',
+  )
+  const entry = c.commands.findIndex(
+    (command) => command.kind === 'persist' && JSON.stringify(command.ops).includes('"phase":"ended"'),
+  )
   expect(entry).toBeGreaterThanOrEqual(0)
   expect(entry).toBeLessThan(release)
 })
@@ -253,7 +295,11 @@ test('the store was made anew: forks of no known run are listed and left alone; 
   expect(c.orders('kill')).toEqual([])
   expect(c.orders('cancel')).toEqual([])
   expect(forks(c)).toEqual([`${run}.job.1.1`])
-  expect(c.ask('kill', { run }).fault).toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('unowned, on n0'), hint: expect.stringContaining('troupe down') })
+  expect(c.ask('kill', { run }).fault).toMatchObject({
+    code: 'WORKER_NOT_FOUND',
+    message: expect.stringContaining('unowned, on n0'),
+    hint: expect.stringContaining('troupe down'),
+  })
 })
 
 test('ended runs beyond the bound go to the archive, and are dropped when they are there [U-11 +U6]', () => {
@@ -264,7 +310,9 @@ test('ended runs beyond the bound go to the archive, and are dropped when they a
     return run
   })
   const archived = c.commands.flatMap((command) => (command.kind === 'archive' ? [command.status] : []))
-  expect(archived.map(({ run, state }) => [run, state])).toEqual(runs.slice(0, 2).map((run) => [run, 'succeeded']))
+  expect(archived.map(({ run, state }) => [run, state])).toEqual(
+    runs.slice(0, 2).map((run) => [run, 'succeeded']),
+  )
   expect(c.durable.runs.size).toBe(4)
   for (const { run } of archived) c.step({ kind: 'archived', run })
   expect([...c.durable.runs.keys()].toSorted()).toEqual(runs.slice(2).toSorted())
@@ -275,7 +323,13 @@ test('reading changes nothing [U-11 +U5]', () => {
   const c = coordinatorWith()
   const run = c.launch({ roles: { job: task() } })
   c.forget()
-  for (const [verb, body] of [['status', { run }], ['list', { all: true }], ['explain', { run }], ['nodes', {}]] as const) c.ask(verb, body)
+  for (const [verb, body] of [
+    ['status', { run }],
+    ['list', { all: true }],
+    ['explain', { run }],
+    ['nodes', {}],
+  ] as const)
+    c.ask(verb, body)
   expect(c.commands.filter(({ kind }) => kind === 'persist' || kind === 'order')).toEqual([])
 })
 
@@ -290,5 +344,10 @@ test('it dies after a rank has failed and its peers were told, before the torchr
   c.advance(5000)
   expect(c.orders('prepare')).toEqual([])
   c.exit(run, 'trainer/1', { code: 1 })
-  expect(c.status(run)).toMatchObject({ state: 'failed', code: 7, attempt: 1, firstFailure: { worker: `${run}/trainer/1`, rank: 1 } })
+  expect(c.status(run)).toMatchObject({
+    state: 'failed',
+    code: 7,
+    attempt: 1,
+    firstFailure: { worker: `${run}/trainer/1`, rank: 1 },
+  })
 })

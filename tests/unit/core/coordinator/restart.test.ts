@@ -2,7 +2,9 @@
 import { expect, test } from 'vitest'
 import { coordinatorWith, service, task, torchrun } from '../../../support/coordinator-steps.ts'
 
-const onFailure = (more: Record<string, unknown> = {}): Record<string, unknown> => ({ policy: 'on-failure', max: 2, window: '1h', backoff: ['1s', '10s'], ...more })
+function onFailure(more: Record<string, unknown> = {}): Record<string, unknown> {
+  return { policy: 'on-failure', max: 2, window: '1h', backoff: ['1s', '10s'], ...more }
+}
 
 test('on-failure: tried again after its pause, with a new attempt, until the most that is allowed [A-36]', () => {
   const c = coordinatorWith()
@@ -60,7 +62,10 @@ test('survivors are left of the old tree: nothing is started beside them, the ru
   const run = c.launch({ roles: { job: task({ restart: onFailure() }) } })
   const { forkId } = c.worker(run, 'job/0')
   c.exit(run, 'job/0', { code: 1 }, { tree: true })
-  c.report(run, 'job/0', { phase: 'gone', receipt: { outcome: 'survivors', survivors: [{ pid: 9, command: 'zombie maker' }], reason: null, ms: 9 } })
+  c.report(run, 'job/0', {
+    phase: 'gone',
+    receipt: { outcome: 'survivors', survivors: [{ pid: 9, command: 'zombie maker' }], reason: null, ms: 9 },
+  })
   c.advance(10_000)
   expect(c.status(run)).toMatchObject({ state: 'failed', attempt: 1 })
   expect(c.status(run).reason).toContain('not proven gone')
@@ -80,7 +85,12 @@ test('scope worker: only the one that failed is replaced, its peers run on', () 
 
 test('scope run: everything is ended and the whole run starts again in its order', () => {
   const c = coordinatorWith()
-  const run = c.launch({ roles: { api: service(), job: task({ dependsOn: { api: 'started' }, restart: onFailure({ scope: 'run' }) }) } })
+  const run = c.launch({
+    roles: {
+      api: service(),
+      job: task({ dependsOn: { api: 'started' }, restart: onFailure({ scope: 'run' }) }),
+    },
+  })
   c.exit(run, 'job/0', { code: 1 })
   c.advance(3000)
   expect(c.status(run)).toMatchObject({ state: 'running', attempt: 2, firstFailure: null })
@@ -140,9 +150,17 @@ test('a stranger took its port in the last moment: the child is replaced, three 
 test('a port that its peers were told is taken: the whole gang starts again with new ports', () => {
   const c = coordinatorWith({ n0: {}, n1: {} })
   const run = c.launch({ roles: { trainer: torchrun('2x1') } })
-  c.exit(run, 'trainer/0', { code: 1 }, { stderrTail: ['The server socket has failed to bind to 0.0.0.0:29500: EADDRINUSE'] })
+  c.exit(
+    run,
+    'trainer/0',
+    { code: 1 },
+    { stderrTail: ['The server socket has failed to bind to 0.0.0.0:29500: EADDRINUSE'] },
+  )
   c.advance(1000)
-  expect(c.status(run).workers.map(({ attempt, state }) => [attempt, state])).toEqual([[2, 'running'], [2, 'running']])
+  expect(c.status(run).workers.map(({ attempt, state }) => [attempt, state])).toEqual([
+    [2, 'running'],
+    [2, 'running'],
+  ])
 })
 
 test('it says address in use after it was ready: an ordinary failure', () => {

@@ -2,14 +2,20 @@
 import { expect, test } from 'vitest'
 import { coordinatorWith, service, task, torchrun } from '../../../support/coordinator-steps.ts'
 
-const ddp = { roles: { evaluator: service(), trainer: torchrun('2x2', { dependsOn: { evaluator: 'started' }, stop: { grace: '7s' } }) } }
+const ddp = {
+  roles: {
+    evaluator: service(),
+    trainer: torchrun('2x2', { dependsOn: { evaluator: 'started' }, stop: { grace: '7s' } }),
+  },
+}
 
 test('stop with order reverse: who depends is told first, who is needed when they are gone [A-06]', () => {
   const c = coordinatorWith({ n0: {}, n1: {} })
   const run = c.launch(ddp)
   c.agents.get('n1')!.hold.add('kill')
   c.ask('stop', { run })
-  const roles = (): string[] => c.orders('kill').flatMap(({ body }) => body.forks.map(({ forkId }) => forkId.split('.')[1]!))
+  const roles = (): string[] =>
+    c.orders('kill').flatMap(({ body }) => body.forks.map(({ forkId }) => forkId.split('.')[1]!))
   expect(new Set(roles())).toEqual(new Set(['trainer']))
   c.letGo('n1')
   expect(roles().at(-1)).toBe('evaluator')
@@ -22,13 +28,19 @@ test('all ranks are told in one burst with the role’s own grace, the owner of 
   c.forget()
   c.ask('stop', { run })
   const [first, second] = c.orders('kill')
-  expect(first!.body.forks).toEqual([{ forkId: `${run}.trainer.1.1`, signal: 'SIGTERM', graceMs: 7000, killedBy: 'user:me' }])
-  expect(second!.body.forks).toEqual([{ forkId: `${run}.trainer.0.1`, signal: 'SIGTERM', graceMs: 7000, killedBy: 'user:me' }])
+  expect(first!.body.forks).toEqual([
+    { forkId: `${run}.trainer.1.1`, signal: 'SIGTERM', graceMs: 7000, killedBy: 'user:me' },
+  ])
+  expect(second!.body.forks).toEqual([
+    { forkId: `${run}.trainer.0.1`, signal: 'SIGTERM', graceMs: 7000, killedBy: 'user:me' },
+  ])
 })
 
 test('order parallel: everybody is told at once', () => {
   const c = coordinatorWith()
-  const run = c.launch({ roles: { a: service({ stop: { order: 'parallel' } }), b: task({ dependsOn: { a: 'started' } }) } })
+  const run = c.launch({
+    roles: { a: service({ stop: { order: 'parallel' } }), b: task({ dependsOn: { a: 'started' } }) },
+  })
   c.agents.get('n0')!.hold.add('kill')
   c.ask('stop', { run })
   expect(c.orders('kill').flatMap(({ body }) => body.forks).length).toBe(2)
@@ -41,7 +53,11 @@ test('one of many fails: the order to end its peers leaves in the same step, to 
   c.forget()
   c.exit(run, 'trainer/1', { code: 1 }, { tree: true })
   const told = c.orders('kill').flatMap(({ body }) => body.forks)
-  expect(told.map(({ forkId }) => forkId).toSorted()).toEqual([`${run}.evaluator.0.1`, `${run}.trainer.0.1`, `${run}.trainer.1.1`])
+  expect(told.map(({ forkId }) => forkId).toSorted()).toEqual([
+    `${run}.evaluator.0.1`,
+    `${run}.trainer.0.1`,
+    `${run}.trainer.1.1`,
+  ])
   expect(told.every(({ killedBy }) => killedBy === 'peer-failure')).toBe(true)
 })
 
@@ -51,7 +67,10 @@ test('kill after stop: the grace becomes 0, without waiting for the first answer
   c.agents.get('n0')!.hold.add('kill')
   c.ask('stop', { run })
   c.ask('kill', { run })
-  expect(c.orders('kill').map(({ body }) => [body.forks[0]!.signal, body.forks[0]!.graceMs])).toEqual([['SIGTERM', 30_000], [null, 0]])
+  expect(c.orders('kill').map(({ body }) => [body.forks[0]!.signal, body.forks[0]!.graceMs])).toEqual([
+    ['SIGTERM', 30_000],
+    [null, 0],
+  ])
   c.letGo('n0')
   expect(c.status(run).state).toBe('cancelled')
 })
@@ -79,7 +98,9 @@ test('a run is stopped between prepare and start: what is prepared is called off
 
 test('a run is stopped while its second role waits: that one is not started afterwards', () => {
   const c = coordinatorWith()
-  const run = c.launch({ roles: { api: service({ ready: { exec: ['true'] } }), job: task({ dependsOn: { api: 'ready' } }) } })
+  const run = c.launch({
+    roles: { api: service({ ready: { exec: ['true'] } }), job: task({ dependsOn: { api: 'ready' } }) },
+  })
   c.agents.get('n0')!.hold.add('kill')
   c.ask('stop', { run })
   c.ready(run, 'api/0')
@@ -109,8 +130,14 @@ test('one worker of a torchrun role is stopped: its peers would wait for it, so 
 test('unknown runs, roles and workers are told apart, with the nearest name [A-18]', () => {
   const c = coordinatorWith()
   const run = c.launch({ roles: { trainer: task() } })
-  expect(c.ask('stop', { run: `${run.slice(0, -1)}x` }).fault).toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining(`did you mean ${run}`) })
-  expect(c.ask('stop', { run, role: 'trainr' }).fault).toMatchObject({ code: 'WORKER_NOT_FOUND', message: expect.stringContaining('it has trainer') })
+  expect(c.ask('stop', { run: `${run.slice(0, -1)}x` }).fault).toMatchObject({
+    code: 'WORKER_NOT_FOUND',
+    message: expect.stringContaining(`did you mean ${run}`),
+  })
+  expect(c.ask('stop', { run, role: 'trainr' }).fault).toMatchObject({
+    code: 'WORKER_NOT_FOUND',
+    message: expect.stringContaining('it has trainer'),
+  })
   expect(c.ask('stop', { run, role: 'trainer', index: 4 }).fault).toMatchObject({ code: 'WORKER_NOT_FOUND' })
 })
 
