@@ -4,6 +4,7 @@
  * where they live. Never fails and never says anything else: a shell is waiting.
  */
 import type { Command } from 'commander'
+import { SIGNAL_WORDS } from '../protocol/signals.ts'
 import { currentContext, listContexts } from '../system/contexts.ts'
 import { homeOf } from '../system/paths.ts'
 import type { CliCommand } from './command.ts'
@@ -32,7 +33,6 @@ const VALUES: Readonly<Record<string, readonly string[]>> = {
   '--stream': ['stdout', 'stderr'],
   '--backend': ['join', 'local'],
 }
-const SIGNALS = ['TERM', 'INT', 'HUP', 'USR1', 'USR2', 'KILL', 'CONT', 'STOP']
 
 async function completions(io: Io, words: readonly string[]): Promise<string[]> {
   const before = words.slice(0, -1)
@@ -64,7 +64,7 @@ async function completions(io: Io, words: readonly string[]): Promise<string[]> 
     case 'ref':
       return [...subs, ...(await refs(io, last))]
     case 'signal':
-      return SIGNALS
+      return [...SIGNAL_WORDS]
     case 'node':
       return asked(io, async (troupe) => (await troupe.nodes()).map(({ node }) => node))
     case 'name':

@@ -1,5 +1,6 @@
 /** `troupe signal REF SIGNAL`: one signal to root processes, or to ranks. */
 import { Fault } from '../protocol/faults.ts'
+import { parseSignal } from '../protocol/signals.ts'
 import { verb, type CliCommand } from './command.ts'
 import { withTroupe } from './with-troupe.ts'
 
@@ -8,8 +9,7 @@ export const command: CliCommand = {
   summary: 'send one signal to the processes of a run, role or worker, or to a rank',
   register(program, io) {
     verb(program, 'signal <ref> <signal>', this.summary).action(async (text: string, word: string) => {
-      const { signalName } = await import('../protocol/launch-schema.ts')
-      const signal = signalName(word)
+      const signal = parseSignal(word)
       if (signal === null)
         throw new Fault('USAGE', `'${word}' is no signal`, { hint: 'write TERM, INT, USR1…' })
       await withTroupe(io, async (troupe) => {

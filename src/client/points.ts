@@ -4,7 +4,8 @@
  * wait.ts.
  */
 import { Fault } from '../protocol/faults.ts'
-import { isTerminal, type Exit, type RunStatus, type WorkerStatus } from '../protocol/shapes.ts'
+import { isTerminal, type RunStatus, type WorkerStatus } from '../protocol/shapes.ts'
+import { exitCodeOf, TROUPE_FAILED } from '../protocol/signals.ts'
 import { refFits, refText, type Ref } from './refs.ts'
 
 export const POINTS = ['running', 'ready', 'done'] as const
@@ -101,31 +102,14 @@ export function hasEnded(status: RunStatus, ref: Ref): boolean {
   return workers.length > 0 && workers.every((worker) => worker.state === 'exited' && worker.receipt !== null)
 }
 
-/** A worker that we stopped is never a failure, whatever it exits with. */
-export function exitCodeOf(exit: Exit | null): number {
-  if (exit === null || exit.unknown !== null) return 125
-  if (exit.killedBy !== null) return 0
-  return exit.signal === null ? (exit.code ?? 125) : 128 + (SIGNAL_NUMBERS[exit.signal] ?? 0)
-}
-const SIGNAL_NUMBERS: Readonly<Record<string, number>> = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGQUIT: 3,
-  SIGILL: 4,
-  SIGTRAP: 5,
-  SIGABRT: 6,
-  SIGBUS: 7,
-  SIGFPE: 8,
-  SIGKILL: 9,
-  SIGUSR1: 10,
-  SIGSEGV: 11,
-  SIGUSR2: 12,
-  SIGPIPE: 13,
-  SIGALRM: 14,
-  SIGTERM: 15,
-  SIGXCPU: 24,
-  SIGXFSZ: 25,
-  SIGSYS: 31,
+/**
+ * A worker that we stopped is never a failure, whatever it exits with; one whose readiness probe ran out of
+ * time is.
+ */
+function codeOfWorker({ exit }: WorkerStatus): number {
+  if (exit === null) return TROUPE_FAILED
+  if (exit.killedBy === 'not-ready') return exitCodeOf(exit) || 1
+  return exit.killedBy === null ? exitCodeOf(exit) : 0
 }
 
 /** The code of `wait` and `run` once it has ended: the run's, or of some workers the first that is not 0. */
@@ -134,7 +118,7 @@ export function endCode(status: RunStatus, ref: Ref): number {
   const workers = workersOf(status, ref)
   const started = workers.filter((worker) => worker.exit !== null)
   if (started.length === 0) return status.code ?? 0
-  return started.map((worker) => exitCodeOf(worker.exit)).find((code) => code !== 0) ?? 0
+  return started.map(codeOfWorker).find((code) => code !== 0) ?? 0
 }
 
 /**

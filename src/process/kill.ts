@@ -7,7 +7,7 @@
  * are read and killed in tens of microseconds.
  */
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
-import { signalNumber } from '../system/signals.ts'
+import { signalNumber } from '../protocol/signals.ts'
 import type { ProcStat } from '../system/proc.ts'
 import { killCgroup } from './cgroup.ts'
 import { groupsOf, hasShim, membersOf, type Tree } from './tree.ts'

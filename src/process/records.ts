@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import type { Exit } from '../protocol/shapes.ts'
 import type { ProcIdentity } from '../system/proc.ts'
-import { signalName } from '../system/signals.ts'
+import { signalName } from '../protocol/signals.ts'
 
 const SLOT_BYTES = 128
 const SLOTS = 4

@@ -6,6 +6,7 @@
  */
 import * as z from 'zod'
 import { LAUNCH_NAME_MAX, NAME } from './names.ts'
+import { parseSignal } from './signals.ts'
 import {
   DURATION_FORMS,
   parseDuration,
@@ -79,45 +80,8 @@ const Http = strict({
 })
 const ExecForm = z.union([Argv, strict({ command: Argv }).transform(({ command }) => command)])
 
-const SIGNALS = [
-  'HUP',
-  'INT',
-  'QUIT',
-  'ABRT',
-  'KILL',
-  'USR1',
-  'USR2',
-  'ALRM',
-  'TERM',
-  'CONT',
-  'STOP',
-  'TSTP',
-  'WINCH',
-  'URG',
-  'IO',
-  'PWR',
-  'PIPE',
-  'TRAP',
-  'ILL',
-  'BUS',
-  'FPE',
-  'SEGV',
-  'CHLD',
-  'TTIN',
-  'TTOU',
-  'XCPU',
-  'XFSZ',
-  'VTALRM',
-  'PROF',
-  'SYS',
-]
-/** `TERM` or `SIGTERM`; @returns the long form, or null when there is no such signal */
-export function signalName(text: string): string | null {
-  const short = text.toUpperCase().replace(/^SIG/, '')
-  return SIGNALS.includes(short) ? `SIG${short}` : null
-}
 const Signal = z.string().transform((text, context) => {
-  const signal = signalName(text)
+  const signal = parseSignal(text)
   if (signal !== null) return signal
   context.addIssue({ code: 'custom', message: `'${text}' is no signal; write TERM, INT, USR1…` })
   return z.NEVER

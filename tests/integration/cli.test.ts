@@ -57,6 +57,32 @@ test('wait --for ready returns while the run goes on; its timeout is 124; a stop
   expect((await fleet.troupe(['wait', run])).code).toBe(130)
 })
 
+test('a death by signal has one code, whoever is asked: wait for the run, wait for its worker, run, status [U-09]', async () => {
+  for (const [signal, name, code] of [
+    ['PROF', 'SIGPROF', 155],
+    ['35', 'SIGRTMIN+1', 163],
+    ['64', 'SIGRTMIN+30', 192],
+  ] as const) {
+    const run = await launch('dies', ['bash', '-c', `kill -${signal} $$`], { env: { SIGNAL: signal } })
+    expect((await fleet.troupe(['wait', run, '--timeout', '20s'])).code).toBe(code)
+    expect((await fleet.troupe(['wait', `${run}/main/0`, '--timeout', '20s'])).code).toBe(code)
+    const status = await fleet.json(['status', run])
+    expect([status.code, status.workers[0].exit.signal]).toEqual([code, name])
+  }
+  expect((await fleet.troupe(['run', '-q', '--', 'bash', '-c', 'kill -34 $$'])).code).toBe(162)
+})
+
+test('a real-time signal is sent by its name or number', async () => {
+  const run = await launch('handler', [
+    'bash',
+    '-c',
+    'trap "exit 9" RTMIN+1; echo up; while :; do sleep 0.05; done',
+  ])
+  await until('the trap is set', async () => (await fleet.troupe(['logs', run])).stdout.includes('up'))
+  expect((await fleet.troupe(['signal', run, 'RTMIN+1'])).code).toBe(0)
+  expect((await fleet.troupe(['wait', run, '--timeout', '20s'])).code).toBe(9)
+})
+
 test('one worker of several is killed by its handle, the others run on', async () => {
   const run = await launch('trio', ['sleep', '600'], { replicas: 3, failFast: false })
   await fleet.troupe(['wait', run, '--for', 'ready', '--timeout', '20s'])

@@ -4,8 +4,9 @@
  * sets a timer.
  */
 import { isTerminal, type FirstFailure } from '../../protocol/shapes.ts'
+import { exitCodeOf } from '../../protocol/signals.ts'
 import { tellState } from './events.ts'
-import { codeOfExit, exitText } from './exit-code.ts'
+import { exitText } from './exit-code.ts'
 import { earlier, failureOf } from './first-failure.ts'
 import { advanceGang, dissolve, isAborted, launchGang } from './gangs.ts'
 import { unreserve } from './ledger.ts'
@@ -223,7 +224,7 @@ function failureText(failure: FirstFailure): string {
 }
 /** A service that exits 0 while others need it has failed all the same. */
 function failureCode(failure: FirstFailure): number {
-  return codeOfExit(failure.exit) || 1
+  return exitCodeOf(failure.exit) || 1
 }
 
 /** Another failed by itself before it was told to end: was it the first? */

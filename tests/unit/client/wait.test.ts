@@ -169,6 +169,16 @@ test('waiting for one worker: its own exit counts; one that we stopped is no fai
   expect((await fleet.troupe.wait(`${RUN}/main/1`)).code).toBe(0)
 })
 
+test('waiting for one worker whose readiness probe ran out of time: a failure, also when it exits 0', async () => {
+  set(
+    ended(1, {
+      workers: [worker('main', 0, exited(0, 'not-ready')), worker('main', 1, exited(143, 'not-ready'))],
+    }),
+  )
+  expect((await fleet.troupe.wait(`${RUN}/main/0`)).code).toBe(1)
+  expect((await fleet.troupe.wait(`${RUN}/main/1`)).code).toBe(143)
+})
+
 test('a role that the run has not: not found, with those it has', async () => {
   set({})
   await expect(fleet.troupe.wait(`${RUN}/trainer`)).rejects.toMatchObject({
