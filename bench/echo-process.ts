@@ -1,5 +1,5 @@
 /** A process that answers on the raw bus, over as many connections as it is told; it ends with its parent. */
-import { connectNats } from '../src/transport/nats-bus.ts'
+import { connectNats } from '../src/transport/nats/bus.ts'
 import { ECHO_SUBJECT, type EchoOrder } from './raw-bus.ts'
 
 const { url, credentials, connections } = JSON.parse(process.argv[2]!) as EchoOrder

@@ -5,7 +5,7 @@
 import { readKey } from '../src/fleet/keys.ts'
 import type { Places } from '../src/fleet/places.ts'
 import { subjectOf } from '../src/protocol/subjects.ts'
-import { connectNats } from '../src/transport/nats-bus.ts'
+import { connectNats } from '../src/transport/nats/bus.ts'
 
 export interface StateEntries {
   /** heard so far: live delivery, so one that was just acknowledged may be missing */

@@ -5,7 +5,7 @@
 import { findConnection, type ConnectOptions } from './client/context.ts'
 import { troupeOn, type Troupe } from './client/troupe.ts'
 import { messengerOn } from './transport/messenger.ts'
-import { connectNats } from './transport/nats-bus.ts'
+import { connectNats } from './transport/nats/bus.ts'
 
 /**
  * Connect to a fleet: the context in use, the one that is named, or (with url, fleet, user and credentials)

@@ -2,19 +2,26 @@
 // official release
 // checked against its published SHA-256 sums.
 import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { chmod, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cached } from './cache.mjs'
 import { quiet, say, SetupError, step } from './say.mjs'
 import { needSpace } from './space.mjs'
 
-const VERSION = '2.15.2'
+/** The numbers that src/transport/nats/versions.ts judges by, too. */
+const { current: VERSION, secure } = JSON.parse(
+  readFileSync(new URL('../../src/transport/nats/versions.json', import.meta.url), 'utf8'),
+)
 
-/** Security floor: 2.12.12 or a later 2.12.x, or at least 2.14.3. */
+/** The first secure patch of a minor release; the last one holds for all that comes after it. */
 export function aboveFloor(version) {
   const [major, minor, patch] = version.split('.').map(Number)
-  if (major !== 2) return major > 2
-  return minor > 14 || (minor === 14 && patch >= 3) || (minor === 12 && patch >= 12)
+  return secure.some((floor, i) => {
+    const [floorMajor, floorMinor, floorPatch] = floor.split('.').map(Number)
+    if (major === floorMajor && minor === floorMinor) return patch >= floorPatch
+    return i === secure.length - 1 && (major > floorMajor || (major === floorMajor && minor > floorMinor))
+  })
 }
 
 async function versionOf(program) {
@@ -31,7 +38,9 @@ export async function natsServer() {
   const onPath = await versionOf('nats-server')
   if (onPath && aboveFloor(onPath)) return 'nats-server'
   if (onPath)
-    say(`nats-server ${onPath} on PATH is below the security floor (2.12.12 or 2.14.3): getting ${VERSION}`)
+    say(
+      `nats-server ${onPath} on PATH is below the security floor (${secure.join(' or ')}): getting ${VERSION}`,
+    )
   const dir = await cached(`nats-server/${VERSION}`, async (target) => {
     await needSpace(target, 0.6e9, `nats-server ${VERSION}`)
     const program = join(target, 'nats-server')
@@ -59,7 +68,7 @@ async function release(dir, program) {
   const get = async (url) => {
     const answer = await fetch(url, { signal: AbortSignal.timeout(120_000) }).catch((error) => {
       throw new SetupError(
-        `cannot get ${url}: ${error.cause?.message ?? error.message}. Put a nats-server of at least 2.14.3 on PATH, or install Go.`,
+        `cannot get ${url}: ${error.cause?.message ?? error.message}. Put a nats-server of at least ${secure.at(-1)} on PATH, or install Go.`,
       )
     })
     if (!answer.ok) throw new SetupError(`cannot get ${url}: ${answer.status}`)

@@ -6,7 +6,7 @@
 import { rm } from 'node:fs/promises'
 import { Fault } from '../protocol/faults.ts'
 import { messengerOn } from '../transport/messenger.ts'
-import { connectNats } from '../transport/nats-bus.ts'
+import { connectNats } from '../transport/nats/bus.ts'
 import { endBus, findBus, readAddress, urlOf } from './bus.ts'
 import { endRuns } from './end-runs.ts'
 import { readKey } from './keys.ts'

@@ -8,7 +8,7 @@ import { inboxPrefixOf, permissionsOf } from '../protocol/permissions.ts'
 import { isName } from '../protocol/names.ts'
 import type { BusRole } from '../protocol/table.ts'
 import { readCredentials, writeCredentials, type Credentials } from '../system/contexts.ts'
-import { createUserKey, publicKeyOf } from '../transport/nats-bus.ts'
+import { createUserKey, publicKeyOf } from '../transport/nats/auth.ts'
 import type { ServerUser } from '../transport/server-config.ts'
 import type { Places } from './places.ts'
 

@@ -6,7 +6,7 @@
 import { readFile } from 'node:fs/promises'
 import { Fault, isFault } from '../protocol/faults.ts'
 import { messengerOn, type Messenger } from '../transport/messenger.ts'
-import { connectNats } from '../transport/nats-bus.ts'
+import { connectNats } from '../transport/nats/bus.ts'
 import { atomicWrite } from '../system/atomic-write.ts'
 import { saveContext } from '../system/contexts.ts'
 import { ensureBus } from './bus.ts'

@@ -1,6 +1,5 @@
 /**
- * The Bus contract: what actors and clients ask of a message bus. Implementations: nats-bus.ts (the one file
- * that imports `nats`) and memory-bus.ts (with faults, for the simulator). tests/contracts/bus.contract.ts is
+ * The Bus contract: what actors and clients ask of a message bus. Implementations: nats/bus.ts and memory-bus.ts (with faults, for the simulator). tests/contracts/bus.contract.ts is
  * the shared suite.
  *
  * 1. Subjects are complete NATS subjects; bodies are bytes; the typed layer above is messenger.ts.
@@ -58,10 +57,8 @@ export interface StreamConfig {
   /** deduplication window for `Nats-Msg-Id`, ms */
   duplicateWindowMs: number
   allowDirect: boolean
-  /** ask for asynchronous persistence where the server has it (2.12) */
+  /** acknowledge before it is written: no fsync for each message, and a killed server forgets the last ones */
   asyncPersist: boolean
-  /** where it does not: in memory with at most so many bytes, instead of paying an fsync a message */
-  memoryBytesElse?: number
 }
 
 export interface AppendOptions {
@@ -105,7 +102,7 @@ export interface Bus {
     stream: string,
     options: { seq: number; subject?: string },
   ): Promise<(Message & { seq: number }) | null>
-  /** like getMessage, up to `count` at once where the server can (2.11), else one by one */
+  /** like getMessage, up to `count` at once */
   getMessages(
     stream: string,
     options: { seq: number; subject?: string; count: number },

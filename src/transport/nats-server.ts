@@ -9,7 +9,7 @@ import { connect, createServer } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { Fault } from '../protocol/faults.ts'
-import { atLeast, parseVersion, type ServerVersion } from './link.ts'
+import { aboveSecurityFloor, atLeast, LOWEST, parseVersion, SECURE_TEXT } from './nats/versions.ts'
 
 export interface FoundServer {
   path: string
@@ -18,20 +18,14 @@ export interface FoundServer {
   warning: string | null
 }
 
-const LOWEST: ServerVersion = [2, 10, 0]
 /** How long a new server may take until it answers; a large store is read first. */
 const READY_MS = 15_000
-
-/** 2.12.12 or a later 2.12, or 2.14.3 and above. */
-export function aboveSecurityFloor(version: ServerVersion): boolean {
-  return version[0] === 2 && version[1] === 12 ? version[2] >= 12 : atLeast(version, [2, 14, 3])
-}
 
 /**
  * TROUPE_NATS_SERVER, else PATH, else the cache (`CACHE/nats-server/VERSION/nats-server`); the first above
  * the security floor, else the first that can be used.
  *
- * @throws {Fault} SETUP when there is none, or none from 2.10
+ * @throws {Fault} SETUP when there is none, or none that is new enough
  */
 export async function findNatsServer(options: {
   env: Readonly<Record<string, string | undefined>>
@@ -62,14 +56,14 @@ export async function findNatsServer(options: {
     usable ??= {
       path,
       version,
-      warning: `nats-server ${version} (${path}) has known security holes; 2.12.12 or a later 2.12, or 2.14.3 and above have not`,
+      warning: `nats-server ${version} (${path}) has known security holes; ${SECURE_TEXT} have not`,
     }
   }
   if (usable !== null) return usable
   throw new Fault(
     'SETUP',
     tooOld.length > 0
-      ? `nats-server from 2.10 is needed: ${tooOld.join(', ')}`
+      ? `nats-server from ${LOWEST.join('.')} is needed: ${tooOld.join(', ')}`
       : explicit
         ? `TROUPE_NATS_SERVER: '${explicit}' is no nats-server`
         : 'there is no nats-server on PATH or in the cache',

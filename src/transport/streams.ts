@@ -50,7 +50,6 @@ const LIMITS: Record<StreamName, Omit<StreamConfig, 'name' | 'subjects'>> = {
     duplicateWindowMs: DEDUPE_MS,
     allowDirect: true,
     asyncPersist: true,
-    memoryBytesElse: 512 * MIB,
   },
   // full: refuses new launches, never drops an acknowledged one
   LAUNCH: {

@@ -4,7 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Bus } from '../../src/transport/bus.ts'
-import { connectNats, createUserKey, publicKeyOf } from '../../src/transport/nats-bus.ts'
+import { connectNats } from '../../src/transport/nats/bus.ts'
+import { createUserKey, publicKeyOf } from '../../src/transport/nats/auth.ts'
 import { startTestServer, until, type TestServer } from '../support/test-server.ts'
 import { busContract } from './bus.contract.ts'
 

@@ -8,7 +8,7 @@ import { createLinuxHost } from '../../src/process/linux-host.ts'
 import { startNodeAgent } from '../../src/actors/node-agent.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { ulid } from '../../src/system/ulid.ts'
-import { connectNats } from '../../src/transport/nats-bus.ts'
+import { connectNats } from '../../src/transport/nats/bus.ts'
 import type { Credentials } from '../../src/system/contexts.ts'
 
 const config = JSON.parse(process.argv[2]!) as {

@@ -5,7 +5,7 @@
 import { inboxPrefixOf, permissionsOf } from '../../src/protocol/permissions.ts'
 import type { BusRole } from '../../src/protocol/table.ts'
 import type { Bus } from '../../src/transport/bus.ts'
-import { connectNats } from '../../src/transport/nats-bus.ts'
+import { connectNats } from '../../src/transport/nats/bus.ts'
 import { ensureStreams } from '../../src/transport/streams.ts'
 import { startTestServer, type TestServer } from './test-server.ts'
 

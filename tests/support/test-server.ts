@@ -7,7 +7,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Bus } from '../../src/transport/bus.ts'
-import { connectNats, createUserKey } from '../../src/transport/nats-bus.ts'
+import { connectNats } from '../../src/transport/nats/bus.ts'
+import { createUserKey } from '../../src/transport/nats/auth.ts'
 import {
   findNatsServer,
   pickPort,

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { ensureKey, keyFile, readKey, serverUsers } from '../../../src/fleet/keys.ts'
 import { placesOf, type Places } from '../../../src/fleet/places.ts'
-import { publicKeyOf } from '../../../src/transport/nats-bus.ts'
+import { publicKeyOf } from '../../../src/transport/nats/auth.ts'
 
 let home: string
 let places: Places

@@ -23,7 +23,7 @@ const ASSEMBLY = [/^index\.ts$/, /^fleet\//, /^cli\/(up|down|agent|coordinator)\
  * are walls.
  */
 const OWNER_OF: Record<string, string[]> = {
-  nats: ['transport/nats-bus.ts'],
+  nats: ['transport/nats/connection.ts'],
   msgpackr: ['protocol/codec.ts'],
   execa: ['system/run.ts'],
   'tree-kill': ['system/run.ts'],

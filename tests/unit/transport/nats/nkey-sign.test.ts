@@ -1,6 +1,6 @@
 import { nkeys } from 'nats'
 import { expect, test } from 'vitest'
-import { signerOf } from '../../../src/transport/nkey-sign.ts'
+import { newUserSeed, signerOf } from '../../../../src/transport/nats/nkey-sign.ts'
 
 test('a signature by Node’s Ed25519 is what the nats package verifies, under the same public key', () => {
   for (let i = 0; i < 5; i++) {
@@ -22,4 +22,11 @@ test('a seed with a wrong letter, of another kind or length is refused', () => {
   expect(() => signerOf(seed.slice(0, 20) + other + seed.slice(21))).toThrow('checksum')
   expect(() => signerOf(seed.slice(0, -1))).toThrow('SU')
   expect(() => signerOf(new TextDecoder().decode(nkeys.createAccount().getSeed()))).toThrow('SU')
+})
+
+test('a new seed is one that the nats package reads, and no two are the same', () => {
+  const seeds = Array.from({ length: 20 }, newUserSeed)
+  for (const seed of seeds)
+    expect(nkeys.fromSeed(new TextEncoder().encode(seed)).getPublicKey()).toBe(signerOf(seed).publicKey)
+  expect(new Set(seeds).size).toBe(20)
 })

@@ -1,17 +1,19 @@
 /**
- * Signing the server's nonce with an NKey, by Node's own Ed25519. The nats package does it in plain
- * JavaScript, which takes 50 ms of each start of the command line; making keys is left to it.
+ * NKeys of users by Node's own Ed25519: a new seed, and signing the server's nonce. The nats package signs in
+ * plain JavaScript, which takes 50 ms of each start of the command line.
  *
  * @see https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/nkey_auth seed:
  * base32 of 2 prefix bytes, 32 bytes, CRC-16
  */
-import { createPrivateKey, createPublicKey, sign } from 'node:crypto'
+import { createPrivateKey, createPublicKey, randomBytes, sign } from 'node:crypto'
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
 /** PKCS #8 header of an Ed25519 private key: 32 raw bytes follow. */
 const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex')
 /** A user's public key begins with U. */
 const USER_PREFIX = 20 << 3
+/** A seed begins with S, and then with the letter of its kind. */
+const SEED_PREFIX = 18 << 3
 const SEED_CHARS = 58
 
 export interface Signer {
@@ -19,6 +21,12 @@ export interface Signer {
   publicKey: string
   /** @returns the signature as unpadded base64url */
   sign(nonce: string): string
+}
+
+/** 32 random bytes are an Ed25519 private key. */
+export function newUserSeed(): string {
+  const prefix = [SEED_PREFIX | (USER_PREFIX >> 5), (USER_PREFIX & 31) << 3]
+  return withChecksum(Buffer.concat([Buffer.from(prefix), randomBytes(32)]))
 }
 
 /** @throws {Error} when the text is no user seed */
@@ -36,12 +44,16 @@ export function signerOf(seed: string): Signer {
   })
   const raw = Buffer.from(createPublicKey(key).export({ format: 'jwk' }).x!, 'base64url')
   const named = Buffer.concat([Buffer.from([USER_PREFIX]), raw])
-  const checked = Buffer.alloc(2)
-  checked.writeUInt16LE(crc16(named))
   return {
-    publicKey: toBase32(Buffer.concat([named, checked])),
+    publicKey: withChecksum(named),
     sign: (nonce) => sign(null, Buffer.from(nonce), key).toString('base64url'),
   }
+}
+
+function withChecksum(bytes: Buffer): string {
+  const checksum = Buffer.alloc(2)
+  checksum.writeUInt16LE(crc16(bytes))
+  return toBase32(Buffer.concat([bytes, checksum]))
 }
 
 function fromBase32(text: string): Buffer {

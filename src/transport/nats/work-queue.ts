@@ -2,9 +2,9 @@
  * One consumer of a JetStream work queue: pull, one message in hand. It makes its durable consumer again when
  * that is gone (a store that was lost), and asks again after every break of the link, until it is stopped.
  */
-import { Fault } from '../protocol/faults.ts'
-import type { QueuedMessage } from './bus.ts'
-import { apiRequest } from './jetstream.ts'
+import { Fault } from '../../protocol/faults.ts'
+import type { QueuedMessage } from '../bus.ts'
+import { apiRequest } from './api.ts'
 import type { Link, RawMessage } from './link.ts'
 
 /** How long one pull waits at the server; a pull that is lost costs this long. */
