@@ -2,12 +2,11 @@
  * What this node has to give: cores by affinity and cgroup quota, memory by cgroup limit, GPUs, addresses.
  * Read once per start of the agent; the arithmetic of leases is ledger.ts.
  */
-import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { promisify } from 'node:util'
 import type { NodeCapacity } from '../protocol/shapes.ts'
 import { defaultInterface, listInterfaces } from '../system/interfaces.ts'
+import { runProgram } from '../system/run.ts'
 import { readGpus, type ReadProgram } from './gpus.ts'
 import { chooseHost } from './host-choice.ts'
 
@@ -24,15 +23,8 @@ export async function readCapacity(
   agentEnv: Record<string, string>,
   version = 'unknown',
 ): Promise<{ capacity: NodeCapacity; cores: number[] }> {
-  const run: ReadProgram = async ([file, ...args]) =>
-    (
-      await promisify(execFile)(file!, args, {
-        env: agentEnv,
-        timeout: PROGRAM_TIMEOUT_MS,
-        killSignal: 'SIGKILL',
-        maxBuffer: 2 ** 20,
-      })
-    ).stdout
+  const run: ReadProgram = async (argv) =>
+    (await runProgram(argv, { env: agentEnv, timeoutMs: PROGRAM_TIMEOUT_MS })).stdout
   const [cores, memoryBytes, gpus] = await Promise.all([readCores(), readMemory(), readGpus(agentEnv, run)])
   const interfaces = listInterfaces()
   const host = chooseHost(null, interfaces, { env: agentEnv, defaultInterface: defaultInterface() })

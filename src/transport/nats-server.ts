@@ -3,12 +3,12 @@
  * configuration again, end it. Owns no configuration text (server-config.ts) and gets no program (set-up
  * does).
  */
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { access, constants, open, readdir } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { delimiter, join } from 'node:path'
-import { promisify } from 'node:util'
 import { Fault } from '../protocol/faults.ts'
+import { runProgram } from '../system/run.ts'
 import { aboveSecurityFloor, atLeast, LOWEST, parseVersion, SECURE_TEXT } from './nats/versions.ts'
 
 export interface FoundServer {
@@ -84,7 +84,7 @@ async function cached(cache: string): Promise<string[]> {
 async function versionOf(path: string): Promise<string | null> {
   try {
     await access(path, constants.X_OK)
-    const { stdout } = await promisify(execFile)(path, ['--version'], { timeout: 5000 })
+    const { stdout } = await runProgram([path, '--version'], { timeoutMs: 5000 })
     return /nats-server: v(\d+\.\d+\.\d+\S*)/.exec(stdout)?.[1] ?? null
   } catch {
     return null

@@ -2,14 +2,13 @@
  * Finds or builds the shim: with a C compiler into a cache by content, else the Python twin. Owns the choice
  * and the cache's names; what a shim does stands in shim.c and shim.py.
  */
-import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
-import { Fault } from '../../protocol/faults.ts'
+import { Fault, isFault } from '../../protocol/faults.ts'
+import { runProgram } from '../../system/run.ts'
 
 export interface Shim {
   /** argv prefix: a fork's directory follows, or `--rank`, that directory and a command */
@@ -17,7 +16,10 @@ export interface Shim {
   kind: 'c' | 'python'
 }
 
-const run = promisify(execFile)
+/** All tries to compile together. A compiler on a network disk that hangs must not keep the agent from its start. */
+const COMPILE_MS = 30_000
+/** A program that only says something about itself. */
+const ASK_MS = 10_000
 
 /** In a checkout the sources stand beside this file, in the bundle in a folder of their own. */
 function sourceOf(name: string): string {
@@ -32,15 +34,18 @@ function sourceOf(name: string): string {
 /**
  * @param cacheDir  where the built shim is kept and found again, by the hash of its source
  * @param env       PATH says where `cc` (or CC) and python3 are
+ * @param compileMs  how long compilers are tried together, before the Python twin is taken
  * @throws {Fault} SETUP when there is neither a compiler nor a Python
  */
 export async function buildShim(
   cacheDir: string,
   env: Record<string, string | undefined> = process.env,
+  compileMs = COMPILE_MS,
 ): Promise<Shim> {
   await mkdir(cacheDir, { recursive: true, mode: 0o700 })
   const compiled = join(cacheDir, `shim-${process.arch}-${hashOf(sourceOf('shim.c'))}`)
-  if (existsSync(compiled) || (await compile(compiled, env))) return { argv: [compiled], kind: 'c' }
+  if (existsSync(compiled) || (await compile(compiled, env, compileMs)))
+    return { argv: [compiled], kind: 'c' }
   const python = await findPython(env)
   if (python === null)
     throw new Fault('SETUP', 'there is neither a C compiler nor a python3 on PATH for the process shim', {
@@ -73,20 +78,24 @@ async function inPlace(file: string, make: (temporary: string) => Promise<unknow
 }
 
 /** Static where that works: it starts faster and runs on nodes with another libc. */
-async function compile(file: string, env: Record<string, string | undefined>): Promise<boolean> {
+async function compile(
+  file: string,
+  env: Record<string, string | undefined>,
+  compileMs: number,
+): Promise<boolean> {
+  const signal = AbortSignal.timeout(compileMs)
   for (const compiler of env['CC'] ? [env['CC']] : ['cc', 'gcc', 'clang'])
     for (const linking of [['-static'], []])
       try {
         await inPlace(file, async (temporary) => {
-          await run(compiler, ['-O2', ...linking, '-o', temporary, sourceOf('shim.c')], {
-            env: env as NodeJS.ProcessEnv,
-          })
+          const argv = [compiler, '-O2', ...linking, '-o', temporary, sourceOf('shim.c')]
+          await runProgram(argv, { env, timeoutMs: compileMs, signal })
           // a compiler that makes programs which do not run here is none
-          const code = await run(temporary, []).then(
+          const exit = await runProgram([temporary], { timeoutMs: ASK_MS }).then(
             () => 0,
-            (error: { code?: unknown }) => error.code,
+            (error: unknown) => (isFault(error) ? error.data['exit'] : null),
           )
-          if (code !== 2) throw new Error(`the shim that ${compiler} built does not run`)
+          if (exit !== 2) throw new Error(`the shim that ${compiler} built does not run`)
         })
         return true
       } catch {
@@ -100,9 +109,8 @@ async function compile(file: string, env: Record<string, string | undefined>): P
  */
 async function findPython(env: Record<string, string | undefined>): Promise<string | null> {
   try {
-    const { stdout } = await run('python3', ['-ISsc', 'import sys, ctypes; print(sys.executable)'], {
-      env: env as NodeJS.ProcessEnv,
-    })
+    const argv = ['python3', '-ISsc', 'import sys, ctypes; print(sys.executable)']
+    const { stdout } = await runProgram(argv, { env, timeoutMs: ASK_MS })
     return stdout.trim()
   } catch {
     return null

@@ -18,15 +18,20 @@ const RANK: Record<string, number> = {
 }
 /** DESIGN.md section 2: where the concrete is handed in. */
 const ASSEMBLY = [/^index\.ts$/, /^fleet\//, /^cli\/(up|down|agent|coordinator)\.ts$/]
-/**
- * Contracts that actors and the library know of rooms beside and below them; all other imports between equals
- * are walls.
- */
+/** A wrapped package has one importer. */
 const OWNER_OF: Record<string, string[]> = {
   nats: ['transport/nats/connection.ts'],
   msgpackr: ['protocol/codec.ts'],
   execa: ['system/run.ts'],
   'tree-kill': ['system/run.ts'],
+}
+
+/** Programs that are no helpers, and so are not started by system/run.ts; each with the reason. */
+const SPAWNS: Record<string, string> = {
+  'process/spawn-shim.ts': 'the shim outlives us: a session of its own, no pipes, its end is read from files',
+  'process/beside.ts': 'what a probe leaves behind is found by a mark in its environment; it has no output',
+  'transport/nats-server.ts': 'the bus outlives us, writes into its own log, and is ready when it answers',
+  'fleet/spawn.ts': 'a coordinator or an agent outlives us and writes into its own log',
 }
 
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))
@@ -87,6 +92,11 @@ test('one file alone imports nats, msgpackr, execa and tree-kill, types too', ()
         : null,
     ),
   ).toEqual([])
+})
+
+test('a program is started by system/run.ts, or by a file that has a reason not to', () => {
+  const importers = files.filter((file) => importsOf(file).includes('node:child_process'))
+  expect(importers.toSorted()).toEqual(Object.keys(SPAWNS).toSorted())
 })
 
 test('a command that uses a fleet imports client alone', () => {

@@ -46,6 +46,15 @@ test('a compiler that fails, or whose programs do not run: the Python twin, and 
   expect(readdirSync(cache)).toHaveLength(1)
 })
 
+test('a compiler that hangs: it is ended after the limit for all, and the Python twin is taken', async () => {
+  program('python3', `exec ${PYTHON} "$@"`)
+  for (const compiler of ['cc', 'gcc', 'clang']) program(compiler, 'exec /bin/sleep 300')
+  const began = performance.now()
+  expect((await buildShim(cache, { PATH: bin }, 500)).kind).toBe('python')
+  expect(performance.now() - began).toBeLessThan(20_000)
+  expect(readdirSync(cache)).toHaveLength(1)
+})
+
 test('neither compiler nor Python: said so', async () => {
   await expect(buildShim(cache, { PATH: bin })).rejects.toMatchObject({
     code: 'SETUP',
