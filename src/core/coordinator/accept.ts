@@ -7,7 +7,7 @@ import { resolveLaunch, runIdOf, specHash } from '../../protocol/launch.ts'
 import type { Launch } from '../../protocol/resolved.ts'
 import { acceptedId, rejectedEvent, tellAccepted } from './events.ts'
 import type { QueuedLaunch, RequestOf } from './messages.ts'
-import { placesOf } from './ledger.ts'
+import { placesOf } from './node-usage.ts'
 import { checkPlan } from './placement.ts'
 import { newRun, touchRun, type Ctx, type Run } from './state.ts'
 

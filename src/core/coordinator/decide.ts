@@ -9,7 +9,7 @@ import { tellState } from './events.ts'
 import { exitText } from './exit-code.ts'
 import { earlier, failureOf } from './first-failure.ts'
 import { advanceGang, dissolve, isAborted, launchGang } from './gangs.ts'
-import { unreserve } from './ledger.ts'
+import { unreserve } from './node-usage.ts'
 import { backoff, giveOrders } from './orders.ts'
 import {
   exitOf,

@@ -6,7 +6,7 @@
 import type { ForkReport, NodeCapacity } from '../../protocol/shapes.ts'
 import type { CoordinatorEvent } from './messages.ts'
 import { nodeEvent, lostEvent } from './events.ts'
-import { linkGpus } from './ledger.ts'
+import { linkGpus } from './node-usage.ts'
 import { applyReport } from './reports.ts'
 import { change, nodeOf, toStray, workOn, type Ctx, type NodeLive } from './state.ts'
 

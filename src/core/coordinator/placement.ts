@@ -1,5 +1,5 @@
 /**
- * Where workers go. A run gets all its places at once or none; the ledger counts what is placed or reserved
+ * Where workers go. A run gets all its places at once or none; node-usage.ts counts what is placed or reserved
  * on a node until it is proven gone. Least loaded first; torchrun's workers on nodes of their own. Pure:
  * nothing here changes a node.
  */

@@ -2,7 +2,7 @@
  * Runs that wait for a place, in order of acceptance. One that would fit if other work ended holds back those
  * behind it, so that it does not starve; one that waits for nodes to join does not.
  */
-import { placesOf, reserve } from './ledger.ts'
+import { placesOf, reserve } from './node-usage.ts'
 import { asksNothing, place, weightOf, type Ask } from './placement.ts'
 import { isLeftOut } from './outcome.ts'
 import { type Ctx, type Run, type Worker } from './state.ts'

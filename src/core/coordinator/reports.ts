@@ -4,7 +4,7 @@
  * nothing.
  */
 import type { Exit, ForkReport, Receipt } from '../../protocol/shapes.ts'
-import { vacate } from './ledger.ts'
+import { vacate } from './node-usage.ts'
 import { toldCause } from './outcome.ts'
 import {
   change,

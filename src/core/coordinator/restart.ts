@@ -5,7 +5,7 @@
 import { matcherOf } from '../../protocol/patterns.ts'
 import type { Role } from '../../protocol/resolved.ts'
 import { currentFork, dissolve } from './gangs.ts'
-import { gpusTaken, isOpen, occupy } from './ledger.ts'
+import { gpusTaken, isOpen, occupy } from './node-usage.ts'
 import { backoff } from './orders.ts'
 import { exitOf } from './outcome.ts'
 import { endingOf } from './stop.ts'

@@ -178,6 +178,8 @@ export interface NodeLive {
    * once
    */
   readonly gpuPeers: Map<NodeLive, number>
+  /** devices that its last inventory named */
+  gpuUuids: ReadonlySet<string>
   /** forks that nobody here knows: alarmed and listed, not reaped */
   readonly unowned: Map<string, { gpus: number; cpus: number }>
   /** forks to forget, and forks that must not run */
@@ -215,6 +217,8 @@ export interface CoordinatorState {
   readonly fenced: Map<string, string>
   readonly drains: Set<string>
   readonly nodes: Map<string, NodeLive>
+  /** uuid of a GPU → the nodes that give it out */
+  readonly gpuOwners: Map<string, Set<NodeLive>>
   readonly orders: Map<number, OrderContext>
   readonly dirty: Set<Run>
   /** runs with facts that wait for an entry to share */
@@ -262,6 +266,7 @@ export function newState(options: {
     fenced: new Map(durable.fenced),
     drains: new Set(durable.drains),
     nodes: new Map(),
+    gpuOwners: new Map(),
     orders: new Map(),
     dirty: new Set(),
     lazy: new Set(),
@@ -418,6 +423,7 @@ export function newNode(name: string, now: number): NodeLive {
     workers: new Set(),
     used: { cpus: 0, gpus: 0, memoryBytes: 0 },
     gpuPeers: new Map(),
+    gpuUuids: new Set(),
     unowned: new Map(),
     release: new Set(),
     strays: new Set(),

@@ -16,7 +16,7 @@ import { reasonOf, workerReason } from './explain.ts'
 import { onOurClock } from './first-failure.ts'
 import { exitOf, isDone } from './outcome.ts'
 import { clocksAt } from './run-state.ts'
-import { isOpen } from './ledger.ts'
+import { isOpen } from './node-usage.ts'
 import { live, stageOf, type Ctx, type NodeLive, type RoleLive, type Run, type Worker } from './state.ts'
 
 export function workerState(ctx: Ctx, worker: Worker): WorkerState {

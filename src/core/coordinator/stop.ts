@@ -4,7 +4,7 @@
  * orders.ts's, the ladder is the agent's.
  */
 import { dissolve, isReachable } from './gangs.ts'
-import { unreserve } from './ledger.ts'
+import { unreserve } from './node-usage.ts'
 import { endWorker, neverStarted } from './reports.ts'
 import {
   change,

@@ -39,21 +39,29 @@ function ownGpus(node: NodeLive): number {
   return gpus
 }
 
-/** Its inventory says which GPUs it has, or it is gone (null): find those that name the same devices. */
+/**
+ * The inventory of a node says which GPUs it has, or the node is gone (null): find the nodes that name the same
+ * devices. Only the owners of these devices are looked at, and nobody when the devices are those of before.
+ */
 export function linkGpus(ctx: Ctx, node: NodeLive, gpus: readonly Gpu[] | null): void {
+  const { gpuOwners } = ctx.s
+  const uuids = new Set((gpus ?? []).flatMap(({ uuid }) => uuid ?? []))
+  if (uuids.size === node.gpuUuids.size && [...uuids].every((uuid) => node.gpuUuids.has(uuid))) return
   for (const peer of node.gpuPeers.keys()) peer.gpuPeers.delete(node)
   node.gpuPeers.clear()
-  const uuids = new Set((gpus ?? []).flatMap(({ uuid }) => uuid ?? []))
-  if (uuids.size === 0) return
-  for (const other of ctx.s.nodes.values()) {
-    if (other === node || other.capacity === null) continue
-    const common = other.capacity.gpus.reduce(
-      (sum, { uuid }) => sum + (uuid !== undefined && uuids.has(uuid) ? 1 : 0),
-      0,
-    )
-    if (common === 0) continue
-    node.gpuPeers.set(other, common)
-    other.gpuPeers.set(node, common)
+  for (const uuid of node.gpuUuids) {
+    const owners = gpuOwners.get(uuid)
+    if (owners?.delete(node) === true && owners.size === 0) gpuOwners.delete(uuid)
+  }
+  node.gpuUuids = uuids
+  for (const uuid of uuids) {
+    const owners = gpuOwners.get(uuid) ?? new Set()
+    for (const peer of owners) {
+      const common = (node.gpuPeers.get(peer) ?? 0) + 1
+      node.gpuPeers.set(peer, common)
+      peer.gpuPeers.set(node, common)
+    }
+    gpuOwners.set(uuid, owners.add(node))
   }
 }
 
