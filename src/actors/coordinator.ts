@@ -29,6 +29,7 @@ import { messengerOn, type Messenger, type Responder } from '../transport/messen
 import type { StateLog } from '../transport/state-log.ts'
 import { ensureStreams } from '../transport/streams.ts'
 import { archiveOn } from './archive.ts'
+import { beatClocks } from './beat-clocks.ts'
 import { runActor, type ActorHandle } from './kernel.ts'
 import { runLeadership, type Tenure } from './leadership.ts'
 import { serveLaunchQueue, type LaunchQueue } from './launch-queue.ts'
@@ -150,8 +151,7 @@ function takeOffice(
   const after = (ms: number, fn: () => void): void => clock.after(ms, () => void (open && fn()))
 
   const responders = new Map<number, Responder<`coordinator.${RequestVerb}`>>()
-  /** each agent's monotonic clock at its last beat, and ours when that arrived */
-  const ticks = new Map<string, { incarnation: string; tick: number; at: number }>()
+  const clocks = beatClocks(() => clock.now(), settings.lostAfterMs)
   const publisher = publisherOn({ messenger, after, log })
   const archive = archiveOn({ bus, messenger, fleet, log })
   let queue: LaunchQueue | null = null
@@ -228,10 +228,8 @@ function takeOffice(
 
   /** An agent that reads it later than this tick of its own clock does nothing. */
   const notAfterOf = (node: string, to: string): number | null => {
-    const beat = ticks.get(node)
-    return beat === undefined || beat.incarnation !== to
-      ? null
-      : beat.tick + (clock.now() - beat.at) + settings.orderAllowanceMs
+    const tick = clocks.tickOf(node, to)
+    return tick === null ? null : tick + settings.orderAllowanceMs
   }
 
   const order = async ({
@@ -319,9 +317,7 @@ function takeOffice(
   }
   subscriptions.push(
     messenger.listen('beat', {}, ({ params, body }) => {
-      const known = ticks.get(params.node)
-      if (known === undefined || known.incarnation !== body.incarnation || body.tick >= known.tick)
-        ticks.set(params.node, { incarnation: body.incarnation, tick: body.tick, at: clock.now() })
+      clocks.heard(params.node, body)
       post({ kind: 'beat', node: params.node, ...body })
     }),
     messenger.listen('event.worker', {}, ({ params, body }) => {

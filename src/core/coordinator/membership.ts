@@ -6,6 +6,7 @@
 import type { ForkReport, NodeCapacity } from '../../protocol/shapes.ts'
 import type { CoordinatorEvent } from './messages.ts'
 import { nodeEvent, lostEvent } from './events.ts'
+import { checkFences } from './fence.ts'
 import { linkGpus } from './node-usage.ts'
 import { applyReport } from './reports.ts'
 import { change, nodeOf, toStray, workOn, type Ctx, type NodeLive } from './state.ts'
@@ -50,6 +51,8 @@ export function onBeat(ctx: Ctx, beat: Beat): void {
     join(ctx, node, beat.incarnation)
   }
   node.beatAt = ctx.now
+  // nodes are in order of their last beat
+  if (ctx.s.heard.delete(node)) ctx.s.heard.add(node)
   node.evidence = false
   node.loopLagMs = beat.loopLagMs
   node.storeRefused = beat.storeRefused
@@ -70,10 +73,19 @@ function leave(ctx: Ctx, node: NodeLive): void {
   node.evidence = true
   node.state = 'suspect'
   node.reason = 'its agent was told to end; its workers run on'
+  toAway(ctx, node)
   nodeEvent(ctx, node, 'left', node.reason)
 }
 
+/** The node is lost or has left: its silence is nothing new. */
+function toAway(ctx: Ctx, node: NodeLive): void {
+  ctx.s.heard.delete(node)
+  ctx.s.away.add(node)
+}
+
 function revive(ctx: Ctx, node: NodeLive): void {
+  ctx.s.away.delete(node)
+  ctx.s.heard.add(node)
   node.state = 'ready'
   node.reason = null
   node.leaving = false
@@ -186,54 +198,75 @@ function silentMs(ctx: Ctx, node: NodeLive): number {
   return ctx.s.linkUpAt === null ? 0 : ctx.now - Math.max(node.beatAt, ctx.s.linkUpAt)
 }
 
+/** Only nodes that have been silent for long are looked at: those that beat last come first. */
 export function onNodesTick(ctx: Ctx): void {
   const { s } = ctx
-  const { suspectAfterMs, lostAfterMs } = s.settings
   if (s.linkUpAt === null) return
-  const watched = [...s.nodes.values()].filter((node) => node.state !== 'lost' && !node.leaving)
-  const silent = watched.filter((node) => !node.evidence && silentMs(ctx, node) >= suspectAfterMs)
-  const frozen = silent.length >= 2 && silent.length * 2 >= watched.length
-  if (frozen !== s.frozen) {
-    s.frozen = frozen
-    ctx.out.push({
-      kind: 'log',
-      level: 'warn',
-      fields: {
-        msg: frozen
-          ? 'many nodes fell silent at once: the bus is suspected, nobody is given up'
-          : 'nodes are heard again',
-        silent: silent.length,
-        nodes: watched.length,
-      },
-    })
+  const silent: NodeLive[] = []
+  for (const node of s.heard) {
+    if (silentMs(ctx, node) < s.settings.suspectAfterMs) break
+    silent.push(node)
   }
-  for (const node of s.nodes.values()) {
-    const ms = silentMs(ctx, node)
-    if (node.state === 'ready' && ms >= suspectAfterMs)
-      suspect(
-        ctx,
-        node,
-        `no heartbeat for ${(ms / 1000).toFixed(1)} s${frozen ? '; so are many others, so the bus is suspected' : ''}`,
-      )
-    else if (node.state === 'suspect' && ms >= lostAfterMs && (!frozen || node.evidence)) {
-      node.state = 'lost'
-      node.reason = `no heartbeat for ${Math.round(ms / 1000)} s`
-      nodeEvent(ctx, node, 'lost', node.reason)
-      for (const worker of node.workers) workOn(ctx, worker)
-    }
-    if (node.state === 'lost') {
-      for (const worker of node.workers)
-        if (worker.record.phase === 'placed' && !worker.lostTold) {
-          worker.lostTold = true
-          lostEvent(ctx, worker, node)
-        }
-      if (node.workers.size === 0 && node.leaving && node.unowned.size === 0) {
-        linkGpus(ctx, node, null)
-        s.nodes.delete(node.name)
-      }
-    }
-    if (node.incarnation !== null && node.state === 'ready' && (!node.inventoried || node.beatRev > node.rev))
-      askInventory(ctx, node)
+  checkFrozen(ctx, silent.filter((node) => !node.evidence).length)
+  for (const node of silent) judgeSilence(ctx, node)
+  for (const node of s.away) {
+    if (node.state === 'suspect') judgeSilence(ctx, node)
+    if (node.state === 'lost') checkFences(ctx, node)
+  }
+  forgetNodes(ctx)
+}
+
+/** Half of the nodes fell silent at once: it is the bus. */
+function checkFrozen(ctx: Ctx, silent: number): void {
+  const { s } = ctx
+  const nodes = s.heard.size
+  const frozen = silent >= 2 && silent * 2 >= nodes
+  if (frozen === s.frozen) return
+  s.frozen = frozen
+  const msg = frozen
+    ? 'many nodes fell silent at once: the bus is suspected, nobody is given up'
+    : 'nodes are heard again'
+  ctx.out.push({ kind: 'log', level: 'warn', fields: { msg, silent, nodes } })
+}
+
+function judgeSilence(ctx: Ctx, node: NodeLive): void {
+  const { frozen } = ctx.s
+  const ms = silentMs(ctx, node)
+  if (node.state === 'ready') {
+    const others = frozen ? '; so are many others, so the bus is suspected' : ''
+    return suspect(ctx, node, `no heartbeat for ${(ms / 1000).toFixed(1)} s${others}`)
+  }
+  if (ms < ctx.s.settings.lostAfterMs || (frozen && !node.evidence)) return
+  node.state = 'lost'
+  node.reason = `no heartbeat for ${Math.round(ms / 1000)} s`
+  toAway(ctx, node)
+  nodeEvent(ctx, node, 'lost', node.reason)
+  for (const worker of node.workers) {
+    workOn(ctx, worker)
+    if (worker.record.phase !== 'placed' || worker.lostTold) continue
+    worker.lostTold = true
+    lostEvent(ctx, worker, node)
+  }
+}
+
+/**
+ * A lost node without workers leaves memory: at once when it had left or was never heard, else after a time, and
+ * the oldest earlier when there are too many. When it is heard again it joins as a new one.
+ */
+function forgetNodes(ctx: Ctx): void {
+  const { s } = ctx
+  const { lostKeptMs, lostKept } = s.settings
+  let kept = s.away.size
+  for (const node of s.away) {
+    const needed = node.workers.size > 0 || node.unowned.size > 0
+    if (node.state !== 'lost' || needed) continue
+    const gone = node.leaving || node.incarnation === null
+    if (!gone && kept <= lostKept && silentMs(ctx, node) < lostKeptMs) continue
+    kept--
+    linkGpus(ctx, node, null)
+    s.away.delete(node)
+    s.nodeWork.delete(node)
+    s.nodes.delete(node.name)
   }
 }
 

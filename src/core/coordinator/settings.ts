@@ -12,6 +12,9 @@ export interface CoordinatorSettings {
   snapshotEntries: number
   suspectAfterMs: number
   lostAfterMs: number
+  /** a lost node that nothing is known to run on is shown for so long, and so many of them at most */
+  lostKeptMs: number
+  lostKept: number
   /** how often silence is looked for */
   nodesTickMs: number
   /** an order read later than this is refused by the agent */
@@ -59,6 +62,8 @@ export const COORDINATOR_DEFAULTS: CoordinatorSettings = {
   snapshotEntries: 2000,
   suspectAfterMs: 3000,
   lostAfterMs: 30_000,
+  lostKeptMs: 3_600_000,
+  lostKept: 1000,
   nodesTickMs: 250,
   orderAllowanceMs: 2000,
   orderRetryMs: [100, 2000],

@@ -217,6 +217,10 @@ export interface CoordinatorState {
   readonly fenced: Map<string, string>
   readonly drains: Set<string>
   readonly nodes: Map<string, NodeLive>
+  /** nodes that are neither lost nor leaving, the one whose last beat is oldest first */
+  readonly heard: Set<NodeLive>
+  /** nodes that are lost or leaving, the oldest first */
+  readonly away: Set<NodeLive>
   /** uuid of a GPU → the nodes that give it out */
   readonly gpuOwners: Map<string, Set<NodeLive>>
   readonly orders: Map<number, OrderContext>
@@ -266,6 +270,8 @@ export function newState(options: {
     fenced: new Map(durable.fenced),
     drains: new Set(durable.drains),
     nodes: new Map(),
+    heard: new Set(),
+    away: new Set(),
     gpuOwners: new Map(),
     orders: new Map(),
     dirty: new Set(),
@@ -513,6 +519,7 @@ export function nodeOf(ctx: Ctx, name: string): NodeLive {
   if (known !== undefined) return known
   const node = newNode(name, ctx.now)
   ctx.s.nodes.set(name, node)
+  ctx.s.heard.add(node)
   return node
 }
 

@@ -6,7 +6,6 @@ import { isTerminal } from '../../protocol/shapes.ts'
 import { forgetKeys, onQueuedLaunch } from './accept.ts'
 import { decide } from './decide.ts'
 import { tellAccepted, tellState } from './events.ts'
-import { checkFences } from './fence.ts'
 import { runOps } from './fold.ts'
 import { currentFork, recoverGang } from './gangs.ts'
 import { occupy } from './node-usage.ts'
@@ -153,7 +152,6 @@ const KEYS_EVERY_MS = 60_000
 function onTick(ctx: Ctx): void {
   const { s } = ctx
   onNodesTick(ctx)
-  for (const node of s.nodes.values()) if (node.state === 'lost') checkFences(ctx, node)
   if (Math.floor(ctx.now / KEYS_EVERY_MS) !== Math.floor((ctx.now - s.settings.nodesTickMs) / KEYS_EVERY_MS))
     forgetKeys(ctx)
   if (s.runs.size > s.ended.length) s.lastLiveAt = ctx.now
