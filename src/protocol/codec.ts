@@ -11,8 +11,11 @@ export type Form = 'msgpack' | 'json'
 const packr = new Packr({ useRecords: false, variableMapSize: true })
 const unpackr = new Unpackr({ useRecords: false })
 
-/** Messages larger or deeper than this are refused before they are looked at. */
-export const BODY_BYTES_MAX = 4 * 1024 * 1024
+/**
+ * The bound of one message: max_payload in the configuration that we write for a server, headers included.
+ * Larger ones, and ones that are nested deeper than DEPTH_MAX, are refused before they are looked at.
+ */
+export const PAYLOAD_BYTES_MAX = 4 * 1024 * 1024
 export const DEPTH_MAX = 32
 
 export function encode(value: unknown, form: Form): Uint8Array {
@@ -26,8 +29,11 @@ export function encode(value: unknown, form: Form): Uint8Array {
  * @throws {Fault} REQUEST_INVALID when the bytes are no such thing, too many or nested too deep
  */
 export function decode(bytes: Uint8Array, contentType: string | undefined): unknown {
-  if (bytes.length > BODY_BYTES_MAX)
-    throw new Fault('REQUEST_INVALID', `a body of ${bytes.length} bytes; at most ${BODY_BYTES_MAX} are read`)
+  if (bytes.length > PAYLOAD_BYTES_MAX)
+    throw new Fault(
+      'REQUEST_INVALID',
+      `a body of ${bytes.length} bytes; at most ${PAYLOAD_BYTES_MAX} are read`,
+    )
   if (bytes.length === 0) return {}
   try {
     const value: unknown =

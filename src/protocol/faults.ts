@@ -50,6 +50,12 @@ export const CATALOGUE = {
     doc: 'the server refused the subject to this credential',
   },
   OVERLOADED: { exit: 1, status: 429, retryable: true, doc: 'the mailbox is full; ask again' },
+  REPLY_TOO_LARGE: {
+    exit: 1,
+    status: 413,
+    retryable: false,
+    doc: 'the answer is larger than one message may be; ask for a part of it',
+  },
   EXPIRED: {
     exit: 1,
     status: 408,

@@ -1,9 +1,10 @@
 /**
- * The Bus contract: what actors and clients ask of a message bus. Implementations: nats/bus.ts and memory-bus.ts (with faults, for the simulator). tests/contracts/bus.contract.ts is
+ * The Bus contract: what actors and clients ask of a message bus. Implementations: nats/bus.ts, and
+ * tests/support/memory-bus (with faults, for the simulator). tests/contracts/bus.contract.ts is
  * the shared suite.
  *
  * 1. Subjects are complete NATS subjects; bodies are bytes; the typed layer above is messenger.ts.
- * 2. `publish` may vanish (there is no reconnect buffer) and never throws. What matters uses `append` or
+ * 2. `publish` and `respond` may vanish (there is no reconnect buffer). What matters uses `append` or
  * `request`.
  * 3. `request` rejects with Fault CONN when nobody serves the subject or the link is down, TIMEOUT when no
  * answer came, PERMISSION when refused.
@@ -14,6 +15,9 @@
  * CONFLICT-like refusals as
  *    `{ code: 'EXISTS' }` faults with `data.reason`: 'wrong-last-sequence'.
  * 6. Reading a stream's past creates no consumer: Direct Get alone.
+ * 7. A message that is larger than the server takes is refused before it leaves: `publish` and `respond` throw,
+ * `request`, `gather` and `append` reject, with the fault of payload.ts, which has both numbers. A link that
+ * is down is said first.
  */
 export type Headers = Readonly<Record<string, string>>
 
@@ -26,7 +30,7 @@ export interface Message {
   /** stream sequence and time for messages read from a stream */
   seq?: number
   storedAt?: number
-  /** answer it; no-op without `reply` */
+  /** answer it; no-op without `reply`. @throws {Fault} too large */
   respond(body: Uint8Array, headers?: Headers): void
 }
 

@@ -17,6 +17,7 @@ import {
   type RowsOf,
 } from '../protocol/table.ts'
 import type { Bus, Headers, Message, Subscription } from './bus.ts'
+import { isTooLarge } from './payload.ts'
 
 export interface Request<N extends RowName> {
   name: N
@@ -119,16 +120,20 @@ export function messengerOn(bus: Bus, fleet: string, form: Form = 'msgpack'): Me
       return bus.subscribe(wildcardOf(fleet, name, params), (message) => {
         const answerForm = formOf(message.headers[HEADERS.contentType])
         let answered = false
+        const respond = (value: unknown, headers: Headers = {}): void =>
+          message.respond(encode(value, answerForm), { ...contentHeader(answerForm), ...headers })
         const send = (value: unknown, headers: Headers = {}): void => {
           if (answered) throw new Error(`${name} was answered twice`)
           answered = true
-          message.respond(encode(value, answerForm), { ...contentHeader(answerForm), ...headers })
+          try {
+            respond(value, headers)
+          } catch (error) {
+            if (!isTooLarge(error)) throw error
+            const fault = replyTooLarge(name, error)
+            respond(fault.toBody(), faultHeaders(fault))
+          }
         }
-        const fail = (fault: Fault): void =>
-          send(fault.toBody(), {
-            [HEADERS.error]: `${fault.code}: ${fault.message}`.replace(/[\r\n]+/g, ' ').slice(0, 400),
-            [HEADERS.errorCode]: String(CATALOGUE[fault.code].status),
-          })
+        const fail = (fault: Fault): void => send(fault.toBody(), faultHeaders(fault))
         try {
           const fitting = parseSubject(fleet, name, message.subject)
           if (fitting === null) {
@@ -176,6 +181,22 @@ export function messengerOn(bus: Bus, fleet: string, form: Form = 'msgpack'): Me
       })
     },
   }
+}
+
+function faultHeaders(fault: Fault): Headers {
+  return {
+    [HEADERS.error]: `${fault.code}: ${fault.message}`.replace(/[\r\n]+/g, ' ').slice(0, 400),
+    [HEADERS.errorCode]: String(CATALOGUE[fault.code].status),
+  }
+}
+
+/** Without it the asker would wait for nothing, and not know why. */
+function replyTooLarge(name: RowName, { data, cause }: Fault): Fault {
+  return new Fault(
+    'REPLY_TOO_LARGE',
+    `the answer to ${name} has ${String(data['bytes'])} bytes; the server takes at most ${String(data['bytesMax'])}`,
+    { data: { bytes: data['bytes'], bytesMax: data['bytesMax'] }, cause },
+  )
 }
 
 /** What makes an event, or the archive entry of a run, the same one when it is told again. */

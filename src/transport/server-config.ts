@@ -3,6 +3,7 @@
  * for agents and for people, what crosses between them, NKey users with allow-lists, the system account
  * without users. Pure; nats/standalone.conf is this text for an example.
  */
+import { PAYLOAD_BYTES_MAX } from '../protocol/codec.ts'
 import {
   ACCOUNT_NAMES,
   crossings,
@@ -31,7 +32,6 @@ export interface ServerConfig {
   users: readonly ServerUser[]
 }
 
-export const MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
 const GIB = 1024 * 1024 * 1024
 
 export function serverConfigText({ host, port, serverName, storeDir, pidFile, users }: ServerConfig): string {
@@ -41,7 +41,7 @@ listen: ${quoted(`${host.includes(':') ? `[${host}]` : host}:${port}`)}
 pid_file: ${quoted(pidFile)}
 
 # An entry of the coordinator's state may be large; a snapshot is cut into several.
-max_payload: ${MAX_PAYLOAD_BYTES}
+max_payload: ${PAYLOAD_BYTES_MAX}
 # Half-open links are noticed in seconds: a ping each 2 s, given up when two are out.
 ping_interval: "2s"
 ping_max: 2

@@ -1,9 +1,10 @@
 /**
  * What every Bus must do: the clauses of src/transport/bus.ts as tests. Run against nats-bus.ts (a real
- * nats-server) and memory-bus.ts. A new implementation is done when this suite passes; what it cannot do it
+ * nats-server) and tests/support/memory-bus. A new implementation is done when this suite passes; what it cannot do it
  * names in `skip`, with the reason.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { PAYLOAD_BYTES_MAX } from '../../src/protocol/codec.ts'
 import type { Bus, Message, QueuedMessage, StreamConfig } from '../../src/transport/bus.ts'
 
 export interface BusFleet {
@@ -19,6 +20,15 @@ function bytes(text: string): Uint8Array {
 }
 function text(body: Uint8Array): string {
   return new TextDecoder().decode(body)
+}
+
+function thrownBy(run: () => void): unknown {
+  try {
+    run()
+  } catch (error) {
+    return error
+  }
+  return null
 }
 
 /** Collects, and resolves when so many are there. */
@@ -182,6 +192,46 @@ export function busContract(
       await subscribed(b, 'contract.gather-time', (m) => m.respond(bytes('b')))
       const answers = await a.gather('contract.gather-time', bytes(''), { timeoutMs: 80 })
       expect(answers.map((m) => text(m.body))).toEqual(['b'])
+    })
+
+    check(
+      'a message that is larger than the server takes is refused before it leaves, with both numbers: published, asked, gathered, appended and answered',
+      async () => {
+        const { stream, root } = await newStream()
+        const size = PAYLOAD_BYTES_MAX + 1
+        const large = new Uint8Array(size)
+        const refusal = {
+          code: 'REQUEST_INVALID',
+          data: { reason: 'too-large', bytes: size, bytesMax: PAYLOAD_BYTES_MAX },
+        }
+        const heard = collector<number>()
+        await subscribed(b, 'contract.large', (m) => heard.push(m.body.length))
+        expect(thrownBy(() => a.publish('contract.large', large))).toMatchObject(refusal)
+        const options = { timeoutMs: 2000 }
+        await expect(a.request('contract.large', large, options)).rejects.toMatchObject(refusal)
+        await expect(a.gather('contract.large', large, options)).rejects.toMatchObject(refusal)
+        await expect(a.append(`${root}.x`, large, options)).rejects.toMatchObject(refusal)
+        let answered: unknown
+        await subscribed(b, 'contract.large-answer', (m) => {
+          answered = thrownBy(() => m.respond(large))
+          m.respond(bytes('small'))
+        })
+        expect(text((await a.request('contract.large-answer', bytes(''), options)).body)).toBe('small')
+        expect(answered).toMatchObject(refusal)
+        a.publish('contract.large', new Uint8Array(PAYLOAD_BYTES_MAX))
+        expect(await heard.count(1)).toEqual([PAYLOAD_BYTES_MAX])
+        expect(await a.getLast(stream, `${root}.x`)).toBeNull()
+        expect(a.connected).toBe(true)
+      },
+    )
+
+    check('headers count: a body that fits alone is refused with them', async () => {
+      const { root } = await newStream({ maxBytes: 64 << 20 })
+      const body = new Uint8Array(PAYLOAD_BYTES_MAX - 16)
+      expect((await a.append(`${root}.x`, body)).seq).toBe(1)
+      await expect(a.append(`${root}.x`, body, { headers: { a: 'b' } })).rejects.toMatchObject({
+        data: { reason: 'too-large' },
+      })
     })
 
     check('an append is acknowledged with its sequence, and is heard live too', async () => {

@@ -1,6 +1,7 @@
 /** The bus and state log contracts on the bus in memory, and its faults, which no real one has on demand. */
 import { describe, expect, test } from 'vitest'
-import { memoryServer, type MemoryFaults } from '../../src/transport/memory-bus.ts'
+import { memoryServer } from '../support/memory-bus/memory-bus.ts'
+import type { MemoryFaults } from '../support/memory-bus/faults.ts'
 import { openStateLog } from '../../src/transport/bus-state-log.ts'
 import type { StateLog } from '../../src/transport/state-log.ts'
 import type { StateEntry } from '../../src/protocol/records.ts'
@@ -27,7 +28,7 @@ function entry(writer: string, number: number, n: number): StateEntry {
 function bytes(text: string): Uint8Array {
   return new TextEncoder().encode(text)
 }
-const NONE: MemoryFaults = { hopMs: () => 1, copies: () => [0], call: () => 'done' }
+const NONE: Partial<MemoryFaults> = { hopMs: () => 1 }
 const STREAM = {
   name: 's',
   subjects: ['s.>'],
@@ -141,6 +142,42 @@ describe('faults of the memory bus', () => {
     expect(
       server.streams.get('s')!.messages.map((message) => new TextDecoder().decode(message.body)),
     ).toEqual(['1'])
+  })
+
+  test('a slow disk keeps an append, and what its connection sends behind it; others pass by', async () => {
+    let disk: number | 'full' = 0
+    const { clock, a, b } = world({ disk: () => disk })
+    const made = a.ensureStream({ ...STREAM, subjects: [...STREAM.subjects] })
+    await clock.advance(10)
+    await made
+    disk = 500
+    const heard: string[] = []
+    b.subscribe('x', (message) => void heard.push(`${new TextDecoder().decode(message.body)}@${clock.now()}`))
+    const began = clock.now()
+    const stored = a.append('s.x', bytes('1')).then(() => clock.now() - began)
+    a.publish('x', bytes('behind'))
+    b.publish('x', bytes('beside'))
+    await clock.advance(1000)
+    expect(await stored).toBe(502)
+    expect(heard).toEqual([`beside@${began + 2}`, `behind@${began + 502}`])
+  })
+
+  test('a full disk refuses appends with the server’s words, and takes them when there is space again', async () => {
+    let disk: number | 'full' = 0
+    const { clock, a, b } = world({ disk: () => disk })
+    const made = a.ensureStream({ ...STREAM, subjects: [...STREAM.subjects] })
+    await clock.advance(10)
+    await made
+    disk = 'full'
+    const refused = a.append('s.x', bytes('1')).catch((error: unknown) => error)
+    const plain = b.request('s.x', bytes('2'), { timeoutMs: 100 })
+    await clock.advance(10)
+    expect(await refused).toMatchObject({ code: 'FAILED', message: expect.stringContaining('no space left') })
+    expect(JSON.parse(new TextDecoder().decode((await plain).body))).toMatchObject({ error: { code: 503 } })
+    disk = 0
+    const taken = a.append('s.x', bytes('3'))
+    await clock.advance(10)
+    expect(await taken).toEqual({ seq: 1, duplicate: false })
   })
 
   test('when the link falls, what is under way is lost on both sides', async () => {

@@ -5,7 +5,7 @@
 import { startCoordinator as startRealCoordinator } from '../../src/actors/coordinator.ts'
 import { startNodeAgent } from '../../src/actors/node-agent.ts'
 import type { AgentMemory } from '../../src/process/agent-store.ts'
-import type { MemoryConnection } from '../../src/transport/memory-bus.ts'
+import type { MemoryConnection } from '../support/memory-bus/connection.ts'
 import { openStateLog } from '../../src/transport/bus-state-log.ts'
 import type { Random } from '../support/random.ts'
 import type { SimMachine } from '../support/sim-host.ts'

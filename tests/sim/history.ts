@@ -9,7 +9,7 @@ import { rootOf } from '../../src/protocol/subjects.ts'
 import { HEADERS } from '../../src/protocol/table.ts'
 import { parseEpoch } from '../../src/protocol/order-headers.ts'
 import { readLogHeaders, type LogRecord } from '../../src/protocol/log-records.ts'
-import type { Traffic } from '../../src/transport/memory-bus.ts'
+import type { Traffic } from '../support/memory-bus/faults.ts'
 import type { MachineFact } from '../support/sim-host.ts'
 
 export const FLEET = 'sim'

@@ -4,12 +4,9 @@
  * everything came to rest, or patience ends.
  */
 import { messengerOn } from '../../src/transport/messenger.ts'
-import {
-  memoryServer,
-  type MemoryConnection,
-  type MemoryServer,
-  type Traffic,
-} from '../../src/transport/memory-bus.ts'
+import { memoryServer, type MemoryServer } from '../support/memory-bus/memory-bus.ts'
+import type { MemoryConnection } from '../support/memory-bus/connection.ts'
+import type { Traffic } from '../support/memory-bus/faults.ts'
 import { isFault } from '../../src/protocol/faults.ts'
 import { readOrderHeaders } from '../../src/protocol/order-headers.ts'
 import { subjectOf } from '../../src/protocol/subjects.ts'

@@ -1,5 +1,6 @@
 /** The memory bus as the contract suites want a fleet: on the real clock, without faults but for the link. */
-import { memoryServer, type MemoryConnection } from '../../src/transport/memory-bus.ts'
+import { memoryServer } from './memory-bus/memory-bus.ts'
+import type { MemoryConnection } from './memory-bus/connection.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import type { BusFleet } from '../contracts/bus.contract.ts'
 

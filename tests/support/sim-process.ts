@@ -4,7 +4,7 @@
  * passes `effect`; a killed one goes on computing, unheard.
  */
 import type { Clock } from '../../src/system/clock.ts'
-import type { ConnectionHooks } from '../../src/transport/memory-bus.ts'
+import type { ConnectionHooks } from './memory-bus/faults.ts'
 
 export interface SimProcess {
   readonly name: string

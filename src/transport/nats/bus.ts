@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { toFault } from '../../protocol/faults.ts'
 import type { Bus, Message } from '../bus.ts'
+import { isTooLarge } from '../payload.ts'
 import { openConnection, type Connection, type NatsOptions } from './connection.ts'
 import { exchangeOn } from './exchange.ts'
 import { jetStreamOn } from './jetstream.ts'
@@ -46,8 +47,9 @@ function linkOn(connection: Connection, inboxPrefix: string): Link {
       if (!connection.connected) return
       try {
         connection.send(subject, body, headers, reply)
-      } catch {
-        // too large or closing: a publication that matters is acknowledged, and its asker hears of it
+      } catch (error) {
+        // closing is the other reason: what is published then is lost, as with a link that is down
+        if (isTooLarge(error)) throw error
       }
     },
     exchange: exchangeOn(connection, inboxPrefix),

@@ -14,9 +14,11 @@ import {
   type NatsError,
   type Status,
 } from 'nats'
+import { PAYLOAD_BYTES_MAX } from '../../protocol/codec.ts'
 import { Fault, toFault } from '../../protocol/faults.ts'
 import type { Credentials } from '../../system/contexts.ts'
 import type { Headers, Subscription } from '../bus.ts'
+import { tooLarge } from '../payload.ts'
 import { answererOf } from './auth.ts'
 import type { RawMessage } from './link.ts'
 import { atLeast, LOWEST, parseVersion } from './versions.ts'
@@ -209,10 +211,7 @@ function sendOn(
     })
   } catch (error) {
     throw (error as NatsError).code === ErrorCode.MaxPayloadExceeded
-      ? new Fault(
-          'REQUEST_INVALID',
-          `${body.length} bytes for '${subject}'; the server takes at most ${connection.info?.max_payload}`,
-        )
+      ? tooLarge(subject, body.length, connection.info?.max_payload ?? PAYLOAD_BYTES_MAX)
       : toFault(error, 'CONN')
   }
 }

@@ -18,7 +18,7 @@ export interface RawMessage {
 export interface Link {
   readonly connected: boolean
   onLink(listener: (connected: boolean) => void): () => void
-  /** dropped when the link is down; never throws */
+  /** dropped when the link is down. @throws {Fault} REQUEST_INVALID (too large) */
   publish(subject: string, body: Uint8Array, headers?: Headers, reply?: string): void
   /**
    * Publish with a private reply subject and read replies until `onReply` says that it was the last.

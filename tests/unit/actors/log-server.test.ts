@@ -7,7 +7,7 @@ import { startLogServer, type LogServer } from '../../../src/actors/log-server.t
 import { fileLogStore } from '../../../src/process/file-log-store.ts'
 import { NO_MARKS, type LogStore } from '../../../src/process/log-store.ts'
 import { systemClock } from '../../../src/system/clock.ts'
-import { memoryServer } from '../../../src/transport/memory-bus.ts'
+import { memoryServer } from '../../support/memory-bus/memory-bus.ts'
 import { messengerOn, type Messenger } from '../../../src/transport/messenger.ts'
 
 const WORKER = { run: 'run', role: 'trainer', index: 0 }

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { BODY_BYTES_MAX, decode, encode } from '../../../src/protocol/codec.ts'
+import { PAYLOAD_BYTES_MAX, decode, encode } from '../../../src/protocol/codec.ts'
 import { isFault } from '../../../src/protocol/faults.ts'
 import { MSGPACK } from '../../../src/protocol/table.ts'
 
@@ -68,7 +68,7 @@ test('bytes stay bytes in msgpack, are base64 in JSON, and do not alias the inpu
 })
 
 test('too many bytes and too deep a nesting are refused', () => {
-  expect(refused(new Uint8Array(BODY_BYTES_MAX + 1), undefined)).toBe(true)
+  expect(refused(new Uint8Array(PAYLOAD_BYTES_MAX + 1), undefined)).toBe(true)
   expect(refused(new TextEncoder().encode(`${'['.repeat(40)}${']'.repeat(40)}`), undefined)).toBe(true)
   expect(refused(new TextEncoder().encode('['.repeat(1_000_000)), undefined)).toBe(true)
   expect(refused(new Uint8Array(1_000_000).fill(0x91), MSGPACK)).toBe(true)

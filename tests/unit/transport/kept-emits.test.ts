@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from 'vitest'
 import { keepEmits, type KeptEmits } from '../../../src/transport/kept-emits.ts'
-import { memoryServer, type MemoryConnection, type MemoryServer } from '../../../src/transport/memory-bus.ts'
+import { memoryServer, type MemoryServer } from '../../support/memory-bus/memory-bus.ts'
+import type { MemoryConnection } from '../../support/memory-bus/connection.ts'
 import { messengerOn } from '../../../src/transport/messenger.ts'
 import { ensureStreams } from '../../../src/transport/streams.ts'
 import { encode } from '../../../src/protocol/codec.ts'

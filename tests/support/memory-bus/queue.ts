@@ -2,8 +2,8 @@
  * The server's side of one durable consumer on an in-memory work queue: one message in hand, redelivery after
  * ack_wait. Knows no links: who pulls hands in how to reach it.
  */
-import type { Clock } from '../system/clock.ts'
-import type { MemoryStream, StoredMessage } from './memory-stream.ts'
+import type { Clock } from '../../../src/system/clock.ts'
+import type { MemoryStream, StoredMessage } from './stream.ts'
 
 export interface Puller {
   /**

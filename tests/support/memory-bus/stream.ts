@@ -1,9 +1,9 @@
 /**
  * One JetStream stream in memory: what is stored, compare-and-set on the last sequence, `Nats-Msg-Id`,
- * limits, purges. Pure bookkeeping without a clock or links; those belong to memory-bus.ts.
+ * limits, purges. Pure bookkeeping without a clock or links; those belong to server.ts and connection.ts.
  */
-import { Fault } from '../protocol/faults.ts'
-import type { AppendOptions, Headers, StreamConfig } from './bus.ts'
+import { Fault } from '../../../src/protocol/faults.ts'
+import type { AppendOptions, Headers, StreamConfig } from '../../../src/transport/bus.ts'
 
 export interface StoredMessage {
   seq: number
