@@ -4,14 +4,7 @@
  * could reach.
  */
 import { COORDINATOR_DEFAULTS, type CoordinatorSettings } from '../core/coordinator/settings.ts'
-import {
-  REQUEST_VERBS,
-  type CoordinatorCommand,
-  type CoordinatorEvent,
-  type Fact,
-  type RequestVerb,
-  type Times,
-} from '../core/coordinator/messages.ts'
+import type { CoordinatorCommand, CoordinatorEvent, Fact, Times } from '../core/coordinator/messages.ts'
 import { newState } from '../core/coordinator/state.ts'
 import { stepCoordinator } from '../core/coordinator/step.ts'
 import { Fault, isFault } from '../protocol/faults.ts'
@@ -20,7 +13,7 @@ import { orderHeaders } from '../protocol/order-headers.ts'
 import { DISCONNECT_ADVISORY } from '../protocol/permissions.ts'
 import type { StateOp } from '../protocol/records.ts'
 import { subjectOf } from '../protocol/subjects.ts'
-import { HEADERS } from '../protocol/table.ts'
+import { HEADERS, REQUEST_VERBS, type RequestVerb } from '../protocol/table.ts'
 import type { Backend } from '../backends/backend.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Bus, Message, Subscription } from '../transport/bus.ts'

@@ -5,23 +5,20 @@
  */
 import { Fault } from '../protocol/faults.ts'
 import type { ForkReport } from '../protocol/shapes.ts'
-import type { BodyOf } from '../protocol/table.ts'
+import type { BodyOf, WorkerWhat } from '../protocol/table.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Messenger } from '../transport/messenger.ts'
 
 export type WorkerFact = BodyOf<'event.worker'>
-type What =
-  'prepared' | 'started' | 'ready' | 'unready' | 'exited' | 'gone' | 'logs-final' | 'ranks' | 'cancelled'
-
 export interface FactEmitter {
-  emit(fact: { id: string; what: What; rev: number; report: ForkReport }): void
+  emit(fact: { id: string; what: WorkerWhat; rev: number; report: ForkReport }): void
   stop(): void
   /** forks that have something to tell */
   readonly waiting: number
 }
 
 const RETRY_MS = [100, 2000] as const
-const REPLACES: Partial<Record<What, readonly What[]>> = {
+const REPLACES: Partial<Record<WorkerWhat, readonly WorkerWhat[]>> = {
   ready: ['ready', 'unready'],
   unready: ['ready', 'unready'],
   ranks: ['ranks'],
@@ -37,7 +34,7 @@ export function startFactEmitter(options: {
   node: string
   incarnation: string
   clock: Clock
-  onAcked(forkId: string, what: What): void
+  onAcked(forkId: string, what: WorkerWhat): void
   log(fields: Record<string, unknown>): void
 }): FactEmitter {
   const { messenger, node, incarnation, clock, onAcked, log } = options
@@ -81,7 +78,7 @@ export function startFactEmitter(options: {
     while (!stopped && line.queue.length > 0) {
       const fact = line.queue.shift()!
       await sendOne(fact)
-      if (!stopped) onAcked(forkId, fact.what as What)
+      if (!stopped) onAcked(forkId, fact.what as WorkerWhat)
     }
     line.sending = false
     if (line.queue.length === 0) lines.delete(forkId)
@@ -94,7 +91,7 @@ export function startFactEmitter(options: {
       lines.set(report.forkId, line)
       const replaced = REPLACES[what]
       if (replaced !== undefined)
-        line.queue = line.queue.filter((waiting) => !replaced.includes(waiting.what as What))
+        line.queue = line.queue.filter((waiting) => !replaced.includes(waiting.what as WorkerWhat))
       line.queue.push({ id, at: clock.wall(), what, node, incarnation, rev, ...report })
       if (!line.sending) void drain(report.forkId, line)
     },

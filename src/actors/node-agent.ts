@@ -17,6 +17,7 @@ import { Fault, isFault, toFault } from '../protocol/faults.ts'
 import { parseForkId, workerIdOf } from '../protocol/names.ts'
 import { readOrderHeaders } from '../protocol/order-headers.ts'
 import { subjectOf } from '../protocol/subjects.ts'
+import { ORDER_VERBS } from '../protocol/table.ts'
 import type { AgentStore } from '../process/agent-store.ts'
 import type { LogStore } from '../process/log-store.ts'
 import type { HostEvent, ProcessHost } from '../process/process-host.ts'
@@ -59,7 +60,6 @@ export interface AgentHandle {
   readonly joined: Promise<void>
 }
 
-const VERBS = ['prepare', 'start', 'kill', 'cancel', 'signal', 'release', 'inventory', 'adopt'] as const
 const KEPT_MS = 600_000
 /** forks released since then: some logs may have gone for them */
 const KEPT_RELEASES = 1000
@@ -184,7 +184,7 @@ export async function startNodeAgent(options: NodeAgentOptions): Promise<AgentHa
   }
 
   const join = (): void => {
-    for (const verb of VERBS)
+    for (const verb of ORDER_VERBS)
       subscriptions.push(
         messenger.serve(`node.${verb}`, { node, incarnation }, ({ body, headers }, responder) =>
           offer(responder, (order) => ({

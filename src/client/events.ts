@@ -4,7 +4,7 @@
  */
 import { Fault, toFault } from '../protocol/faults.ts'
 import { parseSubject, rootOf } from '../protocol/subjects.ts'
-import { streamOf, type BodyOf } from '../protocol/table.ts'
+import { streamOf, TABLE, type BodyOf, type RowName, type RowsOf } from '../protocol/table.ts'
 import type { Message } from '../transport/bus.ts'
 import type { Messenger } from '../transport/messenger.ts'
 import { inboxOf } from './inbox.ts'
@@ -18,10 +18,15 @@ export type NodeEvent = BodyOf<'event.node'>
  * One fact, as it was told on the bus. Told apart by `what`, and by the fields `role` (workers) and `state`
  * (runs).
  */
-export type TroupeEvent = RunEvent | WorkerEvent | LostEvent | NodeEvent
+export type TroupeEvent = BodyOf<RowsOf<'event'>>
 
-/** From the narrow rows to the wide: an event of a worker fits everything. */
-const ROWS = ['event.run', 'event.lost', 'event.node', 'event.worker'] as const
+/** From the narrow rows to the wide: the subject of an event of a worker fits every event. */
+const ROWS = (Object.keys(TABLE) as RowName[])
+  .filter((name): name is RowsOf<'event'> => TABLE[name].kind === 'event')
+  .toSorted((a, b) => placesOf(a) - placesOf(b))
+function placesOf(name: RowsOf<'event'>): number {
+  return TABLE[name].subject.split('{').length
+}
 
 /** @returns the event, or null when the message is none */
 export function readEvent(messenger: Messenger, message: Message): TroupeEvent | null {

@@ -95,7 +95,7 @@ function table(head: string[], lines: string[][]): string {
 
 const SECTIONS: [string, (name: RowName) => boolean][] = [
   ['Ask the coordinator', (name) => name.startsWith('coordinator.')],
-  ['Launch through the durable door', (name) => name === 'launch'],
+  ['Launch durably', (name) => name === 'launch'],
   ['Orders to a node', (name) => name.startsWith('node.') || name.startsWith('nodes.')],
   ['Ask about a worker', (name) => name.startsWith('worker.')],
   ['Reports', (name) => name === 'beat' || name.startsWith('event.') || name === 'log'],

@@ -249,7 +249,7 @@ export function crossings(): Crossing[] {
 /** Who may read a stream's past: who may hear all of it live. */
 function streamReaders(name: StreamName): readonly BusRole[] {
   const rows = Object.values<Row>(TABLE).filter(
-    (row) => row.kind !== 'durable' && row.subject.split('.')[0] === STREAMS[name].row,
+    ({ kind }) => kind !== 'durable' && kind === STREAMS[name].kind,
   )
   return rows.length === 0
     ? []

@@ -8,7 +8,15 @@
  */
 import { Fault, isFault } from '../protocol/faults.ts'
 import { subjectOf } from '../protocol/subjects.ts'
-import { streamOf, type BodyOf, type ParamsOf, type RowsOf, type StreamName } from '../protocol/table.ts'
+import {
+  streamOf,
+  streamTaking,
+  TABLE,
+  type BodyOf,
+  type ParamsOf,
+  type RowsOf,
+  type StreamName,
+} from '../protocol/table.ts'
 import type { Clock } from '../system/clock.ts'
 import { emitIdOf, type Messenger } from './messenger.ts'
 import { readStateTail } from './state-tail.ts'
@@ -56,7 +64,7 @@ export function keepEmits(messenger: Messenger, clock: Pick<Clock, 'now' | 'afte
   }
 
   const keptOf = <N extends Emitted>(name: N, params: ParamsOf<N>, body: BodyOf<N>): Kept => {
-    const stream = name === 'archive' ? 'ARCHIVE' : 'EVENT'
+    const stream = streamTaking(TABLE[name].kind)
     const isThere = async (): Promise<boolean> => {
       const last = await bus.getLast(streamOf(fleet, stream), subjectOf(fleet, name, params))
       return last !== null && emitIdOf(messenger.read(name, last)?.body ?? {}) === emitIdOf(body)

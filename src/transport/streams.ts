@@ -64,7 +64,7 @@ const LIMITS: Record<StreamName, Omit<StreamConfig, 'name' | 'subjects'>> = {
 }
 
 export function streamConfigOf(fleet: string, name: StreamName): StreamConfig {
-  const subject = `${rootOf(fleet)}.${STREAMS[name].row}`
+  const subject = `${rootOf(fleet)}.${STREAMS[name].token}`
   return {
     name: streamOf(fleet, name),
     subjects: [name === 'STATE' ? subject : `${subject}.>`],

@@ -148,7 +148,7 @@ const streams = Object.keys(STREAMS) as StreamName[]
 describe.each(streams)('stream %s', (name) => {
   const stream = streamOf('main', name)
   const readers = rows
-    .filter(([, row]) => row.kind !== 'durable' && row.subject.split('.')[0] === STREAMS[name].row)
+    .filter(([, row]) => row.kind !== 'durable' && row.subject.split('.')[0] === STREAMS[name].token)
     .flatMap(([, row]) => row.to as readonly string[])
 
   test.each(holders)('%s reads its past by Direct Get only if it may hear it live', async (holder) => {

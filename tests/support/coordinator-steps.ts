@@ -4,14 +4,7 @@
  * processes end.
  */
 import { foldOp, emptyDurable, type Durable } from '../../src/core/coordinator/fold.ts'
-import type {
-  CoordinatorCommand,
-  Fact,
-  OrderOf,
-  OrderVerb,
-  Publication,
-  RequestVerb,
-} from '../../src/core/coordinator/messages.ts'
+import type { CoordinatorCommand, Fact, OrderOf, Publication } from '../../src/core/coordinator/messages.ts'
 import { COORDINATOR_DEFAULTS, type CoordinatorSettings } from '../../src/core/coordinator/settings.ts'
 import { newState, type CoordinatorState } from '../../src/core/coordinator/state.ts'
 import { stepCoordinator } from '../../src/core/coordinator/step.ts'
@@ -19,6 +12,7 @@ import { Fault, type FaultBody } from '../../src/protocol/faults.ts'
 import { parseForkId } from '../../src/protocol/names.ts'
 import type { ForkSpec } from '../../src/protocol/resolved.ts'
 import type { Exit, ForkReport, NodeCapacity, RankReport, RunStatus } from '../../src/protocol/shapes.ts'
+import type { OrderVerb, RequestVerb } from '../../src/protocol/table.ts'
 import { ulid } from '../../src/system/ulid.ts'
 
 export interface FakeFork {

@@ -4,10 +4,11 @@
  */
 import { forkIdOf } from '../../protocol/names.ts'
 import { Fault, type FaultBody } from '../../protocol/faults.ts'
+import type { WorkerWhat } from '../../protocol/table.ts'
 import type { LogOffsets } from '../../protocol/shapes.ts'
 import { stopFork, stopKillAgain, stopStarted } from './ladder.ts'
 import { isOnce, note, reportOf, settle, settleFault, stateFact } from './report.ts'
-import type { AgentState, Fork, HostEvent, Leases, Out, Start, WorkerWhat } from './state.ts'
+import type { AgentState, Fork, HostEvent, Leases, Out, Start } from './state.ts'
 
 export function onPrepared(
   state: AgentState,

@@ -4,6 +4,7 @@
  */
 import { Fault, type FaultBody } from '../../protocol/faults.ts'
 import type { Epoch } from '../../protocol/shapes.ts'
+import { TABLE, type OrderVerb, type Row } from '../../protocol/table.ts'
 import { stopFork } from './ladder.ts'
 import { isForkId, reportOf, reportsOf, type Awaited } from './report.ts'
 import { releaseIfDone } from './lifecycle.ts'
@@ -12,15 +13,15 @@ import type { AgentEvent, AgentState, Fork, Order, Out } from './state.ts'
 type OrderEvent = Extract<AgentEvent, { type: 'order' }>
 type BodyOfVerb<V extends Order['verb']> = Extract<Order, { verb: V }>['body']
 
-/** Verbs that do nothing lasting if they run late, or that must be heard whoever speaks. */
-const UNTIMED: readonly Order['verb'][] = ['inventory', 'adopt', 'release']
-const ANY_EPOCH: readonly Order['verb'][] = ['inventory', 'adopt']
+function rowOf(verb: OrderVerb): Row {
+  return TABLE[`node.${verb}`]
+}
 
 export function stepOrder(state: AgentState, event: OrderEvent, out: Out): void {
   const { order, request, at } = event
   const refusal = refusalOf(state, event)
   if (refusal !== null) return void out.push({ type: 'fault', order, fault: refusal.toBody() })
-  if (!ANY_EPOCH.includes(request.verb)) obeyEpoch(state, event.epoch!, at, out)
+  if (rowOf(request.verb).anyEpoch !== true) obeyEpoch(state, event.epoch!, at, out)
   switch (request.verb) {
     case 'prepare':
       return prepare(state, order, request.body, at, out)
@@ -43,20 +44,22 @@ export function stepOrder(state: AgentState, event: OrderEvent, out: Out): void 
       }
       state.storeRefused = false
       return void out.push({ type: 'remember', epoch: state.epoch, order })
+    default:
+      return request satisfies never
   }
 }
 
 /** Why an order is not obeyed; null when it is. */
 function refusalOf(state: AgentState, { request, epoch, notAfter, at }: OrderEvent): Fault | null {
   const { verb } = request
-  if (!UNTIMED.includes(verb)) {
+  if (rowOf(verb).untimed !== true) {
     if (notAfter === null) return new Fault('EXPIRED', `${verb} came without Troupe-Not-After`)
     if (at > notAfter)
       return new Fault('EXPIRED', `${verb} was read ${Math.ceil(at - notAfter)} ms too late`, {
         data: { lateMs: at - notAfter },
       })
   }
-  if (!ANY_EPOCH.includes(verb)) {
+  if (rowOf(verb).anyEpoch !== true) {
     if (epoch === null) return new Fault('STALE_EPOCH', `${verb} came without Troupe-Epoch`)
     if (state.epoch !== null && epoch.storeId !== state.epoch.storeId) {
       state.storeRefused = true
@@ -100,6 +103,8 @@ function forkIdsOf(request: Order): string[] {
     case 'inventory':
     case 'adopt':
       return []
+    default:
+      return request satisfies never
   }
 }
 

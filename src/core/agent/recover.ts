@@ -4,11 +4,12 @@
  * not: the inventory of a new incarnation has them.
  */
 import { ForkNotes } from '../../protocol/fork-notes.ts'
+import type { WorkerWhat } from '../../protocol/table.ts'
 import type { Exit } from '../../protocol/shapes.ts'
 import { stopFork } from './ladder.ts'
 import { note, stateFact } from './report.ts'
 import { newFork } from './orders.ts'
-import type { AgentState, Fork, Out, RecoveredFork, WorkerWhat } from './state.ts'
+import type { AgentState, Fork, Out, RecoveredFork } from './state.ts'
 
 export function recoverFork(state: AgentState, recovered: RecoveredFork, at: number, out: Out): void {
   const notes = ForkNotes.parse(recovered.notes)

@@ -4,10 +4,11 @@
  */
 import { formatHostPort } from '../../protocol/hostport.ts'
 import { forkIdOf, parseForkId } from '../../protocol/names.ts'
+import type { WorkerWhat } from '../../protocol/table.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
 import type { ForkNotes } from '../../protocol/fork-notes.ts'
 import type { ForkReport } from '../../protocol/shapes.ts'
-import type { AgentState, Fork, Out, WorkerWhat } from './state.ts'
+import type { AgentState, Fork, Out } from './state.ts'
 
 function phaseOf(fork: Fork): ForkReport['phase'] {
   if (fork.phase === 'preparing') return 'prepared'

@@ -17,7 +17,7 @@ import type {
   Receipt,
 } from '../../protocol/shapes.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
-import type { BodyOf, ReplyOf, WORKER_WHATS } from '../../protocol/table.ts'
+import type { BodyOf, OrderVerb, ReplyOf, WorkerWhat } from '../../protocol/table.ts'
 
 export interface AgentSettings {
   beatMs: number
@@ -41,8 +41,6 @@ export const AGENT_DEFAULTS: AgentSettings = {
   residueAfterMs: 20,
   killAgainMs: 5000,
 }
-
-export type WorkerWhat = (typeof WORKER_WHATS)[number]
 
 /**
  * What a host says of a prepared and of a started fork; the shapes of process-host.ts, which core does not
@@ -170,13 +168,8 @@ export interface AgentState {
   tailReading: boolean
 }
 
-export type Order = {
-  [V in 'prepare' | 'start' | 'kill' | 'cancel' | 'signal' | 'release' | 'inventory' | 'adopt']: {
-    verb: V
-    body: BodyOf<`node.${V}`>
-  }
-}['prepare' | 'start' | 'kill' | 'cancel' | 'signal' | 'release' | 'inventory' | 'adopt']
-export type OrderReply = ReplyOf<`node.${Order['verb']}`>
+export type Order = { [V in OrderVerb]: { verb: V; body: BodyOf<`node.${V}`> } }[OrderVerb]
+export type OrderReply = ReplyOf<`node.${OrderVerb}`>
 
 export type AgentTimer =
   | { kind: 'lapse'; token: string }

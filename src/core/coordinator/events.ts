@@ -4,11 +4,9 @@
  */
 import type { FaultBody } from '../../protocol/faults.ts'
 import { forkIdOf, toName } from '../../protocol/names.ts'
-import type { RUN_WHATS } from '../../protocol/table.ts'
+import type { NodeWhat, RunWhat } from '../../protocol/table.ts'
 import { isTerminal } from '../../protocol/shapes.ts'
 import type { Ctx, NodeLive, Run, Worker } from './state.ts'
-
-type RunWhat = (typeof RUN_WHATS)[number]
 
 export function attemptOf(run: Run): number {
   return run.workers.reduce((most, worker) => Math.max(most, worker.record.attempt), 0)
@@ -91,12 +89,7 @@ export function rejectedEvent(
   })
 }
 
-export function nodeEvent(
-  ctx: Ctx,
-  node: NodeLive,
-  what: 'joined' | 'suspect' | 'lost' | 'draining' | 'left',
-  reason: string | null,
-): void {
+export function nodeEvent(ctx: Ctx, node: NodeLive, what: NodeWhat, reason: string | null): void {
   ctx.out.push({
     kind: 'publish',
     row: 'event.node',

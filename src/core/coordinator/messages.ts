@@ -5,7 +5,7 @@
 import type { FaultBody } from '../../protocol/faults.ts'
 import type { StateOp } from '../../protocol/records.ts'
 import type { ForkReport, RunStatus } from '../../protocol/shapes.ts'
-import type { BodyOf, ParamsOf, ReplyOf } from '../../protocol/table.ts'
+import type { BodyOf, EventsFrom, OrderVerb, ParamsOf, ReplyOf, RequestVerb } from '../../protocol/table.ts'
 
 export interface Times {
   /** monotonic, ms: what durations and deadlines are measured with */
@@ -14,21 +14,6 @@ export interface Times {
   wall: number
 }
 
-export const REQUEST_VERBS = [
-  'launch',
-  'plan',
-  'stop',
-  'kill',
-  'signal',
-  'status',
-  'list',
-  'explain',
-  'nodes',
-  'answer',
-  'adopt',
-  'drain',
-] as const
-export type RequestVerb = (typeof REQUEST_VERBS)[number]
 export type RequestOf<V extends RequestVerb = RequestVerb> = {
   [K in V]: {
     kind: 'request'
@@ -40,7 +25,6 @@ export type RequestOf<V extends RequestVerb = RequestVerb> = {
   }
 }[V]
 
-export type OrderVerb = 'prepare' | 'start' | 'kill' | 'cancel' | 'signal' | 'release' | 'inventory' | 'adopt'
 export type OrderOf<V extends OrderVerb = OrderVerb> = {
   [K in V]: {
     id: number
@@ -101,7 +85,7 @@ export type Fact =
   | { kind: 'timer'; timer: Timer }
 export type CoordinatorEvent = Fact & Times
 
-export type EventRow = 'event.run' | 'event.lost' | 'event.node'
+type EventRow = EventsFrom<'coordinator'>
 export type Publication = {
   [K in EventRow]: { kind: 'publish'; row: K; params: ParamsOf<K>; body: BodyOf<K> }
 }[EventRow]

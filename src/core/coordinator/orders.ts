@@ -6,9 +6,10 @@
 import type { Fault } from '../../protocol/faults.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
 import type { ForkReport } from '../../protocol/shapes.ts'
+import type { OrderVerb } from '../../protocol/table.ts'
 import { abortGang, currentFork, forkSpecOf, isReachable } from './gangs.ts'
 import { onEvidence, onInventory, type Inventory } from './membership.ts'
-import type { CoordinatorEvent, OrderOf, OrderVerb } from './messages.ts'
+import type { CoordinatorEvent, OrderOf } from './messages.ts'
 import { toldCause } from './outcome.ts'
 import { applyReport } from './reports.ts'
 import {

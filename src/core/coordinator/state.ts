@@ -15,7 +15,8 @@ import type {
 } from '../../protocol/shapes.ts'
 import type { Durable } from './fold.ts'
 import { workerKey } from './fold.ts'
-import type { CoordinatorCommand, OrderVerb, Times } from './messages.ts'
+import type { OrderVerb } from '../../protocol/table.ts'
+import type { CoordinatorCommand, Times } from './messages.ts'
 import type { CoordinatorSettings } from './settings.ts'
 
 /**

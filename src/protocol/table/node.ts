@@ -1,0 +1,133 @@
+/**
+ * Rows of orders to one incarnation of a node, `node.VERB`, and of requests to all nodes. core/agent/orders.ts
+ * obeys each order.
+ */
+import * as z from 'zod'
+import { Bindings, ForkSpec } from '../resolved.ts'
+import { Epoch, ForkId, ForkReport, Index, Millis, NodeCapacity, SignalName } from '../shapes.ts'
+import { Empty, row, type Row } from './row.ts'
+
+const order = { kind: 'request', from: ['coordinator'], to: ['agent'], timeoutMs: 1000 } as const
+
+const Forks = z.object({ forks: z.array(ForkReport) })
+
+export const NODE_ROWS = {
+  'node.prepare': row({
+    ...order,
+    subject: 'node.{node}.{incarnation}.prepare',
+    body: z.object({ forks: z.array(ForkSpec), lapseMs: Millis }),
+    reply: Forks.extend({ token: z.string() }),
+    errors: [
+      'PORT_ALLOC',
+      'GPU_ALLOC',
+      'SPOOL',
+      'WORKER_CONFIG',
+      'CANCELLED',
+      'EXPIRED',
+      'STALE_EPOCH',
+      'STORE_UNKNOWN',
+      'OVERLOADED',
+    ],
+    doc:
+      'Lease ports, GPUs and cores, and make the spools, for some forks of one gang: all or none. The leases ' +
+      'lapse after `lapseMs`.',
+  }),
+  'node.start': row({
+    ...order,
+    subject: 'node.{node}.{incarnation}.start',
+    body: z.object({ token: z.string(), forks: z.array(z.object({ forkId: ForkId, bindings: Bindings })) }),
+    reply: Forks,
+    errors: [
+      'EXPIRED',
+      'CANCELLED',
+      'WORKER_CREATE',
+      'WORKER_CONFIG',
+      'STALE_EPOCH',
+      'STORE_UNKNOWN',
+      'OVERLOADED',
+    ],
+    doc:
+      'Start prepared forks. A fork that has started before is reported as it is and never started again. A ' +
+      'fork that cannot start is reported with `startFault`.',
+  }),
+  'node.kill': row({
+    ...order,
+    subject: 'node.{node}.{incarnation}.kill',
+    body: z.object({
+      forks: z.array(
+        z.object({ forkId: ForkId, signal: SignalName.nullable(), graceMs: Millis, killedBy: z.string() }),
+      ),
+    }),
+    reply: Forks,
+    errors: ['EXPIRED', 'STALE_EPOCH', 'STORE_UNKNOWN'],
+    doc:
+      'Begin the stop ladder. With `signal` null the ladder begins at SIGKILL, and a fork that is only ' +
+      'prepared is cancelled. A second order can only shorten the grace. The event `gone` ends the ladder.',
+  }),
+  'node.cancel': row({
+    ...order,
+    subject: 'node.{node}.{incarnation}.cancel',
+    body: z.object({ forks: z.array(ForkId), killedBy: z.string() }),
+    reply: Forks,
+    errors: ['EXPIRED', 'STALE_EPOCH', 'STORE_UNKNOWN'],
+    doc:
+      'Refuse these fork ids for ever, known or not. A fork that runs is killed with grace 0. A reply with ' +
+      'phase `cancelled` or `gone` proves that nothing of the fork runs or will run.',
+  }),
+  'node.signal': row({
+    ...order,
+    subject: 'node.{node}.{incarnation}.signal',
+    body: z.object({ forkId: ForkId, signal: SignalName, rank: Index.nullable() }),
+    reply: Empty,
+    errors: ['WORKER_NOT_FOUND', 'EXPIRED', 'STALE_EPOCH', 'STORE_UNKNOWN'],
+    doc: 'Send one signal to a root process or a rank.',
+  }),
+  'node.release': row({
+    ...order,
+    subject: 'node.{node}.{incarnation}.release',
+    body: z.object({ forks: z.array(ForkId) }),
+    reply: Empty,
+    errors: ['STALE_EPOCH', 'STORE_UNKNOWN'],
+    doc:
+      'STATE holds the end of these forks, so the agent forgets them. Logs stay as long as retention says; ' +
+      'tombstones stay.',
+    untimed: true,
+  }),
+  'node.inventory': row({
+    ...order,
+    subject: 'node.{node}.{incarnation}.inventory',
+    body: Empty,
+    reply: z.object({
+      rev: z.number().int(),
+      pid: z.number().int(),
+      capacity: NodeCapacity,
+      forks: z.array(ForkReport),
+      epoch: Epoch.nullable(),
+    }),
+    errors: [],
+    doc: 'The node’s capacity, and every fork of its spool that is not released.',
+    untimed: true,
+    anyEpoch: true,
+  }),
+  'node.adopt': row({
+    ...order,
+    subject: 'node.{node}.{incarnation}.adopt',
+    body: z.object({ storeId: z.string() }),
+    reply: Empty,
+    errors: [],
+    doc: 'Accept a new state store. The coordinator gives this order only when a person asks for it.',
+    untimed: true,
+    anyEpoch: true,
+  }),
+  'nodes.resync': row({
+    kind: 'gather',
+    from: ['coordinator'],
+    to: ['agent'],
+    subject: 'nodes.resync',
+    body: Empty,
+    reply: null,
+    timeoutMs: 1000,
+    errors: [],
+    doc: 'A new leader asks every agent to beat now.',
+  }),
+} as const satisfies Record<string, Row>
