@@ -50,7 +50,7 @@ export interface ActorHandle<E> {
   readonly halted: boolean
 }
 
-export const MAILBOX_MAX = 10_000
+const MAILBOX_MAX = 10_000
 
 export function runActor<S, E, C, P = never>(options: ActorOptions<S, E, C, P>): ActorHandle<E> {
   const {

@@ -6,7 +6,7 @@ import type { Allocation, AllocationEnd, Backend, Plan } from './backend.ts'
 import type { Launch } from '../protocol/resolved.ts'
 
 /** What a launch asks of the nodes, line by line. */
-export function askedLines(launch: Launch): string[] {
+function askedLines(launch: Launch): string[] {
   return launch.roles.map((role) => {
     const { cpus, gpus, memoryBytes, ports } = role.resources[0]!
     const parts = [
@@ -24,7 +24,7 @@ export function askedLines(launch: Launch): string[] {
 }
 
 /** Nodes that the roles cannot share: torchrun's workers stand alone. */
-export function nodesNeeded(launch: Launch): number {
+function nodesNeeded(launch: Launch): number {
   return Math.max(1, ...launch.roles.map((role) => (role.kind === 'torchrun' ? role.minReplicas : 1)))
 }
 

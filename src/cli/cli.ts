@@ -97,7 +97,7 @@ function usageFault(error: CommanderError): Fault {
   })
 }
 
-export function rootHelp(): string {
+function rootHelp(): string {
   const shown = Object.entries(COMMANDS).filter(([name]) => !name.startsWith('_'))
   const width = Math.max(...shown.map(([name]) => name.length))
   return `Usage: troupe COMMAND [options]

@@ -87,7 +87,7 @@ function notProven(how: string, ref: Ref, fault: Fault): Fault {
   )
 }
 
-export function receiptsOf(status: RunStatus, ref: Ref): WorkerReceipt[] {
+function receiptsOf(status: RunStatus, ref: Ref): WorkerReceipt[] {
   return status.workers
     .filter((w) => refFits(ref, w) && w.receipt !== null)
     .map((w) => ({ worker: w.worker, forkId: w.forkId, ...w.receipt! }))

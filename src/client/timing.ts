@@ -15,7 +15,7 @@ export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
 /**
  * What may pass by itself. A request that timed out may have run: only what is harmless twice is asked again.
  */
-export const TRANSIENT: readonly FaultCode[] = ['CONN', 'NOT_LEADER', 'OVERLOADED', 'TIMEOUT']
+const TRANSIENT: readonly FaultCode[] = ['CONN', 'NOT_LEADER', 'OVERLOADED', 'TIMEOUT']
 /** For what must not run twice: it certainly did not run. */
 export const NOT_DONE: readonly FaultCode[] = ['CONN', 'NOT_LEADER', 'OVERLOADED']
 

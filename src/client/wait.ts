@@ -10,7 +10,7 @@ import type { Messenger } from '../transport/messenger.ts'
 import { eventSubject, readEvent } from './events.ts'
 import { inboxOf } from './inbox.ts'
 import { checkRef, endCode, hasEnded, hasPassed, whyNot, type Point } from './points.ts'
-import { refText, type Ref } from './refs.ts'
+import { type Ref } from './refs.ts'
 import { patiently, sleep, throwIfAborted } from './timing.ts'
 
 export interface Waiting {
@@ -164,8 +164,4 @@ async function pastOf(messenger: Messenger, run: string): Promise<{ running: boo
     if (!isFault(error)) throw error
     return { running: false, ready: [] }
   }
-}
-
-export function describeWait(ref: Ref, point: Point): string {
-  return `${refText(ref)} to be ${point}`
 }

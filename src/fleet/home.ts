@@ -4,7 +4,7 @@ import { toName } from '../protocol/names.ts'
 import { homeOf, localOf } from '../system/paths.ts'
 import { placesOf, type Places } from './places.ts'
 
-export const FLEET = 'main'
+const FLEET = 'main'
 
 export function homePlaces(env: NodeJS.ProcessEnv, fleet = FLEET): Places {
   return placesOf(homeOf(env), localOf(env), fleet)

@@ -17,7 +17,7 @@ import { lastWordsOf, spawnPart, type SpawnedPart } from './spawn.ts'
 import { hasForks, listNodes } from './sweep.ts'
 
 /** The context that `up` makes. */
-export const CONTEXT = 'local'
+const CONTEXT = 'local'
 
 /** What `up` was asked for, kept for the next one and for whoever watches. */
 export interface Wanted {

@@ -16,7 +16,7 @@ import { groupsOf, hasShim, membersOf, type Tree } from './tree.ts'
  * How long what was killed may take to end (uninterruptible sleep, a driver that frees its memory) before it
  * is a survivor.
  */
-export const KILL_BUDGET_MS = 10_000
+const KILL_BUDGET_MS = 10_000
 /** Rounds without a pause, while each finds somebody new. */
 const BURST = 50
 /** Looks at a tree without a shim that have to find nobody. */

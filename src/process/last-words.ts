@@ -5,8 +5,8 @@
 import { join } from 'node:path'
 import { readEndSync } from '../system/files.ts'
 
-export const TAIL_LINES_MAX = 50
-export const TAIL_BYTES_MAX = 16 * 1024
+const TAIL_LINES_MAX = 50
+const TAIL_BYTES_MAX = 16 * 1024
 
 /** The last lines of a file; a line that begins before the last 16 KiB is cut at its beginning. */
 export function lastLines(file: string): string[] {

@@ -8,7 +8,7 @@ import { open, readdir, stat, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { LogTail } from './log-store.ts'
 
-export const CHUNK_BYTES_DEFAULT = 128 * 1024
+const CHUNK_BYTES_DEFAULT = 128 * 1024
 /** How many bytes before the offset are compared at each read. */
 const FINGERPRINT_BYTES = 64
 const BLOCK_BYTES = 64 * 1024

@@ -14,7 +14,7 @@ import { join } from 'node:path'
 export function lockDir(spool: string): string {
   return join(spool, 'lock')
 }
-export function tombstoneOf(spool: string, forkId: string): string {
+function tombstoneOf(spool: string, forkId: string): string {
   return join(spool, 'tombstones', forkId)
 }
 export function forkDirOf(spool: string, forkId: string): string {
@@ -77,7 +77,7 @@ export function wasStarted(forkDir: string): boolean {
  * Tombstones outlive every order that could still be under way: those are bound to one start of an agent and
  * to seconds.
  */
-export const TOMBSTONE_KEPT_MS = 30 * 24 * 3600 * 1000
+const TOMBSTONE_KEPT_MS = 30 * 24 * 3600 * 1000
 
 /** Remove tombstones that are older than any order can be. */
 export function sweepTombstones(spool: string, now: number): void {

@@ -20,7 +20,7 @@ export function jsonSchemaOf(schema: z.ZodType, io: 'input' | 'output' = 'output
   }) as JsonSchema
 }
 
-export const LAUNCH_EXAMPLE = {
+const LAUNCH_EXAMPLE = {
   apiVersion: 'troupe/v1',
   name: 'ppo-dev',
   roles: {

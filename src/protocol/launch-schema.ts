@@ -17,7 +17,7 @@ import {
   type Shape,
 } from './units.ts'
 
-export const NAME_RULE = 'names match [A-Za-z0-9][A-Za-z0-9_-]{0,39}'
+const NAME_RULE = 'names match [A-Za-z0-9][A-Za-z0-9_-]{0,39}'
 
 /** Keys and words of later versions, refused by name. */
 export const LATER: ReadonlySet<string> = new Set([

@@ -47,32 +47,6 @@ export function workerIdOf(run: string, role: string, index: number): string {
   return `${run}/${role}/${index}`
 }
 
-/** What a person asks for: `RUN`, `RUN/role`, `RUN/role/3`, `RUN/role:11`. */
-export interface Handle {
-  run: string
-  role?: string
-  index?: number
-  rank?: number
-}
-
-/**
- * @returns the parts, or null when the text is no handle. The run part may be a prefix or `last`: resolving
- * is the asker's.
- */
-export function parseHandle(text: string): Handle | null {
-  const match =
-    /^([A-Za-z0-9][A-Za-z0-9_-]{0,39})(?:\/([A-Za-z0-9][A-Za-z0-9_-]{0,39})(?:\/(\d{1,9})|:(\d{1,9}))?)?$/.exec(
-      text,
-    )
-  if (!match) return null
-  return {
-    run: match[1]!,
-    ...(match[2] !== undefined && { role: match[2] }),
-    ...(match[3] !== undefined && { index: Number(match[3]) }),
-    ...(match[4] !== undefined && { rank: Number(match[4]) }),
-  }
-}
-
 /** The nearest of `candidates` by edit distance, for "did you mean"; null when none is near. */
 export function nearest(word: string, candidates: Iterable<string>): string | null {
   let best: string | null = null

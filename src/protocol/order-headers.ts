@@ -6,7 +6,7 @@ import { HEADERS } from './table.ts'
 import type { Epoch } from './shapes.ts'
 
 /** `STOREID/N` */
-export function formatEpoch(epoch: Epoch): string {
+function formatEpoch(epoch: Epoch): string {
   return `${epoch.storeId}/${epoch.n}`
 }
 

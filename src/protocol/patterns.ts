@@ -5,7 +5,7 @@
 import { RE2JS } from 're2js'
 import { Fault } from './faults.ts'
 
-export const PATTERN_CHARS_MAX = 1000
+const PATTERN_CHARS_MAX = 1000
 
 /**
  * @returns   whether a text contains a match

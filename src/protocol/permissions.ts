@@ -31,7 +31,7 @@ export interface Holder {
 
 /** core: the coordinator and the streams. agents. people: clients and observers. */
 export type Account = 'core' | 'agents' | 'people'
-export const ACCOUNT_OF = {
+const ACCOUNT_OF = {
   coordinator: 'core',
   agent: 'agents',
   client: 'people',

@@ -145,5 +145,3 @@ export type StateEntry = z.infer<typeof StateEntry>
 
 /** Soft bound of one entry, bytes: what is over it waits for the next append. */
 export const ENTRY_BYTES_MAX = 512 * 1024
-/** How long an answered key is kept. */
-export const KEY_KEPT_MS = 48 * 3600 * 1000

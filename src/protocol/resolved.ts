@@ -46,7 +46,7 @@ export type PreStop = z.infer<typeof PreStop>
 export const Network = z.union([z.object({ interface: z.string() }), z.object({ cidr: z.string() })])
 export type Network = z.infer<typeof Network>
 
-export const DependencyCondition = z.enum(['started', 'ready', 'done'])
+const DependencyCondition = z.enum(['started', 'ready', 'done'])
 
 export const Role = z.object({
   name: Name,

@@ -58,16 +58,8 @@ export const RankReport = z.object({
 export type RankReport = z.infer<typeof RankReport>
 
 /** Where a fork is on its node. `cancelled`: the spool refuses the id for ever. */
-export const ForkPhase = z.enum([
-  'prepared',
-  'starting',
-  'running',
-  'stopping',
-  'exited',
-  'gone',
-  'cancelled',
-])
-export type ForkPhase = z.infer<typeof ForkPhase>
+const ForkPhase = z.enum(['prepared', 'starting', 'running', 'stopping', 'exited', 'gone', 'cancelled'])
+type ForkPhase = z.infer<typeof ForkPhase>
 
 /**
  * End offset of each log source, in bytes; `lost` are ranges [from, to) that were given up; `generation`
@@ -172,7 +164,7 @@ export const RunState = z.enum([
   'lost',
 ])
 export type RunState = z.infer<typeof RunState>
-export const TERMINAL_STATES: readonly RunState[] = [
+const TERMINAL_STATES: readonly RunState[] = [
   'succeeded',
   'failed',
   'cancelled',
@@ -186,8 +178,8 @@ export function isTerminal(state: RunState): boolean {
 
 export const WorkerState = z.enum(['pending', 'starting', 'running', 'stopping', 'exited', 'lost'])
 export type WorkerState = z.infer<typeof WorkerState>
-export const NodeState = z.enum(['ready', 'suspect', 'draining', 'lost'])
-export type NodeState = z.infer<typeof NodeState>
+const NodeState = z.enum(['ready', 'suspect', 'draining', 'lost'])
+type NodeState = z.infer<typeof NodeState>
 
 /** Who failed first in a run, how, and its last lines. */
 export const FirstFailure = z.object({

@@ -23,7 +23,7 @@ import {
 } from 'yaml'
 import { Fault } from './faults.ts'
 
-export const TEXT_BYTES_MAX = 1024 * 1024
+const TEXT_BYTES_MAX = 1024 * 1024
 export const TEXT_DEPTH_MAX = 32
 const LEXEMES_MAX = 200_000
 const VALUES_MAX = 50_000

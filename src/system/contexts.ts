@@ -3,7 +3,7 @@
  * (`contexts/NAME.json`, `current`) and the credentials' form. Reading makes nothing; "there is none" is
  * null, and what to type then is said by client/context.ts.
  */
-import { readdir, readFile, rm } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { atomicWrite } from './atomic-write.ts'
 
@@ -31,7 +31,7 @@ export interface Credentials {
 }
 
 /** A context's name is a file name too. */
-export const CONTEXT_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$/
+const CONTEXT_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$/
 
 function contextsDir(home: string): string {
   return join(home, 'contexts')
@@ -112,12 +112,6 @@ export async function saveContext(
 
 export function useContext(home: string, name: string): Promise<void> {
   return atomicWrite(currentFile(home), `${name}\n`)
-}
-
-/** Forget a context; when it was in use, none is. Its credentials are the owner's to remove. */
-export async function removeContext(home: string, name: string): Promise<void> {
-  if ((await currentName(home)) === name) await rm(currentFile(home), { force: true })
-  await rm(contextFile(home, name), { force: true })
 }
 
 /** @returns the credentials, or null when the file is not there. @throws {Error} when it is no such file */

@@ -3,7 +3,7 @@
  * comes in pieces.
  */
 const NEWLINE = 10
-export const LINE_BYTES_MAX = 8 * 1024 * 1024
+const LINE_BYTES_MAX = 8 * 1024 * 1024
 
 export interface Line {
   offset: number

@@ -12,7 +12,7 @@ export function attemptOf(run: Run): number {
   return run.workers.reduce((most, worker) => Math.max(most, worker.record.attempt), 0)
 }
 
-export function runEvent(ctx: Ctx, run: Run, what: RunWhat, id: string): void {
+function runEvent(ctx: Ctx, run: Run, what: RunWhat, id: string): void {
   const { record } = run
   ctx.out.push({
     kind: 'publish',

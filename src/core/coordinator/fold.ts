@@ -29,7 +29,7 @@ export function workerKey(role: string, index: number): string {
 }
 
 /** Workers in one `run` op: 64 with 4 KiB of last lines each stay below the bound of an entry. */
-export const WORKERS_PER_OP = 64
+const WORKERS_PER_OP = 64
 
 export function foldOp(durable: Durable, op: StateOp): void {
   switch (op.op) {

@@ -226,7 +226,7 @@ export function advanceGang(ctx: Ctx, gang: Gang, news: readonly Worker[]): void
   for (const worker of gang.unstarted) workOn(ctx, worker)
 }
 
-export function hasStarted(worker: Worker): boolean {
+function hasStarted(worker: Worker): boolean {
   return live(worker) && worker.record.startedAt !== null
 }
 

@@ -26,7 +26,7 @@ import {
 
 type WorkVerb = 'prepare' | 'start' | 'kill' | 'cancel'
 
-export function graceOf(worker: Worker): number {
+function graceOf(worker: Worker): number {
   return worker.run.record.stopping?.kill === true ? 0 : (worker.graceMs ?? worker.role.spec.stop.graceMs)
 }
 

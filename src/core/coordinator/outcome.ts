@@ -79,7 +79,7 @@ export function isWork(role: RoleLive): boolean {
  * Do others need this service? Those that say that they depend on it; nobody says so: everything that is
  * still to be done, and in a run of services alone the person who asked for it.
  */
-export function isNeeded(role: RoleLive): boolean {
+function isNeeded(role: RoleLive): boolean {
   const { run } = role
   if (run.spec.stopWhen?.role === role.spec.name) return false
   const others =

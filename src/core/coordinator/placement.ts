@@ -64,7 +64,7 @@ function missing(
   return KINDS.find((kind) => weight[kind] > free[kind]) ?? null
 }
 
-export function allowed(role: Role, name: string): boolean {
+function allowed(role: Role, name: string): boolean {
   return (role.nodelist.length === 0 || role.nodelist.includes(name)) && !role.exclude.includes(name)
 }
 

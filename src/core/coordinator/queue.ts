@@ -27,7 +27,7 @@ function homeless(run: Run): Worker[] {
   )
 }
 
-export function asksOf(workers: readonly Worker[]): Ask[] {
+function asksOf(workers: readonly Worker[]): Ask[] {
   return workers.map((worker) => ({ role: worker.role.spec, index: worker.record.index }))
 }
 

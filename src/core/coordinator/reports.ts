@@ -194,7 +194,7 @@ export function endWorker(ctx: Ctx, worker: Worker, exit: Exit | null, receipt: 
   workOn(ctx, worker)
 }
 
-export function seenOf(report: ForkReport | null): Worker['record']['seen'] {
+function seenOf(report: ForkReport | null): Worker['record']['seen'] {
   return report === null
     ? null
     : { pid: report.pid, addr: report.addr, ports: report.ports, gpus: report.gpus, ranks: report.ranks }

@@ -32,7 +32,7 @@ export function setState(ctx: Ctx, run: Run, state: RunState): void {
 }
 
 /** Waits, directly or not, for another role to be done: that is no start. */
-export function waitsForDone(role: RoleLive): boolean {
+function waitsForDone(role: RoleLive): boolean {
   return role.spec.dependsOn.some(({ role: name, condition }) => {
     const on = role.run.byRole.get(name)
     if (on === undefined) return false

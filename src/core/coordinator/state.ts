@@ -23,7 +23,7 @@ import type { CoordinatorSettings } from './settings.ts'
  * Where a worker's latest attempt is; each worker counts in exactly one. `ready` is running and ready;
  * `exited` has its root gone and its tree perhaps not; `ended`: nothing of it runs or will.
  */
-export const STAGES = ['waiting', 'placed', 'prepared', 'started', 'ready', 'exited', 'ended'] as const
+const STAGES = ['waiting', 'placed', 'prepared', 'started', 'ready', 'exited', 'ended'] as const
 export type Stage = (typeof STAGES)[number]
 
 export interface Worker {
@@ -303,7 +303,7 @@ export function newState(options: {
   return s
 }
 
-export function waitingRecord(role: string, index: number): WorkerRecord {
+function waitingRecord(role: string, index: number): WorkerRecord {
   return {
     role,
     index,
@@ -406,7 +406,7 @@ function newWorker(run: Run, role: RoleLive, record: WorkerRecord): Worker {
   }
 }
 
-export function newNode(name: string, now: number): NodeLive {
+function newNode(name: string, now: number): NodeLive {
   return {
     name,
     incarnation: null,
@@ -491,7 +491,6 @@ export function change(worker: Worker, by: () => void): void {
   }
 }
 
-export const NO_EXIT: Exit = { code: null, signal: null, oom: null, unknown: null, killedBy: null }
 export const GONE: Receipt = { outcome: 'gone', survivors: [], reason: null, ms: 0 }
 export type { FirstFailure }
 

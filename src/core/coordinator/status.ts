@@ -19,7 +19,7 @@ import { clocksAt } from './run-state.ts'
 import { isOpen } from './node-usage.ts'
 import { live, stageOf, type Ctx, type NodeLive, type RoleLive, type Run, type Worker } from './state.ts'
 
-export function workerState(ctx: Ctx, worker: Worker): WorkerState {
+function workerState(ctx: Ctx, worker: Worker): WorkerState {
   const stage = stageOf(worker)
   if (stage === 'waiting') return 'pending'
   if (stage === 'ended' || stage === 'exited') return 'exited'
