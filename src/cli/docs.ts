@@ -1,5 +1,5 @@
 /** The pages that come from the command line, for scripts/gen.mjs: docs/reference/cli.md. */
-import { cliReference } from './reference.ts'
+import { cliReference } from './frame/reference.ts'
 
 const page = await cliReference()
 

@@ -3,8 +3,8 @@
  * is cli.ts'. No top-level await: the bundle can then also be a CommonJS script with V8's code cache, which
  * halves the start.
  */
-import { runCli } from './cli.ts'
-import { ioOn } from './io.ts'
+import { runCli } from './frame/cli.ts'
+import { ioOn } from './frame/io.ts'
 
 // no stack traces: what is thrown past everything is our own mistake, and its words are all that helps
 process.on('uncaughtException', (error) => {

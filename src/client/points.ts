@@ -60,7 +60,7 @@ export function checkRef(status: RunStatus, ref: Ref): void {
 }
 
 /** Workers of a ref in a status; ranks are their worker's. */
-export function workersOf(status: RunStatus, ref: Ref): WorkerStatus[] {
+function workersOf(status: RunStatus, ref: Ref): WorkerStatus[] {
   return status.workers.filter(
     (worker) =>
       refFits(ref, worker) &&

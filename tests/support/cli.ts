@@ -1,7 +1,7 @@
 /** The command line in this process: what it would write, and its exit code. */
 import { Writable } from 'node:stream'
-import { runCli } from '../../src/cli/cli.ts'
-import { ioOn, type Io, type Streams } from '../../src/cli/io.ts'
+import { runCli } from '../../src/cli/frame/cli.ts'
+import { ioOn, type Io, type Streams } from '../../src/cli/frame/io.ts'
 import type { Troupe } from '../../src/client/troupe.ts'
 import { Fault } from '../../src/protocol/faults.ts'
 

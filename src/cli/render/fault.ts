@@ -3,7 +3,7 @@
  * terminal alone.
  */
 import type { Fault } from '../../protocol/faults.ts'
-import type { Io } from '../io.ts'
+import type { Io } from '../frame/io.ts'
 
 export async function renderFault(io: Io, fault: Fault): Promise<void> {
   if (io.json) return io.stderr(JSON.stringify(fault.toBody()), { always: true })

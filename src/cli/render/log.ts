@@ -1,6 +1,6 @@
 /** Log items to where they belong: the worker's stdout to ours, its stderr to ours; gaps are talk. */
 import type { LogItem } from '../../client/logs/items.ts'
-import type { Io } from '../io.ts'
+import type { Io } from '../frame/io.ts'
 
 export interface LogForm {
   /** `[trainer/3]` in front of each line */

@@ -20,7 +20,14 @@ import { checkRef, hasEnded, whyNot } from '../points.ts'
 import { refFits, refText, type Ref } from '../refs.ts'
 import { FAILOVER_MS, patiently } from '../timing.ts'
 import { bySource, parseSource, sourceFits, type LogItem, type LogOptions } from './items.ts'
-import { logSubject, readLogMessage, relayed, relaySeqSince, spoolOf, type LogMessage } from './spool.ts'
+import {
+  logSubject,
+  readLogMessage,
+  relayed,
+  relaySeqSince,
+  spoolOf,
+  type LogMessage,
+} from './remote-spool.ts'
 import { BACKLOG_BYTES, sourceReader, type SourceReader } from './source.ts'
 
 /**

@@ -7,7 +7,7 @@ import { forkIdOf, workerIdOf, type ForkParts } from '../../protocol/names.ts'
 import type { Messenger } from '../../transport/messenger.ts'
 import { parseSource, prefixOf, type LogItem, type LogOptions } from './items.ts'
 import { lineSplitter, type Line } from './lines.ts'
-import { logSubject, relayed, type LogMessage, type Spool, type SpoolRead } from './spool.ts'
+import { logSubject, relayed, type LogMessage, type Spool, type SpoolRead } from './remote-spool.ts'
 
 export interface SourceReader {
   readonly forkId: string

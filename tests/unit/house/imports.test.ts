@@ -17,7 +17,7 @@ const RANK: Record<string, number> = {
   cli: 5,
 }
 /** DESIGN.md section 2: where the concrete is handed in. */
-const ASSEMBLY = [/^index\.ts$/, /^fleet\//, /^cli\/(up|down|agent|coordinator)\.ts$/]
+const ASSEMBLY = [/^index\.ts$/, /^fleet\//, /^cli\/commands\/(up|down|agent|coordinator)\.ts$/]
 /** A wrapped package has one importer. */
 const OWNER_OF: Record<string, string[]> = {
   nats: ['transport/nats/connection.ts'],

@@ -1,0 +1,34 @@
+/** `troupe agent --node NAME`: one node agent in the foreground. */
+import { findContext } from '../../client/context.ts'
+import { homePlaces } from '../../fleet/home.ts'
+import { runAgent } from '../../fleet/run-agent.ts'
+import { homeOf } from '../../system/paths.ts'
+import { verb, type CliCommand } from '../frame/command.ts'
+import { untilInterrupted } from '../frame/signals.ts'
+import { version } from '../frame/version.ts'
+
+export const command: CliCommand = {
+  name: 'agent',
+  summary: 'run one node agent here, in the foreground; SIGTERM leaves its workers',
+  register(program, io) {
+    verb(program, 'agent', command.summary)
+      .requiredOption('--node <name>', 'name of the node; a new one gets a key')
+      .action(async ({ node }: { node: string }) => {
+        const signal = untilInterrupted()
+        const context = await findContext({
+          home: homeOf(io.env),
+          ...(io.context !== undefined && { context: io.context }),
+        })
+        const env = io.env as NodeJS.ProcessEnv
+        await runAgent({
+          places: homePlaces(env, context.fleet),
+          node,
+          url: context.url,
+          user: context.user,
+          env,
+          version,
+          signal,
+        })
+      })
+  },
+}

@@ -1,0 +1,48 @@
+/** `troupe down`: end the fleet here, with receipts; returns when all of it is gone. */
+import { existsSync } from 'node:fs'
+import { takeDown } from '../../fleet/down.ts'
+import { homePlaces, ownName } from '../../fleet/home.ts'
+import { takeTurn } from '../../fleet/turn.ts'
+import { verb, type CliCommand } from '../frame/command.ts'
+import { receiptsTable } from '../render/receipts.ts'
+import type { Io } from '../frame/io.ts'
+
+/** An `up` that is under way is waited for: what it is starting has to go, too. */
+const TURN_MS = 180_000
+
+export const command: CliCommand = {
+  name: 'down',
+  summary: 'end the fleet here: runs, agents, coordinator, bus',
+  register(program, io) {
+    verb(program, 'down', command.summary)
+      .option('--keep-workers', 'leave the workers: the next `up` finds them')
+      .action((flags: { keepWorkers?: boolean }) => down(io, flags.keepWorkers === true))
+  },
+}
+
+async function down(io: Io, keepWorkers: boolean): Promise<void> {
+  io.outliveStdout()
+  const places = homePlaces(io.env as NodeJS.ProcessEnv)
+  const nothing = (): void =>
+    io.json ? io.printJson({ receipts: [], ended: [] }) : io.stderr('nothing is up here')
+  if (!existsSync(places.dir)) return nothing()
+  const say = (line: string): void => io.stderr(line)
+  const give = await takeTurn(places.turn, 'down', TURN_MS, (holder) => say(`waiting for ${holder}`))
+  try {
+    const { receipts, ended } = await takeDown({ places, user: ownName(), keepWorkers, say })
+    if (ended.length === 0 && receipts.length === 0) return nothing()
+    if (io.json) io.printJson({ receipts, ended })
+    else if (io.quiet) for (const { worker } of receipts) io.stdout(`${worker}\n`)
+    else if (receipts.length > 0) io.stdout(receiptsTable(receipts))
+    say(`ended: ${ended.join(', ') || 'nothing but workers'}`)
+    const left = receipts.filter(({ outcome }) => outcome !== 'gone')
+    if (left.length > 0) {
+      io.stderr(`no proof that these are gone: ${left.map(({ worker }) => worker).join(', ')}`, {
+        always: true,
+      })
+      io.setExit(1)
+    } else if (!keepWorkers) say('nothing is left running')
+  } finally {
+    give()
+  }
+}

@@ -1,0 +1,65 @@
+/** `troupe nodes`, `nodes adopt`, `nodes drain`: the machines of the fleet. */
+import type { NodeInfo } from '../../protocol/shapes.ts'
+import { verb, type CliCommand } from '../frame/command.ts'
+import { table } from '../render/table.ts'
+import { durationText } from '../render/text.ts'
+import { withTroupe } from '../frame/with-troupe.ts'
+
+export const command: CliCommand = {
+  name: 'nodes',
+  summary: 'list nodes; let one accept a new store, or take it out of service',
+  register(program, io) {
+    const nodes = verb(program, 'nodes', this.summary).action(() =>
+      withTroupe(io, async (troupe) => {
+        const list = await troupe.nodes()
+        if (io.json) io.printJson(list)
+        else if (io.quiet) for (const { node } of list) io.stdout(`${node}\n`)
+        else io.stdout(nodesTable(list))
+      }),
+    )
+    verb(nodes, 'adopt <node>', 'after the state store was made anew: let a node accept it').action(
+      (node: string) =>
+        withTroupe(io, async (troupe) => {
+          await troupe.adopt(node)
+          if (io.json) io.printJson({ node })
+          else io.stderr(`${node} accepts the new store`)
+        }),
+    )
+    verb(nodes, 'drain <node>', 'place nothing new on a node; what runs there runs on')
+      .option('--off', 'place on it again')
+      .action((node: string, flags: { off?: boolean }) =>
+        withTroupe(io, async (troupe) => {
+          await troupe.drain(node, flags.off !== true)
+          if (io.json) io.printJson({ node, draining: flags.off !== true })
+          else io.stderr(flags.off === true ? `${node} takes workers again` : `${node} takes no new workers`)
+        }),
+      )
+  },
+}
+
+export function nodesTable(nodes: readonly NodeInfo[]): string {
+  return table(
+    ['NODE', 'STATE', 'HOST', 'CPUS', 'GPUS', 'MEMORY', 'WORKERS', 'SEEN', 'LAG', 'REASON'],
+    nodes.map((n) => [
+      n.node,
+      n.state,
+      n.hostname,
+      n.cpus,
+      n.gpusSharedWith === undefined ? n.gpus : `${n.gpus} (as ${n.gpusSharedWith.join(', ')})`,
+      `${Math.round(n.memoryBytes / 1e9)} GB`,
+      n.workers,
+      `${durationText(n.lastSeenMs)} ago`,
+      `${Math.round(n.loopLagMs)} ms`,
+      reasonText(n),
+    ]),
+  )
+}
+
+/** Both: a node that refuses its orders has unowned forks as a rule. */
+function reasonText({ reason, unowned }: NodeInfo): string | null {
+  return (
+    [reason, unowned.length > 0 ? `unowned: ${unowned.join(', ')}` : null]
+      .filter((text) => text !== null)
+      .join('; ') || null
+  )
+}

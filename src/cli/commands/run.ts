@@ -1,0 +1,241 @@
+/**
+ * `troupe run -f FILE` or `troupe run -- CMD`: launches, follows, and passes the exit code on.
+ *
+ * It is attached, like `docker run`: the first Ctrl-C (or SIGTERM, or a terminal that closes) stops the run
+ * by its ladder and waits for the receipts, the second kills it, the third leaves it to itself. The code is
+ * then 130. Who wants to go away and leave a run uses `launch`. A single worker's output is passed through as
+ * it is; of several each line says whose it is.
+ */
+import type { WaitResult } from '../../client/wait.ts'
+import type { Troupe } from '../../client/troupe.ts'
+import { Fault, isFault } from '../../protocol/faults.ts'
+import { verb, type CliCommand } from '../frame/command.ts'
+import type { ReadDocument } from '../document/document.ts'
+import type { Io } from '../frame/io.ts'
+import { launchOptions, sayLaunched, type LaunchFlags } from './launch.ts'
+import { sayNext } from '../frame/next-steps.ts'
+import { countOption, durationOption, listOption } from '../frame/options.ts'
+import { writeLog } from '../render/log.ts'
+import { failureBlock } from '../render/status.ts'
+import { durationText } from '../render/text.ts'
+import type { RunFlags } from '../document/run-document.ts'
+import { watcher } from '../frame/watcher.ts'
+import { withTroupe } from '../frame/with-troupe.ts'
+
+type Flags = RunFlags & Partial<LaunchFlags> & { out?: string }
+
+export const command: CliCommand = {
+  name: 'run',
+  summary: 'launch, follow, and exit with the run’s code; Ctrl-C stops it',
+  register(program, io) {
+    verb(program, 'run [command...]', this.summary)
+      .passThroughOptions()
+      .usage('[options] (-f FILE | [--] COMMAND…)')
+      .option('-f, --file <file>', 'a launch document; - is stdin')
+      .option('--set <path=value>', 'set a value of the document (again for more)', listOption)
+      .option('--name <name>', 'of the run; default: the program')
+      .option('--nodes <n>', 'how many copies', countOption)
+      .option('--shape <shape>', 'a torchrun role: nodes x processes per node, such as 2x2')
+      .option('--env <name=value>', 'an environment variable (again for more)', listOption)
+      .option('--cwd <dir>', 'default: this directory')
+      .option('--gpus <n>', 'leased to each worker', countOption)
+      .option('--cpus <n>', 'cores leased to each worker', countOption)
+      .option('--memory <size>', 'reserved for each worker')
+      .option('--backend <name>', 'where nodes come from')
+      .option('--key <key>', 'idempotency key')
+      .option('--timeout <time>', 'how long to wait for a coordinator', durationOption)
+      .option('--out <dir>', 'keep a copy of the logs there')
+      .action(async (argv: string[], flags: Flags) => {
+        const read = await documentOf(io, argv, flags)
+        if (flags.out !== undefined)
+          await (await import('../render/log-copy.ts')).prepareCopies(io.cwd, flags.out)
+        io.outliveStdout()
+        await withTroupe(io, (troupe) => attached(io, troupe, read, flags))
+      })
+  },
+}
+
+async function documentOf(io: Io, argv: string[], flags: Flags): Promise<ReadDocument> {
+  const { checked, readDocument } = await import('../document/document.ts')
+  if (flags.file !== undefined) {
+    if (argv.length > 0)
+      throw new Fault('USAGE', `-f ${flags.file} and a command ('${argv[0]}') cannot both be run`)
+    const own = (['name', 'nodes', 'shape', 'env', 'cwd', 'gpus', 'cpus', 'memory'] as const).find(
+      (name) => flags[name] !== undefined,
+    )
+    if (own !== undefined)
+      throw new Fault('USAGE', `--${own} is for run -- COMMAND`, { hint: 'with -f use --set path=value' })
+    return readDocument(io, {
+      file: flags.file,
+      ...(flags.set && { set: flags.set }),
+      ...(flags.backend !== undefined && { backend: flags.backend }),
+    })
+  }
+  if (argv.length === 0)
+    throw new Fault('USAGE', 'run what?', {
+      hint: 'troupe run -f FILE, or troupe run [--nodes N] [--shape 2x2] -- COMMAND…',
+    })
+  const { runDocument } = await import('../document/run-document.ts')
+  const { applySets } = await import('../../protocol/launch.ts')
+  return checked(io, applySets(runDocument(argv, flags), flags.set ?? []))
+}
+
+async function attached(
+  io: Io,
+  troupe: Troupe,
+  { document, launch }: ReadDocument,
+  flags: Flags,
+): Promise<void> {
+  const workers = launch.roles.reduce((sum, role) => sum + role.replicas, 0)
+  const prefix = workers > 1 || launch.roles[0]!.kind === 'torchrun'
+  const interrupts = interruptions()
+  const left = new AbortController()
+  try {
+    const launching = new AbortController()
+    interrupts.onInterrupt(() => launching.abort())
+    const launched = await troupe
+      .launch(document, { ...launchOptions(io, flags), signal: launching.signal })
+      .catch((error: unknown) => {
+        if (!launching.signal.aborted || !isFault(error)) throw error
+        // it may have been taken all the same: the key tells
+        io.stderr(`interrupted before the launch was answered: ${error.message}`, { always: true })
+        if (error.hint !== undefined) io.stderr(`  ${error.hint}`, { always: true })
+        return null
+      })
+    if (launched === null) return io.setExit(130)
+    const { run } = launched
+    sayLaunched(io, launched)
+    io.stderr(`run ${run}`)
+    let quietSince = Date.now()
+    const shown = (async () => {
+      for await (const item of troupe.logs(run, { follow: true, signal: left.signal })) {
+        quietSince = Date.now()
+        writeLog(io, item, { prefix, stderrOnly: io.json })
+        await io.drained()
+      }
+    })()
+    const copied =
+      flags.out === undefined
+        ? null
+        : import('../render/log-copy.ts').then(({ copyLogs }) =>
+            copyLogs(
+              troupe.logs(run, { follow: true, chunks: true, signal: left.signal }),
+              io.cwd,
+              flags.out!,
+            ),
+          )
+    const { onStatus, onTrouble } = watcher(io, 'running')
+    const waited = troupe.wait(run, {
+      signal: left.signal,
+      onTrouble,
+      // while it runs its own output is what there is to see, but a long silence is worth a word
+      onStatus: (status) =>
+        void (
+          (status.state !== 'running' || (!io.errTty && Date.now() - quietSince > 25_000)) &&
+          onStatus?.(status)
+        ),
+    })
+    // both may fail while nobody waits for them yet
+    for (const promise of [shown, copied, waited]) promise?.catch(() => {})
+    interrupts.onInterrupt((count) => void interrupted(io, troupe, run, count, left))
+    const result = await orLeft(waited, left.signal)
+    if (result === null) {
+      io.setExit(130)
+      return sayNext(io, run, ['status', 'logs -f', 'stop'])
+    }
+    const files = await endOfLogs(io, shown, copied)
+    io.status(null)
+    await report(io, result, run)
+    if (files !== null) (await import('../render/log-copy.ts')).sayFiles(io, files)
+    if (!io.json) sayNext(io, run, result.code === 0 ? ['status', 'logs'] : ['status', 'explain', 'logs'])
+  } finally {
+    left.abort()
+    interrupts.close()
+  }
+}
+
+/** @returns null once the run was left to itself */
+function orLeft<T>(promise: Promise<T>, left: AbortSignal): Promise<T | null> {
+  return Promise.race([
+    promise,
+    new Promise<null>((resolve) => left.addEventListener('abort', () => resolve(null))),
+  ])
+}
+
+/** The exit code does not hang on the last log line: a fault there is said and nothing more. */
+async function endOfLogs<T>(io: Io, shown: Promise<void>, copied: Promise<T> | null): Promise<T | null> {
+  const [lines, files] = await Promise.allSettled([shown, copied])
+  for (const outcome of [lines, files])
+    if (outcome.status === 'rejected')
+      io.stderr(`logs: ${(outcome.reason as Error).message}`, { always: true })
+  return files.status === 'fulfilled' ? files.value : null
+}
+
+async function report(io: Io, { status, code }: WaitResult, run: string): Promise<void> {
+  for (const line of failureBlock(status).split('\n'))
+    if (line !== '') io.stderr(io.paint('red', line, 'stderr'))
+  const { queuedMs, startMs, runMs } = status.clocks
+  io.stderr(
+    `${run} ${status.state}${status.reason === null ? '' : ` (${status.reason})`}: queued ${durationText(queuedMs)}, start ${durationText(startMs)}, run ${durationText(runMs)}`,
+  )
+  const unproven = status.workers.filter(
+    (worker) => worker.receipt !== null && worker.receipt.outcome !== 'gone',
+  )
+  for (const worker of unproven)
+    io.stderr(
+      io.paint('yellow', `${worker.worker}: not proven gone (${worker.receipt!.outcome})`, 'stderr'),
+      { always: true },
+    )
+  if (io.json) io.printJson({ run, state: status.state, code, reason: status.reason })
+  io.setExit(code)
+}
+
+async function interrupted(
+  io: Io,
+  troupe: Troupe,
+  run: string,
+  count: number,
+  left: AbortController,
+): Promise<void> {
+  if (count > 2) {
+    io.stderr(`leaving ${run} to itself`, { always: true })
+    return left.abort()
+  }
+  const how = count === 1 ? 'stop' : 'kill'
+  io.stderr(
+    count === 1 ? `stopping ${run}; again to kill it` : `killing ${run}; again to leave it to itself`,
+    { always: true },
+  )
+  await troupe[how](run, { signal: left.signal }).catch((error: unknown) => {
+    if (isFault(error) && !left.signal.aborted) io.stderr(`${how}: ${error.message}`, { always: true })
+  })
+}
+
+/**
+ * `timeout` signals its program and then the whole group: that is one signal, and does not make a kill of a
+ * stop.
+ */
+const ECHO_MS = 50
+
+/** Signals to us, counted from the first moment: one that comes before the launch is accepted is not lost. */
+function interruptions(): { onInterrupt(listener: (count: number) => void): void; close(): void } {
+  let count = 0
+  let listener: ((count: number) => void) | null = null
+  let last = { signal: '', at: -Infinity }
+  const onSignal = (signal: string): void => {
+    const echo = signal === last.signal && performance.now() - last.at < ECHO_MS
+    last = { signal, at: performance.now() }
+    if (echo) return
+    count++
+    listener?.(count)
+  }
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  for (const signal of signals) process.on(signal, onSignal)
+  return {
+    onInterrupt(added) {
+      listener = added
+      for (let told = 1; told <= count; told++) added(told)
+    },
+    close: () => void signals.forEach((signal) => process.off(signal, onSignal)),
+  }
+}

@@ -1,0 +1,22 @@
+/** `troupe validate FILE`: is a launch document right? Needs no fleet. */
+import { verb, type CliCommand } from '../frame/command.ts'
+import { listOption } from '../frame/options.ts'
+
+export const command: CliCommand = {
+  name: 'validate',
+  summary: 'check a launch document, without a fleet',
+  register(program, io) {
+    verb(program, 'validate <file>', this.summary)
+      .option('--set <path=value>', 'set a value of the document (again for more)', listOption)
+      .action(async (file: string, flags: { set?: string[] }) => {
+        const { readDocument } = await import('../document/document.ts')
+        const { launch } = await readDocument(io, { file, ...flags })
+        const workers = launch.roles.reduce((sum, role) => sum + role.replicas, 0)
+        if (io.json) io.printJson({ ok: true, name: launch.name, roles: launch.roles.length, workers })
+        else if (!io.quiet)
+          io.stdout(
+            `ok: ${launch.name}, ${launch.roles.length} ${launch.roles.length === 1 ? 'role' : 'roles'}, ${workers} ${workers === 1 ? 'worker' : 'workers'}\n`,
+          )
+      })
+  },
+}

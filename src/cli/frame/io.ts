@@ -1,0 +1,173 @@
+/**
+ * What a command says and where: data to stdout, talk to stderr, an exit code. Owns the rewritten status
+ * line, colour, and what happens when the reader of stdout goes away; commands never touch `process.stdout`.
+ *
+ * When stdout is closed by its reader (`troupe logs … | head`) the command ends quietly with 0: the reader has what it wanted, and a script
+ * under `set -o pipefail` is not made to fail by `head`. A command that must finish its work (`run` passes on
+ * a code) calls `outliveStdout` first: it goes on without output.
+ */
+import { styleText } from 'node:util'
+import type { ConnectOptions } from '../../client/context.ts'
+import type { Troupe } from '../../client/troupe.ts'
+
+export type Colour = 'red' | 'yellow' | 'green' | 'cyan' | 'dim' | 'bold'
+
+export interface Io {
+  /** data: text is written as it is, without a newline added */
+  stdout(text: string | Uint8Array): void
+  /** waits while the reader of stdout is slower than we are */
+  drained(): Promise<void>
+  /** talk: one line, newline added; silent with `-q` unless `always` */
+  stderr(line: string, options?: { always?: boolean }): void
+  /** a line of somebody else's program on stderr, bytes as they are; not talk: `-q` does not silence it */
+  line(parts: readonly (string | Uint8Array)[]): void
+  /** one JSON document on stdout */
+  printJson(value: unknown): void
+  /**
+   * the one rewritten line on stderr while something is awaited (null clears it). Not a terminal: a line when
+   * it first says so and each 30 s, with `--json` none: a program reads there, and what it may find is the
+   * fault
+   */
+  status(text: string | null): void
+  /** colour on a terminal alone; `stream` is where it will be written */
+  paint(colour: Colour, text: string, stream: 'stdout' | 'stderr'): string
+  /** aborted when the reader of stdout has gone */
+  readonly closed: AbortSignal
+  /** go on without output when the reader of stdout goes away */
+  outliveStdout(): void
+  /** stdout is a terminal */
+  readonly isTty: boolean
+  /** stderr is a terminal */
+  readonly errTty: boolean
+  /** columns of the terminal; Infinity when stdout is none */
+  readonly columns: number
+  json: boolean
+  quiet: boolean
+  /** the `--context` that was typed */
+  context: string | undefined
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly cwd: string
+  /** all of stdin, for `-f -`; empty when it is closed */
+  stdin(): Promise<string>
+  setExit(code: number): void
+  readonly exitCode: number
+  /** the library's connect; loaded when it is called */
+  connect(options: ConnectOptions): Promise<Troupe>
+}
+
+export interface Streams {
+  stdout: NodeJS.WritableStream & { isTTY?: boolean; columns?: number; writableNeedDrain?: boolean }
+  stderr: NodeJS.WritableStream & { isTTY?: boolean; columns?: number }
+  stdin: AsyncIterable<unknown>
+  env: Readonly<Record<string, string | undefined>>
+  cwd: string
+  /** called when the reader of stdout has gone and the command need not finish */
+  leave(code: number): void
+  connect(options: ConnectOptions): Promise<Troupe>
+  now?: () => number
+}
+
+/** How long a pending wait is silent on a stderr that is no terminal. */
+export const HEARTBEAT_MS = 30_000
+
+export function ioOn(streams: Streams): Io {
+  const { stdout, stderr, env } = streams
+  const now = streams.now ?? Date.now
+  const isTty = stdout.isTTY === true
+  const errTty = stderr.isTTY === true
+  const closed = new AbortController()
+  let outlive = false
+  let exitCode = 0
+  let statusShown = ''
+  let saidAt = -Infinity
+
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (closed.signal.aborted) return
+    closed.abort()
+    if (!outlive) streams.leave(error.code === 'EPIPE' ? 0 : 1)
+  })
+  // nobody listens to our talk any more: that is no reason to stop
+  stderr.on('error', () => {})
+
+  const clearStatus = (): void => {
+    if (statusShown === '') return
+    if (errTty) stderr.write('\r\x1b[2K')
+    statusShown = ''
+  }
+  const colours = (stream: 'stdout' | 'stderr'): boolean =>
+    (stream === 'stdout' ? isTty : errTty) && !env.NO_COLOR && env.TERM !== 'dumb'
+
+  const io: Io = {
+    stdout(text) {
+      if (closed.signal.aborted || text.length === 0) return
+      if (isTty) clearStatus()
+      stdout.write(text)
+    },
+    drained: () =>
+      stdout.writableNeedDrain === true && !closed.signal.aborted
+        ? new Promise((resolve) => {
+            const done = (): void => {
+              stdout.removeListener('drain', done)
+              closed.signal.removeEventListener('abort', done)
+              resolve()
+            }
+            stdout.once('drain', done)
+            closed.signal.addEventListener('abort', done)
+          })
+        : Promise.resolve(),
+    stderr(line, options = {}) {
+      if (io.quiet && options.always !== true) return
+      clearStatus()
+      saidAt = now()
+      stderr.write(`${line}\n`)
+    },
+    line(parts) {
+      clearStatus()
+      saidAt = now()
+      stderr.write(
+        Buffer.concat([...parts.map((part) => Buffer.from(part as Uint8Array)), Buffer.from('\n')]),
+      )
+    },
+    printJson: (value) => io.stdout(`${JSON.stringify(value, null, isTty ? 2 : undefined)}\n`),
+    status(text) {
+      if (io.quiet) return
+      if (text === null) return clearStatus()
+      if (errTty) {
+        if (text === statusShown) return
+        const room = Math.max(20, (stderr.columns ?? 80) - 1)
+        stderr.write(`\r\x1b[2K${text.length > room ? `${text.slice(0, room - 1)}…` : text}`)
+        statusShown = text
+      } else if (!io.json && now() - saidAt >= HEARTBEAT_MS) {
+        saidAt = now()
+        stderr.write(`${text}\n`)
+      }
+    },
+    paint: (colour, text, stream) =>
+      colours(stream) ? styleText(colour, text, { validateStream: false }) : text,
+    closed: closed.signal,
+    outliveStdout: () => void (outlive = true),
+    isTty,
+    errTty,
+    columns: isTty ? (stdout.columns ?? 80) : Infinity,
+    json: false,
+    quiet: false,
+    context: undefined,
+    env,
+    cwd: streams.cwd,
+    async stdin() {
+      const chunks: Buffer[] = []
+      try {
+        for await (const chunk of streams.stdin) chunks.push(Buffer.from(chunk as Uint8Array))
+      } catch {
+        // a closed stdin (`<&-`) reads as empty
+      }
+      return Buffer.concat(chunks).toString('utf8')
+    },
+    setExit: (code) => void (exitCode = code),
+    get exitCode() {
+      return exitCode
+    },
+    connect: streams.connect,
+  }
+  return io
+}

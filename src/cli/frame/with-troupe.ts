@@ -1,0 +1,26 @@
+/** A connection for the length of one command: the context that was typed, else the one in use. */
+import { isUnserved } from '../../client/timing.ts'
+import type { Troupe } from '../../client/troupe.ts'
+import { Fault } from '../../protocol/faults.ts'
+import { homeOf } from '../../system/paths.ts'
+import type { Io } from './io.ts'
+
+/** @throws {Fault} what `act` throws, CONN with what to type */
+export async function withTroupe<T>(io: Io, act: (troupe: Troupe) => Promise<T>): Promise<T> {
+  const troupe = await io.connect({
+    home: homeOf(io.env),
+    ...(io.context !== undefined && { context: io.context }),
+  })
+  try {
+    return await act(troupe)
+  } catch (error) {
+    throw isUnserved(error) && (error as Fault).message.includes('.coordinator.')
+      ? new Fault('CONN', 'the bus is there, but no coordinator answers', {
+          hint: 'troupe up starts what is missing',
+          cause: error,
+        })
+      : error
+  } finally {
+    await troupe.close()
+  }
+}

@@ -1,7 +1,0 @@
-/** `troupe kill REF`: the same with grace 0. */
-import { endCommand } from './end.ts'
-
-export const command = endCommand(
-  'kill',
-  'kill a run, role or worker at once, and prove that nothing is left',
-)
