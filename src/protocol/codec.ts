@@ -16,7 +16,7 @@ const unpackr = new Unpackr({ useRecords: false })
  * Larger ones, and ones that are nested deeper than DEPTH_MAX, are refused before they are looked at.
  */
 export const PAYLOAD_BYTES_MAX = 4 * 1024 * 1024
-export const DEPTH_MAX = 32
+const DEPTH_MAX = 32
 
 export function encode(value: unknown, form: Form): Uint8Array {
   return form === 'msgpack'
