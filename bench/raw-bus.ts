@@ -10,7 +10,8 @@ import type { Credentials } from '../src/system/contexts.ts'
 import type { Bus } from '../src/transport/bus.ts'
 import { connectNats } from '../src/transport/nats/bus.ts'
 import { createUserKey } from '../src/transport/nats/auth.ts'
-import { findNatsServer, pickPort, startNatsServer } from '../src/transport/nats-server.ts'
+import { pickBusPort } from '../src/fleet/bus-port.ts'
+import { findNatsServer, startNatsServer } from '../src/transport/nats-server.ts'
 import { serverConfigText } from '../src/transport/server-config.ts'
 import { diskDir } from './machine.ts'
 import type { Bench } from './measure.ts'
@@ -44,7 +45,7 @@ export async function startRawBus({ teardown, programs }: Bench): Promise<RawBus
   const credentials: Credentials = { nkeySeed: seed, inboxPrefix: '_INBOX.bench' }
   const [host, port, serverName, configFile] = [
     '127.0.0.1',
-    await pickPort('127.0.0.1'),
+    await pickBusPort(),
     'troupe-bench',
     join(dir, 'nats.conf'),
   ] as const

@@ -9,8 +9,9 @@ import { atomicWrite } from '../system/atomic-write.ts'
 import { cacheOf } from '../system/paths.ts'
 import { readCommand, type ProcIdentity } from '../system/proc.ts'
 import { connectNats } from '../transport/nats/bus.ts'
-import { answersAs, findNatsServer, pickPort, startNatsServer } from '../transport/nats-server.ts'
+import { answersAs, findNatsServer, startNatsServer } from '../transport/nats-server.ts'
 import { serverConfigText } from '../transport/server-config.ts'
+import { pickBusPort } from './bus-port.ts'
 import { readKey, serverUsers, type KeyOwner } from './keys.ts'
 import type { Places } from './places.ts'
 import { endProcess, identify } from './presence.ts'
@@ -21,6 +22,8 @@ export interface BusAddress {
   port: number
 }
 
+/** A port that was free a moment ago is somebody else's now: so often another one is picked. */
+const PORT_TRIES = 5
 /** A server that is alive but does not answer for so long is ended and started anew. */
 const ANSWER_MS = 5000
 const RELOAD_MS = 10_000
@@ -48,6 +51,7 @@ export async function findBus(places: Places): Promise<ProcIdentity | null> {
 /**
  * Start it when it is not there (or does not answer), and let it know every key that is there.
  *
+ * @param pickPort  for a fleet that has no address yet
  * @throws {Fault} SETUP when there is no usable nats-server or it does not start
  */
 export async function ensureBus(
@@ -55,6 +59,7 @@ export async function ensureBus(
   user: string,
   env: Readonly<Record<string, string | undefined>>,
   say: (line: string) => void,
+  pickPort: () => Promise<number> = pickBusPort,
 ): Promise<{ pid: number; url: string; started: boolean }> {
   await mkdir(places.bus.store, { recursive: true, mode: 0o700 })
   const running = await findBus(places)
@@ -73,8 +78,8 @@ export async function ensureBus(
   }
   const { path: binary, warning } = await findNatsServer({ env, cache: cacheOf(env) })
   if (warning !== null) say(`warning: ${warning}`)
-  for (let tries = 0; ; tries++) {
-    const address = known ?? { host: '127.0.0.1', port: await pickPort('127.0.0.1') }
+  for (let tries = 1; ; tries++) {
+    const address = known ?? { host: '127.0.0.1', port: await pickPort() }
     await writeConfig(places, user, address)
     rotateLog(places.bus.log)
     try {
@@ -92,7 +97,7 @@ export async function ensureBus(
       // with a known address it must be that one: agents and contexts have it
       if (
         known !== null ||
-        tries === 4 ||
+        tries === PORT_TRIES ||
         !isFault(error) ||
         !error.message.includes('address already in use')
       )

@@ -7,6 +7,9 @@
  * agent ever touches a port, not even to try it, that another one has given to its worker (a try would make
  * the worker's own bind fail). A stranger can still win the moment between `handOver` and the worker's bind:
  * that is seen by the worker's exit or probe, not here.
+ *
+ * get-port cannot serve here: it tries a port by binding and closing it, which is the very try that breaks
+ * another agent's worker, and it holds nothing afterwards (docs/adr/0007).
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { readFileSync } from 'node:fs'

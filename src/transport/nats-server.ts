@@ -5,7 +5,7 @@
  */
 import { spawn } from 'node:child_process'
 import { access, constants, open, readdir } from 'node:fs/promises'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import { runProgram } from '../system/run.ts'
@@ -89,26 +89,6 @@ async function versionOf(path: string): Promise<string | null> {
   } catch {
     return null
   }
-}
-
-/** Below the ephemeral range, so that a server that was away finds its port free again. */
-const PORTS = [10_000, 32_767] as const
-
-/** A port that is free now on loopback. The caller keeps it: a server comes back at the same address. */
-export async function pickPort(host: string): Promise<number> {
-  for (let tries = 0; tries < 200; tries++) {
-    const port = PORTS[0] + Math.floor(Math.random() * (PORTS[1] - PORTS[0] + 1))
-    if (await isFree(host, port)) return port
-  }
-  throw new Fault('PORT_ALLOC', `no free port between ${PORTS[0]} and ${PORTS[1]} on ${host}`)
-}
-
-function isFree(host: string, port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)))
-  })
 }
 
 export interface RunningServer {

@@ -9,7 +9,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DISCONNECT_ADVISORY, inboxPrefixOf, permissionsOf } from '../../src/protocol/permissions.ts'
 import { connectNats } from '../../src/transport/nats/bus.ts'
 import { createUserKey } from '../../src/transport/nats/auth.ts'
-import { findNatsServer, pickPort, startNatsServer } from '../../src/transport/nats-server.ts'
+import { pickBusPort } from '../../src/fleet/bus-port.ts'
+import { findNatsServer, startNatsServer } from '../../src/transport/nats-server.ts'
 import { serverConfigText } from '../../src/transport/server-config.ts'
 import { announceService } from '../../src/transport/service-discovery.ts'
 import { ensureStreams, streamConfigOf } from '../../src/transport/streams.ts'
@@ -72,7 +73,7 @@ describe('a server of ours', () => {
           binary,
           configFile: join(dir, 'nats.conf'),
           host: '127.0.0.1',
-          port: await pickPort('127.0.0.1'),
+          port: await pickBusPort(),
           serverName: 'x',
           logFile: join(dir, 'log'),
           detached: false,

@@ -9,12 +9,8 @@ import { join } from 'node:path'
 import type { Bus } from '../../src/transport/bus.ts'
 import { connectNats } from '../../src/transport/nats/bus.ts'
 import { createUserKey } from '../../src/transport/nats/auth.ts'
-import {
-  findNatsServer,
-  pickPort,
-  startNatsServer,
-  type RunningServer,
-} from '../../src/transport/nats-server.ts'
+import { pickBusPort } from '../../src/fleet/bus-port.ts'
+import { findNatsServer, startNatsServer, type RunningServer } from '../../src/transport/nats-server.ts'
 import { serverConfigText, type ServerUser } from '../../src/transport/server-config.ts'
 import { cacheOf } from '../../src/system/paths.ts'
 
@@ -62,7 +58,7 @@ export async function startTestServer(users: Record<string, TestUser> = {}): Pro
     },
   )
   const host = '127.0.0.1'
-  const port = await pickPort(host)
+  const port = await pickBusPort()
   const configFile = join(dir, 'nats.conf')
   const serverName = `test-${port}`
   await writeFile(

@@ -24,6 +24,7 @@ const OWNER_OF: Record<string, string[]> = {
   msgpackr: ['protocol/codec.ts'],
   execa: ['system/run.ts'],
   'tree-kill': ['system/run.ts'],
+  'get-port': ['fleet/bus-port.ts'],
 }
 
 /** Programs that are no helpers, and so are not started by system/run.ts; each with the reason. */
@@ -84,7 +85,7 @@ test('core imports protocol and nothing else: no I/O, no clock, no randomness', 
   expect(impure).toEqual([])
 })
 
-test('one file alone imports nats, msgpackr, execa and tree-kill, types too', () => {
+test('one file alone imports a wrapped package, types too', () => {
   expect(
     broken((file, target) =>
       target in OWNER_OF && !OWNER_OF[target]!.includes(file)
@@ -97,6 +98,33 @@ test('one file alone imports nats, msgpackr, execa and tree-kill, types too', ()
 test('a program is started by system/run.ts, or by a file that has a reason not to', () => {
   const importers = files.filter((file) => importsOf(file).includes('node:child_process'))
   expect(importers.toSorted()).toEqual(Object.keys(SPAWNS).toSorted())
+})
+
+/** Files that read /proc, or import the file that does; each with the reason. */
+const READS_PROC: Record<string, string> = {
+  'system/proc.ts': 'it owns reading processes',
+  'system/interfaces.ts': 'the default route, for an agent; without it there is none',
+  'process/capacity.ts': 'cores, memory and cgroups of a node',
+  'process/cgroup.ts': 'the cgroup of the agent',
+  'process/ports.ts': 'the range of ephemeral ports; without it nothing is skipped',
+  'fleet/spawn.ts': 'descriptors that `up` inherited',
+}
+
+test('/proc is read by named files alone, and nothing that only uses a fleet reaches one of them', () => {
+  const readers = files.filter((file) => /['"`]\/proc\b/.test(readFileSync(join(src, file), 'utf8')))
+  expect(readers.toSorted()).toEqual(Object.keys(READS_PROC).toSorted())
+
+  // `commands.ts` loads each command when it is typed: the commands are roots of their own
+  const users = files.filter(
+    (file) => file === 'index.ts' || (roomOf(file) === 'cli' && !ASSEMBLY.some((place) => place.test(file))),
+  )
+  const reached = new Set(users)
+  for (const file of reached)
+    if (!file.endsWith('/commands.ts'))
+      for (const spec of importsOf(file))
+        if (spec.startsWith('.')) reached.add(relative(src, resolve(join(src, dirname(file)), spec)))
+  expect([...reached].filter((file) => file in READS_PROC)).toEqual([])
+  expect(reached.size).toBeGreaterThan(50)
 })
 
 test('a command that uses a fleet imports client alone', () => {
