@@ -10,7 +10,7 @@
  */
 export { connect } from './connect.ts'
 export type { ConnectOptions } from './client/context.ts'
-export type { EndOptions, EndResult, WorkerReceipt } from './client/end.ts'
+export type { EndOptions, EndResult } from './client/end.ts'
 export type {
   LostEvent,
   NodeEvent,
@@ -45,6 +45,7 @@ export type {
   RunStatus,
   RunSummary,
   Straggler,
+  WorkerReceipt,
   WorkerState,
   WorkerStatus,
 } from './protocol/shapes.ts'

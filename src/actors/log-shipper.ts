@@ -12,7 +12,7 @@ import type { Clock } from '../system/clock.ts'
 import type { Bus } from '../transport/bus.ts'
 import type { LogSettings } from './log-settings.ts'
 import { startSourceShipper, type SourceShipper, type Throttle } from './source-shipper.ts'
-import { windowOf } from './window.ts'
+import { byteSemaphore } from './byte-semaphore.ts'
 
 export interface LogShipper {
   /** follow a fork's sources, from where their marks say */
@@ -49,7 +49,7 @@ export function startLogShipper(options: {
   const { bus, fleet, node, store, clock, settings, onFinal, log } = options
   const shipments = new Map<string, Promise<Shipment>>()
   const opened = new Set<Shipment>()
-  const window = windowOf(settings.windowBytesMax)
+  const semaphore = byteSemaphore(settings.windowBytesMax)
   let stopped = false
 
   const sourceOf = (shipment: Shipment, source: string): SourceShipper => {
@@ -63,7 +63,7 @@ export function startLogShipper(options: {
       forkId: shipment.forkId,
       source,
       from: shipment.known[source] ?? NO_MARKS,
-      window,
+      semaphore,
       throttle: shipment.throttle,
       settings,
       clock,

@@ -12,7 +12,7 @@ import type { LogChunk, LogStore, SourceMarks } from '../process/log-store.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Bus } from '../transport/bus.ts'
 import type { LogSettings } from './log-settings.ts'
-import type { Window } from './window.ts'
+import type { ByteSemaphore } from './byte-semaphore.ts'
 
 export interface SourceShipper {
   readonly marks: SourceMarks
@@ -41,14 +41,14 @@ export function startSourceShipper(options: {
   forkId: string
   source: string
   from: SourceMarks
-  window: Window
+  semaphore: ByteSemaphore
   throttle: Throttle
   settings: LogSettings
   clock: Clock
   onChange(): void
   log(fields: Record<string, unknown>): void
 }): SourceShipper {
-  const { bus, subject, store, forkId, source, window, throttle, settings, clock, onChange, log } = options
+  const { bus, subject, store, forkId, source, semaphore, throttle, settings, clock, onChange, log } = options
   const marks: SourceMarks = { ...options.from, lost: [...options.from.lost] }
   let readAt = Math.max(marks.shipped, marks.floor)
   const tail = store.tail(forkId, source, {
@@ -111,7 +111,7 @@ export function startSourceShipper(options: {
     const entry = { to: offset + bytes.length, acked: false }
     inFlight.push(entry)
     const arrived = await deliver(bytes, logHeaders({ forkId, generation, offset }))
-    window.give(bytes.length)
+    semaphore.give(bytes.length)
     if (!arrived) return
     entry.acked = true
     while (inFlight[0]?.acked) marks.shipped = inFlight.shift()!.to
@@ -201,7 +201,7 @@ export function startSourceShipper(options: {
       }
       if (chunk.generation !== marks.generation) await beginGeneration(chunk)
       await keepRate(chunk)
-      await window.take(chunk.bytes.length)
+      await semaphore.take(chunk.bytes.length)
       void sendChunk(chunk)
       if (chunk.bytes.length < settings.chunkBytesMin && !finishing) await pause(settings.batchMs)
     }

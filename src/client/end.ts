@@ -5,17 +5,15 @@
 import { Fault, isFault } from '../protocol/faults.ts'
 import {
   isTerminal,
-  type Receipt,
   type RunStatus,
   type Target,
+  type WorkerReceipt,
   type WorkerStatus,
 } from '../protocol/shapes.ts'
 import type { Messenger } from '../transport/messenger.ts'
 import { refFits, targetsOf, type Ref } from './refs.ts'
 import { FAILOVER_MS, NOT_DONE, patiently } from './timing.ts'
 import { waitUntil, type Waiting } from './wait.ts'
-
-export type WorkerReceipt = Receipt & { worker: string; forkId: string }
 
 export interface EndOptions extends Waiting {
   /** also end workers whose node is lost: their receipts are `unverified` */

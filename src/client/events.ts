@@ -7,7 +7,7 @@ import { parseSubject, rootOf } from '../protocol/subjects.ts'
 import { streamOf, TABLE, type BodyOf, type RowName, type RowsOf } from '../protocol/table.ts'
 import type { Message } from '../transport/bus.ts'
 import type { Messenger } from '../transport/messenger.ts'
-import { inboxOf } from './inbox.ts'
+import { asyncQueue } from './async-queue.ts'
 import { sleep } from './timing.ts'
 
 export type RunEvent = BodyOf<'event.run'>
@@ -76,13 +76,13 @@ export async function* watchEvents(
   const { bus, fleet } = messenger
   const stream = streamOf(fleet, 'EVENT')
   const subject = eventSubject(fleet, run)
-  const inbox = inboxOf<Message | 'reread' | 'relinked'>()
+  const queue = asyncQueue<Message | 'reread' | 'relinked'>()
   const seen = new Set<string>()
   let nextSeq = 1
   let sinceRead = 0
 
-  const subscription = live ? bus.subscribe(subject, (message) => inbox.push(message)) : null
-  const offLink = live ? bus.onLink((up) => void (up && inbox.push('relinked'))) : null
+  const subscription = live ? bus.subscribe(subject, (message) => queue.push(message)) : null
+  const offLink = live ? bus.onLink((up) => void (up && queue.push('relinked'))) : null
   let timer: NodeJS.Timeout | undefined
 
   const fresh = (message: Message): TroupeEvent | null => {
@@ -115,7 +115,7 @@ export async function* watchEvents(
         const fault = toFault(error)
         if (isNoStream(fault)) break
         if (live) {
-          timer = setTimeout(() => inbox.push('reread'), RETRY_MS)
+          timer = setTimeout(() => queue.push('reread'), RETRY_MS)
           break
         }
         if (tries === PAST_TRIES || !fault.retryable) throw fault
@@ -123,7 +123,7 @@ export async function* watchEvents(
       }
     }
     while (live && !signal?.aborted) {
-      const item = await inbox.take(signal)
+      const item = await queue.take(signal)
       if (item === null) break
       if (item === 'relinked') nextSeq = Math.max(first, nextSeq - RETOLD_MAX)
       else if (item !== 'reread') {
@@ -137,7 +137,7 @@ export async function* watchEvents(
         sinceRead = 0
         clearTimeout(timer)
         if (bus.connected && !isNoStream(toFault(error)))
-          timer = setTimeout(() => inbox.push('reread'), RETRY_MS)
+          timer = setTimeout(() => queue.push('reread'), RETRY_MS)
       }
     }
   } finally {

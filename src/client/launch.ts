@@ -9,7 +9,7 @@ import { HEADERS } from '../protocol/table.ts'
 import { ulid } from '../system/ulid.ts'
 import type { Messenger } from '../transport/messenger.ts'
 import { readEvent } from './events.ts'
-import { inboxOf } from './inbox.ts'
+import { asyncQueue } from './async-queue.ts'
 import { patiently } from './timing.ts'
 
 export interface LaunchOptions {
@@ -78,7 +78,7 @@ async function launchDurably(
 ): Promise<Launched> {
   const { bus, fleet } = messenger
   const deadline = performance.now() + timeoutMs
-  const nudges = inboxOf<null>()
+  const nudges = asyncQueue<null>()
   // the outcome is an event; the stream of events is not asked, the coordinator is: it remembers the key for
   // 48 h
   const subscription = bus.subscribe(wildcardOf(fleet, 'event.run'), (message) => {

@@ -8,7 +8,7 @@ import { rootOf } from '../protocol/subjects.ts'
 import { streamOf } from '../protocol/table.ts'
 import type { Messenger } from '../transport/messenger.ts'
 import { eventSubject, readEvent } from './events.ts'
-import { inboxOf } from './inbox.ts'
+import { asyncQueue } from './async-queue.ts'
 import { checkRef, endCode, hasEnded, hasPassed, whyNot, type Point } from './points.ts'
 import { type Ref } from './refs.ts'
 import { patiently, sleep, throwIfAborted } from './timing.ts'
@@ -45,7 +45,7 @@ export async function waitUntil(
   const { run } = ref
   const deadline = performance.now() + timeoutMs
   const left = (): number => deadline - performance.now()
-  const nudges = inboxOf<null>()
+  const nudges = asyncQueue<null>()
   const nudge = (): void => void (nudges.size === 0 && nudges.push(null))
   const subscription = messenger.bus.subscribe(eventSubject(messenger.fleet, run), nudge)
   const offLink = messenger.bus.onLink((up) => void (up && nudge()))

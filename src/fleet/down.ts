@@ -5,6 +5,7 @@
  */
 import { rm } from 'node:fs/promises'
 import { Fault } from '../protocol/faults.ts'
+import type { WorkerReceipt } from '../protocol/shapes.ts'
 import { messengerOn } from '../transport/messenger.ts'
 import { connectNats } from '../transport/nats/bus.ts'
 import { endBus, findBus, readAddress, urlOf } from './bus.ts'
@@ -12,7 +13,6 @@ import { endRuns } from './end-runs.ts'
 import { readKey } from './keys.ts'
 import type { Places } from './places.ts'
 import { endProcess, listPresent, type Present } from './presence.ts'
-import type { WorkerReceipt } from './receipts.ts'
 import { listNodes, sweepNode } from './sweep.ts'
 
 export interface DownOptions {

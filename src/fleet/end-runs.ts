@@ -4,9 +4,8 @@
  * not an error.
  */
 import { isFault } from '../protocol/faults.ts'
-import { isTerminal, type RunStatus } from '../protocol/shapes.ts'
+import { isTerminal, type RunStatus, type WorkerReceipt } from '../protocol/shapes.ts'
 import type { Messenger } from '../transport/messenger.ts'
-import type { WorkerReceipt } from './receipts.ts'
 
 /** A run whose workers do not end for so long is left to the sweep. */
 const END_MS = 20_000

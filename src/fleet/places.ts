@@ -16,8 +16,8 @@ export interface Places {
   keys: string
   /** who is alive: one file a process */
   presence: string
-  /** the turn of `up` and `down` */
-  turn: string
+  /** of `up` and `down` */
+  upLock: string
   /** what `up` was asked for; its absence tells a watching `up` that `down` came */
   wanted: string
   bus: {
@@ -44,7 +44,7 @@ export function placesOf(home: string, local: string, fleet: string): Places {
     dir,
     keys: join(home, 'keys', fleet),
     presence: join(dir, 'presence'),
-    turn: join(dir, 'turn'),
+    upLock: join(dir, 'up-lock'),
     wanted: join(dir, 'wanted.json'),
     bus: {
       dir: bus,

@@ -20,13 +20,13 @@ import { connectNats } from '../transport/nats/bus.ts'
 import { announceService } from '../transport/service-discovery.ts'
 import { addToBus } from './bus.ts'
 import { ensureKey, keyFile, readKey } from './keys.ts'
-import { partLog } from './part-log.ts'
+import { componentLog } from './component-log.ts'
 import { preparePlaces, type Places } from './places.ts'
 import { announcePresence } from './presence.ts'
-import { semantic, unlessAborted } from './run-part.ts'
-import { takeTurn } from './turn.ts'
+import { semantic, unlessAborted } from './run-component.ts'
+import { takeUpLock } from './up-lock.ts'
 
-const TURN_MS = 60_000
+const LOCK_MS = 60_000
 
 export interface AgentOptions {
   places: Places
@@ -65,7 +65,7 @@ export async function runAgent({
   const shim = await buildShim(join(cacheOf(env), 'shim'), env)
 
   const incarnation = ulid()
-  const log = partLog({ part: 'agent', node, incarnation })
+  const log = componentLog({ component: 'agent', node, incarnation })
   const leave = await announcePresence(places.presence, 'agent', node)
   // logs have a connection of their own: control never waits behind them
   const names = [agentConnectionName(node, incarnation), `troupe-logs/${node}/${incarnation}`]
@@ -141,7 +141,7 @@ async function agentKey(places: Places, node: string, user: string): Promise<Cre
   const owner = { role: 'agent', node } as const
   const there = await readKey(places, owner)
   if (there !== null) return there
-  const give = await takeTurn(places.turn, `agent --node ${node}`, TURN_MS)
+  const release = await takeUpLock(places.upLock, `agent --node ${node}`, LOCK_MS)
   try {
     const key = await ensureKey(places, owner, user)
     await addToBus(places, owner, user).catch(async (error: unknown) => {
@@ -150,7 +150,7 @@ async function agentKey(places: Places, node: string, user: string): Promise<Cre
     })
     return key
   } finally {
-    give()
+    release()
   }
 }
 

@@ -14,11 +14,11 @@ import { connectNats } from '../transport/nats/bus.ts'
 import { announceService } from '../transport/service-discovery.ts'
 import { takeDown } from './down.ts'
 import { keyFile, readKey } from './keys.ts'
-import { partLog } from './part-log.ts'
+import { componentLog } from './component-log.ts'
 import { preparePlaces, type Places } from './places.ts'
 import { announcePresence } from './presence.ts'
-import { semantic, unlessAborted } from './run-part.ts'
-import { takeTurn } from './turn.ts'
+import { semantic, unlessAborted } from './run-component.ts'
+import { takeUpLock } from './up-lock.ts'
 
 export interface CoordinatorOptions {
   places: Places
@@ -31,7 +31,7 @@ export interface CoordinatorOptions {
   signal: AbortSignal
 }
 
-const TURN_MS = 180_000
+const LOCK_MS = 180_000
 
 /**
  * Returns when it was told to leave, or has taken the fleet down.
@@ -55,7 +55,7 @@ export async function runCoordinator({
     )
   await preparePlaces(places)
   const incarnation = ulid()
-  const log = partLog({ part: 'coordinator', incarnation })
+  const log = componentLog({ component: 'coordinator', incarnation })
   const leave = await announcePresence(places.presence, 'coordinator')
   try {
     const bus = await unlessAborted(
@@ -112,11 +112,11 @@ async function endIdleFleet(
   user: string,
   log: (fields: Record<string, unknown>) => void,
 ): Promise<void> {
-  const give = await takeTurn(places.turn, 'coordinator --idle-end', TURN_MS)
+  const release = await takeUpLock(places.upLock, 'coordinator --idle-end', LOCK_MS)
   try {
     const { ended } = await takeDown({ places, user, keepWorkers: false, say: (line) => log({ msg: line }) })
     log({ msg: 'the fleet was idle and is taken down', ended })
   } finally {
-    give()
+    release()
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Starting a part of the fleet as a process of its own: in its own session, with its log as stdout and stderr
- * and nothing else of the caller's. The pid is the program's own: nothing is wrapped around it.
+ * Starts a component of the fleet (coordinator, agent) as a process: in a session of its own, with its log as
+ * stdout and stderr and nothing else of the caller's. The pid is the program's own: nothing is wrapped around
+ * it.
  */
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs'
@@ -8,7 +9,7 @@ import { dirname } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import { readEndSync } from '../system/files.ts'
 
-export interface SpawnedPart {
+export interface SpawnedComponent {
   pid: number
   logFile: string
   /** how it ended, when it did */
@@ -16,7 +17,11 @@ export interface SpawnedPart {
 }
 
 /** @throws {Fault} SETUP when the program cannot be run */
-export function spawnPart(argv: readonly string[], env: NodeJS.ProcessEnv, logFile: string): SpawnedPart {
+export function spawnComponent(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+  logFile: string,
+): SpawnedComponent {
   mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 })
   rotateLog(logFile)
   const log = openSync(logFile, 'a', 0o600)
@@ -49,15 +54,15 @@ export function rotateLog(logFile: string): void {
   if (size > LOG_BYTES_MAX) renameSync(logFile, `${logFile}.1`)
 }
 
-/** What a part that ended said last, for people. */
+/** The last words of a component that ended, for people. */
 export function lastWordsOf(logFile: string): string {
   return readEndSync(logFile, 4096).trim().split('\n').slice(-3).join(' | ') || 'it said nothing'
 }
 
 /**
- * Close what our caller left open to us above stderr (a lock's descriptor, the pipe of a process
- * substitution): a part that inherited it would hold it for days. Node marks its own close-on-exec; what is
- * not so marked was inherited.
+ * Close what our caller left open to us above stderr: a lock's descriptor, the pipe of a process
+ * substitution. A component that inherited it would hold it for days. Node marks its own descriptors
+ * close-on-exec, so one without the mark was inherited.
  */
 export function closeInherited(): void {
   const O_CLOEXEC = 0o2000000

@@ -12,9 +12,8 @@ import { createLinuxHost } from '../process/linux-host.ts'
 import { readRecord } from '../process/records.ts'
 import { fileOf, forkDirOf, wasStarted } from '../process/spool.ts'
 import type { HostEvent, ProcessHost, Recovered } from '../process/process-host.ts'
-import type { Receipt } from '../protocol/shapes.ts'
+import type { Receipt, WorkerReceipt } from '../protocol/shapes.ts'
 import type { Places } from './places.ts'
-import type { WorkerReceipt } from './receipts.ts'
 
 /** SIGKILL works at once or not at all; the shim needs a moment to say that nothing is left. */
 const EMPTY_MS = 10_000

@@ -13,7 +13,7 @@ import { ensureBus } from './bus.ts'
 import { ensureKey, keyFile, readKey } from './keys.ts'
 import type { Places } from './places.ts'
 import { announcePresence, endProcess, identify, listPresent } from './presence.ts'
-import { lastWordsOf, spawnPart, type SpawnedPart } from './spawn.ts'
+import { lastWordsOf, spawnComponent, type SpawnedComponent } from './spawn.ts'
 import { hasForks, listNodes } from './sweep.ts'
 
 /** The context that `up` makes. */
@@ -137,7 +137,7 @@ interface Part {
   label: string
   /** of the process that is there; null: none yet */
   pid: number | null
-  spawned: SpawnedPart | null
+  spawned: SpawnedComponent | null
   /** since when it could have served, ms of the monotonic clock */
   since: number
 }
@@ -166,7 +166,7 @@ async function startUnlessThere(part: Part, { places, wanted, troupe, env }: UpO
       ? ['coordinator', ...(wanted.idleEndMs === null ? [] : ['--idle-end', `${wanted.idleEndMs}ms`])]
       : ['agent', '--node', part.node]
   const log = part.kind === 'coordinator' ? places.coordinatorLog : places.node(part.node).log
-  part.spawned = spawnPart(
+  part.spawned = spawnComponent(
     [...troupe, ...argv, '--context', CONTEXT],
     { ...env, TROUPE_HOME: places.home, TROUPE_LOCAL: places.local },
     log,

@@ -4,7 +4,7 @@
  */
 import { findBus } from './bus.ts'
 import { announcePresence, listPresent } from './presence.ts'
-import { takeTurn } from './turn.ts'
+import { takeUpLock } from './up-lock.ts'
 import { bringUp, nodeNames, readWanted, type UpOptions } from './up.ts'
 
 const LOOK_MS = 250
@@ -45,7 +45,7 @@ export async function watchFleet(options: UpOptions): Promise<'interrupted' | 'd
 
 async function repair(options: UpOptions): Promise<void> {
   const { places, say } = options
-  const give = await takeTurn(places.turn, 'up', 60_000)
+  const release = await takeUpLock(places.upLock, 'up', 60_000)
   try {
     const wanted = await readWanted(places)
     if (wanted === null) return
@@ -56,7 +56,7 @@ async function repair(options: UpOptions): Promise<void> {
         .join(', ')}`,
     )
   } finally {
-    give()
+    release()
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * What this node has to give: cores by affinity and cgroup quota, memory by cgroup limit, GPUs, addresses.
- * Read once per start of the agent; the arithmetic of leases is ledger.ts.
+ * Read once per start of the agent; the arithmetic of leases is resource-leases.ts.
  */
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'

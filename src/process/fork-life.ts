@@ -6,7 +6,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import type { Bindings } from '../protocol/resolved.ts'
-import { runBeside, type Place } from './beside.ts'
+import { runHook, type WorkerContext } from './hooks.ts'
 import { removeCgroup, type Cgroups } from './cgroup.ts'
 import { readExecFile, writeExecFile } from './exec-file.ts'
 import { fillCall, MARKER, planExec } from './exec-plan.ts'
@@ -16,7 +16,7 @@ import { observeFork, type Observer } from './observe.ts'
 import { startProbe } from './probes.ts'
 import type { HostEvent, Started } from './process-host.ts'
 import type { ForkRecord } from './records.ts'
-import { shimRuns } from './recover-fork.ts'
+import { shimRuns } from './find-fork.ts'
 import { spawnShim, type StartWait } from './spawn-shim.ts'
 import { fileOf, isTombstoned, logDirOf, wasStarted, winStarted } from './spool.ts'
 
@@ -85,7 +85,7 @@ export function watchFork(
 }
 
 /** Where programs beside the worker run. */
-export function placeOf(fork: Fork): Place {
+export function workerContextOf(fork: Fork): WorkerContext {
   return readExecFile(fileOf.exec(fork.forkDir)) ?? { cwd: '/', env: {} }
 }
 
@@ -98,7 +98,7 @@ export function probeFork({ spoolDir, node, emit }: HostContext, fork: Fork, bin
     probe: fillCall(spec.ready, { spec, prepared, bindings, node }),
     host: prepared.host,
     ports: prepared.ports,
-    run: (argv, timeoutMs) => runBeside(placeOf(fork), argv, { timeoutMs }),
+    run: (argv, timeoutMs) => runHook(workerContextOf(fork), argv, { timeoutMs }),
     logFiles: () => readdirSync(logDir).map((source) => join(logDir, source)),
     onChange: (ready, reason) => emit({ what: 'probe', forkId: spec.forkId, ready, reason }),
   })

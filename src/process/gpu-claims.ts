@@ -2,7 +2,7 @@
  * A GPU is leased once on a machine, whoever's agent gives it: the kernel is the arbiter. A claim is an
  * abstract unix socket named after the device's UUID. The agent binds it, and the fork's shim inherits it: so
  * it lasts as long as the tree does, also when the agent is killed, and there is no file to clean. Owns the
- * sockets; which GPUs a fork gets is ledger.ts.
+ * sockets; which GPUs a fork gets is resource-leases.ts.
  *
  * What cannot be told by a UUID (a binding by number, and no nvidia-smi that knows it) is not claimed: the
  * same number may be another device. Who shares claims too, so that nobody else gets the GPU alone, and is

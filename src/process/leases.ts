@@ -1,12 +1,12 @@
 /**
- * All that a fork holds of its node, as one: ports with GPUs, cores and memory. Owns all-or-nothing over all;
- * the arithmetic is ledger.ts, the sockets are ports.ts and gpu-claims.ts. A fork's leases end together, when
- * its tree is gone.
+ * Everything that a fork holds of its node: ports, GPUs, cores and memory. A fork gets all of it or nothing.
+ * The leases of a fork end together, when its process tree is gone. The arithmetic is resource-leases.ts, the
+ * sockets are ports.ts and gpu-claims.ts.
  */
 import type { ForkSpec } from '../protocol/resolved.ts'
 import { Fault } from '../protocol/faults.ts'
 import type { GpuClaims } from './gpu-claims.ts'
-import type { Ledger } from './ledger.ts'
+import type { ResourceLeases } from './resource-leases.ts'
 import type { PortLease, PortLeaser } from './ports.ts'
 import type { Prepared } from './process-host.ts'
 
@@ -33,7 +33,7 @@ export interface Leases {
   close(): Promise<void>
 }
 
-export function createLeases(ledger: Ledger, leaser: PortLeaser, claims: GpuClaims): Leases {
+export function createLeases(resourceLeases: ResourceLeases, leaser: PortLeaser, claims: GpuClaims): Leases {
   const held = new Map<string, PortLease>()
   /** forks that may not be started when another has one of their GPUs */
   const exclusive = new Map<string, string[]>()
@@ -41,18 +41,18 @@ export function createLeases(ledger: Ledger, leaser: PortLeaser, claims: GpuClai
   const giveUp = (forkId: string): void => {
     claims.release(forkId)
     exclusive.delete(forkId)
-    ledger.release(forkId)
+    resourceLeases.release(forkId)
   }
   /** What others have is found out by asking for it: those are left out, and the next are asked for. */
   const takeOfNode = async (spec: ForkSpec): Promise<{ gpus: string[]; cores: number[] }> => {
     const elsewhere = new Set<string>()
     for (;;) {
-      const taken = ledger.lease(spec.forkId, spec.resources, elsewhere)
+      const taken = resourceLeases.lease(spec.forkId, spec.resources, elsewhere)
       const lost = await claims.take(spec.forkId, taken.gpus)
       if (!spec.resources.share && taken.gpus.length > 0) exclusive.set(spec.forkId, taken.gpus)
       if (lost.length === 0 || spec.resources.share) return taken
       for (const id of lost) elsewhere.add(id)
-      ledger.release(spec.forkId)
+      resourceLeases.release(spec.forkId)
     }
   }
   return {
@@ -77,7 +77,7 @@ export function createLeases(ledger: Ledger, leaser: PortLeaser, claims: GpuClai
       // what runs is held by its shim; what was only prepared is looked at again when it is to start
       await claims.take(spec.forkId, gpus)
       if (!spec.resources.share && gpus.length > 0) exclusive.set(spec.forkId, gpus)
-      ledger.adopt(spec.forkId, { gpus, cores, memoryBytes: spec.resources.memoryBytes })
+      resourceLeases.adopt(spec.forkId, { gpus, cores, memoryBytes: spec.resources.memoryBytes })
       held.set(spec.forkId, await leaser.adopt(rendezvousPort === null ? ports : [...ports, rendezvousPort]))
     },
     async handOver(forkId) {

@@ -8,10 +8,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Fault } from '../protocol/faults.ts'
 import { parseForkId } from '../protocol/names.ts'
 import type { ForkSpec } from '../protocol/resolved.ts'
+import type { NumberedLock } from '../system/numbered-lock.ts'
 import { overwriteFileSync, removeTreeSync } from '../system/files.ts'
 import { isAlive, readBootId, readOomKills, residentBytes } from '../system/proc.ts'
 import { signalNumber } from '../protocol/signals.ts'
-import { callPreStop } from './beside.ts'
+import { callPreStop } from './hooks.ts'
 import { renewFence } from './fence.ts'
 import { readCapacity } from './capacity.ts'
 import { findCgroups } from './cgroup.ts'
@@ -20,7 +21,7 @@ import { makeForkFiles, readBindings, removeForkFiles, type ForkOnDisk } from '.
 import {
   abortFork,
   endLeases,
-  placeOf,
+  workerContextOf,
   probeFork,
   startFork,
   type Fork,
@@ -29,11 +30,11 @@ import {
 import { chooseHost } from './host-choice.ts'
 import { createGpuClaims } from './gpu-claims.ts'
 import { createLeases } from './leases.ts'
-import { createLedger } from './ledger.ts'
-import { takeLock, type Lock } from './lock.ts'
+import { createResourceLeases } from './resource-leases.ts'
+import { takeSpoolLock } from './spool-lock.ts'
 import { createPortLeaser } from './ports.ts'
 import type { HostEvent, Prepared, ProcessHost, Recovered } from './process-host.ts'
-import { recoverFork } from './recover-facts.ts'
+import { recoverFork } from './recover-fork.ts'
 import { sweepLogs } from './retention.ts'
 import {
   fileOf,
@@ -86,7 +87,7 @@ export function createLinuxHost(options: LinuxHostOptions): ProcessHost {
   // whoever awaits it sees the fault; nobody has to
   capacity.catch(() => {})
   const cgroups = options.cgroups === false ? null : findCgroups(spoolDir)
-  let lock: Lock | null = null
+  let lock: NumberedLock | null = null
   /** there once the spool is ours */
   let context: HostContext | null = null
   let oomKills = readOomKills()
@@ -216,9 +217,9 @@ export function createLinuxHost(options: LinuxHostOptions): ProcessHost {
         cores,
       } = await capacity
       makeSpool(spoolDir)
-      lock = await takeLock(lockDir(spoolDir))
+      lock = await takeSpoolLock(lockDir(spoolDir))
       const leases = createLeases(
-        createLedger({ gpus, cpus: cores, memoryBytes }),
+        createResourceLeases({ gpus, cpus: cores, memoryBytes }),
         createPortLeaser(options.portRange && { from: options.portRange[0], to: options.portRange[1] }),
         createGpuClaims(gpus),
       )
@@ -310,7 +311,7 @@ export function createLinuxHost(options: LinuxHostOptions): ProcessHost {
       const fork = forks.get(forkId)
       if (fork?.spec.preStop == null) return
       const call = fillCall(fork.spec.preStop, { ...fork, bindings: readBindings(fork.forkDir), node })
-      await callPreStop(call, placeOf(fork), fork.prepared.host, fork.prepared.ports)
+      await callPreStop(call, workerContextOf(fork), fork.prepared.host, fork.prepared.ports)
     },
 
     renewFences(ageMs) {

@@ -1,56 +1,98 @@
 /**
- * What the spool tells of a fork when an agent starts: which phase it is in, and whether its start has to be
- * settled first. Reads, and aborts what an earlier agent had not got to run; watching goes on in the host.
+ * A fork as `recover` tells it: the spool's facts in the shape of the contract, its leases taken over, what
+ * runs watched again.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
-import { isAlive, listPids, readCommand } from '../system/proc.ts'
-import { readExecFile } from './exec-file.ts'
-import { readRecord, type ForkRecord } from './records.ts'
-import { fileOf, forkDirOf, isTombstoned, winStarted, wasStarted, writeTombstone } from './spool.ts'
-
-export type Found =
-  /** nothing was tried yet */
-  | { kind: 'prepared' }
-  /** never ran and never will */
-  | { kind: 'cancelled' }
-  /** its shim ran, or runs; the record may tell how far it got */
-  | { kind: 'started'; record: ForkRecord }
-  /** the shim was killed before it wrote its first word, and so before it started anything */
-  | { kind: 'stillborn' }
-  /** started on this machine before it was booted again */
-  | { kind: 'rebooted'; record: ForkRecord }
+import { LogOffsets } from '../protocol/shapes.ts'
+import { readJsonSync } from '../system/files.ts'
+import { startedOf, watchFork, type Fork, type HostContext } from './fork-life.ts'
+import { readForkFiles, removeForkFiles, type ForkOnDisk } from './fork-files.ts'
+import type { Recovered } from './process-host.ts'
+import { exitOf, unknownExit, type ForkRecord } from './records.ts'
+import { findFork } from './find-fork.ts'
+import { fileOf } from './spool.ts'
 
 /**
- * A shim takes milliseconds from its mkdir to the exec; a hung file system may take longer, and is then
- * watched like any other.
+ * @param hold  takes the fork in among those that the host knows
+ * @returns null for what was never prepared to its end; it is removed
  */
-const SETTLE_MS = 2000
-
-export async function findFork(spool: string, forkId: string, bootId: string): Promise<Found> {
-  const forkDir = forkDirOf(spool, forkId)
-  const exec = readExecFile(fileOf.exec(forkDir))
-  const record = (): ForkRecord => readRecord(fileOf.record(forkDir))
-  if (exec !== null && exec.bootId !== bootId && wasStarted(forkDir))
-    return { kind: 'rebooted', record: record() }
-  if (!wasStarted(forkDir)) {
-    if (exec === null && !isTombstoned(spool, forkId)) return { kind: 'prepared' }
-    // a shim may be between its exec and its mkdir: whoever makes the directory decides
-    if (winStarted(forkDir)) {
-      writeTombstone(spool, forkId)
-      return { kind: 'cancelled' }
+export async function recoverFork(
+  host: HostContext,
+  forkId: string,
+  hold: (fork: ForkOnDisk) => Fork,
+): Promise<Recovered | null> {
+  const { spoolDir } = host
+  const onDisk = readForkFiles(spoolDir, forkId)
+  if (onDisk === null) {
+    removeForkFiles(spoolDir, forkId, { logs: true })
+    return null
+  }
+  const found = await findFork(spoolDir, forkId, host.bootId)
+  const fork = hold(onDisk)
+  const facts: Recovered = {
+    ...onDisk,
+    phase: 'prepared',
+    started: null,
+    exit: null,
+    stderrTail: [],
+    errorFile: null,
+    receipt: null,
+    ranks: [],
+    notes: (readJsonSync(fileOf.notes(fork.forkDir)) ?? {}) as Record<string, unknown>,
+    logsFinal: null,
+  }
+  facts.logsFinal = LogOffsets.safeParse(facts.notes['logsFinal']).data ?? null
+  if (found.kind === 'prepared' || found.kind === 'started') await host.leases.adopt(fork.spec, fork.prepared)
+  else fork.aborted = true
+  if (found.kind === 'cancelled' || found.kind === 'prepared') return { ...facts, phase: found.kind }
+  if (found.kind === 'started') {
+    let recovering = true
+    const observer = watchFork(host, fork, { recovering: () => recovering })
+    fork.observer = observer
+    fork.started = facts.started = startedOf(found.record, host.wall())
+    observer.check(true)
+    recovering = false
+    const { exit, stderrTail, errorFile, ranks, receipt, goneAt } = observer.facts
+    return {
+      ...facts,
+      phase: receipt !== null ? 'gone' : exit !== null ? 'exited' : 'running',
+      exit,
+      stderrTail,
+      errorFile,
+      ranks,
+      receipt: receipt && { ...receipt, ms: Math.max(0, (goneAt ?? 0) - (exit?.exitedAt ?? 0)) },
     }
   }
-  for (const until = performance.now() + SETTLE_MS; performance.now() < until; await sleep(20)) {
-    const { shim, child, exit } = record()
-    if (child !== null || exit !== null || (shim !== null && !isAlive(shim))) break
-    if (shim === null && !shimRuns(forkDir)) break
+  return {
+    ...facts,
+    phase: 'gone',
+    ...endOfLost(
+      found.kind === 'rebooted' ? found.record : null,
+      found.kind === 'rebooted'
+        ? 'the machine was booted again'
+        : 'the shim was killed before it started anything',
+      host.wall(),
+    ),
   }
-  const last = record()
-  if (last.shim !== null) return { kind: 'started', record: last }
-  return { kind: isTombstoned(spool, forkId) ? 'cancelled' : 'stillborn' }
 }
 
-/** A shim that has not written down its own pid is known by its argv alone. */
-export function shimRuns(forkDir: string): boolean {
-  return listPids().some((pid) => readCommand(pid).at(-1) === forkDir)
+/**
+ * The end of a fork whose shim can tell no more: what it recorded, else that nobody knows. Nothing of it can
+ * be left.
+ */
+function endOfLost(
+  record: ForkRecord | null,
+  reason: string,
+  now: number,
+): Pick<Recovered, 'started' | 'exit' | 'receipt'> {
+  return {
+    started: record === null ? null : startedOf(record, now),
+    exit: record?.exit
+      ? {
+          ...exitOf(record.exit, () => null),
+          exitedAt: record.exit.at,
+          ...(record.exit.fenced && { fenced: true }),
+        }
+      : { ...unknownExit(reason), exitedAt: now },
+    receipt: { outcome: 'gone', survivors: [], reason: null, ms: 0 },
+  }
 }

@@ -43,6 +43,8 @@ export const Receipt = z.object({
   ms: Millis,
 })
 export type Receipt = z.infer<typeof Receipt>
+/** What can be proved of a worker that was ended: a line of `kill --json` and of `down --json`. */
+export type WorkerReceipt = Receipt & { worker: string; forkId: string }
 
 export const RankReport = z.object({
   rank: Index,

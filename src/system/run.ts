@@ -1,7 +1,7 @@
 /**
  * Runs a helper program to its end: nvidia-smi, cc, fallocate, `nats-server --version`. Owns its time limit,
  * the bound of its output, the end of everything that it started, and the Fault that says how it failed.
- * Workers, the parts of a fleet and calls beside a worker are not helpers: docs/adr/0007 says why.
+ * Workers, coordinator, agents, nats-server and hooks are not helpers: docs/adr/0007 says why.
  *
  * This is the one importer of execa and tree-kill. Both are loaded at the first call, since the import costs
  * more than the whole start of `troupe ps`.

@@ -1,6 +1,6 @@
 /**
- * A client on a machine without /proc (macOS, a strict container): a fleet is up outside, the command line and
- * the library are run in a mount namespace where /proc is empty.
+ * A client on a machine without /proc: macOS, a strict container. A fleet is up outside. The command line and
+ * the library run in a mount namespace where /proc is empty.
  */
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'

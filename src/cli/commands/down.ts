@@ -2,13 +2,13 @@
 import { existsSync } from 'node:fs'
 import { takeDown } from '../../fleet/down.ts'
 import { homePlaces, ownName } from '../../fleet/home.ts'
-import { takeTurn } from '../../fleet/turn.ts'
+import { takeUpLock } from '../../fleet/up-lock.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import { receiptsTable } from '../render/receipts.ts'
 import type { Io } from '../frame/io.ts'
 
 /** An `up` that is under way is waited for: what it is starting has to go, too. */
-const TURN_MS = 180_000
+const LOCK_MS = 180_000
 
 export const command: CliCommand = {
   name: 'down',
@@ -27,7 +27,7 @@ async function down(io: Io, keepWorkers: boolean): Promise<void> {
     io.json ? io.printJson({ receipts: [], ended: [] }) : io.stderr('nothing is up here')
   if (!existsSync(places.dir)) return nothing()
   const say = (line: string): void => io.stderr(line)
-  const give = await takeTurn(places.turn, 'down', TURN_MS, (holder) => say(`waiting for ${holder}`))
+  const release = await takeUpLock(places.upLock, 'down', LOCK_MS, (holder) => say(`waiting for ${holder}`))
   try {
     const { receipts, ended } = await takeDown({ places, user: ownName(), keepWorkers, say })
     if (ended.length === 0 && receipts.length === 0) return nothing()
@@ -43,6 +43,6 @@ async function down(io: Io, keepWorkers: boolean): Promise<void> {
       io.setExit(1)
     } else if (!keepWorkers) say('nothing is left running')
   } finally {
-    give()
+    release()
   }
 }

@@ -8,7 +8,7 @@ import { homePlaces, ownName, ownProgram } from '../../fleet/home.ts'
 import { preparePlaces } from '../../fleet/places.ts'
 import { listPresent } from '../../fleet/presence.ts'
 import { closeInherited } from '../../fleet/spawn.ts'
-import { takeTurn } from '../../fleet/turn.ts'
+import { takeUpLock } from '../../fleet/up-lock.ts'
 import { bringUp, readWanted, type UpInfo, type UpOptions } from '../../fleet/up.ts'
 import { watchFleet } from '../../fleet/watch.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
@@ -17,7 +17,7 @@ import { countOption, durationOption } from '../frame/options.ts'
 import { untilInterrupted } from '../frame/signals.ts'
 
 const DAY_MS = 24 * 3600 * 1000
-const TURN_MS = 180_000
+const LOCK_MS = 180_000
 const INTERRUPTED = 130
 
 interface Flags {
@@ -51,7 +51,7 @@ async function up(io: Io, flags: Flags): Promise<void> {
   const say = (line: string): void => io.stderr(line)
   await preparePlaces(places)
 
-  const give = await takeTurn(places.turn, 'up', TURN_MS, (holder) => say(`waiting for ${holder}`))
+  const release = await takeUpLock(places.upLock, 'up', LOCK_MS, (holder) => say(`waiting for ${holder}`))
   let options: UpOptions
   try {
     const before = await readWanted(places)
@@ -82,17 +82,17 @@ async function up(io: Io, flags: Flags): Promise<void> {
       return io.setExit(INTERRUPTED)
     }
   } finally {
-    give()
+    release()
   }
   if (detached) return
 
   if ((await watchFleet(options)) === 'down') return say('the fleet was taken down')
   say(`${String(signal.reason)}: taking the fleet down`)
-  const giveBack = await takeTurn(places.turn, 'up', TURN_MS)
+  const releaseAgain = await takeUpLock(places.upLock, 'up', LOCK_MS)
   try {
     await takeDown({ places, user, keepWorkers: false, say })
   } finally {
-    giveBack()
+    releaseAgain()
   }
   io.stderr('nothing is left running', { always: true })
 }

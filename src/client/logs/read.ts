@@ -15,7 +15,7 @@ import { isTerminal, type RunStatus, type WorkerStatus } from '../../protocol/sh
 import type { Subscription } from '../../transport/bus.ts'
 import type { Messenger } from '../../transport/messenger.ts'
 import { eventSubject } from '../events.ts'
-import { inboxOf } from '../inbox.ts'
+import { asyncQueue } from '../async-queue.ts'
 import { checkRef, hasEnded, whyNot } from '../points.ts'
 import { refFits, refText, type Ref } from '../refs.ts'
 import { FAILOVER_MS, patiently } from '../timing.ts'
@@ -59,7 +59,7 @@ export async function* readLogs(
   const spool = spoolOf(messenger, signal)
   const readers = new Map<string, SourceReader>()
   const finished = new Set<string>()
-  const news = inboxOf<News>()
+  const news = asyncQueue<News>()
   let live: Subscription | null = null
   /** more was there than was read, when last looked at */
   let isShort = false

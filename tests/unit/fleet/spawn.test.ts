@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { lastWordsOf, spawnPart } from '../../../src/fleet/spawn.ts'
+import { lastWordsOf, spawnComponent } from '../../../src/fleet/spawn.ts'
 import { until } from '../../support/test-server.ts'
 
 let dir: string
@@ -13,7 +13,7 @@ afterEach(() => rm(dir, { recursive: true, force: true }))
 
 test('a part has a session of its own, its log as output, nothing as input, and tells how it ended', async () => {
   const log = join(dir, 'logs/part.log')
-  const part = spawnPart(
+  const part = spawnComponent(
     ['/bin/sh', '-c', 'cut -d" " -f6 /proc/self/stat; readlink /proc/$$/fd/0; echo oops >&2; exit 3'],
     process.env,
     log,
@@ -27,14 +27,14 @@ test('a part has a session of its own, its log as output, nothing as input, and 
 test('a log above its bound is set aside at the next start', async () => {
   const log = join(dir, 'part.log')
   await writeFile(log, Buffer.alloc(9 * 1024 * 1024, 'x'))
-  const part = spawnPart(['/bin/echo', 'new'], process.env, log)
+  const part = spawnComponent(['/bin/echo', 'new'], process.env, log)
   await until('it has ended', () => part.ended() !== null)
   expect(await readFile(log, 'utf8')).toBe('new\n')
   expect((await readdir(dir)).toSorted()).toEqual(['part.log', 'part.log.1'])
 })
 
 test('a program that is not there: SETUP that names it', () => {
-  expect(() => spawnPart(['/none/troupe', 'agent'], process.env, join(dir, 'log'))).toThrow(
+  expect(() => spawnComponent(['/none/troupe', 'agent'], process.env, join(dir, 'log'))).toThrow(
     /\/none\/troupe agent/,
   )
 })

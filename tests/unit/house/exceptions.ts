@@ -100,7 +100,6 @@ export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'outside src/process/capacity.ts cpuQuota': TESTED_ITSELF,
   'outside src/process/capacity.ts parseCpuList': TESTED_ITSELF,
   'outside src/process/last-words.ts lastLines': TESTED_ITSELF,
-  'outside src/process/lock.ts selfAsOwner': TESTED_ITSELF,
   'outside src/process/records.ts parseRecord': TESTED_ITSELF,
   'outside src/process/shim/build.ts pythonShim': TESTED_ITSELF,
   'outside src/protocol/docs.ts pages': TESTED_ITSELF,

@@ -30,7 +30,7 @@ const OWNER_OF: Record<string, string[]> = {
 /** Programs that are no helpers, and so are not started by system/run.ts; each with the reason. */
 const SPAWNS: Record<string, string> = {
   'process/spawn-shim.ts': 'the shim outlives us: a session of its own, no pipes, its end is read from files',
-  'process/beside.ts': 'what a probe leaves behind is found by a mark in its environment; it has no output',
+  'process/hooks.ts': 'what a probe leaves behind is found by a mark in its environment; it has no output',
   'transport/nats-server.ts': 'the bus outlives us, writes into its own log, and is ready when it answers',
   'fleet/spawn.ts': 'a coordinator or an agent outlives us and writes into its own log',
 }

@@ -7,7 +7,7 @@ import { Fault } from '../protocol/faults.ts'
 import type { Resources } from '../protocol/resolved.ts'
 import type { Gpu } from '../protocol/shapes.ts'
 
-export interface Ledger {
+export interface ResourceLeases {
   /**
    * All or nothing. The same fork id gets the same answer again.
    *
@@ -32,7 +32,11 @@ interface Lease {
   memoryBytes: number
 }
 
-export function createLedger(capacity: { gpus: Gpu[]; cpus: number[]; memoryBytes: number }): Ledger {
+export function createResourceLeases(capacity: {
+  gpus: Gpu[]
+  cpus: number[]
+  memoryBytes: number
+}): ResourceLeases {
   const leases = new Map<string, Lease>()
   const usersOf = (gpu: string): number =>
     [...leases.values()].filter((lease) => lease.gpus.includes(gpu)).length

@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process'
 import { readdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { selfAsOwner, takeLock, type Owner } from '../../../src/process/lock.ts'
+import { takeSpoolLock } from '../../../src/process/spool-lock.ts'
+import { selfAsHolder, type Holder } from '../../../src/system/numbered-lock.ts'
 import { readStat } from '../../../src/system/proc.ts'
 import { removeDirectory, temporaryDirectory } from '../../support/linux-host.ts'
 
@@ -10,9 +11,9 @@ let directory: string
 beforeEach(() => void (directory = temporaryDirectory()))
 afterEach(() => removeDirectory(directory))
 
-const self = selfAsOwner()
+const self = selfAsHolder()
 const WAIT = { termMs: 300, killMs: 2000 }
-function put(number: number, owner: Owner): void {
+function put(number: number, owner: Holder): void {
   return symlinkSync(
     [owner.pid, owner.startTime, owner.bootId, owner.pidNamespace, owner.released ? 'released' : ''].join(
       ':',
@@ -31,35 +32,35 @@ async function sleeper(argv = ['sleep', '3600']) {
 }
 
 test('a free spool is taken, and the same process is refused a second time', async () => {
-  const lock = await takeLock(directory)
+  const lock = await takeSpoolLock(directory)
   expect(lock.held()).toBe(true)
-  await expect(takeLock(directory)).rejects.toMatchObject({ code: 'LOCKED' })
+  await expect(takeSpoolLock(directory)).rejects.toMatchObject({ code: 'LOCKED' })
 })
 
 test('what was given up can be taken again', async () => {
-  const first = await takeLock(directory)
+  const first = await takeSpoolLock(directory)
   first.release()
   expect(first.held()).toBe(false)
-  expect((await takeLock(directory)).held()).toBe(true)
+  expect((await takeSpoolLock(directory)).held()).toBe(true)
 })
 
 test('an owner that listens is ended by SIGTERM; one that does not by SIGKILL', async () => {
   const listens = await sleeper()
   put(1, listens.owner)
-  await takeLock(directory, self, WAIT)
+  await takeSpoolLock(directory, self, WAIT)
   expect(await listens.gone).toBe('SIGTERM')
   const deaf = await sleeper(['sh', '-c', 'trap "" TERM; echo ready; exec sleep 3600'])
   put(7, deaf.owner)
-  await takeLock(directory, self, WAIT)
+  await takeSpoolLock(directory, self, WAIT)
   expect(await deaf.gone).toBe('SIGKILL')
 })
 
 test('an owner that is dead, of another boot, or whose pid is another process now is not touched', async () => {
   const stranger = await sleeper()
   put(1, { ...stranger.owner, startTime: '1' })
-  ;(await takeLock(directory, self, WAIT)).release()
+  ;(await takeSpoolLock(directory, self, WAIT)).release()
   put(10, { ...stranger.owner, bootId: 'other' })
-  ;(await takeLock(directory, self, WAIT)).release()
+  ;(await takeSpoolLock(directory, self, WAIT)).release()
   expect(stranger.child.exitCode).toBeNull()
   expect(stranger.child.signalCode).toBeNull()
   stranger.child.kill('SIGKILL')
@@ -68,7 +69,7 @@ test('an owner that is dead, of another boot, or whose pid is another process no
 
 test('an owner of another pid namespace cannot be verified: refused, and left alone', async () => {
   put(1, { ...self, pidNamespace: '1' })
-  await expect(takeLock(directory)).rejects.toMatchObject({
+  await expect(takeSpoolLock(directory)).rejects.toMatchObject({
     code: 'LOCKED',
     message: expect.stringContaining('namespace'),
     hint: expect.any(String),
@@ -76,7 +77,7 @@ test('an owner of another pid namespace cannot be verified: refused, and left al
 })
 
 test('a newcomer takes it: the one before knows that it holds nothing any more', async () => {
-  const first = await takeLock(directory)
+  const first = await takeSpoolLock(directory)
   put(2, self)
   expect(first.held()).toBe(false)
 })
@@ -87,7 +88,7 @@ test('many newcomers at once: exactly one holds it', async () => {
   // be ended
   const outcomes = await Promise.all(
     Array.from({ length: 20 }, (_, i) =>
-      takeLock(directory, { ...self, pid: 2 ** 22 + 2 + i, startTime: '1' }),
+      takeSpoolLock(directory, { ...self, pid: 2 ** 22 + 2 + i, startTime: '1' }),
     ),
   )
   expect(outcomes.filter((lock) => lock.held())).toHaveLength(1)
@@ -96,5 +97,5 @@ test('many newcomers at once: exactly one holds it', async () => {
 
 test('what is no owner is passed over', async () => {
   symlinkSync('garbage', join(directory, '3'))
-  expect((await takeLock(directory)).held()).toBe(true)
+  expect((await takeSpoolLock(directory)).held()).toBe(true)
 })

@@ -2,12 +2,12 @@
  * A bounded amount that is taken and given back, first come first served: what keeps log shipping's memory
  * flat.
  */
-export interface Window {
+export interface ByteSemaphore {
   take(amount: number): Promise<void>
   give(amount: number): void
 }
 
-export function windowOf(size: number): Window {
+export function byteSemaphore(size: number): ByteSemaphore {
   let free = size
   const queue: { amount: number; go: () => void }[] = []
   return {

@@ -1,6 +1,6 @@
 /**
- * What the two parts in the foreground share: waiting that a signal ends, and how they are called in `nats
- * micro ls`.
+ * Shared by the two components in the foreground: a wait that a signal ends, and the version that `nats micro
+ * ls` shows.
  */
 
 /** @returns null when the signal came first; what was awaited is then nobody's */

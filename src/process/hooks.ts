@@ -1,7 +1,7 @@
 /**
- * Runs a short program beside a worker, with its environment and directory: probes and pre-stop calls. Owns
- * its timeout and its end: it gets a group of its own, and nothing of it outlives its time: no shim is above
- * it, so what left the group is found by a mark in its environment.
+ * Runs a hook: a short program beside a worker, with the worker's environment and directory. Probes and
+ * pre-stop calls are hooks. Owns the timeout of a hook and its end. A hook gets a process group of its own.
+ * Hooks have no shim, so a descendant that left the group is found by a mark in its environment.
  */
 import { randomUUID } from 'node:crypto'
 import { spawn } from 'node:child_process'
@@ -10,12 +10,12 @@ import type { PreStop } from '../protocol/resolved.ts'
 import { isDead, readAll } from '../system/proc.ts'
 import { carries } from './tree.ts'
 
-export interface Place {
+export interface WorkerContext {
   cwd: string
   env: Readonly<Record<string, string>>
 }
 
-interface BesideOptions {
+interface HookOptions {
   timeoutMs: number
   /** also when it ended in time, look at all processes for what it left: dear, so not after each probe */
   leavesNothing?: boolean
@@ -25,16 +25,16 @@ interface BesideOptions {
  * @returns its exit code; 128 + signal when it was ended by one. @throws {Error} when it cannot run, or took
  * longer
  */
-export function runBeside(
-  { cwd, env }: Place,
+export function runHook(
+  { cwd, env }: WorkerContext,
   argv: readonly string[],
-  { timeoutMs, leavesNothing = false }: BesideOptions,
+  { timeoutMs, leavesNothing = false }: HookOptions,
 ): Promise<number> {
   return new Promise((resolve, reject) => {
-    const mark = `TROUPE_BESIDE=${randomUUID()}`
+    const mark = `TROUPE_HOOK=${randomUUID()}`
     const child = spawn(argv[0]!, argv.slice(1), {
       cwd,
-      env: { ...env, TROUPE_BESIDE: mark.slice('TROUPE_BESIDE='.length) },
+      env: { ...env, TROUPE_HOOK: mark.slice('TROUPE_HOOK='.length) },
       stdio: 'ignore',
       detached: true,
     })
@@ -83,12 +83,12 @@ function endMarked(mark: string): void {
 /** The pre-stop call; it resolves when it ended or its time is over, whatever came of it. */
 export async function callPreStop(
   preStop: PreStop,
-  place: Place,
+  context: WorkerContext,
   host: string,
   ports: readonly number[],
 ): Promise<void> {
   if (preStop.kind === 'exec')
-    return void (await runBeside(place, preStop.command, {
+    return void (await runHook(context, preStop.command, {
       timeoutMs: preStop.timeoutMs,
       leavesNothing: true,
     }).catch(() => {}))

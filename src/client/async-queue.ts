@@ -2,7 +2,7 @@
  * From callbacks to an awaited sequence: what is pushed waits here until it is taken. Unbounded; who pushes
  * bytes bounds them himself.
  */
-export interface Inbox<T> {
+export interface AsyncQueue<T> {
   push(item: T): void
   /** the next item; null when `signal` is aborted, or after `waitMs` when given */
   take(signal?: AbortSignal, waitMs?: number): Promise<T | null>
@@ -11,7 +11,7 @@ export interface Inbox<T> {
   readonly size: number
 }
 
-export function inboxOf<T>(): Inbox<T> {
+export function asyncQueue<T>(): AsyncQueue<T> {
   const items: T[] = []
   let wake: (() => void) | null = null
   return {

@@ -1,0 +1,56 @@
+/**
+ * What the spool tells of a fork when an agent starts: which phase it is in, and whether its start has to be
+ * settled first. Reads, and aborts what an earlier agent had not got to run; watching goes on in the host.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isAlive, listPids, readCommand } from '../system/proc.ts'
+import { readExecFile } from './exec-file.ts'
+import { readRecord, type ForkRecord } from './records.ts'
+import { fileOf, forkDirOf, isTombstoned, winStarted, wasStarted, writeTombstone } from './spool.ts'
+
+export type Found =
+  /** nothing was tried yet */
+  | { kind: 'prepared' }
+  /** never ran and never will */
+  | { kind: 'cancelled' }
+  /** its shim ran, or runs; the record may tell how far it got */
+  | { kind: 'started'; record: ForkRecord }
+  /** the shim was killed before it wrote its first word, and so before it started anything */
+  | { kind: 'stillborn' }
+  /** started on this machine before it was booted again */
+  | { kind: 'rebooted'; record: ForkRecord }
+
+/**
+ * A shim takes milliseconds from its mkdir to the exec; a hung file system may take longer, and is then
+ * watched like any other.
+ */
+const SETTLE_MS = 2000
+
+export async function findFork(spool: string, forkId: string, bootId: string): Promise<Found> {
+  const forkDir = forkDirOf(spool, forkId)
+  const exec = readExecFile(fileOf.exec(forkDir))
+  const record = (): ForkRecord => readRecord(fileOf.record(forkDir))
+  if (exec !== null && exec.bootId !== bootId && wasStarted(forkDir))
+    return { kind: 'rebooted', record: record() }
+  if (!wasStarted(forkDir)) {
+    if (exec === null && !isTombstoned(spool, forkId)) return { kind: 'prepared' }
+    // a shim may be between its exec and its mkdir: whoever makes the directory decides
+    if (winStarted(forkDir)) {
+      writeTombstone(spool, forkId)
+      return { kind: 'cancelled' }
+    }
+  }
+  for (const until = performance.now() + SETTLE_MS; performance.now() < until; await sleep(20)) {
+    const { shim, child, exit } = record()
+    if (child !== null || exit !== null || (shim !== null && !isAlive(shim))) break
+    if (shim === null && !shimRuns(forkDir)) break
+  }
+  const last = record()
+  if (last.shim !== null) return { kind: 'started', record: last }
+  return { kind: isTombstoned(spool, forkId) ? 'cancelled' : 'stillborn' }
+}
+
+/** A shim that has not written down its own pid is known by its argv alone. */
+export function shimRuns(forkDir: string): boolean {
+  return listPids().some((pid) => readCommand(pid).at(-1) === forkDir)
+}
