@@ -107,6 +107,8 @@ export const NAMED = [
   'append landed with its ack lost',
   'freeze and thaw with an order in the buffer',
   'two incarnations on one spool',
+  'appends on a slow disk',
+  'appends refused by a full disk',
 ]
 
 async function main() {

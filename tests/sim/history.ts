@@ -53,6 +53,9 @@ export type Fact = { at: number } & (
     }
   | { kind: 'link'; name: string; up: boolean }
   | { kind: 'store-reset' }
+  | { kind: 'disk'; what: 'well' | 'slow' | 'full' }
+  /** a stream did not take it */
+  | { kind: 'append-refused'; from: string; subject: string }
   | { kind: 'calm' }
   /** no coordinator gave a sign of life for longer than orphans may live; an agent that was there all the time has these trees */
   | { kind: 'orphans'; node: string; trees: string[] }
@@ -176,7 +179,8 @@ export function historyOn(now: () => number, listener: (fact: Fact) => void = ()
         return add({ kind: 'event-heard', to: traffic.to!, subject, copy: traffic.copy })
       if (rest.startsWith('launch.') && what === 'delivered' && traffic.stream !== null && traffic.copy > 0)
         return add({ kind: 'queue-redelivered', seq: traffic.seq! })
-      if (what !== 'append' || traffic.seq === null) return
+      if (what !== 'append') return
+      if (traffic.seq === null) return add({ kind: 'append-refused', from: traffic.from, subject })
       const { seq } = traffic
       if (rest === 'state')
         add({

@@ -48,6 +48,10 @@ export type FaultPlan = { at: number } & (
   | { kind: 'cut-agent'; node: number; logs: boolean; forMs: number }
   | { kind: 'twin'; node: number }
   | { kind: 'reset-store' }
+  /** each append of the server takes so long */
+  | { kind: 'slow-disk'; appendMs: number; forMs: number }
+  /** the server refuses every append */
+  | { kind: 'full-disk'; forMs: number }
   /** no coordinator at all, for longer than orphans may live */
   | { kind: 'no-coordinator'; forMs: number }
 )
@@ -206,7 +210,10 @@ function faultOf(random: Random, at: number, nodes: number, coordinators: number
       skip: random.chance(0.6) ? 0 : random.int(1, 6),
       forMs: random.int(50, 6000),
     }
-  if (roll < 0.55)
+  if (roll < 0.3)
+    return { at, kind: 'slow-disk', appendMs: random.int(20, 700), forMs: random.int(300, 5000) }
+  if (roll < 0.33) return { at, kind: 'full-disk', forMs: random.int(300, 9000) }
+  if (roll < 0.58)
     return {
       at,
       kind: 'crash-agent',
@@ -215,9 +222,9 @@ function faultOf(random: Random, at: number, nodes: number, coordinators: number
       skip: random.chance(0.6) ? 0 : random.int(1, 6),
       forMs: random.int(50, 8000),
     }
-  if (roll < 0.64)
+  if (roll < 0.66)
     return { at, kind: 'freeze-coordinator', slot, writing: random.chance(0.6), forMs: random.int(200, 7000) }
-  if (roll < 0.75) return { at, kind: 'freeze-agent', node, forMs: random.int(200, 9000) }
+  if (roll < 0.76) return { at, kind: 'freeze-agent', node, forMs: random.int(200, 9000) }
   if (roll < 0.81) return { at, kind: 'cut-coordinator', slot, forMs: random.int(100, 6000) }
   if (roll < 0.92)
     return { at, kind: 'cut-agent', node, logs: random.chance(0.4), forMs: random.int(100, 9000) }

@@ -19,6 +19,8 @@ export const SITUATIONS = [
   'publish dropped while disconnected',
   'queued launch redelivered',
   'state store made anew',
+  'appends on a slow disk',
+  'appends refused by a full disk',
 ] as const
 export type Situation = (typeof SITUATIONS)[number]
 
@@ -38,6 +40,7 @@ export function situationsOf(facts: readonly Fact[], prepareLapseMs: number): Se
   const emptyAt = new Map<string, number>()
   const last = facts.at(-1)?.at ?? 0
   let epoch: { storeId: string; n: number } | null = null
+  let disk: 'well' | 'slow' | 'full' = 'well'
 
   for (const fact of facts) {
     switch (fact.kind) {
@@ -74,7 +77,14 @@ export function situationsOf(facts: readonly Fact[], prepareLapseMs: number): Se
         }
         break
       }
+      case 'disk':
+        disk = fact.what
+        break
+      case 'append-refused':
+        if (disk === 'full') seen.add('appends refused by a full disk')
+        break
       case 'state':
+        if (disk === 'slow') seen.add('appends on a slow disk')
         epoch = fact.entry.epoch
         for (const op of fact.entry.ops)
           if (op.op === 'run')

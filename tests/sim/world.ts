@@ -20,6 +20,7 @@ import { logSize, type LogMarks } from '../support/sim-log-store.ts'
 import { simProcess, type SimProcess } from '../support/sim-process.ts'
 import { startAgent, startCoordinator, PREPARE_LAPSE_MS, STATE_ENTRIES_MAX } from './assembly.ts'
 import { check, type Violation } from './checker.ts'
+import { simDisk } from './disk.ts'
 import { FLEET, historyOn, type Fact, type History, type WorkerEventBody } from './history.ts'
 import type { CrashPoint, FaultPlan, LaunchPlan, Scenario } from './scenarios.ts'
 import { situationsOf, type Situation } from './situations.ts'
@@ -97,7 +98,9 @@ export async function play(
     if (fact.kind === 'order-answer') haunt(fact)
   })
 
+  const disk = simDisk(clock, () => history)
   const server: MemoryServer = memoryServer(clock, {
+    disk: () => disk.now(),
     hopMs: () => noise.int(1, 2),
     copies: ({ subject }) => {
       if (calm) return [0]
@@ -468,6 +471,10 @@ export async function play(
         const slot = slotAt('agent', fault.node)
         return cut(fault.logs ? slot?.logBus : slot?.bus, fault.forMs)
       }
+      case 'slow-disk':
+        return disk.be(fault.appendMs, fault.forMs)
+      case 'full-disk':
+        return disk.be('full', fault.forMs)
       case 'twin': {
         const slot = slotAt('agent', fault.node)
         if (slot?.process != null) up(slot)
@@ -515,6 +522,7 @@ export async function play(
   clock.after(scenario.calmAt, () => {
     calm = true
     history.add({ kind: 'calm' })
+    disk.be(0, 0)
     for (const slot of slots) {
       slot.process?.crashBefore(null)
       slot.process?.thaw()
