@@ -3,12 +3,12 @@
  * to use them.
  */
 import type { Allocation, AllocationEnd, Backend, Plan } from './backend.ts'
-import type { Launch } from '../protocol/resolved.ts'
+import { resourcesOf, type Launch } from '../protocol/resolved.ts'
 
 /** What a launch asks of the nodes, line by line. */
 function askedLines(launch: Launch): string[] {
   return launch.roles.map((role) => {
-    const { cpus, gpus, memoryBytes, ports } = role.resources[0]!
+    const { cpus, gpus, memoryBytes, ports } = resourcesOf(role, 0)
     const parts = [
       gpus > 0 && `${gpus} GPUs`,
       cpus > 0 && `${cpus} cores`,

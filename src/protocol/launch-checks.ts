@@ -2,6 +2,7 @@
  * What the keys of a launch document mean together: names that must exist, cycles, counts that must agree.
  * Adds issues, decides nothing. Every refusal of two numbers shows both.
  */
+import { DEPENDENCIES_MAX, WORKERS_MAX } from './bounds.ts'
 import { quoted, type IssueList } from './launch-issues.ts'
 import type { LaunchForm, RoleForm } from './launch-schema.ts'
 import { nearest } from './names.ts'
@@ -14,6 +15,7 @@ export function checkLaunch(form: LaunchForm, list: IssueList): void {
   const roles = Object.keys(form.roles)
   if (roles.length === 0) list.add(['roles'], 'a launch needs at least one role')
   if (roles.length > 1000) list.add(['roles'], `${roles.length} roles; at most 1000`)
+  checkSize(form, list)
   checkShared(form, [], list)
   checkStopWhen(form, list)
   for (const [name, role] of Object.entries(form.roles)) {
@@ -27,6 +29,20 @@ export function checkLaunch(form: LaunchForm, list: IssueList): void {
     checkTemplates(form, name, list)
   }
   checkCycles(form, list)
+}
+
+function checkSize(form: LaunchForm, list: IssueList): void {
+  const all = Object.values(form.roles)
+  const workers = all.reduce((sum, role) => sum + workersOf(role), 0)
+  if (workers > WORKERS_MAX)
+    list.add(['roles'], `${workers} workers in ${all.length} roles; a run has at most ${WORKERS_MAX}`)
+  const conditions = all.reduce((sum, role) => sum + Object.keys(role.dependsOn).length, 0)
+  if (conditions > DEPENDENCIES_MAX)
+    list.add(['roles'], `${conditions} conditions in dependsOn; at most ${DEPENDENCIES_MAX}`)
+}
+
+function workersOf({ shape, replicas }: RoleForm): number {
+  return shape?.nodes ?? replicas ?? 1
 }
 
 function unknownRole(form: LaunchForm, word: string): [string, string | null] {
@@ -98,7 +114,7 @@ function checkCounts(role: RoleForm, path: Path, list: IssueList): void {
     list.add([...path, 'shape'], `a shape is for kind torchrun; this is ${kind}: use replicas`)
   if (shape !== undefined && replicas !== undefined && shape.nodes !== replicas)
     list.add([...path, 'replicas'], `replicas is ${replicas}, but the shape has ${shape.nodes} nodes`)
-  const workers = shape?.nodes ?? replicas ?? 1
+  const workers = workersOf(role)
   const entries = [role.resources].flat()
   if (Array.isArray(role.resources) && entries.length !== 1 && entries.length !== workers)
     list.add(

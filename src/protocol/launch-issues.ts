@@ -27,13 +27,19 @@ export function issueList(source?: LaunchSource): IssueList {
       if (issues.length >= ISSUES_MAX) return
       const position = source?.at(at) ?? null
       issues.push({
-        path: pathText(path),
+        path: shortened(pathText(path)),
         ...(position !== null && position),
-        message,
+        message: shortened(message),
         ...(near !== null && { near }),
       })
     },
   }
+}
+
+const TEXT_MAX = 1000
+/** A fault is kept with its key, and told in an event: a name of megabytes is not. */
+function shortened(text: string): string {
+  return text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX - 1)}…` : text
 }
 
 export function quoted(value: unknown): string {

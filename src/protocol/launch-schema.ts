@@ -5,6 +5,7 @@
  * that an unknown one can be answered with the nearest.
  */
 import * as z from 'zod'
+import { WORKERS_MAX } from './bounds.ts'
 import { LAUNCH_NAME_MAX, NAME } from './names.ts'
 import { parseSignal } from './signals.ts'
 import {
@@ -176,7 +177,7 @@ const RoleForm = strict({
     .enum(KINDS)
     .prefault('task')
     .describe('task ends by itself, service runs until it is stopped, torchrun is a gang with ranks'),
-  replicas: z.number().int().min(1).max(10_000).optional().describe('workers of the role; default 1'),
+  replicas: z.number().int().min(1).max(WORKERS_MAX).optional().describe('workers of the role; default 1'),
   shape: ShapeText.optional().describe(`torchrun: ${SHAPE_FORMS}`),
   resources: z
     .union([ResourcesForm, z.array(ResourcesForm)])

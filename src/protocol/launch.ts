@@ -4,6 +4,8 @@
  * to a directory. Whether any node could hold it is the coordinator's to know (core/placement.ts).
  */
 import { isAbsolute, resolve } from 'node:path/posix'
+import { isDeepStrictEqual } from 'node:util'
+import { LAUNCH_BYTES_MAX } from './bounds.ts'
 import { checkLaunch } from './launch-checks.ts'
 import { addFormIssues, issueList, walkDocument } from './launch-issues.ts'
 import { LaunchForm, type ReadyForm, type ResourcesForm, type RoleForm } from './launch-schema.ts'
@@ -42,7 +44,12 @@ export function resolveLaunch(document: unknown, source?: LaunchSource): Launch 
   const form = parsed.data!
   checkLaunch(form, list)
   refuseIfAny()
-  return resolveForm(form)
+  const launch = resolveForm(form)
+  const bytes = Buffer.byteLength(JSON.stringify(launch))
+  if (bytes > LAUNCH_BYTES_MAX)
+    list.add([], `the launch has ${bytes} bytes with its defaults filled in; at most ${LAUNCH_BYTES_MAX}`)
+  refuseIfAny()
+  return launch
 }
 
 /** What a later version can do comes first: it explains the rest. */
@@ -56,6 +63,7 @@ function resolveForm(form: LaunchForm): Launch {
     apiVersion: form.apiVersion,
     name: form.name,
     backend: form.backend,
+    env: form.env,
     roles: Object.entries(form.roles).map(([name, role]) => resolveRole(name, role, form)),
     stopWhen: stopRole === undefined ? null : { role: stopRole, condition: 'done' },
     deadlines: {
@@ -68,20 +76,19 @@ function resolveForm(form: LaunchForm): Launch {
 
 function resolveRole(name: string, role: RoleForm, launch: LaunchForm): Role {
   const replicas = role.shape?.nodes ?? role.replicas ?? 1
-  const resources = [role.resources].flat()
   return {
     name,
     kind: role.kind,
     replicas,
     minReplicas: role.shape?.nodesMin ?? replicas,
     nproc: role.shape?.nproc ?? 0,
-    resources: Array.from({ length: replicas }, (_, i) => resolveResources(resources[i] ?? resources[0]!)),
+    resources: resolveResources([role.resources].flat()),
     dependsOn: Object.entries(role.dependsOn).map(([on, how]) =>
       typeof how === 'string'
         ? { role: on, condition: how, timeoutMs: null }
         : { role: on, condition: how.condition, timeoutMs: how.timeout ?? null },
     ),
-    env: { ...launch.env, ...role.env },
+    env: role.env,
     command: [role.command].flat(),
     shell: role.shell,
     prefix: role.prefix ?? launch.prefix ?? [],
@@ -100,8 +107,11 @@ function resolveRole(name: string, role: RoleForm, launch: LaunchForm): Role {
   }
 }
 
-function resolveResources({ memory, ...rest }: ResourcesForm): Resources {
-  return { ...rest, memoryBytes: memory }
+/** One copy where all workers have the same. */
+function resolveResources(forms: readonly ResourcesForm[]): Role['resources'] {
+  const all = forms.map(({ memory, ...rest }): Resources => ({ ...rest, memoryBytes: memory }))
+  const [first] = all
+  return all.every((one) => isDeepStrictEqual(one, first)) ? first! : all
 }
 
 function networkOf(network: RoleForm['network']): Role['network'] {

@@ -4,6 +4,7 @@
  * it; nothing else does.
  */
 import * as z from 'zod'
+import { WORKERS_MAX } from './bounds.ts'
 import { LAUNCH_NAME_MAX, NAME } from './names.ts'
 import { Index, Millis, Name, SignalName } from './shapes.ts'
 
@@ -52,13 +53,14 @@ export const Role = z.object({
   name: Name,
   kind: z.enum(['task', 'service', 'torchrun']),
   /** workers of the role; for torchrun the (largest) number of nodes, each on a node of its own */
-  replicas: z.number().int().min(1).max(10_000),
+  replicas: z.number().int().min(1).max(WORKERS_MAX),
   /** torchrun only: smallest number of nodes (elastic) and processes per node */
   minReplicas: z.number().int().min(1),
   nproc: z.number().int().min(0),
-  /** one for each worker, by index */
-  resources: z.array(Resources),
+  /** what each worker has; a list, by index, where they differ */
+  resources: z.union([Resources, z.array(Resources)]),
   dependsOn: z.array(z.object({ role: Name, condition: DependencyCondition, timeoutMs: Millis.nullable() })),
+  /** its own, over the launch's */
   env: z.record(z.string(), z.string()),
   command: z.array(z.string()).min(1),
   /** one string run by `bash -c` */
@@ -93,11 +95,22 @@ export const Launch = z.object({
   apiVersion: z.literal('troupe/v1'),
   name: z.string().regex(NAME).max(LAUNCH_NAME_MAX),
   backend: z.enum(['join', 'local']),
+  /** of all roles */
+  env: z.record(z.string(), z.string()),
   roles: z.array(Role).min(1).max(1000),
   stopWhen: z.object({ role: Name, condition: z.literal('done') }).nullable(),
   deadlines: z.object({ queueMs: Millis.nullable(), startMs: Millis.nullable(), runMs: Millis.nullable() }),
 })
 export type Launch = z.infer<typeof Launch>
+
+/** What the worker with this index reserves. */
+export function resourcesOf({ resources }: Pick<Role, 'resources'>, index: number): Resources {
+  return Array.isArray(resources) ? resources[index]! : resources
+}
+/** What its workers reserve: one, or one for each. */
+export function allResources({ resources }: Pick<Role, 'resources'>): readonly Resources[] {
+  return Array.isArray(resources) ? resources : [resources]
+}
 
 /**
  * What a `prepare` order says of one worker: all of it that is known before ports are. Command, env values,

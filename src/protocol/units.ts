@@ -4,6 +4,8 @@
  * A bare number is refused, except 0: `timeout: 30` means seconds to one reader and milliseconds to the next.
  */
 
+import { WORKERS_MAX } from './bounds.ts'
+
 export const DURATION_FORMS = '250ms, 90s, 1h30m, 4:00:00 or 2d'
 export const SIZE_FORMS = '16GB, 16GiB or 500MB'
 export const SHAPE_FORMS = '2x8 (nodes x processes per node) or 1:2x8 (elastic)'
@@ -87,5 +89,7 @@ export function parseShape(text: string): Shape | null {
   const nodes = Number(match[2])
   const nodesMin = match[1] === undefined ? nodes : Number(match[1])
   const nproc = Number(match[3])
-  return nodesMin < 1 || nodesMin > nodes || nodes > 10_000 || nproc < 1 ? null : { nodesMin, nodes, nproc }
+  return nodesMin < 1 || nodesMin > nodes || nodes > WORKERS_MAX || nproc < 1
+    ? null
+    : { nodesMin, nodes, nproc }
 }

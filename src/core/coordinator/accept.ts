@@ -2,6 +2,7 @@
  * Launches: by request and by the durable door, once for each key. What is answered is in STATE before the
  * answer leaves; a refused document leaves no run.
  */
+import { KEY_CHARS_MAX } from '../../protocol/bounds.ts'
 import { Fault, toFault, type FaultBody } from '../../protocol/faults.ts'
 import { resolveLaunch, runIdOf, specHash } from '../../protocol/launch.ts'
 import type { Launch } from '../../protocol/resolved.ts'
@@ -20,8 +21,31 @@ export function keyIdOf(user: string, key: string): string {
 /** @throws {Fault} SPEC_INVALID, PLAN_INVALID */
 export function resolveAndCheck(ctx: Ctx, document: unknown): Launch {
   const launch = resolveLaunch(document)
+  checkFleet(ctx, launch)
   checkPlan(launch, placesOf(ctx))
   return launch
+}
+
+/** @throws {Fault} PLAN_INVALID when the fleet would have more live workers than it may */
+function checkFleet({ s }: Ctx, launch: Launch): void {
+  const asked = launch.roles.reduce((sum, role) => sum + role.replicas, 0)
+  let live = 0
+  for (const run of s.runs.values())
+    for (const role of run.roles) live += role.workers.length - role.counts.ended
+  const most = s.settings.fleetWorkersMax
+  if (live + asked <= most) return
+  throw new Fault(
+    'PLAN_INVALID',
+    `${asked} workers beside ${live} that have not ended; a fleet has at most ${most}`,
+    { data: { resource: 'workers', asked, live, largest: most }, hint: 'troupe ps shows what runs' },
+  )
+}
+
+/** A key is part of records and events: one that is too long is refused, and leaves no record. */
+function keyFault(key: string): FaultBody | null {
+  return key.length <= KEY_CHARS_MAX
+    ? null
+    : new Fault('REQUEST_INVALID', `a key of ${key.length} characters; at most ${KEY_CHARS_MAX}`).toBody()
 }
 
 function answer(
@@ -30,6 +54,8 @@ function answer(
 ): Answer {
   const { user, given, document, since } = options
   const { s } = ctx
+  const refused = keyFault(given)
+  if (refused !== null) return { run: null, fault: refused }
   const id = keyIdOf(user, given)
   const hash = specHash(document)
   const before = s.keys.get(id)
@@ -53,10 +79,11 @@ function answer(
     ctx.lateOps.push({ op: 'key', key: record })
   }
   try {
-    const launch = resolveAndCheck(ctx, document)
-    const run = runIdOf(launch.name, id)
+    const name = document['name']
     // its key's record did not land or is older than keys are kept: it is the same launch all the same
-    const existing = s.runs.has(run)
+    const existing = typeof name === 'string' && s.runs.has(runIdOf(name, id))
+    const launch = existing ? resolveLaunch(document) : resolveAndCheck(ctx, document)
+    const run = runIdOf(launch.name, id)
     if (!existing) accept(ctx, { run, launch, user, key: given, since })
     note(run, null)
     return { run, existing, fault: null }
@@ -130,7 +157,7 @@ export function onLaunch(ctx: Ctx, request: RequestOf<'launch'>): void {
 /** The queue keeps it until the record of its answer is in STATE. */
 export function onQueuedLaunch(ctx: Ctx, queued: QueuedLaunch): void {
   const given = queued.key ?? String(queued.seq)
-  if (queued.body === null) {
+  if (queued.body === null && keyFault(given) === null) {
     const id = keyIdOf(queued.user, given)
     ctx.s.keys.set(id, { key: id, hash: '', run: null, fault: { ...queued.fault! }, at: ctx.wall })
     ctx.lateOps.push({ op: 'key', key: ctx.s.keys.get(id)! })
@@ -140,7 +167,13 @@ export function onQueuedLaunch(ctx: Ctx, queued: QueuedLaunch): void {
     ctx,
     queued,
     given,
-    answer(ctx, { user: queued.user, given, document: queued.body, since: queued.storedAt, queued: true }),
+    answer(ctx, {
+      user: queued.user,
+      given,
+      document: queued.body ?? {},
+      since: queued.storedAt,
+      queued: true,
+    }),
   )
 }
 

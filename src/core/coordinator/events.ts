@@ -2,6 +2,7 @@
  * What the coordinator tells the world: a run's change of state, a node's, a worker that is lost. An event's
  * id follows from the record, so that a leader who tells it again after a failover tells the same event.
  */
+import { KEY_CHARS_MAX } from '../../protocol/bounds.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
 import { forkIdOf, toName } from '../../protocol/names.ts'
 import type { NodeWhat, RunWhat } from '../../protocol/table.ts'
@@ -66,7 +67,9 @@ export function rejectedEvent(
   ctx: Ctx,
   options: { name: string; user: string; key: string | null; fault: FaultBody; id: string },
 ): void {
-  const run = toName(options.name)
+  // whatever was sent: an event is small
+  const name = options.name.slice(0, KEY_CHARS_MAX)
+  const run = toName(name)
   ctx.out.push({
     kind: 'publish',
     row: 'event.run',
@@ -76,14 +79,14 @@ export function rejectedEvent(
       at: ctx.wall,
       what: 'rejected',
       run,
-      name: options.name,
+      name,
       user: options.user,
       state: 'failed',
       reason: options.fault.message,
       attempt: 0,
       code: null,
       firstFailure: null,
-      key: options.key,
+      key: options.key?.slice(0, KEY_CHARS_MAX) ?? null,
       fault: { ...options.fault },
     },
   })

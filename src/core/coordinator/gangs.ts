@@ -5,7 +5,7 @@
  */
 import { formatHostPort } from '../../protocol/hostport.ts'
 import { forkIdOf } from '../../protocol/names.ts'
-import type { Bindings, ForkSpec, Role } from '../../protocol/resolved.ts'
+import { resourcesOf, type Bindings, type ForkSpec, type Role } from '../../protocol/resolved.ts'
 import { onOurClock } from './first-failure.ts'
 import { neverStarted } from './reports.ts'
 import {
@@ -298,7 +298,7 @@ function bindingsOf(role: RoleLive): Bindings {
   const { own, rendezvous } = addressesOf(role)
   const few =
     role.workers.length <= OWN_ADDRS_MAX ||
-    JSON.stringify(role.spec).includes(`roles.${role.spec.name}.addrs`)
+    JSON.stringify(sharedSpecOf(role)).includes(`roles.${role.spec.name}.addrs`)
   const roles: Bindings['roles'] = { [role.spec.name]: few ? own : { ...own, addrs: [] } }
   for (const { role: on } of role.spec.dependsOn) {
     const other = role.run.byRole.get(on)
@@ -314,7 +314,7 @@ type SharedSpec = Omit<
 const sharedSpecs = new WeakMap<Role, SharedSpec>()
 
 /** What all workers of a role have in common: made once, not for each of thousands. */
-function sharedSpecOf(spec: Role): SharedSpec {
+function sharedSpecOf({ run, spec }: RoleLive): SharedSpec {
   let shared = sharedSpecs.get(spec)
   if (shared === undefined) {
     const {
@@ -329,23 +329,24 @@ function sharedSpecOf(spec: Role): SharedSpec {
       failFast: _i,
       ...rest
     } = spec
-    sharedSpecs.set(spec, (shared = rest))
+    shared = { ...rest, env: { ...run.spec.env, ...spec.env } }
+    sharedSpecs.set(spec, shared)
   }
   return shared
 }
 
 export function forkSpecOf(worker: Worker): ForkSpec {
   const { role, record, run } = worker
-  const { name, replicas, minReplicas, resources, kind, nproc } = role.spec
+  const { name, replicas, minReplicas, kind, nproc } = role.spec
   return {
-    ...sharedSpecOf(role.spec),
+    ...sharedSpecOf(role),
     forkId: currentFork(worker),
     run: run.record.run,
     role: name,
     index: record.index,
     attempt: record.attempt,
     user: run.record.user,
-    resources: resources[record.index]!,
+    resources: resourcesOf(role.spec, record.index),
     torchrun:
       kind === 'torchrun'
         ? {

@@ -2,6 +2,7 @@
  * What is taken on each node: by workers placed there until their tree is proven gone, and by places reserved
  * for workers that wait for a dependency or a restart.
  */
+import { resourcesOf } from '../../protocol/resolved.ts'
 import type { Gpu } from '../../protocol/shapes.ts'
 import { weightOf, type Place } from './placement.ts'
 import { change, nodeOf, type Ctx, type NodeLive, type Worker } from './state.ts'
@@ -9,7 +10,7 @@ import { change, nodeOf, type Ctx, type NodeLive, type Worker } from './state.ts
 export function occupy(node: NodeLive, worker: Worker): void {
   if (node.workers.has(worker)) return
   node.workers.add(worker)
-  const weight = weightOf(worker.role.spec.resources[worker.record.index]!)
+  const weight = weightOf(resourcesOf(worker.role.spec, worker.record.index))
   node.used.cpus += weight.cpus
   node.used.gpus += weight.gpus
   node.used.memoryBytes += weight.memoryBytes
@@ -17,7 +18,7 @@ export function occupy(node: NodeLive, worker: Worker): void {
 
 export function vacate(ctx: Ctx, node: NodeLive | undefined, worker: Worker): void {
   if (node === undefined || !node.workers.delete(worker)) return
-  const weight = weightOf(worker.role.spec.resources[worker.record.index]!)
+  const weight = weightOf(resourcesOf(worker.role.spec, worker.record.index))
   node.used.cpus -= weight.cpus
   node.used.gpus -= weight.gpus
   node.used.memoryBytes -= weight.memoryBytes

@@ -4,7 +4,7 @@
  * nothing here changes a node.
  */
 import { Fault } from '../../protocol/faults.ts'
-import type { Launch, Resources, Role } from '../../protocol/resolved.ts'
+import { allResources, resourcesOf, type Launch, type Resources, type Role } from '../../protocol/resolved.ts'
 
 export interface Place {
   name: string
@@ -80,7 +80,7 @@ export function checkPlan(launch: Launch, places: readonly Place[]): void {
     if (role.kind === 'torchrun' && named.length > 0 && named.length < role.minReplicas)
       throw new Fault(
         'PLAN_INVALID',
-        `role ${role.name} needs ${role.minReplicas} nodes; its nodelist allows ${named.length}: ${named.join(', ')}`,
+        `role ${role.name} needs ${role.minReplicas} nodes; its nodelist allows ${named.length}: ${namesText(named)}`,
         {
           data: {
             role: role.name,
@@ -108,7 +108,7 @@ export function checkPlan(launch: Launch, places: readonly Place[]): void {
         },
       )
     }
-    for (const resources of distinct(role.resources)) {
+    for (const resources of distinct(allResources(role))) {
       if (candidates.some((place) => missing(resources, place, place) === null)) continue
       // the node that comes nearest says which number is wrong
       const kind =
@@ -128,7 +128,7 @@ export function checkPlan(launch: Launch, places: readonly Place[]): void {
           },
           hint:
             role.nodelist.length > 0
-              ? `nodelist allows ${role.nodelist.join(', ')}`
+              ? `nodelist allows ${namesText(role.nodelist)}`
               : 'troupe nodes shows what each node has',
         },
       )
@@ -195,7 +195,7 @@ function tryAll(
   let asideFor = ''
   for (const ask of asks) {
     const { role } = ask
-    const resources = role.resources[ask.index]!
+    const resources = resourcesOf(role, ask.index)
     const kind = `${role.name} ${resources.cpus} ${resources.gpus} ${resources.memoryBytes} ${resources.share}`
     if (kind !== asideFor) {
       for (const free of aside) heap.push(free)
@@ -266,6 +266,10 @@ function heapOf(frees: readonly Free[]): { push(free: Free): void; pop(): Free |
 
 /** A reason is a line. */
 const NAMED_MAX = 3
+function namesText(names: readonly string[]): string {
+  const more = names.length - NAMED_MAX
+  return `${names.slice(0, NAMED_MAX).join(', ')}${more > 0 ? `, and ${more} more` : ''}`
+}
 
 /**
  * @param asks hardest first is the caller's; torchrun's by index, so that an elastic role leaves out its last
@@ -284,7 +288,7 @@ export function place(
   )
   if (!('failed' in now)) return now
   const { role, index } = now.failed
-  const resources = role.resources[index]!
+  const resources = resourcesOf(role, index)
   const wanted = KINDS.filter((kind) => resources[kind] > 0).map((kind) => WORDS[kind](resources[kind]))
   const fitting = places.filter((p) => allowed(role, p.name))
   const holds = !(
@@ -300,7 +304,7 @@ export function place(
   const closed = fitting.filter((p) => !p.open).map((p) => p.name)
   let reason: string
   if (unknown.length > 0 && open.length === 0)
-    reason = `waiting for nodes: role ${role.name} wants ${role.nodelist.join(', ')}, and ${unknown.join(', ')} has not joined`
+    reason = `waiting for nodes: role ${role.name} wants ${namesText(role.nodelist)}, and ${namesText(unknown)} has not joined`
   else if (open.length === 0)
     reason = `waiting for nodes: none of the ${places.length} known may run role ${role.name}`
   else if (role.kind === 'torchrun' && open.length < role.minReplicas)
@@ -317,7 +321,6 @@ export function place(
     )
     reason = `waiting for ${wanted.join(', ')} for ${role.name}/${index}: ${roomiest.place.name} has ${has.join(', ')} free${now.found > 0 ? ` after ${now.found} of its role` : ''}${holds ? '' : '; not enough even when all nodes are empty'}`
   }
-  if (closed.length > 0)
-    reason += ` (not counted, draining or silent: ${closed.slice(0, NAMED_MAX).join(', ')}${closed.length > NAMED_MAX ? `, and ${closed.length - NAMED_MAX} more` : ''})`
+  if (closed.length > 0) reason += ` (not counted, draining or silent: ${namesText(closed)})`
   return { reason, holds }
 }

@@ -2,14 +2,19 @@
  * Runs that wait for a place, in order of acceptance. One that would fit if other work ended holds back those
  * behind it, so that it does not starve; one that waits for nodes to join does not.
  */
+import { allResources, resourcesOf, type Role } from '../../protocol/resolved.ts'
 import { placesOf, reserve } from './node-usage.ts'
 import { asksNothing, place, weightOf, type Ask } from './placement.ts'
 import { isLeftOut } from './outcome.ts'
 import { type Ctx, type Run, type Worker } from './state.ts'
 
 function size({ role, record }: Worker): number {
-  const { gpus, cpus } = role.spec.resources[record.index]!
+  const { gpus, cpus } = resourcesOf(role.spec, record.index)
   return gpus * 10_000 + cpus
+}
+
+function largest(role: Role): number {
+  return allResources(role).reduce((most, { gpus, cpus }) => Math.max(most, gpus * 10_000 + cpus), 0)
 }
 
 /** Largest first; within a role by index, so that an elastic one leaves out its last. */
@@ -17,9 +22,7 @@ function homeless(run: Run): Worker[] {
   const workers = run.workers.filter(
     (worker) => worker.record.phase === 'waiting' && worker.record.node === null && !isLeftOut(worker),
   )
-  const biggest = new Map(
-    run.roles.map((role) => [role, Math.max(...role.spec.resources.map((r) => r.gpus * 10_000 + r.cpus))]),
-  )
+  const biggest = new Map(run.roles.map((role) => [role, largest(role.spec)]))
   return workers.toSorted(
     (a, b) =>
       biggest.get(b.role)! - biggest.get(a.role)! ||
@@ -60,7 +63,7 @@ export function placeQueue(ctx: Ctx): void {
       continue
     }
     const asks = asksOf(workers)
-    if (held && !asks.every((ask) => asksNothing(ask.role.resources[ask.index]!))) {
+    if (held && !asks.every((ask) => asksNothing(resourcesOf(ask.role, ask.index)))) {
       tellWait(ctx, run, 'waiting for its turn: an earlier run waits for resources')
       continue
     }
@@ -76,7 +79,7 @@ export function placeQueue(ctx: Ctx): void {
       const name = answer.places[i]!
       reserve(ctx, worker, name)
       const spot = byName.get(name)!
-      const weight = weightOf(worker.role.spec.resources[worker.record.index]!)
+      const weight = weightOf(resourcesOf(worker.role.spec, worker.record.index))
       spot.used.cpus += weight.cpus
       spot.used.gpus += weight.gpus
       spot.used.memoryBytes += weight.memoryBytes

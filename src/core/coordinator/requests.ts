@@ -38,7 +38,9 @@ function answer(ctx: Ctx, request: RequestOf): void {
       return onLaunch(ctx, request)
     case 'plan': {
       const launch = resolveAndCheck(ctx, request.body)
-      const asks = launch.roles.flatMap((role) => role.resources.map((_, index) => ({ role, index })))
+      const asks = launch.roles.flatMap((role) =>
+        Array.from({ length: role.replicas }, (_, index) => ({ role, index })),
+      )
       const placed = place(asks, placesOf(ctx))
       const left = new Set('reason' in placed ? asks : placed.left)
       let next = 0

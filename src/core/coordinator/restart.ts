@@ -3,7 +3,7 @@
  * proven gone (I2); what ended well is never started again.
  */
 import { matcherOf } from '../../protocol/patterns.ts'
-import type { Role } from '../../protocol/resolved.ts'
+import { resourcesOf, type Role } from '../../protocol/resolved.ts'
 import { currentFork, dissolve } from './gangs.ts'
 import { gpusTaken, isOpen, occupy } from './node-usage.ts'
 import { backoff } from './orders.ts'
@@ -148,7 +148,7 @@ export function toWaiting(ctx: Ctx, worker: Worker): void {
 function keep(ctx: Ctx, worker: Worker, name: string): void {
   const node = ctx.s.nodes.get(name)!
   const { capacity, used } = node
-  const asked = worker.role.spec.resources[worker.record.index]!
+  const asked = resourcesOf(worker.role.spec, worker.record.index)
   // it was freed when its tree was gone; somebody else may have it by now
   if (
     capacity === null ||

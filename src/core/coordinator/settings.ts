@@ -2,6 +2,8 @@
  * Every time and bound of the coordinator, with what stands when nobody says otherwise. Milliseconds unless
  * the name says so.
  */
+import { FLEET_WORKERS_MAX } from '../../protocol/bounds.ts'
+
 export interface CoordinatorSettings {
   /** how long a leader may act after it sent its last acknowledged entry */
   leaseMs: number
@@ -46,6 +48,8 @@ export interface CoordinatorSettings {
   /** facts that decide nothing (one of many workers ended) wait so long for an entry to share */
   lazyPersistMs: number
   keyKeptMs: number
+  /** workers of all runs that have not ended */
+  fleetWorkersMax: number
   /** ended runs in memory; older ones are in the archive */
   endedKept: number
   fenceMarginMs: number
@@ -77,6 +81,7 @@ export const COORDINATOR_DEFAULTS: CoordinatorSettings = {
   rankFailureMs: 100,
   lazyPersistMs: 1000,
   keyKeptMs: 48 * 3600 * 1000,
+  fleetWorkersMax: FLEET_WORKERS_MAX,
   endedKept: 200,
   fenceMarginMs: 5000,
   stragglerMs: 2000,

@@ -8,7 +8,7 @@ import {
   withAbsoluteCwd,
   type LaunchIssue,
 } from '../../../src/protocol/launch.ts'
-import { Launch } from '../../../src/protocol/resolved.ts'
+import { Launch, resourcesOf } from '../../../src/protocol/resolved.ts'
 
 function faultOf(run: () => unknown): Fault {
   try {
@@ -73,6 +73,69 @@ stopWhen: trainer.done
 deadlines: { queue: 24h, run: 12h }
 `
 
+function launchOf(
+  roles: Record<string, unknown>,
+  more: Record<string, unknown> = {},
+): Record<string, unknown> {
+  return { apiVersion: 'troupe/v1', name: 'big', roles, ...more }
+}
+function manyRoles(count: number, role: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Array.from({ length: count }, (_, i) => [`r${i}`, { command: ['x'], ...role }]))
+}
+function messageOf(document: Record<string, unknown>): string {
+  try {
+    resolveLaunch(document)
+  } catch (error) {
+    return (error as Fault).message
+  }
+  return 'resolved'
+}
+
+describe('bounds of a launch: refused with both numbers, and what is within them is resolved', () => {
+  test('workers of a run, whichever way they are written', () => {
+    expect(messageOf(launchOf(manyRoles(2, { replicas: 10_000 })))).toBe('resolved')
+    expect(messageOf(launchOf({ a: { command: ['x'], replicas: 20_000 } }))).toBe('resolved')
+    expect(messageOf(launchOf(manyRoles(11, { replicas: 10_000 })))).toBe(
+      '110000 workers in 11 roles; a run has at most 20000 at roles',
+    )
+    expect(
+      messageOf(
+        launchOf({
+          ...manyRoles(1, { replicas: 10_001 }),
+          t: { kind: 'torchrun', shape: '10000x1', command: ['x'] },
+        }),
+      ),
+    ).toBe('20001 workers in 2 roles; a run has at most 20000 at roles')
+  })
+
+  test('bytes of the resolved form: each role has 100 kB of its own, or all share them', () => {
+    const env = { BIG: 'x'.repeat(100_000) }
+    expect(messageOf(launchOf(manyRoles(50, {}), { env }))).toBe('resolved')
+    expect(messageOf(launchOf(manyRoles(50, { env })))).toMatch(
+      /^the launch has 50\d{5} bytes with its defaults filled in; at most 2097152/,
+    )
+    expect(messageOf(launchOf(manyRoles(100, {}), { setup: 'x'.repeat(100_000) }))).toMatch(
+      /^the launch has 10\d{6} bytes/,
+    )
+  })
+
+  test('conditions between roles', () => {
+    const dependsOn = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`r${i}`, 'started']))
+    const roles = (waiting: number) => ({
+      ...manyRoles(100, {}),
+      ...Object.fromEntries(
+        Array.from({ length: waiting }, (_, i) => [`w${i}`, { command: ['x'], dependsOn }]),
+      ),
+    })
+    expect(messageOf(launchOf(roles(50)))).toBe('resolved')
+    expect(messageOf(launchOf(roles(51)))).toBe('5100 conditions in dependsOn; at most 5000 at roles')
+  })
+
+  test('a name of megabytes is refused in a few words', () => {
+    expect(messageOf(launchOf({ ['x'.repeat(1_000_000)]: { command: ['x'] } })).length).toBeLessThan(3000)
+  })
+})
+
 describe('resolving', () => {
   test('a whole document becomes numbers and complete roles, in its order [A-04 K-26 U-14]', () => {
     const launch = resolveText(WHOLE)
@@ -99,15 +162,16 @@ describe('resolving', () => {
         attemptTimeoutMs: 2000,
         failures: 3,
       },
-      env: { NCCL_DEBUG: 'WARN', LEVEL: '1.10' },
+      env: {},
     })
+    expect(launch.env).toEqual({ NCCL_DEBUG: 'WARN', LEVEL: '1.10' })
     expect(trainer).toMatchObject({
       replicas: 2,
       minReplicas: 1,
       nproc: 8,
       command: ['train.py', '--lr', '1e-3', '--steps', '100', '--fast', 'true'],
       dependsOn: [{ role: 'runtime', condition: 'ready', timeoutMs: 1_200_000 }],
-      env: { NCCL_DEBUG: 'INFO', LEVEL: '1.10', REMOTE_RUNTIME_URL: 'http://${{ roles.runtime.addr }}' },
+      env: { NCCL_DEBUG: 'INFO', REMOTE_RUNTIME_URL: 'http://${{ roles.runtime.addr }}' },
       restart: {
         policy: 'on-failure',
         max: 3,
@@ -134,6 +198,7 @@ describe('resolving', () => {
       apiVersion: 'troupe/v1',
       name: 'x',
       backend: 'join',
+      env: {},
       stopWhen: null,
       deadlines: { queueMs: null, startMs: 300_000, runMs: null },
       roles: [
@@ -143,7 +208,7 @@ describe('resolving', () => {
           replicas: 1,
           minReplicas: 1,
           nproc: 0,
-          resources: [{ cpus: 0, gpus: 0, memoryBytes: 0, ports: 0, share: false }],
+          resources: { cpus: 0, gpus: 0, memoryBytes: 0, ports: 0, share: false },
           dependsOn: [],
           env: {},
           command: ['x'],
@@ -196,17 +261,22 @@ describe('resolving', () => {
   })
 
   test('one resources entry serves all workers, or there is one for each [A-03]', () => {
-    expect(
-      resolveText(task('replicas: 3\nresources: { cpus: 2 }')).roles[0]!.resources.map(({ cpus }) => cpus),
-    ).toEqual([2, 2, 2])
-    expect(
-      resolveText(task('replicas: 3\nresources: [{ cpus: 2 }]')).roles[0]!.resources.map(({ cpus }) => cpus),
-    ).toEqual([2, 2, 2])
-    expect(
-      resolveText(task('replicas: 2\nresources: [{ cpus: 1 }, { cpus: 2 }]')).roles[0]!.resources.map(
-        ({ cpus }) => cpus,
-      ),
-    ).toEqual([1, 2])
+    const cpusOf = (lines: string): number[] => {
+      const [role] = resolveText(task(lines)).roles
+      return Array.from({ length: role!.replicas }, (_, index) => resourcesOf(role!, index).cpus)
+    }
+    expect(cpusOf('replicas: 3\nresources: { cpus: 2 }')).toEqual([2, 2, 2])
+    expect(cpusOf('replicas: 3\nresources: [{ cpus: 2 }]')).toEqual([2, 2, 2])
+    expect(cpusOf('replicas: 2\nresources: [{ cpus: 1 }, { cpus: 2 }]')).toEqual([1, 2])
+  })
+
+  test('many workers with the same resources and many roles with the same environment: one copy of each', () => {
+    const role = { replicas: 10_000, resources: [{ cpus: 2 }], command: ['true'] }
+    const env = { BIG: 'x'.repeat(100_000) }
+    const launch = resolveLaunch(launchOf({ a: role, b: role }, { env }))
+    expect(JSON.stringify(launch).length).toBeLessThan(105_000)
+    expect(launch.roles.map((one) => one.env)).toEqual([{}, {}])
+    expect(launch.env).toEqual(env)
   })
 
   test('resources are neither one entry nor one for each worker: the error names both counts [A-03 A-36]', () => {

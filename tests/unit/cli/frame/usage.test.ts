@@ -119,7 +119,7 @@ test('--dry-run without a fleet prints the resolved document and says that nodes
   expect(ran.stderr).toContain('nodes are unknown')
   expect(
     JSON.parse((await cli(['launch', '-f', '-', '--dry-run', '--json'], { stdin: text })).stdout).launch
-      .roles[0].resources[0].memoryBytes,
+      .roles[0].resources.memoryBytes,
   ).toBe(16e9)
 })
 

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { stageOf, type CoordinatorState } from '../../../../src/core/coordinator/state.ts'
+import { resourcesOf } from '../../../../src/protocol/resolved.ts'
 import { isTerminal, type RunState } from '../../../../src/protocol/shapes.ts'
 import {
   coordinatorWith,
@@ -214,7 +215,7 @@ function perform(c: Story, what: Act): void {
 function checkLedger(state: CoordinatorState): void {
   for (const node of state.nodes.values()) {
     const cpus = [...node.workers].reduce(
-      (sum, worker) => sum + worker.role.spec.resources[worker.record.index]!.cpus,
+      (sum, worker) => sum + resourcesOf(worker.role.spec, worker.record.index).cpus,
       0,
     )
     expect(node.used.cpus).toBe(cpus)
