@@ -24,21 +24,17 @@ export default defineConfig({
   test: {
     pool: 'forks',
     maxWorkers: 2,
-    // a machine that is also somebody else's can lose a real-time test once: it is tried again, the report
-    // shows `(retry x1)`, and twice is a failure
     projects: [
       layer('unit', 0, ['unit', 'golden']),
-      layer('contracts', 1, ['contracts'], { retry: 1 }),
+      layer('contracts', 1, ['contracts']),
       layer('sim', 2, ['sim'], { testTimeout: 400_000 }),
       layer('integration', 3, ['integration'], {
-        retry: 1,
         testTimeout: 90_000,
         hookTimeout: 120_000,
         maxWorkers: 1,
         fileParallelism: false,
       }),
       layer('e2e', 4, ['e2e'], {
-        retry: 1,
         testTimeout: 180_000,
         hookTimeout: 180_000,
         maxWorkers: 1,

@@ -5,6 +5,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import {
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -25,6 +26,7 @@ import {
   shims,
   sweepProcesses,
   temporaryDirectory,
+  TREES,
 } from '../support/linux-host.ts'
 
 const directory = temporaryDirectory()
@@ -123,16 +125,14 @@ describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
       '-c',
       'trap "" TERM; setsid sleep 300 & sleep 300 & while :; do sleep 0.05; done',
     ])
+    const limitMs = 1500
     const fence = (token: string, age = 0): void =>
-      writeFileSync(join(fork.forkDir, 'fence'), `1000 ${token} ${age} ${token}\n`)
+      writeFileSync(join(fork.forkDir, 'fence'), `${limitMs} ${token} ${age} ${token}\n`)
     fence('a')
     const { shim, code } = launch(fork)
     await until(() => fork.record().child, 'the child is recorded')
     await until(() => descendantsOf(shim.pid!).length >= 3, 'the tree is there')
-    for (const token of ['b', 'c', 'd', 'e', 'f', 'g', 'h']) {
-      fence(token)
-      await sleep(200)
-    }
+    for (const end = Date.now() + limitMs * 1.5; Date.now() < end; await sleep(100)) fence(String(Date.now()))
     expect(fork.record().exit, 'renewed for longer than the limit').toBeNull()
     const pids = descendantsOf(shim.pid!).map(({ pid }) => pid)
     const at = Date.now()
@@ -323,29 +323,30 @@ describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
   })
 
   test('TERM, INT and HUP to the shim itself: it goes on, and records the true exit', async () => {
-    const fork = prepare(['sh', '-c', 'sleep 0.3; exit 9'])
+    const go = join(directory, `go-${kind}`)
+    const fork = prepare(['sh', '-c', `while [ ! -e '${go}' ]; do sleep 0.05; done; exit 9`])
     const { shim, code } = launch(fork)
     await until(() => fork.record().child, 'the child is recorded')
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.kill(shim.pid!, signal)
+    writeFileSync(go, '')
     expect(await code).toBe(0)
     expect(exitOf(fork.record().exit!, OOM).code).toBe(9)
   })
 
-  test.each(['double-fork', 'setsid', 'family', 'no-environment'])(
+  test.each(['double-fork', 'setsid', 'family', 'no-environment'] as const)(
     '%s: whatever leaves its parent stays below the shim, and empty waits for it [A-32 FC-2 +A17]',
     async (name) => {
       const fork = prepare(misbehave(name))
       const { shim, code } = launch(fork)
-      const expected = { 'double-fork': 2, setsid: 2, family: 5, 'no-environment': 2 }[name]!
-      await until(() => {
-        const stats = descendantsOf(shim.pid!).filter((stat) => stat.state !== 'Z')
-        // the process between the root and its daemon is one of two for a moment: the daemon itself is the
-        // shim's child
-        return (
-          stats.length === expected &&
-          (name !== 'double-fork' || stats.every((stat) => stat.ppid === shim.pid))
-        )
-      }, `${expected} processes`)
+      const { processes: expected, said } = TREES[name]
+      await until(
+        // the process between the root and its daemon is counted, too, until the daemon has said its word
+        () =>
+          existsSync(join(fork.logDir, 'stdout')) &&
+          said.test(fork.log('stdout')) &&
+          descendantsOf(shim.pid!).filter((stat) => stat.state !== 'Z').length === expected,
+        `${expected} processes`,
+      )
       const root = fork.record().child!
       process.kill(root.pid, 'SIGKILL')
       await until(() => fork.record().exit, 'the root is recorded')

@@ -176,11 +176,15 @@ test.each(['+1h', '-1h'])(
 
 test('nothing of a run that ended is left in the process table or in leases [A-32 FC-2]', async () => {
   const id = await launch(
-    task('tree', ['sh', '-c', `setsid sh -c 'sleep 7777' & (trap "" TERM; sleep 7778) & sleep 7779`], {
-      stop: { grace: '500ms' },
-    }),
+    task(
+      'tree',
+      ['sh', '-c', `setsid sh -c 'sleep 7777' & (trap "" TERM; echo deaf; sleep 7778) & sleep 7779`],
+      {
+        stop: { grace: '500ms' },
+      },
+    ),
   )
-  await fleet.troupe(['wait', id, '--for', 'running'])
+  await until('it is deaf', async () => (await fleet.troupe(['logs', id])).stdout.includes('deaf'))
   const stopped = await fleet.troupe(['stop', id, '--json'])
   expect(stopped.code).toBe(0)
   expect(JSON.parse(stopped.stdout).receipts).toEqual([

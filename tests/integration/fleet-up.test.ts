@@ -204,7 +204,7 @@ describe('the ends of a fleet', () => {
     const tree = [
       'bash',
       '-c',
-      'setsid sleep 1000 & (setsid sleep 1001 &) ; trap "" TERM; while :; do sleep 1; done',
+      'setsid sleep 1000 & (setsid sleep 1001 &) ; trap "" TERM; echo deaf; while :; do sleep 1; done',
     ]
     const { stdout } = await troupe(['launch', '-q', '-f', '-'], {
       input: JSON.stringify({
@@ -215,6 +215,7 @@ describe('the ends of a fleet', () => {
     })
     const id = stdout.trim()
     expect((await troupe(['wait', id, '--for', 'running', '--timeout', '30s'])).code).toBe(0)
+    await until('it is deaf', async () => (await troupe(['logs', id])).stdout.includes('deaf'))
     return { id, pid: JSON.parse((await troupe(['status', id, '--json'])).stdout).workers[0].pid as number }
   }
   beforeAll(async () => {

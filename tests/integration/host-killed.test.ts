@@ -4,6 +4,7 @@
  */
 import { build } from 'esbuild'
 import { spawn, type ChildProcess } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
@@ -69,7 +70,11 @@ async function startAgent(specs: ForkSpec[], until: 'prepared' | 'started') {
 }
 
 test('the agent is killed with -9 while workers run: they run on, and the next agent has their true exits [FC-3 A-32]', async () => {
-  const specs = [forkSpec(['sh', '-c', 'sleep 1; exit 7'], { n: 0 }), forkSpec(['sleep', '3600'], { n: 1 })]
+  const go = join(directory, 'go')
+  const specs = [
+    forkSpec(['sh', '-c', `while [ ! -e '${go}' ]; do sleep 0.05; done; exit 7`], { n: 0 }),
+    forkSpec(['sleep', '3600'], { n: 1 }),
+  ]
   const { agent, gone, started } = await startAgent(specs, 'started')
   agent.kill('SIGKILL')
   await gone
@@ -78,6 +83,7 @@ test('the agent is killed with -9 while workers run: they run on, and the next a
       processesOf(spoolDir, forkId).includes(started[forkId === specs[0]!.forkId ? 0 : 1]!.pid!),
     ),
   ).toEqual([true, true])
+  writeFileSync(go, '')
   const events = listenTo(host)
   const found = await host.recover()
   expect(found.map(({ started }) => started)).toEqual(started)

@@ -81,16 +81,16 @@ test('a tree that ignores TERM and has a daemon elsewhere is gone after its grac
   const agent = await harness.start()
   const spec = taskSpec(
     sh(
-      `trap '' TERM; (setsid sh -c "trap '' TERM; while :; do sleep 1; done" &); echo up; while :; do sleep 1; done`,
+      `trap '' TERM; (setsid sh -c "trap '' TERM; echo up; while :; do sleep 1; done" &); echo up; while :; do sleep 1; done`,
     ),
   )
   const { pid } = await harness.launch(spec)
   await until(
-    'it has said something',
+    'both have said that they are deaf',
     async () =>
       await harness.messenger
         .ask('worker.log', { run: spec.run, role: 'trainer', index: 0 }, { source: 'stdout' })
-        .then((log) => log.bytes.length > 0),
+        .then((log) => log.bytes.length === 'up\nup\n'.length),
   )
   const health = await harness.messenger.ask(
     'worker.health',

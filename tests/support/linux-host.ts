@@ -36,6 +36,18 @@ export function installMisbehave(directory: string): (...args: string[]) => stri
   return (...args) => [PYTHON, '-ISs', copy, ...args]
 }
 
+/** Trees of misbehave.py: how many processes each has when it is complete, and what it has said by then. */
+export const TREES = {
+  'ignore-term': { processes: 1, said: /ready/ },
+  'double-fork': { processes: 2, said: /daemon/ },
+  setsid: { processes: 2, said: /child/ },
+  family: { processes: 5, said: /((child|daemon).*\n){4}/ },
+  setproctitle: { processes: 1, said: /ready/ },
+  'no-environment': { processes: 2, said: /ready/ },
+  refork: { processes: 2, said: /ready/ },
+  'refork-setsid': { processes: 2, said: /ready/ },
+} as const
+
 export function temporaryDirectory(): string {
   return mkdtempSync(join(tmpdir(), 'troupe-test-'))
 }

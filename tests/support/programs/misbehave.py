@@ -1,6 +1,9 @@
-"""Programs that are hard to end or to tell apart, by name. Real processes of tests; Python so that no compiler is needed.
+"""Programs that are hard to end or to tell apart, by name. Real processes of tests; Python needs no compiler.
 
 misbehave.py NAME [ARG…]
+
+A program says that it is ready when it can be signalled. A handler of Python runs between two of its steps: a
+signal just before a sleep is seen only after it. So a program that answers a signal blocks it and waits for it.
 """
 import ctypes
 import os
@@ -62,18 +65,18 @@ def main(name, *args):
         say("ready")
         time.sleep(FOREVER)
     elif name == "on-term-exit":
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(int(args[0])))
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         say("ready")
-        while True:
-            time.sleep(FOREVER)
+        signal.sigwait({signal.SIGTERM})
+        os._exit(int(args[0]))
     elif name == "double-fork":
         if daemonize():
             say(f"daemon {os.getpid()}")
         time.sleep(FOREVER)
     elif name == "leave-daemon":
-        # the root ends, its daemon stays, also through SIGTERM
+        # the root ends, its daemon stays, also through a SIGTERM that comes at once
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if daemonize():
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             say(f"daemon {os.getpid()}")
             time.sleep(FOREVER)
         sys.exit(int(args[0]))
@@ -114,7 +117,9 @@ def main(name, *args):
     elif name == "state":
         # everything a child could inherit by mistake
         say(f"stdin {os.readlink('/proc/self/fd/0')}")
-        say("fds " + " ".join(sorted(n for n in os.listdir("/proc/self/fd") if int(n) > 2 and os.path.exists(f"/proc/self/fd/{n}") and "/proc/" not in os.readlink(f"/proc/self/fd/{n}"))))
+        paths = {n: f"/proc/self/fd/{n}" for n in os.listdir("/proc/self/fd") if int(n) > 2}
+        open_there = [n for n, path in paths.items() if os.path.exists(path) and "/proc/" not in os.readlink(path)]
+        say("fds " + " ".join(sorted(open_there)))
         with open("/proc/self/status") as file:
             status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
         say(f"ignored {status['SigIgn'].strip()} blocked {status['SigBlk'].strip()}")
