@@ -1,26 +1,28 @@
-import { spawn } from 'node:child_process'
 import { readdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { execa } from 'execa'
 import { expect, test } from 'vitest'
 import { root, type Ran } from '../support/fleet.ts'
 
-function npmStart(
+async function npmStart(
   args: string[],
   watch: (text: string, interrupt: () => void) => void = () => {},
 ): Promise<Ran> {
-  return new Promise((done) => {
-    const child = spawn(process.execPath, [join(root, 'scripts/start.mjs'), ...args], {
-      cwd: root,
-      env: process.env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    const out: Ran = { code: -1, stdout: '', stderr: '' }
-    const look = (): void => watch(out.stdout + out.stderr, () => child.kill('SIGINT'))
-    child.stdout.on('data', (chunk) => ((out.stdout += chunk), look()))
-    child.stderr.on('data', (chunk) => ((out.stderr += chunk), look()))
-    child.on('close', (code) => done({ ...out, code: code ?? -1 }))
+  const child = execa(process.execPath, [join(root, 'scripts/start.mjs'), ...args], {
+    cwd: root,
+    stdin: 'ignore',
+    stripFinalNewline: false,
+    reject: false,
   })
+  let said = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk) => {
+      said += String(chunk)
+      watch(said, () => child.kill('SIGINT'))
+    })
+  const { exitCode, stdout, stderr } = await child
+  return { code: exitCode ?? -1, stdout, stderr }
 }
 
 function accuracy(ran: Ran): number {

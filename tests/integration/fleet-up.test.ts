@@ -142,12 +142,12 @@ describe('a detached fleet', () => {
 
   test('an agent for a new node gets a key, joins, and leaves its workers at SIGTERM', async () => {
     const agent = fleet.start(['agent', '--node', 'extra'])
-    const joined = await until('extra is ready', async () =>
-      (await fleet.json<{ node: string; state: string; pid: number }[]>(['nodes'])).find(
-        (n) => n.node === 'extra' && n.state === 'ready',
+    // a node is ready as soon as it is heard; the inventory that follows tells its pid
+    await until('extra is ready', async () =>
+      (await fleet.json<{ node: string; state: string; pid: number }[]>(['nodes'])).some(
+        (n) => n.node === 'extra' && n.state === 'ready' && n.pid === agent.pid,
       ),
     )
-    expect(joined.pid).toBe(agent.pid)
     const ran = await fleet.troupe(['launch', '-q', '-f', '-'], {
       input: JSON.stringify({
         apiVersion: 'troupe/v1',

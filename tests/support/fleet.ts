@@ -2,11 +2,12 @@
  * A real fleet in a home of its own, driven by the built command line as a user would: bus, coordinator and
  * agents are processes. `end` takes it down and checks that nothing is left; call it in afterAll.
  */
-import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { execa } from 'execa'
 
 export const root = resolve(import.meta.dirname, '../..')
 export const TROUPE = join(root, 'bin/troupe')
@@ -45,30 +46,24 @@ export interface Fleet {
   end(): Promise<void>
 }
 
-export function run(
+/** Run a program to its end. The code -1 says that a signal ended it, or that it cannot be started. */
+export async function run(
   program: string,
-  args: string[],
+  args: readonly string[],
   options: { env?: NodeJS.ProcessEnv; input?: string; timeoutMs?: number; cwd?: string } = {},
 ): Promise<Ran> {
-  return new Promise((done) => {
-    const child = execFile(
-      program,
-      args,
-      {
-        env: options.env ?? process.env,
-        cwd: options.cwd ?? root,
-        timeout: options.timeoutMs ?? 60_000,
-        killSignal: 'SIGKILL',
-        maxBuffer: 256 * 1024 * 1024,
-      },
-      (error, stdout, stderr) => {
-        const status = child.exitCode
-        done({ code: status ?? (error as { code?: number } | null)?.code ?? -1, stdout, stderr })
-      },
-    )
-    child.stdin?.on('error', () => {})
-    child.stdin?.end(options.input ?? '')
+  const { exitCode, stdout, stderr } = await execa(program, args, {
+    env: options.env ?? process.env,
+    extendEnv: false,
+    cwd: options.cwd ?? root,
+    input: options.input ?? '',
+    timeout: options.timeoutMs ?? 60_000,
+    killSignal: 'SIGKILL',
+    maxBuffer: 256 * 1024 * 1024,
+    stripFinalNewline: false,
+    reject: false,
   })
+  return { code: exitCode ?? -1, stdout, stderr }
 }
 
 export function fleetEnv(home: string): NodeJS.ProcessEnv {

@@ -1,11 +1,10 @@
-import { execFile } from 'node:child_process'
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { buildCommand, findTorchPython, type CommandInput } from '../../../src/process/command.ts'
 import { readSetUp, writeSetUp } from '../../../src/process/set-up.ts'
+import { run as runProgram } from '../../support/fleet.ts'
 import { bindingsOf, forkSpec, preparedFork } from '../../support/fork-spec.ts'
 
 function build(changes: Partial<CommandInput> = {}): string[] {
@@ -26,13 +25,9 @@ function build(changes: Partial<CommandInput> = {}): string[] {
 async function run(
   [file, ...args]: string[],
   env: NodeJS.ProcessEnv = process.env,
-): Promise<{ code: number | null; stdout: string }> {
-  try {
-    return { code: 0, stdout: (await promisify(execFile)(file!, args, { env, timeout: 10_000 })).stdout }
-  } catch (error) {
-    const { code, stdout } = error as { code: number; stdout: string }
-    return { code, stdout }
-  }
+): Promise<{ code: number; stdout: string }> {
+  const { code, stdout } = await runProgram(file!, args, { env, timeoutMs: 10_000 })
+  return { code, stdout }
 }
 const showArgv = [process.execPath, '-e', 'console.log(JSON.stringify(process.argv.slice(1)))', '--']
 const nasty = ['a b', '', '"', "it's", '$HOME', '`id`', '; exit 9', 'new\nline', '*', 'größe']
@@ -126,7 +121,7 @@ test.each([
   ],
   ['it goes on after failures and then exits', 'set +e\nfalse\nexit 3', 3, ''],
   ['it is no bash', 'echo "unclosed', 2, ''],
-  ['it dies by a signal', 'kill -KILL $$', null, ''],
+  ['it dies by a signal', 'kill -KILL $$', -1, ''],
   ['it exits 0, and the command never began', 'exit 0', 0, ''],
   ['an own trap, noclobber, posix and -u', 'set -o posix; set -uC; trap "echo mine" ERR; false', 1, ''],
 ])(

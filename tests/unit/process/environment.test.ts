@@ -1,7 +1,6 @@
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { buildEnvironment, type EnvironmentInput } from '../../../src/process/environment.ts'
+import { runProgram } from '../../../src/system/run.ts'
 import { bindingsOf, forkSpec, preparedFork } from '../../support/fork-spec.ts'
 
 function build(changes: Partial<EnvironmentInput> = {}): Record<string, string> {
@@ -80,11 +79,10 @@ test('values with =, commas, quotes, newlines and UTF-8 reach a real process unc
     spec: forkSpec({ env }),
     agentEnv: { PATH: process.env['PATH'], 'BASH_FUNC_module%%': '() { echo module; }' },
   })
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    ['-e', 'console.log(JSON.stringify(process.env))'],
-    { env: environment },
-  )
+  const { stdout } = await runProgram([process.execPath, '-e', 'console.log(JSON.stringify(process.env))'], {
+    env: environment,
+    timeoutMs: 20_000,
+  })
   expect(JSON.parse(stdout)).toMatchObject({ ...env, 'BASH_FUNC_module%%': '() { echo module; }' })
 })
 

@@ -1,19 +1,13 @@
-import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { readGpus, type ReadProgram } from '../../../src/process/gpus.ts'
+import { runProgram } from '../../../src/system/run.ts'
 
 const answers = fileURLToPath(new URL('../../support/nvidia-smi/', import.meta.url))
 /** `nvidia-smi` on PATH is the program that replays the answers of one folder. */
 function on(folder: string): ReadProgram {
-  return async ([file, ...args]) =>
-    (
-      await promisify(execFile)(file!, args, {
-        env: { PATH: `${answers}${folder}:/usr/bin:/bin` },
-        timeout: 10_000,
-      })
-    ).stdout
+  const env = { PATH: `${answers}${folder}:/usr/bin:/bin` }
+  return async (argv) => (await runProgram(argv, { env, timeoutMs: 10_000 })).stdout
 }
 const nothing: ReadProgram = () => Promise.reject(new Error('spawn nvidia-smi ENOENT'))
 const onOldDriver: ReadProgram = (argv) =>
