@@ -140,7 +140,7 @@ function describe(event) {
 function exitText(exit) {
   if (!exit) return 'no exit'
   const how = exit.unknown ? `unknown (${exit.unknown})` : exit.signal ? exit.signal : `code ${exit.code}`
-  return exit.killedBy ? `${how}, ended by us (${exit.killedBy})` : how
+  return exit.killedBy ? `${how}, ended by us (${exit.killedBy.by})` : how
 }
 function receiptText(receipt) {
   return receipt === null

@@ -3,6 +3,7 @@
  * the past can tell (it was ready once, and has ended since) is told by `Passed`, filled from events in
  * wait.ts.
  */
+import { isBy } from '../protocol/causes.ts'
 import { Fault } from '../protocol/faults.ts'
 import { isTerminal, type RunStatus, type WorkerStatus } from '../protocol/shapes.ts'
 import { exitCodeOf, TROUPE_FAILED } from '../protocol/signals.ts'
@@ -108,7 +109,7 @@ export function hasEnded(status: RunStatus, ref: Ref): boolean {
  */
 function codeOfWorker({ exit }: WorkerStatus): number {
   if (exit === null) return TROUPE_FAILED
-  if (exit.killedBy === 'not-ready') return exitCodeOf(exit) || 1
+  if (isBy(exit.killedBy, 'not-ready')) return exitCodeOf(exit) || 1
   return exit.killedBy === null ? exitCodeOf(exit) : 0
 }
 

@@ -4,6 +4,7 @@
  * nothing of it fails because a part is dead already.
  */
 import { rm } from 'node:fs/promises'
+import { byUser } from '../protocol/causes.ts'
 import { Fault } from '../protocol/faults.ts'
 import type { WorkerReceipt } from '../protocol/shapes.ts'
 import { messengerOn } from '../transport/messenger.ts'
@@ -62,7 +63,7 @@ export async function takeDown({ places, user, keepWorkers, say }: DownOptions):
   await ends('agent', AGENT_MS)
   if (!keepWorkers)
     for (const node of await listNodes(places))
-      for (const receipt of await sweepNode(places, node, `user:${user}`, say))
+      for (const receipt of await sweepNode(places, node, byUser(user), say))
         receipts.set(receipt.forkId, receipt)
   await ends('coordinator', COORDINATOR_MS)
   const bus = await endBus(places)

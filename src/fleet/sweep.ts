@@ -6,6 +6,7 @@
 import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Cause } from '../protocol/causes.ts'
 import { isFault } from '../protocol/faults.ts'
 import { isName, workerIdOf } from '../protocol/names.ts'
 import { createLinuxHost } from '../process/linux-host.ts'
@@ -39,11 +40,11 @@ export async function hasForks(places: Places, node: string, which: 'live' | 'un
   })
 }
 
-/** @param killedBy  `user:NAME`, the cause that stays in the records */
+/** @param killedBy  the cause that stays in the records */
 export async function sweepNode(
   places: Places,
   node: string,
-  killedBy: string,
+  killedBy: Cause,
   say: (line: string) => void,
 ): Promise<WorkerReceipt[]> {
   const { spool, caches } = places.node(node)
@@ -72,7 +73,7 @@ export async function sweepNode(
 async function endFork(
   host: ProcessHost,
   { spec, phase, notes }: Recovered,
-  killedBy: string,
+  killedBy: Cause,
   listeners: Set<(event: HostEvent) => void>,
 ): Promise<WorkerReceipt> {
   const { forkId, run, role, index } = spec

@@ -62,7 +62,9 @@ const WORDS: Record<string, unknown> = {
   ports: [10_001],
   gpus: ['0'],
   cores: [0, 1],
-  killedBy: 'user:ada',
+  killedBy: { by: 'user', name: 'ada' },
+  ending: { by: 'user', name: 'ada' },
+  by: { by: 'user', name: 'ada' },
   unknown: null,
   code: 143,
   path: '/health',
@@ -82,6 +84,10 @@ export function exampleOf(schema: z.ZodType): unknown {
   return schema.parse(isAnyMapping(json) ? LAUNCH_EXAMPLE : value)
 }
 
+function isMapping(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
 function isAnyMapping(json: JsonSchema): boolean {
   return json.type === 'object' && json.properties === undefined
 }
@@ -89,6 +95,7 @@ function isAnyMapping(json: JsonSchema): boolean {
 function example(json: JsonSchema, root: JsonSchema, key: string): unknown {
   if (json.$ref !== undefined) return example(resolveRef(json.$ref, root), root, key)
   const variants = json.anyOf ?? json.oneOf
+  if (variants !== undefined && isMapping(WORDS[key])) return WORDS[key]
   if (variants !== undefined)
     return example(
       variants.find((variant) => typeof variant === 'object' && variant.type !== 'null') as JsonSchema,

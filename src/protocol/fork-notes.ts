@@ -3,13 +3,14 @@
  * not say. A field that cannot be read counts as missing: old notes must not keep a new agent from starting.
  */
 import * as z from 'zod'
+import { Cause } from './causes.ts'
 import { Exit, LogOffsets, Receipt, Wall } from './shapes.ts'
 import { WORKER_WHATS } from './table.ts'
 
 export const ForkNotes = z.object({
   /** who ordered its end, and how; written before the first signal */
   stop: z
-    .object({ killedBy: z.string(), signal: z.string().nullable(), graceMs: z.number() })
+    .object({ killedBy: Cause, signal: z.string().nullable(), graceMs: z.number() })
     .optional()
     .catch(undefined),
   receipt: Receipt.optional().catch(undefined),

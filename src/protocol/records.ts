@@ -4,6 +4,7 @@
  * assignment and nothing else.
  */
 import * as z from 'zod'
+import { Cause } from './causes.ts'
 import {
   Epoch,
   Exit,
@@ -38,7 +39,7 @@ export const WorkerRecord = z.object({
    */
   phase: z.enum(['waiting', 'placed', 'ended']),
   /** why it is being ended (becomes exit.killedBy); null while it should live */
-  ending: z.string().nullable(),
+  ending: Cause.nullable(),
   exit: Exit.nullable(),
   receipt: Receipt.nullable(),
   stderrTail: z.array(z.string()),
@@ -61,6 +62,13 @@ export const WorkerRecord = z.object({
 })
 export type WorkerRecord = z.infer<typeof WorkerRecord>
 
+/**
+ * restart: after a failure of a worker. port: a stranger had taken a port. launch: the attempt could not be
+ * started.
+ */
+export const RestartKind = z.enum(['restart', 'port', 'launch'])
+export type RestartKind = z.infer<typeof RestartKind>
+
 export const RunRecord = z.object({
   run: Name,
   name: z.string(),
@@ -72,9 +80,10 @@ export const RunRecord = z.object({
   reason: z.string().nullable(),
   /** exit code of `run` and `wait`, once ended */
   code: z.number().int().nullable(),
-  /** why the run is stopping: decides its terminal state */
+  /** `why` decides the terminal state, `by` is what its workers are ended by, `text` is the run's reason */
   stopping: z
     .object({
+      by: Cause,
       why: z.enum(['done', 'failed', 'cancelled', 'timed-out', 'could-not-start', 'lost', 'restart']),
       text: z.string(),
       code: z.number().int(),
@@ -85,8 +94,10 @@ export const RunRecord = z.object({
   firstFailure: FirstFailure.nullable(),
   /** accumulated clocks, and when the present state began; wall times survive a failover */
   clocks: z.object({ queuedMs: Millis, startMs: Millis, runMs: Millis, since: Wall }),
-  /** per role: how many restarts, when; backoffUntil while waiting for a retry */
-  restarts: z.record(z.string(), z.object({ at: z.array(Wall), backoffUntil: Wall.nullable() })),
+  /** tries that may count, per role and kind: when each was begun */
+  restarts: z.array(z.object({ role: Name, kind: RestartKind, at: z.array(Wall) })),
+  /** role → until when it waits before its next try, whatever kind that is */
+  backoffUntil: z.record(z.string(), Wall),
   /** when each role was first ready / done */
   roleReadyAt: z.record(z.string(), Wall),
   startSkewMs: z.record(z.string(), Millis),

@@ -5,6 +5,7 @@
  * monotonic clock.
  */
 import * as z from 'zod'
+import { Cause } from './causes.ts'
 import { NAME } from './names.ts'
 
 export const Name = z.string().regex(NAME)
@@ -15,16 +16,15 @@ export const ForkId = z.string().max(140)
 export const SignalName = z.string().regex(/^SIG[A-Z0-9+-]{1,12}$/)
 
 /**
- * How a process ended. All null but `unknown` when nobody can know. `killedBy` names who ordered it:
- * `user:NAME`, `peer-failure`, `deadline`, `done`, `fence`, `orphan`, `attempt`. `not-ready`: the readiness
- * probe ran out of time; unlike the others that is a failure of the worker.
+ * How a process ended. All null but `unknown` when nobody can know. `killedBy` is the cause when we ended it.
+ * Such an end is no failure of the worker, unless its cause is `not-ready`, `fence` or `orphan`.
  */
 export const Exit = z.object({
   code: z.number().int().nullable(),
   signal: SignalName.nullable(),
   oom: z.boolean().nullable(),
   unknown: z.string().nullable(),
-  killedBy: z.string().nullable(),
+  killedBy: Cause.nullable(),
   /**
    * there when the `setup` ended, and the command never began: the command of the set-up that failed, empty
    * where it is not known

@@ -317,7 +317,7 @@ export function processHostContract(name: string, makeHost: () => Promise<HostUn
       const { host, programs, restart, alive } = await make()
       const spec = forkSpec(programs.stays)
       const started = await start(host, spec)
-      await host.note(spec.forkId, { killedBy: 'user:me' })
+      await host.note(spec.forkId, { killedBy: { by: 'user', name: 'me' } })
       const next = await restart()
       const events = listen(next)
       const fork = await recoverOne(next, spec.forkId)
@@ -326,7 +326,7 @@ export function processHostContract(name: string, makeHost: () => Promise<HostUn
         started,
         exit: null,
         receipt: null,
-        notes: { killedBy: 'user:me' },
+        notes: { killedBy: { by: 'user', name: 'me' } },
         spec,
       })
       expect(alive(spec.forkId)).toBe(1)

@@ -78,7 +78,7 @@ async function check(run: string): Promise<void> {
   }).toMatchObject({ code: 0, state: 'succeeded', first: null })
   for (const worker of status.workers) {
     if (worker.role === 'trainer') expect(worker.exit).toMatchObject({ code: 0, signal: null, unknown: null })
-    else expect(worker.exit).toMatchObject({ killedBy: expect.any(String), unknown: null })
+    else expect(worker.exit).toMatchObject({ killedBy: { by: expect.any(String) }, unknown: null })
     expect(worker.receipt.outcome).toBe('gone')
     for (const rank of worker.ranks) {
       expect(rank.exit).toMatchObject({ code: 0, signal: null })

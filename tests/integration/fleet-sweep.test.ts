@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { placesOf, type Places } from '../../src/fleet/places.ts'
 import { listNodes, sweepNode } from '../../src/fleet/sweep.ts'
+import { byUser } from '../../src/protocol/causes.ts'
 import { linuxHost, listenTo, misbehave, processesOf, shims, sweepProcesses } from '../support/linux-host.ts'
 import { forkSpec, NO_BINDINGS } from '../support/spec.ts'
 import { until } from '../support/test-server.ts'
@@ -48,7 +49,7 @@ test('a tree with daemons, one whose root has ended and one that is only prepare
   await before.close()
 
   expect(await listNodes(places)).toEqual(['n0'])
-  const receipts = await sweepNode(places, 'n0', 'user:ada', () => undefined)
+  const receipts = await sweepNode(places, 'n0', byUser('ada'), () => undefined)
   expect(
     receipts
       .map(({ worker, outcome, survivors }) => ({ worker, outcome, survivors }))
@@ -65,12 +66,12 @@ test('a tree with daemons, one whose root has ended and one that is only prepare
   expect(found[0]).toMatchObject({
     phase: 'gone',
     exit: { code: null, signal: 'SIGKILL' },
-    notes: { stop: { killedBy: 'user:ada' } },
+    notes: { stop: { killedBy: { by: 'user', name: 'ada' } } },
   })
   expect(found[1]).toMatchObject({ phase: 'gone', exit: { code: 0, signal: null } })
   expect(found[2]).toMatchObject({ phase: 'cancelled' })
 })
 
 test('a spool in which nothing runs: no receipts, and it stays as it is', async () => {
-  expect(await sweepNode(places, 'n0', 'user:ada', () => undefined)).toEqual([])
+  expect(await sweepNode(places, 'n0', byUser('ada'), () => undefined)).toEqual([])
 })

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { byUser } from '../../src/protocol/causes.ts'
 import { startAgentHarness, taskSpec, type AgentHarness } from '../support/agent-harness.ts'
 import { until } from '../support/test-server.ts'
 
@@ -71,7 +72,7 @@ test('a task runs: its pid, exact exit, last lines and logs are told, each end o
   expect(Buffer.from(tail.bytes).toString()).toBe('line 59\nline 60\n')
   await expect(
     harness.order('kill', {
-      forks: [{ forkId: spec.forkId, signal: null, graceMs: 0, killedBy: 'user:me' }],
+      forks: [{ forkId: spec.forkId, signal: null, graceMs: 0, killedBy: { by: 'user', name: 'me' } }],
     }),
   ).resolves.toMatchObject({ forks: [{ phase: 'cancelled' }] })
   await agent.stop()
@@ -101,13 +102,13 @@ test('a tree that ignores TERM and has a daemon elsewhere is gone after its grac
   expect(health.processes).toBeGreaterThanOrEqual(2)
   const before = performance.now()
   const { forks } = await harness.order('kill', {
-    forks: [{ forkId: spec.forkId, signal: 'SIGTERM', graceMs: 300, killedBy: 'user:ada' }],
+    forks: [{ forkId: spec.forkId, signal: 'SIGTERM', graceMs: 300, killedBy: { by: 'user', name: 'ada' } }],
   })
   expect(forks[0]!.phase).toBe('stopping')
   const gone = await harness.fact(spec.forkId, 'gone')
   const tookMs = performance.now() - before
   expect(gone).toMatchObject({
-    exit: { signal: 'SIGKILL', killedBy: 'user:ada' },
+    exit: { signal: 'SIGKILL', killedBy: { by: 'user', name: 'ada' } },
     receipt: { outcome: 'gone' },
   })
   expect(gone.receipt!.ms).toBeGreaterThanOrEqual(295)
@@ -129,7 +130,7 @@ test('orders of a deposed coordinator, of one that was frozen, and to a dead inc
   const agent = await harness.start()
   const spec = taskSpec(misbehave('sleep'))
   await harness.launch(spec)
-  const kill = { forks: [{ forkId: spec.forkId, signal: null, graceMs: 0, killedBy: 'x' }] }
+  const kill = { forks: [{ forkId: spec.forkId, signal: null, graceMs: 0, killedBy: byUser('me') }] }
   await expect(harness.order('kill', kill, { epoch: { ...harness.epoch, n: 3 } })).rejects.toMatchObject({
     code: 'STALE_EPOCH',
   })
@@ -145,7 +146,7 @@ test('orders of a deposed coordinator, of one that was frozen, and to a dead inc
   expect((await harness.inventory()).forks.find((fork) => fork.forkId === spec.forkId)).toMatchObject({
     phase: 'running',
   })
-  const { forks } = await harness.order('cancel', { forks: [spec.forkId], killedBy: 'attempt' })
+  const { forks } = await harness.order('cancel', { forks: [spec.forkId], killedBy: { by: 'attempt' } })
   expect(forks[0]!.phase).toBe('stopping')
   await harness.fact(spec.forkId, 'gone')
   // prepared again it is reported as it is, not made anew

@@ -640,7 +640,7 @@ function describe(fact: Fact): string {
     case 'event':
       return `${at}event ${fact.subject.split('.').slice(4).join('.')}${'phase' in fact.body ? ` ${fact.body.forkId} ${fact.body.phase}${fact.body.exit === null ? '' : ` ${JSON.stringify(fact.body.exit)}`}` : ` ${fact.body.state ?? ''} ${'reason' in fact.body ? fact.body.reason : ''}`}`
     case 'state':
-      return `${at}STATE ${fact.seq} by ${fact.from}: ${fact.entry.kind} epoch ${fact.entry.epoch.n} ${fact.entry.ops.map((op) => (op.op === 'run' ? `run ${op.run.run} ${op.run.state}${op.run.reason === null ? '' : ` (${op.run.reason})`} [${op.run.workers.map((w) => `${w.role}.${w.index}.${w.attempt} ${w.phase}${w.node === null ? '' : `@${w.node}`}${w.ending === null ? '' : ` ending:${w.ending}`}`).join(', ')}]` : op.op)).join('; ')}`
+      return `${at}STATE ${fact.seq} by ${fact.from}: ${fact.entry.kind} epoch ${fact.entry.epoch.n} ${fact.entry.ops.map((op) => (op.op === 'run' ? `run ${op.run.run} ${op.run.state}${op.run.reason === null ? '' : ` (${op.run.reason})`} [${op.run.workers.map((w) => `${w.role}.${w.index}.${w.attempt} ${w.phase}${w.node === null ? '' : `@${w.node}`}${w.ending === null ? '' : ` ending:${w.ending.by}`}`).join(', ')}]` : op.op)).join('; ')}`
     case 'archive':
       return `${at}archive ${fact.status.run} ${fact.status.state}`
     case 'log':

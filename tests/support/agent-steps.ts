@@ -13,6 +13,7 @@ import {
   type Order,
   type RecoveredFork,
 } from '../../src/core/agent/state.ts'
+import { byUser, type Cause } from '../../src/protocol/causes.ts'
 import { parseForkId } from '../../src/protocol/names.ts'
 import type { ForkSpec } from '../../src/protocol/resolved.ts'
 import type { Epoch, ForkReport, NodeCapacity } from '../../src/protocol/shapes.ts'
@@ -60,7 +61,7 @@ export interface Script {
   empty(forkId: string): Commands
   /** prepared, started and acknowledged */
   running(spec?: ForkSpec): void
-  kill(forkId: string, changes?: { signal?: string | null; graceMs?: number; killedBy?: string }): Commands
+  kill(forkId: string, changes?: { signal?: string | null; graceMs?: number; killedBy?: Cause }): Commands
   ack(forkId: string, ...whats: ForkFact[]): Commands
 }
 type ForkFact = Extract<AgentEvent, { type: 'fact-acked' }>['what']
@@ -161,7 +162,7 @@ export function agentScript(
       script.started(spec.forkId)
       script.ack(spec.forkId, 'started')
     },
-    kill: (forkId, { signal = 'SIGTERM', graceMs = 1000, killedBy = 'user:me' } = {}) =>
+    kill: (forkId, { signal = 'SIGTERM', graceMs = 1000, killedBy = byUser('me') } = {}) =>
       script.order({ verb: 'kill', body: { forks: [{ forkId, signal, graceMs, killedBy }] } }),
     ack: (forkId, ...whats) => whats.flatMap((what) => step({ type: 'fact-acked', forkId, what })),
   }

@@ -8,6 +8,7 @@ import type { CoordinatorCommand, Fact, OrderOf, Publication } from '../../src/c
 import { COORDINATOR_DEFAULTS, type CoordinatorSettings } from '../../src/core/coordinator/settings.ts'
 import { newState, type CoordinatorState } from '../../src/core/coordinator/state.ts'
 import { stepCoordinator } from '../../src/core/coordinator/step.ts'
+import type { Cause } from '../../src/protocol/causes.ts'
 import { Fault, type FaultBody } from '../../src/protocol/faults.ts'
 import { parseForkId } from '../../src/protocol/names.ts'
 import type { ForkSpec } from '../../src/protocol/resolved.ts'
@@ -146,7 +147,7 @@ export function coordinatorWith(
     fork.report = { ...fork.report, ...fields }
   }
 
-  const kill = (agent: FakeAgent, forkId: string, killedBy: string, signal: string): void => {
+  const kill = (agent: FakeAgent, forkId: string, killedBy: Cause, signal: string): void => {
     const fork = agent.forks.get(forkId)
     if (fork === undefined || fork.report.phase === 'prepared') agent.tombstones.add(forkId)
     if (fork === undefined)

@@ -3,6 +3,7 @@
  * log bytes and a spool. Tests set what is true; nothing here decides anything.
  */
 import { troupeOn, type Troupe } from '../../src/client/troupe.ts'
+import type { Cause } from '../../src/protocol/causes.ts'
 import { encode } from '../../src/protocol/codec.ts'
 import { Fault } from '../../src/protocol/faults.ts'
 import { logHeaders, recordHeaders, sourceToken, type LogRecord } from '../../src/protocol/log-records.ts'
@@ -52,7 +53,7 @@ export function worker(
     ...over,
   }
 }
-export function exited(code: number, killedBy: string | null = null): Partial<WorkerStatus> {
+export function exited(code: number, killedBy: Cause | null = null): Partial<WorkerStatus> {
   return {
     state: 'exited',
     ready: false,

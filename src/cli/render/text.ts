@@ -1,4 +1,5 @@
 /** Small texts: durations, exits, receipts, as all commands say them. */
+import { causeText } from '../../protocol/causes.ts'
 import type { Exit, Receipt } from '../../protocol/shapes.ts'
 
 function two(n: number): string {
@@ -17,7 +18,7 @@ export function durationText(ms: number): string {
 }
 
 /**
- * `exited 7`, `exited 1 in set-up, at 'module load cuda'`, `killed by SIGSEGV`, `exited 0, ended by user:ann`
+ * `exited 7`, `exited 1 in set-up, at 'module load cuda'`, `killed by SIGSEGV`, `exited 0, ended by ann`
  */
 export function exitText(exit: Exit | null): string {
   if (exit === null) return 'no exit'
@@ -29,7 +30,7 @@ export function exitText(exit: Exit | null): string {
         : `exited ${exit.code}`
   const where =
     exit.inSetUp === undefined ? '' : ` in set-up${exit.inSetUp === '' ? '' : `, at '${exit.inSetUp}'`}`
-  return `${how}${where}${exit.oom === true ? ' (out of memory)' : ''}${exit.killedBy === null ? '' : `, ended by ${exit.killedBy}`}`
+  return `${how}${where}${exit.oom === true ? ' (out of memory)' : ''}${exit.killedBy === null ? '' : `, ended by ${causeText(exit.killedBy)}`}`
 }
 
 export function receiptText(receipt: Receipt | null): string {

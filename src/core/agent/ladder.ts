@@ -3,6 +3,7 @@
  * until the host says empty. A ladder only ever gets shorter. The note stands in the spool before the first
  * signal leaves, so that an exit keeps its cause though the agent dies in between.
  */
+import type { Cause } from '../../protocol/causes.ts'
 import { note } from './report.ts'
 import type { AgentState, Fork, Out } from './state.ts'
 
@@ -10,7 +11,7 @@ export interface StopOrder {
   /** null: straight to SIGKILL */
   signal: string | null
   graceMs: number
-  killedBy: string
+  killedBy: Cause
 }
 
 function isLive(fork: Fork): boolean {

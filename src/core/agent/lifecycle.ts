@@ -92,7 +92,7 @@ function onForeignStart(fork: Fork, at: number, out: Out): void {
   fork.phase = 'running'
   fork.runningSince = at
   out.push({ type: 'ship-logs', forkId: fork.spec.forkId })
-  stopFork(fork, { signal: null, graceMs: 0, killedBy: 'attempt' }, at, out)
+  stopFork(fork, { signal: null, graceMs: 0, killedBy: { by: 'attempt' } }, at, out)
 }
 
 /** The tombstone of a fork that could not be started. */
@@ -215,7 +215,7 @@ function onExited(
   out: Out,
 ): void {
   fork.phase = 'exited'
-  fork.exit = { ...event.exit, killedBy: fork.stop?.killedBy ?? (event.fenced ? 'fence' : null) }
+  fork.exit = { ...event.exit, killedBy: fork.stop?.killedBy ?? (event.fenced ? { by: 'fence' } : null) }
   fork.exitedAt = event.exitedAt
   fork.exitedTick = at
   fork.stderrTail = event.stderrTail
@@ -269,7 +269,7 @@ export function onReadyTimeout(state: AgentState, fork: Fork, at: number, out: O
   stateFact(state, fork, 'unready', out)
   stopFork(
     fork,
-    { signal: fork.spec.stop.signal, graceMs: fork.spec.stop.graceMs, killedBy: 'not-ready' },
+    { signal: fork.spec.stop.signal, graceMs: fork.spec.stop.graceMs, killedBy: { by: 'not-ready' } },
     at,
     out,
   )

@@ -3,6 +3,7 @@
  * event stream had not acknowledged are told again under the same ids. `ranks`, `ready` and `prepared` are
  * not: the inventory of a new incarnation has them.
  */
+import type { Cause } from '../../protocol/causes.ts'
 import { ForkNotes } from '../../protocol/fork-notes.ts'
 import type { WorkerWhat } from '../../protocol/table.ts'
 import type { Exit } from '../../protocol/shapes.ts'
@@ -24,7 +25,7 @@ export function recoverFork(state: AgentState, recovered: RecoveredFork, at: num
     exit:
       recovered.exit === null
         ? null
-        : exitOf(recovered.exit, notes.stop?.killedBy ?? (recovered.exit.fenced ? 'fence' : null)),
+        : exitOf(recovered.exit, notes.stop?.killedBy ?? (recovered.exit.fenced ? { by: 'fence' } : null)),
     exitedAt: recovered.exit?.exitedAt ?? null,
     exitedTick: at,
     stderrTail: recovered.stderrTail,
@@ -53,7 +54,7 @@ export function recoverFork(state: AgentState, recovered: RecoveredFork, at: num
 
 function exitOf(
   { code, signal, oom, unknown, inSetUp }: Omit<Exit, 'killedBy'>,
-  killedBy: string | null,
+  killedBy: Cause | null,
 ): Exit {
   return { code, signal, oom, unknown, killedBy, ...(inSetUp !== undefined && { inSetUp }) }
 }

@@ -6,6 +6,7 @@
  * The agent's truth is the spool. What is here is a view of it, rebuilt from `recovered` after the agent
  * died.
  */
+import type { Cause } from '../../protocol/causes.ts'
 import type { Bindings, ForkSpec } from '../../protocol/resolved.ts'
 import type {
   Epoch,
@@ -89,7 +90,7 @@ export interface RecoveredFork {
 /** A stop that was ordered or decided; it only ever gets shorter. */
 export interface Stop {
   /** null: the root ended by itself, this is for what is left of its tree */
-  killedBy: string | null
+  killedBy: Cause | null
   /** null: straight to SIGKILL */
   signal: string | null
   graceMs: number

@@ -3,6 +3,7 @@
  * nobody answers for: forks whose fence ran out, and all of them when no coordinator gave a sign of life for
  * a day.
  */
+import type { Cause } from '../../protocol/causes.ts'
 import { stopFork } from './ladder.ts'
 import { raiseEpoch } from './orders.ts'
 import type { Epoch } from '../../protocol/shapes.ts'
@@ -22,15 +23,15 @@ export function onTick(state: AgentState, at: number, loopLagMs: number, out: Ou
   const live = [...state.forks.values()].filter((fork) => fork.phase === 'running' || fork.phase === 'exited')
   if (live.length === 0) return
   if (at - state.coordinatorAt >= state.settings.orphanAfterMs)
-    for (const fork of live) end(fork, 'orphan', at, out)
+    for (const fork of live) end(fork, { by: 'orphan' }, at, out)
   const fenced = live.filter((fork) => fork.spec.fenceAfterMs !== null)
   for (const fork of fenced)
     if (at - Math.max(state.contactAt, fork.runningSince ?? 0) >= fork.spec.fenceAfterMs!)
-      end(fork, 'fence', at, out)
+      end(fork, { by: 'fence' }, at, out)
   if (fenced.length > 0) out.push({ type: 'round-trip' })
 }
 
-function end(fork: Fork, killedBy: string, at: number, out: Out): void {
+function end(fork: Fork, killedBy: Cause, at: number, out: Out): void {
   if (fork.stop === null)
     stopFork(fork, { signal: fork.spec.stop.signal, graceMs: fork.spec.stop.graceMs, killedBy }, at, out)
 }

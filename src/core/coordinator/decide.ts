@@ -3,6 +3,7 @@
  * carried through. Level-triggered: it may be called at any time and any number of times; what is due next
  * sets a timer.
  */
+import { isBy, type Cause } from '../../protocol/causes.ts'
 import { isTerminal, type FirstFailure } from '../../protocol/shapes.ts'
 import { exitCodeOf } from '../../protocol/signals.ts'
 import { tellState } from './events.ts'
@@ -21,7 +22,7 @@ import {
   isNotReady,
   isWork,
   outcomeOf,
-  RANK_FAILED,
+  type FailedRank,
 } from './outcome.ts'
 import { isPortConflict } from './port-conflict.ts'
 import { lostExit } from './reports.ts'
@@ -33,10 +34,11 @@ import {
   noteRestart,
   replacedBy,
   toWaiting,
+  triesOf,
 } from './restart.ts'
 import { clocksAt, liveState, setState } from './run-state.ts'
 import { reasonOf } from './explain.ts'
-import { advanceStop, beginStop, endingOf, endNeverStarted, isStopped } from './stop.ts'
+import { advanceStop, beginStop, cancelRun, endingOf, endNeverStarted, isStopped } from './stop.ts'
 import {
   live,
   touchRun,
@@ -113,7 +115,7 @@ function onAborted(ctx: Ctx, gang: Gang): void {
         : abort.retry === 'busy'
           ? backoff(settings.busyRetryMs, (role.busy?.tries ?? 1) - 1)
           : backoff(settings.launchRetryMs, tries - 1)
-    noteRestart(ctx, run, `${role.spec.name}:launch`, role.spec.name, pauseMs)
+    noteRestart(ctx, role, 'launch', pauseMs)
     for (const worker of workers) if (!isUsers(worker)) toWaiting(ctx, worker)
     ctx.out.push({
       kind: 'log',
@@ -146,6 +148,7 @@ function onAborted(ctx: Ctx, gang: Gang): void {
       ? abort.text
       : `${abort.text}; ${unproven.id} is not proven gone, so it is not tried again`
   beginStop(ctx, run, {
+    by: { by: 'start', role: role.spec.name },
     why: 'could-not-start',
     text: `could not start: ${text}${tries > 1 ? ` (tried ${tries} times)` : ''}`,
     code: abort.code,
@@ -165,9 +168,9 @@ function judgeExits(ctx: Ctx, run: Run): void {
     if (stopping?.why === 'failed' && exit.killedBy === null && exit.code !== 0)
       compareFailure(ctx, run, worker)
     if (stopping !== null || worker.role.restart?.workers.includes(worker) === true) continue
-    if (exit.killedBy?.startsWith('user:') === true && worker.record.ending === null) {
+    if (isBy(exit.killedBy, 'user') && worker.record.ending === null) {
       // a person ended it while no coordinator was there to be asked (`troupe down`): the run did not succeed
-      beginStop(ctx, run, { why: 'cancelled', text: exit.killedBy, code: 130, kill: true })
+      cancelRun(ctx, run, exit.killedBy, true)
       continue
     }
     const outcome = outcomeOf(worker)
@@ -192,25 +195,24 @@ function judgeExits(ctx: Ctx, run: Run): void {
  */
 function tellPeersOfRanks(ctx: Ctx, run: Run): void {
   const { rankFailureMs } = ctx.s.settings
-  const hasFailed = (worker: Worker): boolean => worker.report !== null && failedRank(worker.report) !== null
-  for (const worker of run.work)
-    if (
-      worker.role.spec.kind === 'torchrun' &&
-      worker.role.rankFailedAt === null &&
-      live(worker) &&
-      worker.record.ending === null &&
-      exitOf(worker) === null &&
-      hasFailed(worker)
-    )
-      worker.role.rankFailedAt = ctx.now
+  const failedRankOf = (worker: Worker): FailedRank | null =>
+    worker.report === null ? null : failedRank(worker.report)
+  for (const worker of run.work) {
+    const { role } = worker
+    if (role.spec.kind !== 'torchrun' || role.rankFailed !== null) continue
+    if (!live(worker) || worker.record.ending !== null || exitOf(worker) !== null) continue
+    const failed = failedRankOf(worker)
+    if (failed !== null)
+      role.rankFailed = { at: ctx.now, by: { by: 'rank', worker: worker.id, rank: failed.rank.rank } }
+  }
   for (const role of run.roles) {
-    if (role.rankFailedAt === null || role.restart !== null || !role.spec.failFast) continue
-    const dueAt = role.rankFailedAt + rankFailureMs
+    if (role.rankFailed === null || role.restart !== null || !role.spec.failFast) continue
+    const dueAt = role.rankFailed.at + rankFailureMs
     if (ctx.now < dueAt) wakeAt(ctx, run, dueAt)
     else
       for (const peer of role.workers)
-        if (live(peer) && peer.record.ending === null && exitOf(peer) === null && !hasFailed(peer))
-          endingOf(ctx, peer, RANK_FAILED, null)
+        if (live(peer) && peer.record.ending === null && exitOf(peer) === null && failedRankOf(peer) === null)
+          endingOf(ctx, peer, role.rankFailed.by, null)
   }
 }
 
@@ -221,6 +223,9 @@ function nameOf(failure: FirstFailure): string {
 }
 function failureText(failure: FirstFailure): string {
   return `${nameOf(failure)} ${exitText(failure.exit)}${failure.node === '' ? '' : ` on ${failure.node}`}`
+}
+function causeOf({ worker, rank }: FirstFailure): Cause {
+  return { by: 'peer', worker, ...(rank !== undefined && { rank }) }
 }
 /** A service that exits 0 while others need it has failed all the same. */
 function failureCode(failure: FirstFailure): number {
@@ -237,6 +242,7 @@ function compareFailure(ctx: Ctx, run: Run, worker: Worker): void {
   run.record.firstFailure = first.failure
   run.record.stopping = {
     ...run.record.stopping!,
+    by: causeOf(first.failure),
     text: failureText(first.failure),
     code: failureCode(first.failure),
   }
@@ -260,6 +266,7 @@ function onFailure(ctx: Ctx, worker: Worker): void {
       backoffMs: 100,
       text: `${text}: a stranger took its port`,
       kind: 'port',
+      by: causeOf(failure.failure),
     })
   }
   const verdict = judgeRestart(ctx, worker)
@@ -276,13 +283,20 @@ function onFailure(ctx: Ctx, worker: Worker): void {
     })
     if (role.spec.restart.scope === 'run') {
       run.restartRole = { role, backoffMs: verdict.backoffMs }
-      return beginStop(ctx, run, { why: 'restart', text: `${verdict.text}: ${text}`, code: 0, kill: false })
+      return beginStop(ctx, run, {
+        by: causeOf(failure.failure),
+        why: 'restart',
+        text: `${verdict.text}: ${text}`,
+        code: 0,
+        kill: false,
+      })
     }
     return beginRestart(ctx, role, {
       workers: replacedBy(worker),
       backoffMs: verdict.backoffMs,
       text: `${verdict.text}: ${text}`,
       kind: 'restart',
+      by: causeOf(failure.failure),
     })
   }
   run.failure = run.failure === null ? failure : earlier(run.failure, failure)
@@ -292,6 +306,7 @@ function onFailure(ctx: Ctx, worker: Worker): void {
     return timedOut(
       ctx,
       run,
+      'ready',
       `${worker.id} was not ready within ${secondsText(role.spec.ready?.timeoutMs ?? 0)}${worker.report?.readyReason == null ? '' : `: ${worker.report.readyReason}`}`,
     )
   fail(ctx, run, isLost(worker), verdict.text)
@@ -306,12 +321,13 @@ function lostItsPort(ctx: Ctx, worker: Worker): boolean {
     !isPortConflict(report, portConflictMs)
   )
     return false
-  return (run.record.restarts[`${role.spec.name}:port`]?.at.length ?? 0) < portConflictTries
+  return triesOf(run, role.spec.name, 'port').length < portConflictTries
 }
 
 function fail(ctx: Ctx, run: Run, lost: boolean, extra: string | null): void {
   const failure = run.record.firstFailure!
   beginStop(ctx, run, {
+    by: lost ? { by: 'node-lost', node: failure.node } : causeOf(failure),
     why: lost ? 'lost' : 'failed',
     text: `${failureText(failure)}${extra === null ? '' : ` (${extra})`}`,
     code: lost ? 125 : failureCode(failure),
@@ -333,8 +349,16 @@ function secondsText(ms: number): string {
   return ms >= 120_000 ? `${Math.round(ms / 6000) / 10} min` : `${Math.round(ms / 100) / 10} s`
 }
 
-function timedOut(ctx: Ctx, run: Run, text: string): void {
-  return beginStop(ctx, run, { why: 'timed-out', text, code: 124, kill: false })
+type Clock = Extract<Cause, { by: 'deadline' }>['clock']
+
+function timedOut(ctx: Ctx, run: Run, clock: Clock, text: string): void {
+  return beginStop(ctx, run, {
+    by: { by: 'deadline', clock },
+    why: 'timed-out',
+    text,
+    code: 124,
+    kill: false,
+  })
 }
 
 function checkTimes(ctx: Ctx, run: Run): void {
@@ -353,6 +377,7 @@ function checkTimes(ctx: Ctx, run: Run): void {
       return timedOut(
         ctx,
         run,
+        word,
         `deadline ${word}: ${secondsText(limit)} are over${state === 'running' ? '' : ` (${reasonOf(ctx, run) ?? state})`}`,
       )
     wakeAt(ctx, run, ctx.now + limit - spent)
@@ -384,6 +409,7 @@ function checkPeers(ctx: Ctx, run: Run): void {
       uncertain: false,
     }
     beginStop(ctx, run, {
+      by: { by: 'deadline', clock: 'peer-exit' },
       why: 'failed',
       text: `${late.id} did not end within ${secondsText(peerExitMs)} of a peer that exited 0`,
       code: 1,
@@ -414,9 +440,9 @@ function checkDone(ctx: Ctx, run: Run): void {
   }
   if (run.record.firstFailure !== null) return fail(ctx, run, false, null)
   const user = watched.flatMap((role) => role.workers).find(isUsers)
-  if (user !== undefined)
-    return beginStop(ctx, run, { why: 'cancelled', text: user.record.ending!, code: 130, kill: false })
+  if (user !== undefined) return cancelRun(ctx, run, user.record.ending!, false)
   beginStop(ctx, run, {
+    by: stopWhen === null ? { by: 'done' } : { by: 'stop-when', role: stopWhen.role },
     why: 'done',
     text: watched.length === 1 ? `${watched[0]!.spec.name} is done` : 'all roles are done',
     code: 0,
@@ -439,8 +465,7 @@ function finish(ctx: Ctx, run: Run): void {
   if (why === 'restart') return restartRun(ctx, run)
   record.code = code
   record.endedAt = ctx.wall
-  record.reason =
-    why === 'done' ? null : why === 'cancelled' ? `stopped by ${text.replace(/^user:/, '')}` : text
+  record.reason = why === 'done' ? null : text
   setState(ctx, run, TERMINAL[why])
   run.work.clear()
   ctx.s.queue.delete(run)
@@ -472,7 +497,7 @@ function restartRun(ctx: Ctx, run: Run): void {
   for (const worker of run.workers)
     if (worker.record.phase === 'ended' && !isUsers(worker)) toWaiting(ctx, worker)
   for (const role of run.roles) role.stopTold = 'no'
-  noteRestart(ctx, run, by.role.spec.name, by.role.spec.name, by.backoffMs)
+  noteRestart(ctx, by.role, 'restart', by.backoffMs)
   setState(ctx, run, 'pending')
 }
 
@@ -494,6 +519,7 @@ function advanceRole(ctx: Ctx, role: RoleLive): void {
         uncertain: false,
       }
       return beginStop(ctx, run, {
+        by: role.restart!.by,
         why: 'failed',
         text: `${role.restart!.text}; but ${left.id} is not proven gone, so nothing is started beside it`,
         code: 125,
@@ -514,7 +540,7 @@ function advanceRole(ctx: Ctx, role: RoleLive): void {
   if (role.restart !== null || counts.waiting === 0) return
   const waiting = role.workers.filter((worker) => worker.record.phase === 'waiting' && !isLeftOut(worker))
   if (waiting.length === 0) return
-  const backoffUntil = record.restarts[spec.name]?.backoffUntil ?? null
+  const backoffUntil = record.backoffUntil[spec.name] ?? null
   if (backoffUntil !== null && backoffUntil > ctx.wall)
     return wakeAt(ctx, run, ctx.now + backoffUntil - ctx.wall)
   if (waiting.some((worker) => worker.record.node === null)) {
@@ -556,7 +582,12 @@ function dependenciesMet(ctx: Ctx, role: RoleLive): boolean {
     const since = (waits[key] ??= ctx.wall)
     if (ctx.wall - since >= timeoutMs) {
       if (run.byRole.get(on)!.workers.some((worker) => isUnheard(ctx, worker))) continue
-      timedOut(ctx, run, `role ${spec.name} waited ${secondsText(timeoutMs)} for ${on} to be ${condition}`)
+      timedOut(
+        ctx,
+        run,
+        'dependency',
+        `role ${spec.name} waited ${secondsText(timeoutMs)} for ${on} to be ${condition}`,
+      )
       return false
     }
     wakeAt(ctx, run, ctx.now + since + timeoutMs - ctx.wall)

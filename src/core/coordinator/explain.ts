@@ -2,10 +2,11 @@
  * Why something is as it is, and what to look at next: one line for a run or a worker, and the lines of
  * `explain`.
  */
+import { causeText } from '../../protocol/causes.ts'
 import type { ReplyOf } from '../../protocol/table.ts'
 import { isTerminal } from '../../protocol/shapes.ts'
 import { exitText } from './exit-code.ts'
-import { exitOf, isLeftOut, isMet, toldCause } from './outcome.ts'
+import { exitOf, isLeftOut, isMet } from './outcome.ts'
 import { clockOf, clocksAt } from './run-state.ts'
 import { live, stageOf, type Ctx, type NodeLive, type RoleLive, type Run, type Worker } from './state.ts'
 
@@ -33,7 +34,7 @@ function roleWaits(ctx: Ctx, role: RoleLive): string | null {
     role.workers.every((worker) => worker.record.phase !== 'waiting' || isLeftOut(worker))
   )
     return null
-  const until = run.record.restarts[spec.name]?.backoffUntil ?? 0
+  const until = run.record.backoffUntil[spec.name] ?? 0
   if (until > ctx.wall)
     return `waiting for a retry of role ${spec.name} in ${seconds(until - ctx.wall)}${role.busy === null ? '' : ` (${role.busy.text})`}`
   const unmet = unmetOf(role)
@@ -72,9 +73,8 @@ export function reasonOf(ctx: Ctx, run: Run): string | null {
       ? null
       : `${lost[0]!.id}${lost.length > 1 ? ` and ${lost.length - 1} more` : ''} ${lost.length > 1 ? 'are' : 'is'} lost: node ${lost[0]!.record.node} is silent; its processes may be running`
   if (record.stopping !== null) {
-    const { why, text } = record.stopping
-    const because = why === 'cancelled' ? `stopped by ${text.replace(/^user:/, '')}` : text
-    return lostText === null ? because : `${because}; ${lostText} (troupe stop --force ends it without proof)`
+    const { text } = record.stopping
+    return lostText === null ? text : `${text}; ${lostText} (troupe stop --force ends it without proof)`
   }
   if (lostText !== null) return lostText
   const refusing = run.workers.find(
@@ -117,7 +117,7 @@ export function workerReason(ctx: Ctx, worker: Worker): string | null {
           : ''
       return exit === null
         ? `it was never started${left}`
-        : `${exitText(exit)}${exit.killedBy === null ? '' : `, ended by ${exit.killedBy}`}${left}`
+        : `${exitText(exit)}${exit.killedBy === null ? '' : `, ended by ${causeText(exit.killedBy)}`}${left}`
     }
     default:
       if (node?.state === 'lost')
@@ -126,7 +126,7 @@ export function workerReason(ctx: Ctx, worker: Worker): string | null {
         return `node ${node.name} is suspect: ${node.reason}`
       if (node?.storeRefused) return refusal(node)
       if (worker.spoolLost) return `node ${record.node} has lost its spool`
-      if (record.ending !== null) return `it is being ended (${toldCause(record.ending)})`
+      if (record.ending !== null) return `it is being ended by ${causeText(record.ending)}`
       if (report === null) return `it is being prepared on ${record.node}`
       if (report.phase === 'prepared') return 'it is prepared; its gang is not yet'
       return report.ready

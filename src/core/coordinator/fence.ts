@@ -26,7 +26,7 @@ export function checkFences(ctx: Ctx, node: NodeLive): void {
       worker,
       {
         ...lostExit(`node ${node.name} was silent; fenced after ${fenceAfterMs / 1000} s`),
-        killedBy: 'fence',
+        killedBy: { by: 'fence' },
       },
       {
         outcome: 'gone',

@@ -44,7 +44,7 @@ export function launchGang(ctx: Ctx, role: RoleLive, workers: Worker[]): void {
   }
   role.gangs.add(gang)
   delete role.run.record.firstDoneAt?.[role.spec.name]
-  role.rankFailedAt = null
+  role.rankFailed = null
   for (const worker of workers) {
     const node = ctx.s.nodes.get(worker.record.node!)
     change(worker, () => {
@@ -136,7 +136,7 @@ export function abortGang(ctx: Ctx, gang: Gang, abort: Omit<Abort, 'at'>): void 
   }
   for (const worker of gang.workers) {
     if (!live(worker)) continue
-    change(worker, () => void (worker.record.ending ??= 'attempt'))
+    change(worker, () => void (worker.record.ending ??= { by: 'attempt' }))
     worker.retryAt = 0
     touchWorker(ctx, worker, true)
     workOn(ctx, worker)

@@ -3,6 +3,7 @@
  * Level-triggered: an order that was lost is simply needed still, and all orders may be given twice. One
  * order for each node, whatever the number of workers.
  */
+import { isBy, type Cause } from '../../protocol/causes.ts'
 import type { Fault } from '../../protocol/faults.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
 import type { ForkReport } from '../../protocol/shapes.ts'
@@ -10,7 +11,6 @@ import type { OrderVerb } from '../../protocol/table.ts'
 import { abortGang, currentFork, forkSpecOf, isReachable } from './gangs.ts'
 import { onEvidence, onInventory, type Inventory } from './membership.ts'
 import type { CoordinatorEvent, OrderOf } from './messages.ts'
-import { toldCause } from './outcome.ts'
 import { applyReport } from './reports.ts'
 import {
   change,
@@ -24,6 +24,8 @@ import {
   type Worker,
 } from './state.ts'
 
+const GIVEN_UP: Cause = { by: 'attempt' }
+
 type WorkVerb = 'prepare' | 'start' | 'kill' | 'cancel'
 
 function graceOf(worker: Worker): number {
@@ -33,14 +35,14 @@ function graceOf(worker: Worker): number {
 function needOf(ctx: Ctx, worker: Worker, node: NodeLive & { incarnation: string }): WorkVerb | null {
   const { record, report, gang } = worker
   if (record.ending !== null || worker.spoolLost) {
-    const graceMs = record.ending === 'attempt' || worker.spoolLost ? 0 : graceOf(worker)
+    const graceMs = isBy(record.ending, 'attempt') || worker.spoolLost ? 0 : graceOf(worker)
     if (
       worker.killAcked !== null &&
       worker.killAcked.incarnation === node.incarnation &&
       worker.killAcked.graceMs <= graceMs
     )
       return null
-    return record.ending === 'attempt' || worker.spoolLost || report === null ? 'cancel' : 'kill'
+    return isBy(record.ending, 'attempt') || worker.spoolLost || report === null ? 'cancel' : 'kill'
   }
   if (gang === null || gang.abort !== null || !gang.unstarted.has(worker)) return null
   if (gang.unprepared.has(worker)) return 'prepare'
@@ -130,7 +132,7 @@ function give(ctx: Ctx, node: NodeLive & { incarnation: string }, verb: WorkVerb
               forkId: currentFork(worker),
               signal: graces[i] === 0 ? null : worker.role.spec.stop.signal,
               graceMs: graces[i]!,
-              killedBy: toldCause(worker.record.ending!),
+              killedBy: worker.record.ending!,
             })),
           },
         }
@@ -140,7 +142,7 @@ function give(ctx: Ctx, node: NodeLive & { incarnation: string }, verb: WorkVerb
           verb,
           body: {
             forks: workers.map(currentFork),
-            killedBy: toldCause(workers[0]!.record.ending ?? 'attempt'),
+            killedBy: workers[0]!.record.ending ?? GIVEN_UP,
           },
         }
       default:
@@ -196,7 +198,7 @@ function nodeOrder(
     order:
       what === 'release'
         ? { ...base, verb: 'release', body: { forks } }
-        : { ...base, verb: 'cancel', body: { forks, killedBy: 'attempt' } },
+        : { ...base, verb: 'cancel', body: { forks, killedBy: GIVEN_UP } },
   })
   return id
 }

@@ -1,21 +1,12 @@
 /**
  * What a worker's exit means, and which rank it was: the rows of the table of ends that speak of one worker.
  */
+import { isBy } from '../../protocol/causes.ts'
 import type { Exit, ForkReport, RankReport } from '../../protocol/shapes.ts'
 import { exitedCleanly } from './exit-code.ts'
 import type { RoleLive, Worker } from './state.ts'
 
 export type Outcome = 'ok' | 'failed' | 'stopped'
-
-/**
- * Told to end because a rank of a peer has failed; what that failure means is not decided yet. Unlike
- * `peer-failure` in a run that goes on, it does not say to a later coordinator that a restart was decided.
- */
-export const RANK_FAILED = 'rank-failure'
-/** What agents and people are told. */
-export function toldCause(ending: string): string {
-  return ending === RANK_FAILED ? 'peer-failure' : ending
-}
 
 /** @returns null while its root is there, or when it never ran */
 export function exitOf(worker: Worker): Exit | null {
@@ -23,13 +14,13 @@ export function exitOf(worker: Worker): Exit | null {
 }
 
 /** Its agent ended it because nobody spoke to it: for the run it is lost. */
-const BY_SILENCE: ReadonlySet<string | null> = new Set(['fence', 'orphan'])
 export function isLost(worker: Worker): boolean {
-  return worker.spoolLost || BY_SILENCE.has(exitOf(worker)?.killedBy ?? null)
+  const killedBy = exitOf(worker)?.killedBy
+  return worker.spoolLost || isBy(killedBy, 'fence') || isBy(killedBy, 'orphan')
 }
 /** Its readiness probe ran out of patience: the agent ended it, and that is a failure. */
 export function isNotReady(worker: Worker): boolean {
-  return exitOf(worker)?.killedBy === 'not-ready'
+  return isBy(exitOf(worker)?.killedBy, 'not-ready')
 }
 
 /** A worker that we stopped is never a failure, whatever it exits with. */

@@ -5,7 +5,6 @@
  */
 import type { Exit, ForkReport, Receipt } from '../../protocol/shapes.ts'
 import { vacate } from './node-usage.ts'
-import { toldCause } from './outcome.ts'
 import {
   change,
   GONE,
@@ -177,7 +176,7 @@ export function endWorker(ctx: Ctx, worker: Worker, exit: Exit | null, receipt: 
             (worker.spoolLost
               ? null
               : record.ending !== null && report?.exit === null
-                ? toldCause(record.ending)
+                ? record.ending
                 : null),
         }
   record.receipt = receipt

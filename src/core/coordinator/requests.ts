@@ -2,6 +2,7 @@
  * What people ask: stop, kill, signal, and everything that only reads. Each request is answered once, in the
  * step that hears it or when its one order is answered.
  */
+import { byUser } from '../../protocol/causes.ts'
 import { Fault } from '../../protocol/faults.ts'
 import { nearest, parseForkId } from '../../protocol/names.ts'
 import { keyIdOf, onLaunch, resolveAndCheck } from './accept.ts'
@@ -14,7 +15,7 @@ import { exitOf } from './outcome.ts'
 import { place } from './placement.ts'
 import { endWorker, lostExit } from './reports.ts'
 import { nodeInfo, statusOf, summaryOf } from './status.ts'
-import { beginStop, endingOf } from './stop.ts'
+import { cancelRun, endingOf } from './stop.ts'
 import { change, GONE, live, touchRun, type Ctx, type NodeLive, type Run, type Worker } from './state.ts'
 import { isTerminal } from '../../protocol/shapes.ts'
 
@@ -216,17 +217,16 @@ function stop(ctx: Ctx, request: RequestOf<'stop' | 'kill'>, kill: boolean): voi
   )
   if (isTerminal(record.state)) return reply(ctx, request, { workers: [] })
   if (body.role === undefined) {
-    if (record.stopping === null || record.stopping.why === 'restart')
-      beginStop(ctx, run, { why: 'cancelled', text: `user:${user}`, code: 130, kill })
+    if (record.stopping === null || record.stopping.why === 'restart') cancelRun(ctx, run, byUser(user), kill)
     else if (kill && !record.stopping.kill) {
       record.stopping = { ...record.stopping, kill: true }
       touchRun(ctx, run)
     }
   } else if (record.stopping === null || kill) {
     for (const worker of workers) {
-      if (live(worker)) endingOf(ctx, worker, `user:${user}`, kill ? 0 : null)
+      if (live(worker)) endingOf(ctx, worker, byUser(user), kill ? 0 : null)
       else if (worker.record.phase === 'waiting' && record.stopping === null) {
-        worker.record.ending = `user:${user}`
+        worker.record.ending = byUser(user)
         endWorker(ctx, worker, null, { ...GONE, reason: 'it was never started' })
       }
     }
@@ -245,13 +245,13 @@ function forceEnd(ctx: Ctx, worker: Worker, user: string): void {
   const forkId = currentFork(worker)
   ctx.s.fenced.set(forkId, worker.record.node!)
   ctx.ops.push({ op: 'fenced', forkId, node: worker.record.node! })
-  change(worker, () => void (worker.record.ending ??= `user:${user}`))
+  change(worker, () => void (worker.record.ending ??= byUser(user)))
   endWorker(
     ctx,
     worker,
     exitOf(worker) ?? {
       ...lostExit(`node ${worker.record.node} is silent; ended by force`),
-      killedBy: `user:${user}`,
+      killedBy: byUser(user),
     },
     {
       outcome: 'unverified',

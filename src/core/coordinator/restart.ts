@@ -2,7 +2,9 @@
  * Restarts: whether a failure is tried again, what is replaced with it, and when. What is replaced is first
  * proven gone (I2); what ended well is never started again.
  */
+import { isBy } from '../../protocol/causes.ts'
 import { matcherOf } from '../../protocol/patterns.ts'
+import type { RestartKind } from '../../protocol/records.ts'
 import { resourcesOf, type Role } from '../../protocol/resolved.ts'
 import { currentFork, dissolve } from './gangs.ts'
 import { gpusTaken, isOpen, occupy } from './node-usage.ts'
@@ -42,9 +44,9 @@ function excludedBy(spec: Role, worker: Worker): string | null {
 
 export type Verdict = { again: true; backoffMs: number; text: string } | { again: false; text: string | null }
 
-/** Tries that still count, at `wall`. */
-function recent(run: Run, key: string, windowMs: number | null, wall: number): number[] {
-  return (run.record.restarts[key]?.at ?? []).filter((at) => windowMs === null || wall - at < windowMs)
+/** When each try of this kind was begun. */
+export function triesOf({ record }: Run, role: string, kind: RestartKind): number[] {
+  return record.restarts.find((tries) => tries.role === role && tries.kind === kind)?.at ?? []
 }
 
 /** @returns text null when the role is not restarted at all */
@@ -59,7 +61,8 @@ export function judgeRestart(ctx: Ctx, worker: Worker): Verdict {
     return { again: false, text: 'its tree is not proven gone' }
   const pattern = excludedBy(role.spec, worker)
   if (pattern !== null) return { again: false, text: `not tried again: '${pattern}' is in its last lines` }
-  const count = recent(run, role.spec.name, windowMs, ctx.wall).length
+  const counts = (at: number): boolean => windowMs === null || ctx.wall - at < windowMs
+  const count = triesOf(run, role.spec.name, 'restart').filter(counts).length
   if (count >= max)
     return {
       again: false,
@@ -82,7 +85,7 @@ export function replacedBy(worker: Worker): Worker[] {
 }
 
 export function isUsers(worker: Worker): boolean {
-  return worker.record.ending?.startsWith('user:') === true
+  return isBy(worker.record.ending, 'user')
 }
 
 export function beginRestart(ctx: Ctx, role: RoleLive, restart: NonNullable<RoleLive['restart']>): void {
@@ -95,7 +98,7 @@ export function beginRestart(ctx: Ctx, role: RoleLive, restart: NonNullable<Role
     if (gang.workers.some((worker) => merged.workers.includes(worker))) dissolve(gang)
   for (const worker of merged.workers) {
     // one whose root has exited is cleaned up by its agent; the others are told
-    if (live(worker) && exitOf(worker) === null) endingOf(ctx, worker, 'peer-failure', null)
+    if (live(worker) && exitOf(worker) === null) endingOf(ctx, worker, restart.by, null)
   }
   ctx.s.dirty.add(role.run)
 }
@@ -105,25 +108,27 @@ export function beginRestart(ctx: Ctx, role: RoleLive, restart: NonNullable<Role
  * proven gone
  */
 export function advanceRestart(ctx: Ctx, role: RoleLive): Worker | null {
-  const { restart, run } = role
+  const { restart } = role
   if (restart === null || restart.workers.some(live)) return null
   const left = restart.workers.find(
     (worker) => worker.record.receipt !== null && worker.record.receipt.outcome !== 'gone',
   )
   if (left !== undefined) return left
   role.restart = null
-  const key = restart.kind === 'restart' ? role.spec.name : `${role.spec.name}:${restart.kind}`
-  noteRestart(ctx, run, key, role.spec.name, restart.backoffMs)
+  noteRestart(ctx, role, restart.kind, restart.backoffMs)
   for (const worker of restart.workers) toWaiting(ctx, worker)
   return null
 }
 
+const TRIES_KEPT = 100
+
 /** The count of this kind of try, and the pause of the role: both survive a failover. */
-export function noteRestart(ctx: Ctx, run: Run, key: string, role: string, backoffMs: number): void {
-  const { restarts } = run.record
-  const count = restarts[key] ?? { at: [], backoffUntil: null }
-  restarts[key] = { at: [...count.at, ctx.wall].slice(-100), backoffUntil: count.backoffUntil }
-  restarts[role] = { at: restarts[role]?.at ?? [], backoffUntil: ctx.wall + Math.max(1, backoffMs) }
+export function noteRestart(ctx: Ctx, { run, spec }: RoleLive, kind: RestartKind, backoffMs: number): void {
+  const { record } = run
+  const tries = { role: spec.name, kind, at: [...triesOf(run, spec.name, kind), ctx.wall].slice(-TRIES_KEPT) }
+  const others = record.restarts.filter((other) => other.role !== spec.name || other.kind !== kind)
+  record.restarts = [...others, tries]
+  record.backoffUntil[spec.name] = ctx.wall + Math.max(1, backoffMs)
   touchRun(ctx, run)
   wakeAt(ctx, run, ctx.now + Math.max(1, backoffMs))
 }

@@ -3,7 +3,8 @@
  * the fold, the rest by inventories; a step owns all of it and changes it in place. Rules stand in the files
  * beside, each for one subject.
  */
-import type { KeyRecord, RunRecord, WorkerRecord } from '../../protocol/records.ts'
+import type { Cause } from '../../protocol/causes.ts'
+import type { KeyRecord, RestartKind, RunRecord, WorkerRecord } from '../../protocol/records.ts'
 import type { Bindings, Launch, Role } from '../../protocol/resolved.ts'
 import type {
   Exit,
@@ -105,14 +106,14 @@ export interface RoleLive {
   readonly dependents: RoleLive[]
   gangs: Set<Gang>
   /** a restart that has been decided and waits until what it replaces is gone */
-  restart: { workers: Worker[]; backoffMs: number; text: string; kind: 'restart' | 'port' | 'launch' } | null
+  restart: { workers: Worker[]; backoffMs: number; text: string; kind: RestartKind; by: Cause } | null
   launchTries: number
   /** its node has leased what it needs to others that we do not count: what it said, and how often */
   busy: { text: string; tries: number } | null
   /** its order to stop has been given, with grace 0 or not */
   stopTold: 'no' | 'stop' | 'kill'
   /** a rank of this attempt has failed, and its torchrun has not ended yet */
-  rankFailedAt: number | null
+  rankFailed: { at: number; by: Cause } | null
 }
 
 export interface Run {
@@ -357,7 +358,7 @@ export function newRun(
       launchTries: 0,
       busy: null,
       stopTold: 'no',
-      rankFailedAt: null,
+      rankFailed: null,
     }
     for (let index = 0; index < roleSpec.replicas; index++) {
       const worker = newWorker(

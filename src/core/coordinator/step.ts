@@ -2,6 +2,7 @@
  * The coordinator's step: one event in, commands out. Total over every event. What it decides leaves behind
  * one persist, so nothing that anybody sees rests on a fact that could be lost.
  */
+import { isBy } from '../../protocol/causes.ts'
 import { isTerminal } from '../../protocol/shapes.ts'
 import { forgetKeys, onQueuedLaunch } from './accept.ts'
 import { decide } from './decide.ts'
@@ -133,15 +134,16 @@ const RETELL_ACCEPTED_MS = 600_000
 function recoverRole(ctx: Ctx, role: Run['roles'][number]): void {
   const replaced = role.workers.filter(
     ({ record }) =>
-      record.phase !== 'waiting' && (record.ending === 'attempt' || record.ending === 'peer-failure'),
+      record.phase !== 'waiting' && (isBy(record.ending, 'attempt') || isBy(record.ending, 'peer')),
   )
   if (replaced.length > 0) {
-    const kind = replaced.some(({ record }) => record.ending === 'attempt') ? 'launch' : 'restart'
+    const kind = replaced.some(({ record }) => isBy(record.ending, 'attempt')) ? 'launch' : 'restart'
     beginRestart(ctx, role, {
       workers: replaced,
       backoffMs: ctx.s.settings.launchRetryMs[0],
       text: 'as an earlier coordinator decided',
       kind,
+      by: replaced[0]!.record.ending!,
     })
   }
   recoverGang(role)

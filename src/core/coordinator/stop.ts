@@ -3,6 +3,7 @@
  * gone; with `parallel`, after a failure, and for a kill, all are told at once. The order itself is
  * orders.ts's, the ladder is the agent's.
  */
+import { causeText, type Cause } from '../../protocol/causes.ts'
 import { dissolve, isReachable } from './gangs.ts'
 import { unreserve } from './node-usage.ts'
 import { endWorker, neverStarted } from './reports.ts'
@@ -19,23 +20,9 @@ import {
   type Worker,
 } from './state.ts'
 
-export type StopWhy = NonNullable<Run['record']['stopping']>['why']
+type Stopping = NonNullable<Run['record']['stopping']>
 
-const KILLED_BY: Record<StopWhy, string> = {
-  done: 'done',
-  failed: 'peer-failure',
-  cancelled: 'user',
-  'timed-out': 'deadline',
-  'could-not-start': 'peer-failure',
-  lost: 'peer-failure',
-  restart: 'peer-failure',
-}
-
-export function beginStop(
-  ctx: Ctx,
-  run: Run,
-  stop: { why: StopWhy; text: string; code: number; kill: boolean },
-): void {
+export function beginStop(ctx: Ctx, run: Run, stop: Omit<Stopping, 'at'>): void {
   run.record.stopping = { ...stop, at: ctx.wall }
   for (const role of run.roles) {
     role.restart = null
@@ -45,8 +32,13 @@ export function beginStop(
   touchRun(ctx, run)
 }
 
+/** A person stops the run: by name, and with the code of a Ctrl-C. */
+export function cancelRun(ctx: Ctx, run: Run, by: Cause, kill: boolean): void {
+  beginStop(ctx, run, { by, why: 'cancelled', text: `stopped by ${causeText(by)}`, code: 130, kill })
+}
+
 /** Tell a worker to end. What it was told first stays the reason; a kill makes the grace shorter. */
-export function endingOf(ctx: Ctx, worker: Worker, killedBy: string, graceMs: number | null): void {
+export function endingOf(ctx: Ctx, worker: Worker, killedBy: Cause, graceMs: number | null): void {
   if (!live(worker)) return
   if (graceMs !== null) worker.graceMs = worker.graceMs === null ? graceMs : Math.min(worker.graceMs, graceMs)
   if (worker.record.ending === null) {
@@ -77,7 +69,6 @@ function atOnce(run: Run, role: RoleLive): boolean {
 /** Go on with a stop: tell the roles whose turn it is. */
 export function advanceStop(ctx: Ctx, run: Run): void {
   const stopping = run.record.stopping!
-  const killedBy = stopping.why === 'cancelled' ? stopping.text : KILLED_BY[stopping.why]
   for (const role of run.roles) {
     const wanted = stopping.kill ? 'kill' : 'stop'
     if (role.stopTold === wanted || role.stopTold === 'kill') continue
@@ -86,7 +77,7 @@ export function advanceStop(ctx: Ctx, run: Run): void {
     for (const worker of role.workers) {
       if (worker.record.phase === 'waiting') unreserve(ctx, worker)
       // what has not been started is called off at once, whoever depends on it
-      else if (turn || worker.record.startedAt === null) endingOf(ctx, worker, killedBy, null)
+      else if (turn || worker.record.startedAt === null) endingOf(ctx, worker, stopping.by, null)
     }
   }
 }

@@ -3,6 +3,7 @@
  * obeys each order.
  */
 import * as z from 'zod'
+import { Cause } from '../causes.ts'
 import { Bindings, ForkSpec } from '../resolved.ts'
 import { Epoch, ForkId, ForkReport, Index, Millis, NodeCapacity, SignalName } from '../shapes.ts'
 import { Empty, row, type Row } from './row.ts'
@@ -55,7 +56,7 @@ export const NODE_ROWS = {
     subject: 'node.{node}.{incarnation}.kill',
     body: z.object({
       forks: z.array(
-        z.object({ forkId: ForkId, signal: SignalName.nullable(), graceMs: Millis, killedBy: z.string() }),
+        z.object({ forkId: ForkId, signal: SignalName.nullable(), graceMs: Millis, killedBy: Cause }),
       ),
     }),
     reply: Forks,
@@ -67,7 +68,7 @@ export const NODE_ROWS = {
   'node.cancel': row({
     ...order,
     subject: 'node.{node}.{incarnation}.cancel',
-    body: z.object({ forks: z.array(ForkId), killedBy: z.string() }),
+    body: z.object({ forks: z.array(ForkId), killedBy: Cause }),
     reply: Forks,
     errors: ['EXPIRED', 'STALE_EPOCH', 'STORE_UNKNOWN'],
     doc:

@@ -3,6 +3,7 @@
  * difference.
  */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { byUser, type Cause } from '../../../src/protocol/causes.ts'
 import type { NodeInfo, RunStatus } from '../../../src/protocol/shapes.ts'
 import { cli } from '../../support/cli.ts'
 import {
@@ -25,6 +26,7 @@ afterEach(async () => {
   await fleet.close()
 })
 
+const PEER: Cause = { by: 'peer', worker: `${RUN}/trainer/1`, rank: 3 }
 function rank(n: number, code: number | null, signal: string | null = null) {
   return {
     rank: n,
@@ -32,7 +34,7 @@ function rank(n: number, code: number | null, signal: string | null = null) {
     restart: 0,
     pid: 5000 + n,
     state: 'exited' as const,
-    exit: { code, signal, oom: null, unknown: null, killedBy: signal === 'SIGTERM' ? 'peer-failure' : null },
+    exit: { code, signal, oom: null, unknown: null, killedBy: signal === 'SIGTERM' ? PEER : null },
     startedAt: 1,
     exitedAt: 2,
   }
@@ -60,7 +62,7 @@ function failed(): RunStatus {
     roles: [{ role: 'trainer', kind: 'torchrun', state: 'failed', workers: 2, ready: 0, startSkewMs: 3.4 }],
     workers: [
       worker('trainer', 0, {
-        ...exited(1, 'peer-failure'),
+        ...exited(1, PEER),
         node: 'n0',
         ranks: [rank(0, null, 'SIGTERM'), rank(1, null, 'SIGTERM')],
       }),
@@ -184,9 +186,9 @@ test('receipts of a stop, and of one that left something', async () => {
       code: 130,
       endedAt: 1,
       workers: [
-        worker('main', 0, exited(143, 'user:ann')),
+        worker('main', 0, exited(143, byUser('ann'))),
         worker('main', 1, {
-          ...exited(143, 'user:ann'),
+          ...exited(143, byUser('ann')),
           receipt: {
             outcome: 'survivors',
             survivors: [{ pid: 812, command: 'python -m stuck' }],

@@ -90,7 +90,9 @@ async function launch(to: Running, command: string[]): Promise<void> {
     ).reply.forks[0].phase,
   ).toBe('running')
 }
-const killOrder = { forks: [{ forkId: FORK, signal: 'SIGTERM', graceMs: 100, killedBy: 'user:me' }] }
+const killOrder = {
+  forks: [{ forkId: FORK, signal: 'SIGTERM', graceMs: 100, killedBy: { by: 'user', name: 'me' } }],
+}
 function whats(): string[] {
   return events.map((event) => event.what)
 }
@@ -168,7 +170,7 @@ test('a second agent takes the spool: the worker goes on under it, the first one
   expect(whats()).toEqual(['prepared', 'started', 'exited', 'gone', 'logs-final'])
   expect(events.find((event) => event.what === 'exited')!.exit).toMatchObject({
     signal: 'SIGTERM',
-    killedBy: 'user:me',
+    killedBy: { by: 'user', name: 'me' },
   })
 })
 
@@ -205,7 +207,7 @@ test('the agent dies between a kill’s note and its signal: the next one carrie
   await clock.advance(3000)
   expect(machine.alive(FORK)).toBe(0)
   expect(events.filter((event) => event.what === 'exited').map((event) => event.exit)).toMatchObject([
-    { signal: 'SIGTERM', killedBy: 'user:me' },
+    { signal: 'SIGTERM', killedBy: { by: 'user', name: 'me' } },
   ])
   expect(whats().filter((what) => what === 'started')).toHaveLength(1)
 })

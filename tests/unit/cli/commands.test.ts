@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { runDocument } from '../../../src/cli/document/run-document.ts'
 import { cliReference } from '../../../src/cli/frame/reference.ts'
 import { COMMANDS } from '../../../src/cli/frame/commands.ts'
+import { byUser } from '../../../src/protocol/causes.ts'
 import { resolveLaunch } from '../../../src/protocol/launch.ts'
 import { saveContext, writeCredentials } from '../../../src/system/contexts.ts'
 import { cli } from '../../support/cli.ts'
@@ -186,7 +187,7 @@ test('Ctrl-C in run stops the run and waits for its end; again, it is killed', a
         state: 'cancelled',
         code: 130,
         endedAt: 1,
-        workers: [worker('main', 0, exited(137, 'user:ann'))],
+        workers: [worker('main', 0, exited(137, byUser('ann')))],
       }),
     )
     void fleet.runEvent('ended')

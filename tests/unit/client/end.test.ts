@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { byUser } from '../../../src/protocol/causes.ts'
 import {
   exited,
   fakeFleet,
@@ -22,7 +23,7 @@ function cancelled() {
     state: 'cancelled',
     code: 130,
     endedAt: 1,
-    workers: [worker('main', 0, exited(143, 'user:ann')), worker('main', 1, exited(143, 'user:ann'))],
+    workers: [worker('main', 0, exited(143, byUser('ann'))), worker('main', 1, exited(143, byUser('ann')))],
   })
 }
 
@@ -33,7 +34,7 @@ test('stop returns with the receipt of every worker, not when the order is accep
     RUN,
     runStatus({
       state: 'stopping',
-      workers: [worker('main', 0, exited(143, 'user:ann')), worker('main', 1, { state: 'stopping' })],
+      workers: [worker('main', 0, exited(143, byUser('ann'))), worker('main', 1, { state: 'stopping' })],
     }),
   )
   await fleet.workerEvent('gone', `${RUN}.main.0.1`)
@@ -50,7 +51,7 @@ test('one worker: its own receipt ends the wait, the run goes on', async () => {
   fleet.onEnd = () =>
     fleet.statuses.set(
       RUN,
-      runStatus({ workers: [worker('main', 0), worker('main', 1, exited(137, 'user:ann'))] }),
+      runStatus({ workers: [worker('main', 0), worker('main', 1, exited(137, byUser('ann')))] }),
     )
   const { receipts, status } = await fleet.troupe.kill(`${RUN}/main/1`)
   expect(receipts.map((receipt) => receipt.worker)).toEqual([`${RUN}/main/1`])

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { byUser } from '../../../src/protocol/causes.ts'
 import { whyNot } from '../../../src/client/points.ts'
 import type { RunStatus } from '../../../src/protocol/shapes.ts'
 import {
@@ -115,7 +116,7 @@ test('wait --for ready of a worker that was stopped before: the code of its run,
     state: 'cancelled',
     code: 130,
     endedAt: 1,
-    workers: [worker('main', 0, exited(0, 'user:ann')), worker('main', 1, exited(143, 'user:ann'))],
+    workers: [worker('main', 0, exited(0, byUser('ann'))), worker('main', 1, exited(143, byUser('ann')))],
   })
   expect(await fleet.troupe.wait(`${RUN}/main/1`, { for: 'ready' })).toMatchObject({
     passed: false,
@@ -163,7 +164,7 @@ test('wait --for running: passed when it was running once, as the events say', a
 
 test('waiting for one worker: its own exit counts; one that we stopped is no failure', async () => {
   set({
-    workers: [worker('main', 0, exited(9)), worker('main', 1, exited(143, 'user:ann')), worker('main', 2)],
+    workers: [worker('main', 0, exited(9)), worker('main', 1, exited(143, byUser('ann'))), worker('main', 2)],
   })
   expect((await fleet.troupe.wait(`${RUN}/main/0`)).code).toBe(9)
   expect((await fleet.troupe.wait(`${RUN}/main/1`)).code).toBe(0)
@@ -172,7 +173,10 @@ test('waiting for one worker: its own exit counts; one that we stopped is no fai
 test('waiting for one worker whose readiness probe ran out of time: a failure, also when it exits 0', async () => {
   set(
     ended(1, {
-      workers: [worker('main', 0, exited(0, 'not-ready')), worker('main', 1, exited(143, 'not-ready'))],
+      workers: [
+        worker('main', 0, exited(0, { by: 'not-ready' })),
+        worker('main', 1, exited(143, { by: 'not-ready' })),
+      ],
     }),
   )
   expect((await fleet.troupe.wait(`${RUN}/main/0`)).code).toBe(1)

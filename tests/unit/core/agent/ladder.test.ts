@@ -9,11 +9,11 @@ describe('the stop ladder', () => {
   test('who ordered it stands in the spool before the first signal leaves', () => {
     const agent = agentScript()
     agent.running()
-    const ordered = agent.kill(FORK, { killedBy: 'user:ada' })
+    const ordered = agent.kill(FORK, { killedBy: { by: 'user', name: 'ada' } })
     expect(typesOf(ordered)).toEqual(['note', 'reply'])
     expect(only(ordered, 'note')[0]).toMatchObject({
       told: true,
-      notes: { stop: { killedBy: 'user:ada', signal: 'SIGTERM', graceMs: 1000 } },
+      notes: { stop: { killedBy: { by: 'user', name: 'ada' }, signal: 'SIGTERM', graceMs: 1000 } },
     })
     expect(typesOf(agent.step({ type: 'noted', forkId: FORK, at: 1001 }))).toEqual(['signal-tree', 'timer'])
   })
@@ -27,7 +27,7 @@ describe('the stop ladder', () => {
     agent.at = 2010
     expect(only(agent.exited(FORK, { signal: 'SIGKILL' }), 'fact')[0]).toMatchObject({
       what: 'exited',
-      report: { exit: { signal: 'SIGKILL', killedBy: 'user:me' } },
+      report: { exit: { signal: 'SIGKILL', killedBy: { by: 'user', name: 'me' } } },
     })
     agent.at = 2015
     expect(only(agent.empty(FORK), 'fact')[0]).toMatchObject({
@@ -64,12 +64,15 @@ describe('the stop ladder', () => {
     (order) => {
       const agent = agentScript()
       agent.running()
-      agent.kill(FORK, { graceMs: 5000, killedBy: 'peer-failure' })
+      agent.kill(FORK, { graceMs: 5000, killedBy: { by: 'done' } })
       agent.step({ type: 'noted', forkId: FORK, at: 1000 })
-      expect(typesOf(agent.kill(FORK, { ...order, killedBy: 'user:me' }))).toEqual(['kill-tree', 'reply'])
-      expect(only(agent.exited(FORK, { signal: 'SIGKILL' }), 'fact')[0]!.report.exit!.killedBy).toBe(
-        'peer-failure',
-      )
+      expect(typesOf(agent.kill(FORK, { ...order, killedBy: { by: 'user', name: 'me' } }))).toEqual([
+        'kill-tree',
+        'reply',
+      ])
+      expect(only(agent.exited(FORK, { signal: 'SIGKILL' }), 'fact')[0]!.report.exit!.killedBy).toEqual({
+        by: 'done',
+      })
     },
   )
 

@@ -6,7 +6,7 @@ import { preparedFork } from '../../../support/fork-spec.ts'
 const OTHER = 'run-1.trainer.1.1'
 const killOrder: Order = {
   verb: 'kill',
-  body: { forks: [{ forkId: FORK, signal: 'SIGTERM', graceMs: 10, killedBy: 'user:me' }] },
+  body: { forks: [{ forkId: FORK, signal: 'SIGTERM', graceMs: 10, killedBy: { by: 'user', name: 'me' } }] },
 }
 
 describe('which orders are obeyed', () => {
@@ -75,7 +75,9 @@ describe('which orders are obeyed', () => {
   test('a fork id that could leave the spool is refused', () => {
     const agent = agentScript()
     expect(
-      agent.replyIn(agent.order({ verb: 'cancel', body: { forks: ['../../etc'], killedBy: 'x' } })),
+      agent.replyIn(
+        agent.order({ verb: 'cancel', body: { forks: ['../../etc'], killedBy: { by: 'attempt' } } }),
+      ),
     ).toBe('REQUEST_INVALID')
     expect(
       agent.replyIn(
@@ -238,7 +240,7 @@ describe('prepare and start', () => {
 describe('cancel', () => {
   test('an unknown fork is answered only when its tombstone stands', () => {
     const agent = agentScript()
-    const asked = agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: 'attempt' } })
+    const asked = agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: { by: 'attempt' } } })
     expect(typesOf(asked)).toEqual(['cancel'])
     expect(
       agent.replyIn(agent.step({ type: 'cancelled', forkId: FORK, proven: true, fault: null, at: 1001 })),
@@ -248,7 +250,7 @@ describe('cancel', () => {
   test('a tombstone that could not be written is no proof', () => {
     const agent = agentScript()
     agent.prepare(specOf(FORK))
-    agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: 'attempt' } })
+    agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: { by: 'attempt' } } })
     expect(
       agent.replyIn(
         agent.step({
@@ -265,7 +267,7 @@ describe('cancel', () => {
   test('a prepared fork that is being cancelled cannot be started any more', () => {
     const agent = agentScript()
     const token = agent.prepare(specOf(FORK))
-    agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: 'attempt' } })
+    agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: { by: 'attempt' } } })
     expect(agent.replyIn(agent.start(token, FORK))).toBe('CANCELLED')
     expect(
       typesOf(agent.step({ type: 'cancelled', forkId: FORK, proven: true, fault: null, at: 1001 })),
@@ -281,9 +283,9 @@ describe('cancel', () => {
       agent.order({ verb: 'prepare', body: { forks: [specOf(FORK)], lapseMs: 1 } }),
       'prepare',
     )[0]!.token
-    expect(typesOf(agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: 'attempt' } }))).toEqual([
-      'cancel',
-    ])
+    expect(
+      typesOf(agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: { by: 'attempt' } } })),
+    ).toEqual(['cancel'])
     agent.step({ type: 'prepared', token, forkIds: [FORK], leases: [preparedFork()], fault: null, at: 1001 })
     expect(agent.replyIn(agent.start(token, FORK))).toBe('CANCELLED')
     expect(
@@ -294,7 +296,7 @@ describe('cancel', () => {
   test('what runs is killed at once, and the answer does not claim that it is gone', () => {
     const agent = agentScript()
     agent.running()
-    const asked = agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: 'attempt' } })
+    const asked = agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: { by: 'attempt' } } })
     expect(agent.replyIn(asked)).toMatchObject({ forks: [{ phase: 'stopping' }] })
     expect(typesOf(agent.step({ type: 'noted', forkId: FORK, at: 1001 }))).toEqual(['kill-tree'])
   })
@@ -304,7 +306,7 @@ describe('cancel', () => {
     const token = agent.prepare(specOf(FORK))
     agent.start(token, FORK)
     expect(
-      agent.replyIn(agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: 'attempt' } })),
+      agent.replyIn(agent.order({ verb: 'cancel', body: { forks: [FORK], killedBy: { by: 'attempt' } } })),
     ).toMatchObject({ forks: [{ phase: 'stopping' }] })
     expect(typesOf(agent.started(FORK))).toEqual(['fact started', 'ship-logs', 'note', 'reply'])
     expect(typesOf(agent.step({ type: 'noted', forkId: FORK, at: 1001 }))).toEqual(['kill-tree'])

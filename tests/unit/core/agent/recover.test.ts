@@ -41,7 +41,7 @@ describe('after the agent died', () => {
   })
 
   test('the agent died between a signal and the exit: the exit still says who ordered it', () => {
-    const stop = { killedBy: 'user:ada', signal: 'SIGTERM', graceMs: 1000 }
+    const stop = { killedBy: { by: 'user', name: 'ada' }, signal: 'SIGTERM', graceMs: 1000 }
     const agent = agentScript({
       recovered: [
         recoveredFork({
@@ -53,14 +53,17 @@ describe('after the agent died', () => {
       ],
     })
     expect(only(agent.first, 'fact').map((fact) => [fact.what, fact.report.exit!.killedBy])).toEqual([
-      ['exited', 'user:ada'],
-      ['gone', 'user:ada'],
+      ['exited', { by: 'user', name: 'ada' }],
+      ['gone', { by: 'user', name: 'ada' }],
     ])
     expect(typesOf(agent.first)).toContain('finish-logs')
   })
 
-  test('a stop that was ordered goes on', () => {
-    const stop = { killedBy: 'user:ada', signal: 'SIGTERM', graceMs: 1000 }
+  test.each([
+    { by: 'user', name: 'ada' },
+    { by: 'quota', account: 'lab' },
+  ])('a stop that was ordered goes on, its cause (%j) as it was told', (killedBy) => {
+    const stop = { killedBy, signal: 'SIGTERM', graceMs: 1000 }
     const agent = agentScript({ recovered: [recoveredFork({ notes: { stop, acked: ['started'] } })] })
     expect(agent.state.forks.get(FORK)!.stop).toMatchObject(stop)
     expect(typesOf(agent.step({ type: 'noted', forkId: FORK, at: 5 }))).toEqual(['signal-tree', 'timer'])
@@ -72,7 +75,10 @@ describe('after the agent died', () => {
         recoveredFork({
           phase: 'exited',
           exit: EXIT,
-          notes: { stop: { killedBy: 'attempt', signal: null, graceMs: 0 }, acked: ['started', 'exited'] },
+          notes: {
+            stop: { killedBy: { by: 'attempt' }, signal: null, graceMs: 0 },
+            acked: ['started', 'exited'],
+          },
         }),
       ],
     })

@@ -28,9 +28,9 @@ const order: fc.Arbitrary<Order> = fc.oneof(
     .tuple(forkId, fc.constantFrom('SIGTERM', null), fc.constantFrom(0, 500, 5000))
     .map(([id, signal, graceMs]): Order => ({
       verb: 'kill',
-      body: { forks: [{ forkId: id, signal, graceMs, killedBy: 'user:me' }] },
+      body: { forks: [{ forkId: id, signal, graceMs, killedBy: { by: 'user', name: 'me' } }] },
     })),
-  forkId.map((id): Order => ({ verb: 'cancel', body: { forks: [id], killedBy: 'attempt' } })),
+  forkId.map((id): Order => ({ verb: 'cancel', body: { forks: [id], killedBy: { by: 'attempt' } } })),
   forkId.map((id): Order => ({ verb: 'release', body: { forks: [id] } })),
   fc.constant<Order>({ verb: 'inventory', body: {} }),
 )

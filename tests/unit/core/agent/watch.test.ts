@@ -44,7 +44,7 @@ describe('readiness', () => {
     agent.step(probe(false, 'HTTP 503'))
     const late = agent.step({ type: 'timer', timer: { kind: 'ready', forkId: FORK }, at: 6000 })
     expect(only(late, 'fact')[0]!.report.readyReason).toBe('not ready within 5 s: HTTP 503')
-    expect(only(late, 'note')[0]!.notes).toMatchObject({ stop: { killedBy: 'not-ready' } })
+    expect(only(late, 'note')[0]!.notes).toMatchObject({ stop: { killedBy: { by: 'not-ready' } } })
   })
 
   test('ranks are told at once, also those that end after the root', () => {
@@ -102,7 +102,7 @@ describe('each beat', () => {
     agent.step({ type: 'round-trip', sentAt: 2000 })
     expect(only(agent.step(tick(4900)), 'note')).toEqual([])
     const fenced = only(agent.step(tick(5000)), 'note')
-    expect(fenced).toMatchObject([{ forkId: FORK, notes: { stop: { killedBy: 'fence' } } }])
+    expect(fenced).toMatchObject([{ forkId: FORK, notes: { stop: { killedBy: { by: 'fence' } } } }])
     expect(only(agent.step(tick(5500)), 'note')).toEqual([])
   })
 
@@ -120,7 +120,7 @@ describe('each beat', () => {
     expect(only(agent.step(tick(14_000)), 'note')).toEqual([])
     agent.step({ type: 'tail', epoch: EPOCH, seq: 6, at: 14_500 })
     expect(only(agent.step(tick(15_000)), 'note')).toMatchObject([
-      { notes: { stop: { killedBy: 'orphan' } } },
+      { notes: { stop: { killedBy: { by: 'orphan' } } } },
     ])
   })
 })

@@ -11,7 +11,7 @@ test('all tasks are done and there is no stopWhen: the run succeeds with code 0,
   c.exit(run, 'job/1', { code: 0 })
   const status = c.status(run)
   expect(status).toMatchObject({ state: 'succeeded', code: 0, firstFailure: null })
-  expect(c.worker(run, 'api/0').exit).toMatchObject({ signal: 'SIGTERM', killedBy: 'done' })
+  expect(c.worker(run, 'api/0').exit).toMatchObject({ signal: 'SIGTERM', killedBy: { by: 'done' } })
 })
 
 test('services only: the run goes on until somebody stops it, and is cancelled then', () => {
@@ -47,7 +47,7 @@ test('a worker that we stopped exits with 7: never a failure', () => {
   const run = c.launch({ roles: { a: task(), b: task() } })
   c.agents.get('n0')!.hold.add('kill')
   c.ask('stop', { run })
-  c.exit(run, 'a/0', { code: 7, killedBy: 'user:me' })
+  c.exit(run, 'a/0', { code: 7, killedBy: { by: 'user', name: 'me' } })
   c.letGo('n0')
   expect(c.status(run)).toMatchObject({ state: 'cancelled', code: 130, firstFailure: null })
 })
@@ -124,7 +124,9 @@ test('the first failure is a rank: the run has the code of the rank, though torc
     },
   })
   expect(c.worker(run, 'trainer/1').exit).toMatchObject({ code: 1 })
-  expect(c.worker(run, 'trainer/0').exit).toMatchObject({ killedBy: 'peer-failure' })
+  expect(c.worker(run, 'trainer/0').exit).toMatchObject({
+    killedBy: { by: 'peer', worker: `${run}/trainer/1`, rank: 3 },
+  })
 })
 
 test('a rank fails: its peers are told to end at once, not when its torchrun has ended; what it means is judged then, with the last words [A-34 R-17 FC-2]', () => {
@@ -150,7 +152,9 @@ test('a rank fails: its peers are told to end at once, not when its torchrun has
     state: 'stopping',
     firstFailure: { worker: `${run}/trainer/1`, rank: 1, exit: { code: 7 }, stderrTail: ['loss is NaN'] },
   })
-  expect(c.worker(run, 'trainer/0').exit).toMatchObject({ killedBy: 'peer-failure' })
+  expect(c.worker(run, 'trainer/0').exit).toMatchObject({
+    killedBy: { by: 'rank', worker: `${run}/trainer/1`, rank: 1 },
+  })
 })
 
 test('a rank fails in a role that is started again: one restart, of all its workers', () => {
@@ -187,7 +191,7 @@ test('a person kills the run: grace 0, SIGKILL, cancelled with 130', () => {
   const run = c.launch({ roles: { job: task() } })
   c.ask('kill', { run })
   expect(c.orders('kill')[0]!.body).toMatchObject({
-    forks: [{ signal: null, graceMs: 0, killedBy: 'user:me' }],
+    forks: [{ signal: null, graceMs: 0, killedBy: { by: 'user', name: 'me' } }],
   })
   expect(c.status(run)).toMatchObject({ state: 'cancelled', code: 130 })
 })
@@ -199,7 +203,7 @@ test('the run deadline passes: timed-out with 124, and the workers end by it', (
   expect(c.status(run).state).toBe('running')
   c.advance(2000)
   expect(c.status(run)).toMatchObject({ state: 'timed-out', code: 124 })
-  expect(c.worker(run, 'job/0').exit).toMatchObject({ killedBy: 'deadline' })
+  expect(c.worker(run, 'job/0').exit).toMatchObject({ killedBy: { by: 'deadline', clock: 'run' } })
 })
 
 test('queued for longer than the start deadline: not a failure; the start clock runs from the placement [A-43 +A9 FC-12 A-05]', () => {
@@ -269,7 +273,7 @@ test.each([
 test('a probe runs out of patience: its agent ends the worker as not ready, and the run is timed-out', () => {
   const c = coordinatorWith()
   const run = c.launch({ roles: { api: service({ ready: { exec: ['true'], timeout: '10s' } }) } })
-  c.exit(run, 'api/0', { signal: 'SIGTERM', killedBy: 'not-ready' })
+  c.exit(run, 'api/0', { signal: 'SIGTERM', killedBy: { by: 'not-ready' } })
   expect(c.status(run)).toMatchObject({
     state: 'timed-out',
     code: 124,
@@ -282,7 +286,7 @@ test('stopWhen: the run ends when that role is done, and whatever else runs is e
   const run = c.launch({ roles: { trainer: task(), helper: task() }, stopWhen: 'trainer.done' })
   c.exit(run, 'trainer/0', { code: 0 })
   expect(c.status(run)).toMatchObject({ state: 'succeeded', code: 0 })
-  expect(c.worker(run, 'helper/0').exit).toMatchObject({ killedBy: 'done' })
+  expect(c.worker(run, 'helper/0').exit).toMatchObject({ killedBy: { by: 'stop-when', role: 'trainer' } })
 })
 
 test('stopWhen counts failure too: the run fails with the code', () => {

@@ -338,7 +338,10 @@ test('it dies after a rank has failed and its peers were told, before the torchr
   const run = c.launch({ roles: { trainer: torchrun('2x1') } })
   c.report(run, 'trainer/1', { ranks: [rankOf(1, { code: 7 }, c.wall())] })
   c.advance(1000)
-  expect(c.worker(run, 'trainer/0')).toMatchObject({ state: 'exited', exit: { killedBy: 'peer-failure' } })
+  expect(c.worker(run, 'trainer/0')).toMatchObject({
+    state: 'exited',
+    exit: { killedBy: { by: 'rank', worker: `${run}/trainer/1`, rank: 1 } },
+  })
   c.forget()
   c.failover()
   c.advance(5000)

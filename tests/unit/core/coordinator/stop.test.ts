@@ -29,10 +29,10 @@ test('all ranks are told in one burst with the role’s own grace, the owner of 
   c.ask('stop', { run })
   const [first, second] = c.orders('kill')
   expect(first!.body.forks).toEqual([
-    { forkId: `${run}.trainer.1.1`, signal: 'SIGTERM', graceMs: 7000, killedBy: 'user:me' },
+    { forkId: `${run}.trainer.1.1`, signal: 'SIGTERM', graceMs: 7000, killedBy: { by: 'user', name: 'me' } },
   ])
   expect(second!.body.forks).toEqual([
-    { forkId: `${run}.trainer.0.1`, signal: 'SIGTERM', graceMs: 7000, killedBy: 'user:me' },
+    { forkId: `${run}.trainer.0.1`, signal: 'SIGTERM', graceMs: 7000, killedBy: { by: 'user', name: 'me' } },
   ])
 })
 
@@ -58,7 +58,7 @@ test('one of many fails: the order to end its peers leaves in the same step, to 
     `${run}.trainer.0.1`,
     `${run}.trainer.1.1`,
   ])
-  expect(told.every(({ killedBy }) => killedBy === 'peer-failure')).toBe(true)
+  for (const { killedBy } of told) expect(killedBy).toEqual({ by: 'peer', worker: `${run}/trainer/1` })
 })
 
 test('kill after stop: the grace becomes 0, without waiting for the first answer', () => {
@@ -114,7 +114,11 @@ test('one replica is stopped by a person: it stays down, is not restarted, and i
   const run = c.launch({ roles: { job: task({ replicas: 2, restart: 'always' }) } })
   expect(c.ask('stop', { run, role: 'job', index: 1 }).body).toEqual({ workers: [`${run}/job/1`] })
   c.advance(60_000)
-  expect(c.worker(run, 'job/1')).toMatchObject({ state: 'exited', attempt: 1, exit: { killedBy: 'user:me' } })
+  expect(c.worker(run, 'job/1')).toMatchObject({
+    state: 'exited',
+    attempt: 1,
+    exit: { killedBy: { by: 'user', name: 'me' } },
+  })
   expect(c.status(run).state).toBe('running')
   c.exit(run, 'job/0', { code: 0 })
   expect(c.status(run)).toMatchObject({ state: 'cancelled', code: 130 })
