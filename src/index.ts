@@ -21,9 +21,10 @@ export type {
 } from './client/events.ts'
 export type { Launched, LaunchOptions } from './client/launch.ts'
 export type { LogChunk, LogGap, LogItem, LogLine, LogOptions } from './client/logs/items.ts'
+export type { Planned } from './client/pages.ts'
 export type { Point } from './client/points.ts'
 export type { Ref } from './client/refs.ts'
-export type { Explained, LaunchInput, Planned, Troupe, WaitOptions } from './client/troupe.ts'
+export type { Explained, LaunchInput, Troupe, WaitOptions } from './client/troupe.ts'
 export type { Waiting, WaitResult } from './client/wait.ts'
 export { Fault, isFault, type FaultCode } from './protocol/faults.ts'
 export {

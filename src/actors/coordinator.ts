@@ -7,13 +7,14 @@ import { COORDINATOR_DEFAULTS, type CoordinatorSettings } from '../core/coordina
 import type { CoordinatorCommand, CoordinatorEvent, Fact, Times } from '../core/coordinator/messages.ts'
 import { newState } from '../core/coordinator/state.ts'
 import { stepCoordinator } from '../core/coordinator/step.ts'
-import { Fault, isFault } from '../protocol/faults.ts'
+import { Fault, isFault, toFault } from '../protocol/faults.ts'
 import { parseAgentConnectionName } from '../protocol/names.ts'
 import { orderHeaders } from '../protocol/order-headers.ts'
 import { DISCONNECT_ADVISORY } from '../protocol/permissions.ts'
 import type { StateOp } from '../protocol/records.ts'
 import { subjectOf } from '../protocol/subjects.ts'
-import { HEADERS, REQUEST_VERBS, type RequestVerb } from '../protocol/table.ts'
+import type { RunStatus } from '../protocol/shapes.ts'
+import { HEADERS, REQUEST_VERBS, type ReplyOf, type RequestVerb } from '../protocol/table.ts'
 import type { Backend } from '../backends/backend.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Bus, Message, Subscription } from '../transport/bus.ts'
@@ -168,9 +169,11 @@ function takeOffice(
       case 'refuse':
         return take(command.request)?.fault(Fault.fromBody(command.fault))
       case 'reply-plan': {
+        const { launch } = command.body
         const lines =
-          backends.find((backend) => backend.name === command.body.launch.backend)?.plan(command.body.launch)
-            .lines ?? []
+          launch === null
+            ? []
+            : (backends.find((backend) => backend.name === launch.backend)?.plan(launch).lines ?? [])
         return take(command.request)?.reply({
           ...command.body,
           plan: [...lines, ...command.body.plan],
@@ -178,11 +181,10 @@ function takeOffice(
       }
       case 'reply-from-archive': {
         const responder = take(command.request)
-        const { body, fault } = command
-        const found =
-          command.verb === 'status' ? archive.status(command.run!) : archive.list(body as { runs: never[] })
-        return void found.then((answer) =>
-          answer === null ? responder?.fault(Fault.fromBody(fault!)) : responder?.reply(answer as never),
+        const answer = command.verb === 'status' ? ofArchive(command) : archive.list(command)
+        return void answer.then(
+          (body) => responder?.reply(body as never),
+          (error: unknown) => responder?.fault(toFault(error)),
         )
       }
       case 'answer-queued':
@@ -190,7 +192,7 @@ function takeOffice(
       case 'publish':
         return publisher.publish(command)
       case 'archive':
-        return archiveRun(command.status)
+        return void archiveRun(command.status)
       case 'timer':
         return after(Math.max(0, command.at - clock.now()), () =>
           post({ kind: 'timer', timer: command.timer }),
@@ -205,19 +207,30 @@ function takeOffice(
     }
   }
 
-  const archiveRun = (status: Parameters<typeof archive.put>[0]): void =>
-    void archive.put(status).then(
-      () => post({ kind: 'archived', run: status.run }),
-      (error: unknown) => {
-        log({
-          level: 'warn',
-          msg: 'a run was not archived; trying again',
-          run: status.run,
-          error: String(error),
-        })
-        after(RETRY_MS, () => archiveRun(status))
-      },
-    )
+  const ofArchive = async ({
+    query,
+    fault,
+  }: Extract<CoordinatorCommand, { verb: 'status' }>): Promise<ReplyOf<'coordinator.status'>> => {
+    const page = await archive.status(query)
+    if (page === null) throw Fault.fromBody(fault)
+    return page
+  }
+
+  const archiveRun = async (status: RunStatus): Promise<void> => {
+    const said = { run: status.run, error: '' }
+    try {
+      await archive.put(status)
+    } catch (error) {
+      said.error = String(error)
+      if (mayBeArchived(error)) {
+        log({ level: 'warn', msg: 'a run was not archived; trying again', ...said })
+        return after(RETRY_MS, () => void archiveRun(status))
+      }
+      // it would be tried for ever, and kept in memory and in STATE
+      log({ level: 'error', msg: 'a run cannot be archived: its status is given up', ...said })
+    }
+    post({ kind: 'archived', run: status.run })
+  }
 
   /** An agent that reads it later than this tick of its own clock does nothing. */
   const notAfterOf = (node: string, to: string): number | null => {
@@ -381,6 +394,11 @@ function takeOffice(
       responders.clear()
     },
   }
+}
+
+/** The bus may come back, and a permission be given; what does not fit now never will. */
+function mayBeArchived(error: unknown): boolean {
+  return isFault(error) && error.code !== 'REQUEST_INVALID'
 }
 
 function notNow(): Fault {

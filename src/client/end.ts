@@ -3,14 +3,10 @@
  * end is learnt by waiting.
  */
 import { Fault, isFault } from '../protocol/faults.ts'
-import {
-  isTerminal,
-  type RunStatus,
-  type Target,
-  type WorkerReceipt,
-  type WorkerStatus,
-} from '../protocol/shapes.ts'
+import type { RunStatus, Target, WorkerReceipt } from '../protocol/shapes.ts'
 import type { Messenger } from '../transport/messenger.ts'
+import { readStatus } from './pages.ts'
+import { areOver } from './points.ts'
 import { refFits, targetsOf, type Ref } from './refs.ts'
 import { FAILOVER_MS, NOT_DONE, patiently } from './timing.ts'
 import { waitUntil, type Waiting } from './wait.ts'
@@ -34,47 +30,33 @@ export async function endRef(
   options: EndOptions = {},
 ): Promise<EndResult> {
   const { force, signal, onTrouble } = options
-  const before = await patiently(() => messenger.ask('coordinator.status', { user }, { run: ref.run }), {
-    boundMs: FAILOVER_MS,
-    signal,
-    onTrouble,
-  })
-  const attempts = new Map(before.workers.map((worker) => [worker.worker, worker.attempt]))
+  const asker = { messenger, user }
   for (const target of targetsOf(ref))
     await patiently(
       () => messenger.ask(`coordinator.${how}`, { user }, { ...target, ...(force === true && { force }) }),
       { boundMs: FAILOVER_MS, signal, onTrouble },
     )
-  const status = await waitUntil(
-    messenger,
-    user,
-    ref,
-    (now) =>
-      isTerminal(now.state) ||
-      (ref.role !== undefined &&
-        now.workers.filter((w) => refFits(ref, w)).every((w) => isOver(w, attempts))),
-    options,
-  ).catch((error: unknown) => {
-    throw isFault(error, 'WORKER_TIMEOUT') ? notProven(how, ref, error) : error
+  await waitUntil(messenger, user, ref, (now) => areOver(now, ref), options).catch(async (error: unknown) => {
+    if (!isFault(error, 'WORKER_TIMEOUT')) throw error
+    throw notProven(how, ref, await readStatus(asker, { run: ref.run }).catch(() => null))
   })
+  const status = await readStatus(asker, { run: ref.run }, { signal, onTrouble })
   return { receipts: receiptsOf(status, ref), status }
 }
 
-/** Its tree is proven gone, or it never had one. */
-function isOver(worker: WorkerStatus, attempts: ReadonlyMap<string, number>): boolean {
-  return worker.receipt !== null
-    ? worker.attempt >= (attempts.get(worker.worker) ?? 0) && worker.state === 'exited'
-    : worker.state === 'exited' && worker.startedAt === null
-}
+/** Named one by one; of more the number is said, and `data.workers` has all. */
+const NAMED_MAX = 8
 
-function notProven(how: string, ref: Ref, fault: Fault): Fault {
-  const status = fault.data['status'] as RunStatus | undefined
+function notProven(how: string, ref: Ref, status: RunStatus | null): Fault {
   const open =
     status?.workers.filter((w) => refFits(ref, w) && w.receipt === null && w.startedAt !== null) ?? []
   const lost = open.filter((w) => w.state === 'lost')
+  const more = open.length - NAMED_MAX
+  const named = open.slice(0, NAMED_MAX).map((w) => w.worker)
+  const names = `${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
   return new Fault(
     'FAILED',
-    `${how} was ordered, but ${open.length === 0 ? 'the run has not ended' : `${open.map((w) => w.worker).join(', ')} ${open.length === 1 ? 'has' : 'have'} no receipt`} yet`,
+    `${how} was ordered, but ${open.length === 0 ? 'the run has not ended' : `${names} ${open.length === 1 ? 'has' : 'have'} no receipt`} yet`,
     {
       data: { workers: open.map((w) => w.worker) },
       hint:

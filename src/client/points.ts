@@ -87,18 +87,44 @@ function wasReady(worker: WorkerStatus, passed: Passed): boolean {
 /** @returns true once the point was passed; ended without passing it is `hasEnded` */
 export function hasPassed(point: Point, status: RunStatus, ref: Ref, passed: Passed): boolean {
   if (point === 'done') return hasEnded(status, ref)
+  if (point === 'running' && isWhole(ref))
+    return status.state === 'running' || status.state === 'succeeded' || passed.running
+  const roles = rolesOf(status, ref)
+  const counted = point === 'ready' ? 'wasReady' : 'started'
+  if (isCounted(ref) && roles.every((role) => role[counted] === role.workers)) return true
   const workers = workersOf(status, ref)
-  if (workers.length === 0) return false
-  if (point === 'ready') return workers.every((worker) => wasReady(worker, passed))
-  return isWhole(ref)
-    ? status.state === 'running' || status.state === 'succeeded' || passed.running
-    : workers.every(hasStarted)
+  if (workers.length === 0 || !isComplete(status, ref)) return false
+  return workers.every((worker) => (point === 'ready' ? wasReady(worker, passed) : hasStarted(worker)))
+}
+
+/** Its workers are counted in the head of a status, of which the workers may be a page. */
+function isCounted(ref: Ref): boolean {
+  return ref.indices === undefined && ref.ranks === undefined
+}
+function rolesOf(status: RunStatus, ref: Ref): RunStatus['roles'] {
+  return status.roles.filter(({ role }) => ref.role === undefined || ref.role === role)
+}
+/** Are all workers of the ref there, or one page of them? */
+export function isComplete(status: RunStatus, ref: Ref): boolean {
+  const workers = rolesOf(status, ref).reduce((sum, role) => sum + role.workers, 0)
+  return !isCounted(ref) || workersOf(status, ref).length === workers
+}
+
+/** Nothing of its workers runs, and for each there is a receipt or nothing to prove. */
+export function areOver(status: RunStatus, ref: Ref): boolean {
+  if (isTerminal(status.state)) return true
+  if (isCounted(ref))
+    return !isWhole(ref) && rolesOf(status, ref).every((role) => role.ended === role.workers)
+  return workersOf(status, ref).every(
+    ({ state, receipt, startedAt }) => state === 'exited' && (receipt !== null || startedAt === null),
+  )
 }
 
 /** Nothing more comes: the run has ended, or each of the workers has and is not to be started again. */
 export function hasEnded(status: RunStatus, ref: Ref): boolean {
   if (isTerminal(status.state)) return true
   if (isWhole(ref) || status.state === 'pending') return false
+  if (isCounted(ref)) return rolesOf(status, ref).every((role) => role.ended === role.workers)
   const workers = workersOf(status, ref)
   return workers.length > 0 && workers.every((worker) => worker.state === 'exited' && worker.receipt !== null)
 }

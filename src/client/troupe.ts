@@ -11,14 +11,14 @@ import { endRef, signalRef, type EndOptions, type EndResult } from './end.ts'
 import { watchEvents, type TroupeEvent, type WatchOptions } from './events.ts'
 import { launchDocument, type Launched, type LaunchOptions } from './launch.ts'
 import type { LogItem, LogOptions } from './logs/items.ts'
+import { readNodes, readPlan, readRuns, readStatus, type Planned } from './pages.ts'
 import { checkRef, type Point } from './points.ts'
 import { isFullId, matchRuns, notFound, parseRef, refFits, targetsOf, type Ref } from './refs.ts'
 import { FAILOVER_MS, patiently } from './timing.ts'
-import { waitForPoint, type WaitResult, type Waiting } from './wait.ts'
+import { lookAt, waitForPoint, type WaitResult, type Waiting } from './wait.ts'
 
 /** A launch document as a value, or its text (YAML or JSON). */
 export type LaunchInput = string | Record<string, unknown>
-export type Planned = ReplyOf<'coordinator.plan'>
 export type Explained = ReplyOf<'coordinator.explain'>['lines'][number]
 
 export interface WaitOptions extends Waiting {
@@ -42,8 +42,8 @@ export interface Troupe {
   /** Resolve a document and say what would be done; nothing is launched. */
   plan(document: LaunchInput): Promise<Planned>
   status(ref: string): Promise<RunStatus>
-  /** Live runs, newest first; with `all` ended ones too. */
-  list(options?: { all?: boolean }): Promise<RunSummary[]>
+  /** Live runs, newest first; with `all` ended ones too. `onPartial` hears why some of them are missing. */
+  list(options?: { all?: boolean; onPartial?(why: string): void }): Promise<RunSummary[]>
   nodes(): Promise<NodeInfo[]>
   /** Which clock is ticking and why, cause and next check. */
   explain(ref: string): Promise<Explained[]>
@@ -75,6 +75,10 @@ export interface Troupe {
   close(): Promise<void>
 }
 
+/** Ended runs that a word may mean: a fleet may keep a hundred thousand, and the newest are meant. */
+const RECENT = 500
+const WORDS = ['last', 'all']
+
 function ask<T>(attempt: () => Promise<T>): Promise<T> {
   return patiently(attempt, { boundMs: FAILOVER_MS })
 }
@@ -87,14 +91,20 @@ async function documentOf(input: LaunchInput): Promise<Record<string, unknown>> 
 
 /** Put a Troupe together over a messenger: index.ts does it over NATS, tests over a bus in memory. */
 export function troupeOn({ messenger, user }: { messenger: Messenger; user: string }): Troupe {
-  const list: Troupe['list'] = async ({ all = false } = {}) =>
-    (await ask(() => messenger.ask('coordinator.list', { user }, { all }))).runs
+  const asker = { messenger, user }
+  const list: Troupe['list'] = async ({ all = false, onPartial } = {}) => {
+    const { runs, partial } = await readRuns(asker, all ? Infinity : 0)
+    if (partial !== null) onPartial?.(partial)
+    return runs
+  }
 
   const resolve = async (text: string): Promise<Ref[]> => {
     const ref = parseRef(text)
-    return isFullId(ref.run)
-      ? [ref]
-      : matchRuns(ref.run, await list({ all: true })).map((run) => ({ ...ref, run }))
+    if (isFullId(ref.run)) return [ref]
+    const recent = await readRuns(asker, RECENT)
+    const isKnown = recent.partial === null || recent.runs.some(({ run }) => run.startsWith(ref.run))
+    const runs = isKnown || WORDS.includes(ref.run) ? recent.runs : await list({ all: true })
+    return matchRuns(ref.run, runs).map((run) => ({ ...ref, run }))
   }
   const one = async (text: string): Promise<Ref> => {
     const refs = await resolve(text)
@@ -110,19 +120,14 @@ export function troupeOn({ messenger, user }: { messenger: Messenger; user: stri
       return await act()
     } catch (error) {
       if (!isFault(error, 'WORKER_NOT_FOUND') || (await isKnown(ref.run))) throw error
-      throw notFound(ref.run, await list({ all: true }).catch(() => []))
+      throw notFound(ref.run, (await readRuns(asker, RECENT).catch(() => null))?.runs ?? [])
     }
   }
   const isKnown = (run: string): Promise<boolean> =>
-    ask(() => messenger.ask('coordinator.status', { user }, { run })).then(
+    ask(() => messenger.ask('coordinator.status', { user }, { run, count: 1 })).then(
       () => true,
       (error: unknown) => toFault(error).code !== 'WORKER_NOT_FOUND',
     )
-  const seen = async (ref: Ref): Promise<RunStatus> => {
-    const status = await ask(() => messenger.ask('coordinator.status', { user }, { run: ref.run }))
-    checkRef(status, ref)
-    return status
-  }
   const end = async (how: 'stop' | 'kill', text: string, options?: EndOptions): Promise<EndResult> => {
     const ref = await one(text)
     return knowing(ref, () => endRef(messenger, user, how, ref, options))
@@ -134,14 +139,18 @@ export function troupeOn({ messenger, user }: { messenger: Messenger; user: stri
     launch: async (input, options) => launchDocument(messenger, user, await documentOf(input), options),
     async plan(input) {
       const document = await documentOf(input)
-      return ask(() => messenger.ask('coordinator.plan', { user }, document))
+      return readPlan(asker, document)
     },
     async status(text) {
       const ref = await one(text)
-      return knowing(ref, () => seen(ref))
+      return knowing(ref, async () => {
+        const status = await readStatus(asker, { run: ref.run })
+        checkRef(status, ref)
+        return status
+      })
     },
     list,
-    nodes: async () => (await ask(() => messenger.ask('coordinator.nodes', { user }, {}))).nodes,
+    nodes: () => readNodes(asker),
     async explain(text) {
       const ref = await one(text)
       const targets = ref.ranks === undefined ? targetsOf(ref) : [{ run: ref.run, role: ref.role! }]
@@ -158,7 +167,7 @@ export function troupeOn({ messenger, user }: { messenger: Messenger; user: stri
     },
     async *watch(text, options) {
       const ref = text === undefined ? null : await one(text)
-      if (ref !== null) await knowing(ref, () => seen(ref))
+      if (ref !== null) await knowing(ref, async () => checkRef(await lookAt(asker, ref), ref))
       for await (const event of watchEvents(messenger, ref?.run, options))
         if (ref === null || !('index' in event) || refFits(ref, event)) yield event
     },

@@ -9,9 +9,10 @@ import { streamOf } from '../protocol/table.ts'
 import type { Messenger } from '../transport/messenger.ts'
 import { eventSubject, readEvent } from './events.ts'
 import { asyncQueue } from './async-queue.ts'
-import { checkRef, endCode, hasEnded, hasPassed, whyNot, type Point } from './points.ts'
+import { readHead, readStatus, type Asker, type Asking } from './pages.ts'
+import { checkRef, endCode, hasEnded, hasPassed, isComplete, whyNot, type Point } from './points.ts'
 import { type Ref } from './refs.ts'
-import { patiently, sleep, throwIfAborted } from './timing.ts'
+import { sleep, throwIfAborted } from './timing.ts'
 
 export interface Waiting {
   /** Infinity when left out */
@@ -29,6 +30,20 @@ const OUTAGE_MS = 300_000
 const LOOK_AGAIN_MS = 5000
 /** Sixty-four workers that start at once are one look, not sixty-four. */
 const LOOK_PAUSE_MS = 30
+
+/**
+ * A ref is decided about with few bytes: the head of its run, and its workers where they are named one by
+ * one. The workers of a run or a role are those of the first page: the head counts them all.
+ */
+export async function lookAt(asker: Asker, ref: Ref, asking: Asking = {}): Promise<RunStatus> {
+  const { run, role, indices, ranks } = ref
+  if (role === undefined) return readHead(asker, { run }, asking)
+  if (ranks !== undefined) return readStatus(asker, { run, role }, asking)
+  if (indices === undefined) return readHead(asker, { run, role }, asking)
+  return indices.length === 1
+    ? readHead(asker, { run, role, index: indices[0]! }, asking)
+    : readStatus(asker, { run, role }, asking)
+}
 
 /**
  * @param until  is given every status
@@ -61,7 +76,7 @@ export async function waitUntil(
   try {
     for (;;) {
       throwIfAborted(signal)
-      const status = await patiently(() => messenger.ask('coordinator.status', { user }, { run }), {
+      const status = await lookAt({ messenger, user }, ref, {
         boundMs: Math.min(OUTAGE_MS, left()),
         signal,
         onTrouble,
@@ -105,12 +120,21 @@ export async function waitForPoint(
   const ready = new Set<string>()
   let running = false
   let known = false
+  /** A look shows one page: the whole is read when it matters. */
+  const whole = async (seen: RunStatus): Promise<RunStatus> =>
+    isComplete(seen, { run: ref.run })
+      ? seen
+      : readStatus(
+          { messenger, user },
+          { run: ref.run },
+          { boundMs: OUTAGE_MS, signal: waiting.signal, onTrouble: waiting.onTrouble },
+        )
   const passed = (status: RunStatus): boolean => {
     running ||= status.state === 'running'
     for (const worker of status.workers) if (worker.ready) ready.add(worker.forkId)
     return hasPassed(point, status, ref, { running, ready })
   }
-  const status = await waitUntil(
+  const seen = await waitUntil(
     messenger,
     user,
     ref,
@@ -125,11 +149,13 @@ export async function waitForPoint(
         for (const forkId of past.ready) ready.add(forkId)
         known = true
       }
-      return passed(seen) || hasEnded(seen, ref)
+      if (passed(seen) || hasEnded(seen, ref)) return true
+      return point !== 'done' && !isComplete(seen, ref) && passed(await whole(seen))
     },
     waiting,
   )
-  const reached = passed(status)
+  const status = await whole(seen)
+  const reached = passed(seen) || passed(status)
   if (reached && point !== 'done') return { passed: true, code: 0, status }
   const code = endCode(status, ref)
   // ended without passing: never 0, also when it was told to stop

@@ -4,12 +4,15 @@
  * not an error.
  */
 import { isFault } from '../protocol/faults.ts'
+import { readRuns, readStatus } from '../client/pages.ts'
 import { isTerminal, type RunStatus, type WorkerReceipt } from '../protocol/shapes.ts'
 import type { Messenger } from '../transport/messenger.ts'
 
 /** A run whose workers do not end for so long is left to the sweep. */
 const END_MS = 20_000
 const LOOK_MS = 50
+/** Nobody waits for a coordinator that is to end. */
+const AT_ONCE = { boundMs: 0 }
 
 /**
  * @param alive  is there an agent for this node? Without one nothing on it will report
@@ -21,12 +24,13 @@ export async function endRuns(
   alive: (node: string) => boolean,
   say: (line: string) => void,
 ): Promise<WorkerReceipt[] | null> {
+  const asker = { messenger: client, user }
   const receipts = new Map<string, WorkerReceipt>()
   const asked = new Set<string>()
   const giveUpAt = performance.now() + END_MS
   try {
     for (;;) {
-      const { runs } = await client.ask('coordinator.list', { user }, {})
+      const { runs } = await readRuns(asker, 0, AT_ONCE)
       const open = runs.filter((run) => !isTerminal(run.state)).map((run) => run.run)
       for (const run of open) {
         if (asked.has(run)) continue
@@ -35,9 +39,7 @@ export async function endRuns(
         asked.add(run)
       }
       const statuses = (
-        await Promise.all(
-          [...asked].map((run) => client.ask('coordinator.status', { user }, { run }).catch(unlessEnded)),
-        )
+        await Promise.all([...asked].map((run) => readStatus(asker, { run }, AT_ONCE).catch(unlessEnded)))
       ).filter((status) => status !== null)
       for (const status of statuses)
         for (const receipt of receiptsOf(status)) receipts.set(receipt.forkId, receipt)

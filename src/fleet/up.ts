@@ -4,6 +4,7 @@
  * agent does is theirs.
  */
 import { readFile } from 'node:fs/promises'
+import { readNodes } from '../client/pages.ts'
 import { Fault, isFault } from '../protocol/faults.ts'
 import { messengerOn, type Messenger } from '../transport/messenger.ts'
 import { connectNats } from '../transport/nats/bus.ts'
@@ -214,7 +215,7 @@ async function awaitReady(client: Messenger, parts: readonly Part[], options: Up
 
 async function missingOf(client: Messenger, parts: readonly Part[], user: string): Promise<Part[]> {
   try {
-    const { nodes } = await client.ask('coordinator.nodes', { user }, {})
+    const nodes = await readNodes({ messenger: client, user }, { boundMs: 0 })
     return parts.filter(
       (part) =>
         part.kind === 'agent' &&

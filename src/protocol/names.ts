@@ -47,6 +47,13 @@ export function workerIdOf(run: string, role: string, index: number): string {
   return `${run}/${role}/${index}`
 }
 
+/** @returns the parts of `RUN/ROLE/INDEX`, or null when the text is no worker's name */
+export function parseWorkerId(text: string): Omit<ForkParts, 'attempt'> | null {
+  const [run, role, index, ...rest] = text.split('/')
+  if (rest.length > 0 || !run || !role || !isName(run) || !isName(role)) return null
+  return /^\d{1,9}$/.test(index ?? '') ? { run, role, index: Number(index) } : null
+}
+
 /** The nearest of `candidates` by edit distance, for "did you mean"; null when none is near. */
 export function nearest(word: string, candidates: Iterable<string>): string | null {
   let best: string | null = null

@@ -166,16 +166,9 @@ export const RunState = z.enum([
   'lost',
 ])
 export type RunState = z.infer<typeof RunState>
-const TERMINAL_STATES: readonly RunState[] = [
-  'succeeded',
-  'failed',
-  'cancelled',
-  'timed-out',
-  'preempted',
-  'lost',
-]
+const LIVE_STATES: readonly RunState[] = ['pending', 'starting', 'running', 'stopping']
 export function isTerminal(state: RunState): boolean {
-  return TERMINAL_STATES.includes(state)
+  return !LIVE_STATES.includes(state)
 }
 
 export const WorkerState = z.enum(['pending', 'starting', 'running', 'stopping', 'exited', 'lost'])
@@ -253,6 +246,10 @@ export const RunStatus = z.object({
       state: z.string(),
       workers: z.number().int(),
       ready: z.number().int(),
+      /** have begun; are ready, were it once, or ended with 0; have ended, with a receipt */
+      started: z.number().int(),
+      wasReady: z.number().int(),
+      ended: z.number().int(),
       startSkewMs: Millis.nullable(),
     }),
   ),
@@ -289,8 +286,9 @@ export const NodeInfo = z.object({
   workers: z.number().int(),
   lastSeenMs: Millis,
   loopLagMs: Millis,
-  /** fork ids on the node that no run of this store knows: alarmed and listed, not reaped */
+  /** fork ids on the node that no run of this store knows: alarmed and listed, not reaped. The first 100 */
   unowned: z.array(z.string()),
+  unownedCount: z.number().int(),
   reason: z.string().nullable(),
 })
 export type NodeInfo = z.infer<typeof NodeInfo>

@@ -67,7 +67,8 @@ export function keepEmits(messenger: Messenger, clock: Pick<Clock, 'now' | 'afte
     const stream = streamTaking(TABLE[name].kind)
     const isThere = async (): Promise<boolean> => {
       const last = await bus.getLast(streamOf(fleet, stream), subjectOf(fleet, name, params))
-      return last !== null && emitIdOf(messenger.read(name, last)?.body ?? {}) === emitIdOf(body)
+      const stored = last === null ? undefined : messenger.read(name, last)?.body
+      return stored !== undefined && emitIdOf(stored as never) === emitIdOf(body as never)
     }
     return { at: clock.now(), stream, isThere, again: () => messenger.emit(name, params, body) }
   }

@@ -162,7 +162,7 @@ export function messengerOn(bus: Bus, fleet: string, form: Form = 'msgpack'): Me
       await bus.append(
         subjectOf(fleet, name, params),
         encode((TABLE[name].body as z.ZodType).parse(body), 'json'),
-        { id: emitIdOf(body), timeoutMs: TABLE[name].timeoutMs },
+        { id: emitIdOf(body as never), timeoutMs: TABLE[name].timeoutMs },
       )
     },
 
@@ -199,9 +199,9 @@ function replyTooLarge(name: RowName, { data, cause }: Fault): Fault {
   )
 }
 
-/** What makes an event, or the archive entry of a run, the same one when it is told again. */
-export function emitIdOf(body: unknown): string | undefined {
-  return (body as { id?: string }).id ?? (body as { run?: string }).run
+/** An event, or a part of a run's archive, has one id: told again it is the same. */
+export function emitIdOf(body: { id: string } | { run: string; part: number }): string {
+  return 'id' in body ? body.id : `${body.run}.${body.part}`
 }
 
 function firstIssue(error: z.ZodError): string {

@@ -11,9 +11,10 @@ import { stepCoordinator } from '../../src/core/coordinator/step.ts'
 import type { Cause } from '../../src/protocol/causes.ts'
 import { Fault, type FaultBody } from '../../src/protocol/faults.ts'
 import { parseForkId } from '../../src/protocol/names.ts'
+import { fillPage } from '../../src/protocol/pages.ts'
 import type { ForkSpec } from '../../src/protocol/resolved.ts'
 import type { Exit, ForkReport, NodeCapacity, RankReport, RunStatus } from '../../src/protocol/shapes.ts'
-import type { OrderVerb, RequestVerb } from '../../src/protocol/table.ts'
+import type { OrderVerb, ReplyOf, RequestVerb } from '../../src/protocol/table.ts'
 import { ulid } from '../../src/system/ulid.ts'
 
 export interface FakeFork {
@@ -27,6 +28,8 @@ export interface FakeAgent {
   alive: boolean
   forks: Map<string, FakeFork>
   rev: number
+  /** forks on a page of its inventory */
+  pageCount: number
   capacity: NodeCapacity
   /** its wall clock less ours, ms */
   skewMs: number
@@ -116,7 +119,9 @@ export function coordinatorWith(
       if (command.kind === 'reply-from-archive')
         answers.set(
           command.request,
-          command.fault === null ? { body: command.body } : { fault: command.fault },
+          command.verb === 'list'
+            ? { body: { runs: command.runs, partial: null, next: null } }
+            : { fault: command.fault },
         )
       if (command.kind === 'refuse') answers.set(command.request, { fault: command.fault })
       if (command.kind === 'order') todo.push(command.order)
@@ -208,14 +213,24 @@ export function coordinatorWith(
       case 'release':
         for (const forkId of order.body.forks) agent.forks.delete(forkId)
         return {}
-      case 'inventory':
+      case 'inventory': {
+        const reports = [...agent.forks.values()].map((fork) => fork.report)
+        const { items, next } = fillPage(
+          reports
+            .filter((report) => report.forkId >= (order.body.from ?? ''))
+            .toSorted((a, b) => (a.forkId < b.forkId ? -1 : 1)),
+          (report) => report,
+          { count: agent.pageCount },
+        )
         return {
           rev: agent.rev,
           pid: 1,
           capacity: agent.capacity,
-          forks: [...agent.forks.values()].map((fork) => fork.report),
+          forks: items,
           epoch: null,
-        }
+          next: next?.forkId ?? null,
+        } satisfies ReplyOf<'node.inventory'>
+      }
       case 'signal':
       case 'adopt':
         return {}
@@ -279,6 +294,7 @@ export function coordinatorWith(
       alive: true,
       forks: new Map(),
       rev: 0,
+      pageCount: Infinity,
       skewMs,
       refuse: new Map(),
       tombstones: new Set(),
@@ -468,6 +484,16 @@ export function coordinatorWith(
       const agent = agentOf(node)
       agent.hold.clear()
       for (const order of agent.held.splice(0)) answer(order)
+      pump()
+    },
+    /** the oldest order that a node holds is answered, or fails */
+    answerHeld(node: string): void {
+      const order = agentOf(node).held.shift()!
+      result(order.id, obey(agentOf(node), order), null)
+      pump()
+    },
+    failHeld(node: string, failure: FaultBody): void {
+      result(agentOf(node).held.shift()!.id, null, failure)
       pump()
     },
     now: () => now,

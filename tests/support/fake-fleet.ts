@@ -3,12 +3,14 @@
  * log bytes and a spool. Tests set what is true; nothing here decides anything.
  */
 import { troupeOn, type Troupe } from '../../src/client/troupe.ts'
+import { summaryOfStatus } from '../../src/core/coordinator/status.ts'
 import type { Cause } from '../../src/protocol/causes.ts'
 import { encode } from '../../src/protocol/codec.ts'
 import { Fault } from '../../src/protocol/faults.ts'
 import { logHeaders, recordHeaders, sourceToken, type LogRecord } from '../../src/protocol/log-records.ts'
 import { forkIdOf, parseForkId } from '../../src/protocol/names.ts'
 import type { ForkReport, NodeInfo, RunStatus, RunSummary, WorkerStatus } from '../../src/protocol/shapes.ts'
+import { fillPage } from '../../src/protocol/pages.ts'
 import { subjectOf } from '../../src/protocol/subjects.ts'
 import { HEADERS, type BodyOf } from '../../src/protocol/table.ts'
 import { systemClock } from '../../src/system/clock.ts'
@@ -94,6 +96,9 @@ export function runStatus(over: Partial<RunStatus> = {}): RunStatus {
       state: 'running',
       workers: workers.filter((w) => w.role === role).length,
       ready: workers.filter((w) => w.role === role && w.ready).length,
+      started: workers.filter((w) => w.role === role && w.startedAt !== null).length,
+      wasReady: workers.filter((w) => w.role === role && (w.ready || w.exit?.code === 0)).length,
+      ended: workers.filter((w) => w.role === role && w.state === 'exited').length,
       startSkewMs: null,
     })),
     stragglers: [],
@@ -125,11 +130,15 @@ export interface FakeFleet {
   /** answers of the coordinator, by run */
   statuses: Map<string, RunStatus>
   nodes: NodeInfo[]
+  /** items of a page at most, and why the list of runs is not whole */
+  pageCount: number
+  partial: string | null
   /** every request that the coordinator got: verb and body */
   asked: { verb: string; body: unknown; key: string | undefined }[]
   /** stop or start answering */
   coordinator(up: boolean): void
   onLaunch: (body: Record<string, unknown>, key: string) => string
+  onStatus: () => void
   onEnd: (how: 'stop' | 'kill', body: { run: string }) => void
   answers: Map<string, { run: string | null; fault: Record<string, unknown> | null }>
   agent(up: boolean): void
@@ -158,6 +167,8 @@ export async function fakeFleet(): Promise<FakeFleet> {
   const fleet: Omit<FakeFleet, 'troupe' | 'client' | 'messenger'> = {
     statuses: new Map(),
     nodes: [],
+    pageCount: Infinity,
+    partial: null,
     asked: [],
     answers: new Map(),
     files: new Map(),
@@ -165,6 +176,7 @@ export async function fakeFleet(): Promise<FakeFleet> {
     floors: new Map(),
     generations: new Map(),
     onLaunch: () => RUN,
+    onStatus: () => undefined,
     onEnd: () => {},
     coordinator(up) {
       for (const sub of coordinating.splice(0)) sub.unsubscribe()
@@ -276,35 +288,58 @@ export async function fakeFleet(): Promise<FakeFleet> {
     subjectOf(FLEET, 'log', { ...parseForkId(forkId)!, source: sourceToken(source), node: 'n0' })
   const note = (verb: string, request: { body: unknown; headers: Readonly<Record<string, string>> }): void =>
     void fleet.asked.push({ verb, body: request.body, key: request.headers[HEADERS.key] })
+  const pageFrom = <T>(items: T[], { count = Infinity }: { count?: number | undefined }) =>
+    fillPage(items, (item) => item, { count: Math.min(count, fleet.pageCount) })
   const known = (run: string): RunStatus => {
     const status = fleet.statuses.get(run)
     if (status === undefined) throw new Fault('WORKER_NOT_FOUND', `there is no run '${run}'`)
     return status
   }
 
+  const serveLists = () => [
+    boss.serve('coordinator.status', {}, (request, { reply }) => {
+      note('status', request)
+      fleet.onStatus()
+      const { run, role, index, from } = request.body
+      const status = known(run)
+      const asked = status.workers.filter(
+        (w) => (role === undefined || w.role === role) && (index === undefined || w.index === index),
+      )
+      const start = Math.max(
+        0,
+        asked.findIndex((w) => w.worker === from),
+      )
+      const { items, next } = pageFrom(asked.slice(start), request.body)
+      reply({ ...status, workers: items, next: next?.worker ?? null })
+    }),
+    boss.serve('coordinator.list', {}, (request, { reply }) => {
+      note('list', request)
+      const known = [...fleet.statuses.values()].filter(
+        (s) => request.body.all === true || s.endedAt === null,
+      )
+      const start = Math.max(
+        0,
+        known.findIndex((s) => s.run === request.body.from),
+      )
+      const { items, next } = pageFrom(known.slice(start), request.body)
+      reply({
+        next: next?.run ?? null,
+        partial: fleet.partial,
+        runs: items.map((s) => summary(s.run, { ...summaryOfStatus(s), user: USER, workers: 1, ready: 1 })),
+      })
+    }),
+    boss.serve('coordinator.nodes', {}, (request, { reply }) => {
+      const start = fleet.nodes.findIndex((n) => n.node >= (request.body.from ?? ''))
+      const { items, next } = pageFrom(fleet.nodes.slice(Math.max(0, start)), request.body)
+      reply({ nodes: items, next: next?.node ?? null })
+    }),
+  ]
   const serveCoordinator = () => [
     boss.serve('coordinator.launch', {}, (request, { reply }) => {
       note('launch', request)
       reply({ run: fleet.onLaunch(request.body, request.headers[HEADERS.key]!), existing: false })
     }),
-    boss.serve('coordinator.status', {}, (request, { reply }) => reply(known(request.body.run))),
-    boss.serve('coordinator.list', {}, (request, { reply }) =>
-      reply({
-        runs: [...fleet.statuses.values()]
-          .filter((s) => request.body.all === true || s.endedAt === null)
-          .map((s) =>
-            summary(s.run, {
-              state: s.state,
-              code: s.code,
-              acceptedAt: s.acceptedAt,
-              endedAt: s.endedAt,
-              reason: s.reason,
-              name: s.name,
-            }),
-          ),
-      }),
-    ),
-    boss.serve('coordinator.nodes', {}, (_, { reply }) => reply({ nodes: fleet.nodes })),
+    ...serveLists(),
     boss.serve('coordinator.explain', {}, (request, { reply }) => {
       known(request.body.run)
       reply({

@@ -56,9 +56,10 @@ export function nodesTable(nodes: readonly NodeInfo[]): string {
 }
 
 /** Both: a node that refuses its orders has unowned forks as a rule. */
-function reasonText({ reason, unowned }: NodeInfo): string | null {
+function reasonText({ reason, unowned, unownedCount }: NodeInfo): string | null {
+  const more = unownedCount > unowned.length ? `, and ${unownedCount - unowned.length} more` : ''
   return (
-    [reason, unowned.length > 0 ? `unowned: ${unowned.join(', ')}` : null]
+    [reason, unowned.length > 0 ? `unowned: ${unowned.join(', ')}${more}` : null]
       .filter((text) => text !== null)
       .join('; ') || null
   )

@@ -13,7 +13,10 @@ export const command: CliCommand = {
       .option('-a, --all', 'ended runs too')
       .action((flags: { all?: boolean }) =>
         withTroupe(io, async (troupe) => {
-          const runs = await troupe.list({ all: flags.all === true })
+          const runs = await troupe.list({
+            all: flags.all === true,
+            onPartial: (why) => io.stderr(`not all runs are listed: ${why}`, { always: true }),
+          })
           if (io.json) io.printJson(runs)
           else if (io.quiet) for (const run of runs) io.stdout(`${run.run}\n`)
           else io.stdout(runsTable(runs, Date.now()))

@@ -16,9 +16,9 @@ import type { Subscription } from '../../transport/bus.ts'
 import type { Messenger } from '../../transport/messenger.ts'
 import { eventSubject } from '../events.ts'
 import { asyncQueue } from '../async-queue.ts'
+import { readStatus } from '../pages.ts'
 import { checkRef, hasEnded, whyNot } from '../points.ts'
 import { refFits, refText, type Ref } from '../refs.ts'
-import { FAILOVER_MS, patiently } from '../timing.ts'
 import { bySource, parseSource, sourceFits, type LogItem, type LogOptions } from './items.ts'
 import {
   logSubject,
@@ -69,12 +69,14 @@ export async function* readLogs(
   /** sources that are new to us begin at byte 0, but with `since` at their first chunk */
   let fromStart = options.since === undefined
   let now: RunStatus | null = null
+  /** of one worker its own status is enough, of one rank those of its role */
+  const [index, ...others] = options.rank === undefined ? (ref.indices ?? []) : []
+  const target =
+    ref.role === undefined
+      ? { run: ref.run }
+      : { run: ref.run, role: ref.role, ...(index !== undefined && others.length === 0 && { index }) }
 
-  const status = (): Promise<RunStatus> =>
-    patiently(() => messenger.ask('coordinator.status', { user }, { run: ref.run }), {
-      boundMs: FAILOVER_MS,
-      signal,
-    })
+  const status = (): Promise<RunStatus> => readStatus({ messenger, user }, target, { signal })
   const forksOf = (now: RunStatus): ForkParts[] =>
     now.workers
       .filter((worker) => refFits(ref, worker) && hasRun(worker, options.attempt))

@@ -3,6 +3,7 @@
  * ladder.ts, what hosts answer in lifecycle.ts.
  */
 import { Fault, type FaultBody } from '../../protocol/faults.ts'
+import { fillPage, noCursor } from '../../protocol/pages.ts'
 import type { Epoch } from '../../protocol/shapes.ts'
 import { TABLE, type OrderVerb, type Row } from '../../protocol/table.ts'
 import { stopFork } from './ladder.ts'
@@ -36,7 +37,7 @@ export function stepOrder(state: AgentState, event: OrderEvent, out: Out): void 
     case 'release':
       return release(state, order, request.body, out)
     case 'inventory':
-      return inventory(state, order, out)
+      return inventory(state, order, request.body, out)
     case 'adopt':
       state.epoch = {
         storeId: request.body.storeId,
@@ -349,11 +350,29 @@ function release(state: AgentState, order: number, { forks }: BodyOfVerb<'releas
   out.push({ type: 'reply', order, body: {} })
 }
 
-function inventory(state: AgentState, order: number, out: Out): void {
-  const forks = [...state.forks.values()].filter((fork) => fork.phase !== 'preparing').map(reportOf)
+/** Forks in the order of their ids: one that comes or goes moves no other to a page that was read already. */
+function inventory(
+  state: AgentState,
+  order: number,
+  { from, count }: BodyOfVerb<'inventory'>,
+  out: Out,
+): void {
+  if (from !== undefined && !isForkId(from))
+    return refuse(order, noCursor(from, `the forks of node ${state.node}`).toBody(), out)
+  const forks = [...state.forks.values()]
+    .filter((fork) => fork.phase !== 'preparing' && fork.spec.forkId >= (from ?? ''))
+    .toSorted((a, b) => (a.spec.forkId < b.spec.forkId ? -1 : 1))
+  const { items, next } = fillPage(forks, reportOf, { count })
   out.push({
     type: 'reply',
     order,
-    body: { rev: state.rev, pid: state.pid, capacity: state.capacity!, forks, epoch: state.epoch },
+    body: {
+      rev: state.rev,
+      pid: state.pid,
+      capacity: state.capacity!,
+      forks: items,
+      epoch: state.epoch,
+      next: next?.spec.forkId ?? null,
+    },
   })
 }

@@ -99,15 +99,23 @@ export function reasonOf(ctx: Ctx, run: Run): string | null {
   return null
 }
 
-export function workerReason(ctx: Ctx, worker: Worker): string | null {
+/** What holds each role back, looked for once however many workers ask. */
+export type Waits = (role: RoleLive) => string | null
+export function rememberWaits(ctx: Ctx): Waits {
+  const known = new Map<RoleLive, string | null>()
+  return (role) => {
+    if (!known.has(role)) known.set(role, roleWaits(ctx, role))
+    return known.get(role)!
+  }
+}
+
+export function workerReason(ctx: Ctx, worker: Worker, waits = rememberWaits(ctx)): string | null {
   const { record, report } = worker
   const node = record.node === null ? undefined : ctx.s.nodes.get(record.node)
   switch (stageOf(worker)) {
     case 'waiting':
       if (isTerminal(worker.run.record.state)) return 'it was never started'
-      return isLeftOut(worker)
-        ? 'left out: its elastic role started with fewer nodes'
-        : roleWaits(ctx, worker.role)
+      return isLeftOut(worker) ? 'left out: its elastic role started with fewer nodes' : waits(worker.role)
     case 'ended': {
       const exit = exitOf(worker)
       const receipt = record.receipt

@@ -3,13 +3,13 @@
  * order that nobody answered makes it suspect at once. Nobody is judged while our own link has not been up
  * for a full timeout, and when many fall silent at once it is the bus that is suspected.
  */
-import type { ForkReport, NodeCapacity } from '../../protocol/shapes.ts'
+import type { ReplyOf } from '../../protocol/table.ts'
 import type { CoordinatorEvent } from './messages.ts'
 import { nodeEvent, lostEvent } from './events.ts'
 import { checkFences } from './fence.ts'
 import { linkGpus } from './node-usage.ts'
 import { applyReport } from './reports.ts'
-import { change, nodeOf, toStray, workOn, type Ctx, type NodeLive } from './state.ts'
+import { change, nodeOf, toStray, workOn, type Ctx, type InventoryAsked, type NodeLive } from './state.ts'
 
 type Beat = Extract<CoordinatorEvent, { kind: 'beat' }>
 
@@ -103,51 +103,62 @@ const INVENTORY_EVERY_MS = 250
 function askInventory(ctx: Ctx, node: NodeLive): void {
   if (node.inventory !== null || node.incarnation === null || ctx.now - node.inventoryAt < INVENTORY_EVERY_MS)
     return
-  const id = ++ctx.s.counter
-  node.inventory = { id, sentAt: ctx.now }
   node.inventoryAt = ctx.now
-  ctx.s.orders.set(id, { verb: 'inventory', node, incarnation: node.incarnation, sentAt: ctx.now })
+  askPage(ctx, node, {
+    sentAt: ctx.now,
+    rev: null,
+    known: new Set(),
+    unowned: new Set(node.unowned.keys()),
+  })
+}
+
+function askPage(ctx: Ctx, node: NodeLive, asked: Omit<InventoryAsked, 'id'>, from?: string): void {
+  const id = ++ctx.s.counter
+  node.inventory = { ...asked, id }
+  ctx.s.orders.set(id, { verb: 'inventory', node, incarnation: node.incarnation! })
   ctx.out.push({
     kind: 'order',
     order: {
       id,
       node: node.name,
-      incarnation: node.incarnation,
+      incarnation: node.incarnation!,
       verb: 'inventory',
-      body: {},
+      body: from === undefined ? {} : { from },
       timeoutMs: 2000,
     },
   })
 }
 
-export interface Inventory {
-  rev: number
-  pid: number
-  capacity: NodeCapacity
-  forks: ForkReport[]
-}
-
-/** Everything that the spool knows: what is not in it was never prepared there, or its spool is lost. */
-export function onInventory(ctx: Ctx, node: NodeLive, sentAt: number, inventory: Inventory): void {
+/**
+ * One page of the forks that the spool knows. A fork that is on none of the pages was never prepared there, or
+ * its spool is lost. Facts that come between two pages are newer than the first page says, whose `rev` counts.
+ */
+export function onInventory(
+  ctx: Ctx,
+  node: NodeLive,
+  asked: InventoryAsked,
+  page: ReplyOf<'node.inventory'>,
+): void {
+  asked.rev ??= page.rev
+  for (const report of page.forks) {
+    asked.known.add(report.forkId)
+    applyReport(ctx, node, report, page.rev, true)
+  }
+  if (page.next !== null) return askPage(ctx, node, asked, page.next)
   const first = !node.inventoried
   node.inventoried = true
-  node.pid = inventory.pid
-  node.capacity = inventory.capacity
-  linkGpus(ctx, node, inventory.capacity.gpus)
-  node.rev = Math.max(node.rev, inventory.rev)
+  node.pid = page.pid
+  node.capacity = page.capacity
+  linkGpus(ctx, node, page.capacity.gpus)
+  node.rev = Math.max(node.rev, asked.rev)
   for (const rev of node.ahead) if (rev <= node.rev) node.ahead.delete(rev)
-  const known = new Set<string>()
-  node.unowned.clear()
-  for (const report of inventory.forks) {
-    known.add(report.forkId)
-    applyReport(ctx, node, report, inventory.rev, true)
-  }
+  for (const forkId of asked.unowned) if (!asked.known.has(forkId)) node.unowned.delete(forkId)
   for (const worker of node.workers) {
     const { record } = worker
     workOn(ctx, worker)
-    if (record.phase !== 'placed' || known.has(forkOf(worker))) continue
+    if (record.phase !== 'placed' || asked.known.has(forkOf(worker))) continue
     // an order that left after the inventory was asked for may have changed what it says
-    if (worker.order !== null || worker.orderedAt >= sentAt) continue
+    if (worker.order !== null || worker.orderedAt >= asked.sentAt) continue
     if (record.startedAt !== null) worker.spoolLost = true
     else
       change(worker, () => {

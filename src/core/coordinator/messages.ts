@@ -4,7 +4,7 @@
  */
 import type { FaultBody } from '../../protocol/faults.ts'
 import type { StateOp } from '../../protocol/records.ts'
-import type { ForkReport, RunStatus } from '../../protocol/shapes.ts'
+import type { ForkReport, RunStatus, RunSummary } from '../../protocol/shapes.ts'
 import type { BodyOf, EventsFrom, OrderVerb, ParamsOf, ReplyOf, RequestVerb } from '../../protocol/table.ts'
 
 export interface Times {
@@ -100,11 +100,22 @@ export type CoordinatorCommand =
   /** not in memory: the performer looks into the archive and answers */
   | {
       kind: 'reply-from-archive'
+      verb: 'status'
       request: number
-      verb: 'status' | 'list'
-      run: string | null
-      body: ReplyBody | null
-      fault: FaultBody | null
+      query: BodyOf<'coordinator.status'>
+      /** the answer when it is not there either */
+      fault: FaultBody
+    }
+  /** the page begins with `runs`, and goes on with ended ones: all, or those at or before a message */
+  | {
+      kind: 'reply-from-archive'
+      verb: 'list'
+      request: number
+      runs: RunSummary[]
+      count: number | undefined
+      before: number | null
+      /** ended runs of the memory, which the archive may hold already */
+      inMemory: string[]
     }
   /** the backend's words are the performer's to add */
   | { kind: 'reply-plan'; request: number; body: ReplyOf<'coordinator.plan'> }

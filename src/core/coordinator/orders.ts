@@ -7,9 +7,9 @@ import { isBy, type Cause } from '../../protocol/causes.ts'
 import type { Fault } from '../../protocol/faults.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
 import type { ForkReport } from '../../protocol/shapes.ts'
-import type { OrderVerb } from '../../protocol/table.ts'
+import type { OrderVerb, ReplyOf } from '../../protocol/table.ts'
 import { abortGang, currentFork, forkSpecOf, isReachable } from './gangs.ts'
-import { onEvidence, onInventory, type Inventory } from './membership.ts'
+import { onEvidence, onInventory } from './membership.ts'
 import type { CoordinatorEvent, OrderOf } from './messages.ts'
 import { applyReport } from './reports.ts'
 import {
@@ -217,10 +217,11 @@ export function onOrderResult(ctx: Ctx, result: Result): void {
       return onWorkResult(ctx, context, result)
     case 'inventory': {
       const { node } = context
-      if (node.inventory?.id === result.id) node.inventory = null
-      if (node.incarnation !== context.incarnation) return
+      const asked = node.inventory
+      if (asked?.id !== result.id) return
+      node.inventory = null
       if (result.fault !== null) return noticeFault(ctx, node, context.incarnation, result.fault)
-      return onInventory(ctx, node, context.sentAt, result.reply as Inventory)
+      return onInventory(ctx, node, asked, result.reply as ReplyOf<'node.inventory'>)
     }
     case 'release':
     case 'strays':

@@ -5,16 +5,15 @@
 import { byUser } from '../../protocol/causes.ts'
 import { Fault } from '../../protocol/faults.ts'
 import { nearest, parseForkId } from '../../protocol/names.ts'
-import { keyIdOf, onLaunch, resolveAndCheck } from './accept.ts'
+import { keyIdOf, onLaunch } from './accept.ts'
 import { nodeEvent } from './events.ts'
 import { explainRun } from './explain.ts'
 import { currentFork, isReachable } from './gangs.ts'
-import { placesOf } from './node-usage.ts'
+import { isKnown, list, nodesPage, planPage } from './lists.ts'
 import type { ReplyBody, RequestOf } from './messages.ts'
 import { exitOf } from './outcome.ts'
-import { place } from './placement.ts'
 import { endWorker, lostExit } from './reports.ts'
-import { nodeInfo, statusOf, summaryOf } from './status.ts'
+import { statusPage } from './status.ts'
 import { cancelRun, endingOf } from './stop.ts'
 import { change, GONE, live, touchRun, type Ctx, type NodeLive, type Run, type Worker } from './state.ts'
 import { isTerminal } from '../../protocol/shapes.ts'
@@ -37,57 +36,22 @@ function answer(ctx: Ctx, request: RequestOf): void {
   switch (request.verb) {
     case 'launch':
       return onLaunch(ctx, request)
-    case 'plan': {
-      const launch = resolveAndCheck(ctx, request.body)
-      const asks = launch.roles.flatMap((role) =>
-        Array.from({ length: role.replicas }, (_, index) => ({ role, index })),
-      )
-      const placed = place(asks, placesOf(ctx))
-      const left = new Set('reason' in placed ? asks : placed.left)
-      let next = 0
-      const placements = asks.map((ask) => ({
-        worker: `${ask.role.name}/${ask.index}`,
-        node: 'reason' in placed || left.has(ask) ? null : placed.places[next++]!,
-      }))
+    case 'plan':
       return void ctx.out.push({
         kind: 'reply-plan',
         request: request.id,
-        body: { launch, plan: 'reason' in placed ? [placed.reason] : [], placements },
+        body: planPage(ctx, request.body),
       })
-    }
     case 'stop':
       return stop(ctx, request, false)
     case 'kill':
       return stop(ctx, request, true)
     case 'signal':
       return signal(ctx, request)
-    case 'status': {
-      const run = s.runs.get(request.body.run)
-      if (run !== undefined) return reply(ctx, request, statusOf(ctx, run))
-      return void ctx.out.push({
-        kind: 'reply-from-archive',
-        request: request.id,
-        verb: 'status',
-        run: request.body.run,
-        body: null,
-        fault: noRun(ctx, request.body.run).toBody(),
-      })
-    }
-    case 'list': {
-      const runs = [...s.runs.values()]
-        .filter((run) => request.body.all === true || !isTerminal(run.record.state))
-        .map((run) => summaryOf(ctx, run))
-      runs.sort((a, b) => b.acceptedAt - a.acceptedAt)
-      if (request.body.all !== true) return reply(ctx, request, { runs })
-      return void ctx.out.push({
-        kind: 'reply-from-archive',
-        request: request.id,
-        verb: 'list',
-        run: null,
-        body: { runs },
-        fault: null,
-      })
-    }
+    case 'status':
+      return status(ctx, request)
+    case 'list':
+      return list(ctx, request)
     case 'explain': {
       const { run, workers } = target(ctx, request.body)
       const whole = request.body.role === undefined
@@ -99,12 +63,7 @@ function answer(ctx: Ctx, request: RequestOf): void {
       return reply(ctx, request, { lines: explainRun(ctx, run, (worker) => few.has(worker)) })
     }
     case 'nodes':
-      return reply(ctx, request, {
-        nodes: [...s.nodes.values()]
-          .filter(isKnown)
-          .map((node) => nodeInfo(ctx, node))
-          .toSorted((a, b) => (a.node < b.node ? -1 : 1)),
-      })
+      return reply(ctx, request, nodesPage(ctx, request.body))
     case 'answer': {
       const record = s.keys.get(keyIdOf(request.user, request.body.key))
       if (record === undefined)
@@ -148,9 +107,21 @@ function answer(ctx: Ctx, request: RequestOf): void {
   }
 }
 
-/** Heard of, or needed by a run. */
-function isKnown(node: NodeLive): boolean {
-  return node.incarnation !== null || node.workers.size > 0
+function status(ctx: Ctx, request: RequestOf<'status'>): void {
+  const { run, role, index } = request.body
+  if (index !== undefined && role === undefined)
+    throw new Fault('REQUEST_INVALID', `worker ${index} of which role? An index needs its role`)
+  if (ctx.s.runs.has(run)) {
+    const aimedAt = target(ctx, request.body)
+    return reply(ctx, request, statusPage(ctx, aimedAt.run, aimedAt.workers, request.body))
+  }
+  ctx.out.push({
+    kind: 'reply-from-archive',
+    verb: 'status',
+    request: request.id,
+    query: request.body,
+    fault: noRun(ctx, run).toBody(),
+  })
 }
 
 function theNode(ctx: Ctx, name: string): NodeLive {

@@ -145,6 +145,20 @@ export interface Run {
   archiving: boolean
 }
 
+/** An inventory between its first page and its last. */
+export interface InventoryAsked {
+  /** order that asks for the next page */
+  id: number
+  /** when the first page was asked for */
+  sentAt: number
+  /** the node's count of facts at the first page; null before */
+  rev: number | null
+  /** forks on the pages so far */
+  known: Set<string>
+  /** unowned forks at the beginning: those that no page names are gone */
+  unowned: Set<string>
+}
+
 export interface NodeLive {
   readonly name: string
   incarnation: string | null
@@ -166,7 +180,8 @@ export interface NodeLive {
   beatRev: number
   /** this incarnation has told everything since this coordinator leads */
   inventoried: boolean
-  inventory: { id: number; sentAt: number } | null
+  /** the inventory that is being read */
+  inventory: InventoryAsked | null
   inventoryAt: number
   beatAt: number
   loopLagMs: number
@@ -206,7 +221,7 @@ export type OrderContext =
       sentAt: number
     }
   | { verb: 'release' | 'strays'; node: NodeLive; incarnation: string; forks: string[] }
-  | { verb: 'inventory'; node: NodeLive; incarnation: string; sentAt: number }
+  | { verb: 'inventory'; node: NodeLive; incarnation: string }
   | { verb: 'signal' }
   | { verb: 'adopt'; request: number; node: NodeLive }
 

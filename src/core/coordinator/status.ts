@@ -1,7 +1,8 @@
 /**
  * What people and programs are shown: the status of a run, the list, the nodes. Reading never writes.
  */
-import { forkIdOf, workerIdOf } from '../../protocol/names.ts'
+import { forkIdOf, parseWorkerId, workerIdOf } from '../../protocol/names.ts'
+import { fillPage, noCursor, type PageQuery } from '../../protocol/pages.ts'
 import type {
   NodeInfo,
   RunStatus,
@@ -10,13 +11,13 @@ import type {
   WorkerState,
   WorkerStatus,
 } from '../../protocol/shapes.ts'
-import { isTerminal } from '../../protocol/shapes.ts'
+import type { ReplyOf } from '../../protocol/table.ts'
 import { attemptOf } from './events.ts'
-import { reasonOf, workerReason } from './explain.ts'
-import { onOurClock } from './first-failure.ts'
+import { reasonOf, rememberWaits, workerReason, type Waits } from './explain.ts'
 import { exitOf, isDone } from './outcome.ts'
 import { clocksAt } from './run-state.ts'
 import { isOpen } from './node-usage.ts'
+import { stragglersOf } from './stragglers.ts'
 import { live, stageOf, type Ctx, type NodeLive, type RoleLive, type Run, type Worker } from './state.ts'
 
 function workerState(ctx: Ctx, worker: Worker): WorkerState {
@@ -28,7 +29,7 @@ function workerState(ctx: Ctx, worker: Worker): WorkerState {
   return stage === 'placed' || stage === 'prepared' ? 'starting' : 'running'
 }
 
-function workerStatus(ctx: Ctx, worker: Worker): WorkerStatus {
+function workerStatus(ctx: Ctx, worker: Worker, heldBy: Waits): WorkerStatus {
   const { record, report, run, role } = worker
   const seen = report ?? record.seen ?? null
   const waits = record.phase === 'waiting'
@@ -52,7 +53,7 @@ function workerStatus(ctx: Ctx, worker: Worker): WorkerStatus {
     children: [],
     startedAt: report?.startedAt ?? record.startedAt,
     exitedAt: report?.exitedAt ?? record.exitedAt,
-    reason: workerReason(ctx, worker),
+    reason: workerReason(ctx, worker, heldBy),
   }
 }
 
@@ -65,67 +66,8 @@ function roleState(ctx: Ctx, role: RoleLive): string {
   return counts.exited + counts.ended === workers.length ? 'exited' : 'running'
 }
 
-/** Slow to join, slow to start, a stale heartbeat: by rank where there are ranks. */
-function stragglersOf(ctx: Ctx, run: Run): Straggler[] {
-  const { stragglerMs, suspectAfterMs } = ctx.s.settings
-  const list: Straggler[] = []
-  if (isTerminal(run.record.state)) return list
-  for (const role of run.roles) {
-    const rankOf = (worker: Worker): { rank?: number } =>
-      role.spec.kind === 'torchrun' && worker.report?.ranks[0] !== undefined
-        ? { rank: worker.report.ranks[0].rank }
-        : {}
-    const starts: { worker: Worker; at: number; rank?: number }[] = []
-    for (const worker of role.workers) {
-      if (!live(worker)) continue
-      const node = ctx.s.nodes.get(worker.record.node ?? '')
-      const silentMs = node === undefined ? 0 : ctx.now - node.beatAt
-      if (node !== undefined && silentMs >= suspectAfterMs)
-        list.push({
-          worker: worker.id,
-          ...rankOf(worker),
-          kind: 'heartbeat',
-          ms: silentMs,
-          text: `node ${node.name} has not been heard for ${(silentMs / 1000).toFixed(1)} s`,
-        })
-      if (worker.record.startedAt === null) {
-        const waitedMs = ctx.now - worker.orderedAt
-        if (worker.orderedAt > 0 && waitedMs >= stragglerMs)
-          list.push({
-            worker: worker.id,
-            kind: 'join',
-            ms: waitedMs,
-            text: `not started ${(waitedMs / 1000).toFixed(1)} s after it was ordered on ${worker.record.node}`,
-          })
-        continue
-      }
-      const at = (nodeWall: number): number => {
-        const { lo, hi } = onOurClock(node, nodeWall, ctx.wall)
-        return Number.isFinite(lo) ? (lo + hi) / 2 : nodeWall
-      }
-      starts.push({ worker, at: at(worker.record.startedAt) })
-      for (const rank of worker.report?.ranks ?? [])
-        if (rank.startedAt !== null && rank.restart === 0)
-          starts.push({ worker, at: at(rank.startedAt), rank: rank.rank })
-    }
-    for (const ranks of [false, true]) {
-      const of = starts.filter((start) => (start.rank !== undefined) === ranks)
-      const first = Math.min(...of.map((start) => start.at))
-      for (const { worker, at, rank } of of)
-        if (at - first >= stragglerMs)
-          list.push({
-            worker: worker.id,
-            ...(rank !== undefined && { rank }),
-            kind: 'start',
-            ms: at - first,
-            text: `started ${((at - first) / 1000).toFixed(1)} s after the first of ${role.spec.name}`,
-          })
-    }
-  }
-  return list
-}
-
-export function statusOf(ctx: Ctx, run: Run): RunStatus {
+/** All but the workers: the part of a status that does not grow with them. */
+function headOf(ctx: Ctx, run: Run): Omit<RunStatus, 'stragglers' | 'workers'> {
   const { record } = run
   return {
     run: record.run,
@@ -149,11 +91,80 @@ export function statusOf(ctx: Ctx, run: Run): RunStatus {
       state: roleState(ctx, role),
       workers: role.workers.length,
       ready: role.counts.ready,
+      started: role.workers.filter(hasBegun).length,
+      wasReady: role.workers.filter(wasReady).length,
+      ended: role.counts.ended,
       startSkewMs: record.startSkewMs[role.spec.name] ?? null,
     })),
-    stragglers: stragglersOf(ctx, run),
-    workers: run.workers.map((worker) => workerStatus(ctx, worker)),
   }
+}
+
+function hasBegun(worker: Worker): boolean {
+  return worker.record.startedAt !== null || !['waiting', 'placed', 'prepared'].includes(stageOf(worker))
+}
+function wasReady(worker: Worker): boolean {
+  return worker.everReady || stageOf(worker) === 'ready' || exitOf(worker)?.code === 0
+}
+
+/** All of a run, for its archive. */
+export function statusOf(ctx: Ctx, run: Run): RunStatus {
+  const waits = rememberWaits(ctx)
+  return {
+    ...headOf(ctx, run),
+    stragglers: stragglersOf(ctx, run),
+    workers: run.workers.map((worker) => workerStatus(ctx, worker, waits)),
+  }
+}
+
+/**
+ * A page of a run's workers, or of a role's, with their stragglers.
+ *
+ * @throws {Fault} REQUEST_INVALID for a cursor that is none of these workers
+ */
+export function statusPage(
+  ctx: Ctx,
+  run: Run,
+  workers: readonly Worker[],
+  { from, count }: PageQuery,
+): ReplyOf<'coordinator.status'> {
+  const waits = rememberWaits(ctx)
+  const stragglers = new Map<string, Straggler[]>()
+  for (const straggler of stragglersOf(ctx, run)) {
+    const others = stragglers.get(straggler.worker)
+    if (others === undefined) stragglers.set(straggler.worker, [straggler])
+    else others.push(straggler)
+  }
+  const { items, next } = fillPage(
+    workers.slice(startOf(run, workers, from)),
+    (worker) => ({
+      status: workerStatus(ctx, worker, waits),
+      stragglers: stragglers.get(worker.id) ?? [],
+    }),
+    { count },
+  )
+  return {
+    ...headOf(ctx, run),
+    stragglers: items.flatMap((item) => item.stragglers),
+    workers: items.map((item) => item.status),
+    next: next?.id ?? null,
+  }
+}
+
+/** A cursor is the name of a worker: the first at or behind it, in the order of the roles. */
+function startOf(run: Run, workers: readonly Worker[], from: string | undefined): number {
+  if (from === undefined) return 0
+  const name = parseWorkerId(from)
+  const role = run.byRole.get(name?.role ?? '')
+  const isOfThese = workers.some((worker) => worker.role === role)
+  if (name?.run !== run.record.run || !isOfThese)
+    throw noCursor(from, `the workers asked for of ${run.record.run}`)
+  const places = new Map(run.roles.map((one, place) => [one, place]))
+  const start = workers.findIndex(
+    (worker) =>
+      places.get(worker.role)! > places.get(role!)! ||
+      (worker.role === role && worker.record.index >= name.index),
+  )
+  return start < 0 ? workers.length : start
 }
 
 export function summaryOf(ctx: Ctx, run: Run): RunSummary {
@@ -181,12 +192,15 @@ export function summaryOfStatus(status: RunStatus): RunSummary {
     state: status.state,
     reason: status.reason,
     code: status.code,
-    workers: status.workers.length,
+    workers: status.roles.reduce((sum, role) => sum + role.workers, 0),
     ready: 0,
     acceptedAt: status.acceptedAt,
     endedAt: status.endedAt,
   }
 }
+
+/** A node's line fits a page whatever it holds. */
+const UNOWNED_SHOWN = 100
 
 export function nodeInfo(ctx: Ctx, node: NodeLive): NodeInfo {
   const draining = ctx.s.drains.has(node.name) || node.drainingItself
@@ -205,7 +219,8 @@ export function nodeInfo(ctx: Ctx, node: NodeLive): NodeInfo {
     workers: [...node.workers].filter(live).length,
     lastSeenMs: Math.max(0, ctx.now - node.beatAt),
     loopLagMs: node.loopLagMs,
-    unowned: [...node.unowned.keys()],
+    unowned: [...node.unowned.keys()].slice(0, UNOWNED_SHOWN),
+    unownedCount: node.unowned.size,
     reason: node.storeRefused
       ? `it does not know this state store: troupe nodes adopt ${node.name}`
       : (node.reason ??

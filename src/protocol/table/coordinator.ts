@@ -1,5 +1,6 @@
 /** Rows of requests to the coordinator: `coordinator.VERB`. core/coordinator/requests.ts answers each. */
 import * as z from 'zod'
+import { NextField, PageFields } from '../pages.ts'
 import { Launch } from '../resolved.ts'
 import { Index, Name, NodeInfo, RunStatus, RunSummary, SignalName, Target } from '../shapes.ts'
 import { AnyDocument, Empty, row, type Row } from './row.ts'
@@ -27,14 +28,17 @@ export const COORDINATOR_ROWS = {
   'coordinator.plan': row({
     ...read,
     subject: 'coordinator.plan.{user}',
-    body: AnyDocument,
+    body: z.object({ document: AnyDocument, ...PageFields }),
     reply: z.object({
-      launch: Launch,
+      launch: Launch.nullable(),
       plan: z.array(z.string()),
       placements: z.array(z.object({ worker: z.string(), node: z.string().nullable() })),
+      ...NextField,
     }),
     errors: ['SPEC_INVALID', 'PLAN_INVALID'],
-    doc: 'Resolve a document and say what a launch would do. Nothing is launched.',
+    doc:
+      'Resolve a document and say what a launch would do. Nothing is launched. `launch` and `plan` come with ' +
+      'the first page, `placements` in pages.',
   }),
   'coordinator.stop': row({
     ...ask,
@@ -65,18 +69,22 @@ export const COORDINATOR_ROWS = {
   'coordinator.status': row({
     ...read,
     subject: 'coordinator.status.{user}',
-    body: z.object({ run: Name }),
-    reply: RunStatus,
+    body: Target.extend(PageFields),
+    reply: RunStatus.extend(NextField),
     errors: ['WORKER_NOT_FOUND', 'NOT_LEADER'],
-    doc: 'Everything that the coordinator knows about a run.',
+    doc:
+      'Everything that the coordinator knows about a run. Its workers come in pages, with their stragglers: ' +
+      'all of them, those of a role, or one.',
   }),
   'coordinator.list': row({
     ...read,
     subject: 'coordinator.list.{user}',
-    body: z.object({ all: z.boolean().optional() }),
-    reply: z.object({ runs: z.array(RunSummary) }),
+    body: z.object({ all: z.boolean().optional(), ...PageFields }),
+    reply: z.object({ runs: z.array(RunSummary), partial: z.string().nullable(), ...NextField }),
     errors: ['NOT_LEADER'],
-    doc: 'Live runs, newest first; with `all` also those that have ended.',
+    doc:
+      'Live runs in pages, newest first; with `all` the archived ones follow, last ended first. `partial` says ' +
+      'why runs are missing.',
   }),
   'coordinator.explain': row({
     ...read,
@@ -89,10 +97,10 @@ export const COORDINATOR_ROWS = {
   'coordinator.nodes': row({
     ...read,
     subject: 'coordinator.nodes.{user}',
-    body: Empty,
-    reply: z.object({ nodes: z.array(NodeInfo) }),
+    body: z.object(PageFields),
+    reply: z.object({ nodes: z.array(NodeInfo), ...NextField }),
     errors: ['NOT_LEADER'],
-    doc: 'The nodes that this coordinator has heard from.',
+    doc: 'The nodes that this coordinator has heard from, in pages, by name.',
   }),
   'coordinator.answer': row({
     ...read,

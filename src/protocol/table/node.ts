@@ -4,6 +4,7 @@
  */
 import * as z from 'zod'
 import { Cause } from '../causes.ts'
+import { NextField, PageFields } from '../pages.ts'
 import { Bindings, ForkSpec } from '../resolved.ts'
 import { Epoch, ForkId, ForkReport, Index, Millis, NodeCapacity, SignalName } from '../shapes.ts'
 import { Empty, row, type Row } from './row.ts'
@@ -97,16 +98,19 @@ export const NODE_ROWS = {
   'node.inventory': row({
     ...order,
     subject: 'node.{node}.{incarnation}.inventory',
-    body: Empty,
+    body: z.object(PageFields),
     reply: z.object({
       rev: z.number().int(),
       pid: z.number().int(),
       capacity: NodeCapacity,
       forks: z.array(ForkReport),
       epoch: Epoch.nullable(),
+      ...NextField,
     }),
     errors: [],
-    doc: 'The node’s capacity, and every fork of its spool that is not released.',
+    doc:
+      'The node’s capacity, and every fork of its spool that is not released: in pages, by id. `rev` counts ' +
+      'the node’s facts at this page; for the whole inventory that of the first page counts.',
     untimed: true,
     anyEpoch: true,
   }),

@@ -59,7 +59,19 @@ function failed(): RunStatus {
       at: 1,
       uncertain: false,
     },
-    roles: [{ role: 'trainer', kind: 'torchrun', state: 'failed', workers: 2, ready: 0, startSkewMs: 3.4 }],
+    roles: [
+      {
+        role: 'trainer',
+        kind: 'torchrun',
+        state: 'failed',
+        workers: 2,
+        ready: 0,
+        started: 2,
+        wasReady: 2,
+        ended: 2,
+        startSkewMs: 3.4,
+      },
+    ],
     workers: [
       worker('trainer', 0, {
         ...exited(1, PEER),
@@ -97,6 +109,7 @@ function node(over: Partial<NodeInfo>): NodeInfo {
     lastSeenMs: 210,
     loopLagMs: 1.4,
     unowned: [],
+    unownedCount: 0,
     reason: null,
     ...over,
   }

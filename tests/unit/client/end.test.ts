@@ -96,7 +96,9 @@ test('the order waits for a coordinator that fails over', async () => {
   await sleepMs(100)
   fleet.coordinator(true)
   await killing
-  expect(fleet.asked).toEqual([{ verb: 'kill', body: { run: RUN, force: true }, key: undefined }])
+  expect(fleet.asked.filter(({ verb }) => verb === 'kill')).toEqual([
+    { verb: 'kill', body: { run: RUN, force: true }, key: undefined },
+  ])
 })
 
 test('a rank cannot be stopped, but can be signalled', async () => {

@@ -72,6 +72,33 @@ describe('which orders are obeyed', () => {
     })
   })
 
+  test('the inventory is read in pages, by fork id; a fork that comes or goes moves no other', () => {
+    const agent = agentScript()
+    const ids = [0, 1, 2, 10].map((index) => `run-1.trainer.${index}.1`)
+    for (const id of ids) agent.running(specOf(id))
+    const page = (body: { from?: string; count?: number }) => {
+      const reply = agent.replyIn(agent.order({ verb: 'inventory', body }, { epoch: null, notAfter: null }))
+      const { forks, next } = reply as unknown as { forks: { forkId: string }[]; next: string | null }
+      return { forks: forks.map((fork) => fork.forkId), next }
+    }
+    expect(page({ count: 2 })).toEqual({ forks: [ids[0], ids[1]], next: ids[3] })
+    agent.state.forks.delete(ids[1]!)
+    agent.state.forks.delete(ids[3]!)
+    expect(page({ count: 2, from: ids[3]! })).toEqual({ forks: [ids[2]], next: null })
+    expect(page({ count: 1e9 }).next).toBeNull()
+  })
+
+  test('a cursor that is no fork id is refused with its text', () => {
+    const agent = agentScript()
+    for (const from of ['../../etc', 'run-1.trainer.01.1', 'run-1/trainer/1']) {
+      const commands = agent.order({ verb: 'inventory', body: { from } }, { epoch: null, notAfter: null })
+      expect(only(commands, 'fault')[0]!.fault).toMatchObject({
+        code: 'REQUEST_INVALID',
+        message: `"${from}" is no cursor of the forks of node n0`,
+      })
+    }
+  })
+
   test('a fork id that could leave the spool is refused', () => {
     const agent = agentScript()
     expect(

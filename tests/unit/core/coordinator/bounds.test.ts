@@ -89,7 +89,7 @@ test('a fleet is full: another launch is refused by both doors with both numbers
       message: '3 workers beside 8 that have not ended; a fleet has at most 10',
       data: { asked: 3, live: 8, largest: 10 },
     })
-  expect(c.ask('plan', body).fault).toMatchObject({ code: 'PLAN_INVALID' })
+  expect(c.ask('plan', { document: body }).fault).toMatchObject({ code: 'PLAN_INVALID' })
   c.exit(first, 'a/0', { code: 0 })
   expect(c.ask('launch', body, { key: 'later' }).body).toMatchObject({ existing: false })
   // the same launch again is the same run, however full the fleet is

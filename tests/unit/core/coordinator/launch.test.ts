@@ -130,7 +130,7 @@ test('a refused document leaves no run; with a key its refusal is remembered', (
   const { fault } = c.ask('launch', bad, { key: 'k' })
   expect(fault).toMatchObject({ code: 'SPEC_INVALID' })
   expect(c.ask('launch', bad, { key: 'k' }).fault).toEqual(fault)
-  expect(c.ask('list', { all: true }).body).toEqual({ runs: [] })
+  expect(c.ask('list', { all: true }).body).toEqual({ runs: [], partial: null, next: null })
   expect(c.events('rejected').length).toBe(1)
 })
 
@@ -148,7 +148,7 @@ test.each([
     code: 'PLAN_INVALID',
     message: expect.stringMatching(text),
   })
-  expect(c.ask('list', {}).body).toEqual({ runs: [] })
+  expect(c.ask('list', {}).body).toEqual({ runs: [], partial: null, next: null })
 })
 
 test('a node list with a node that has not joined: pending, and it says which', () => {
@@ -172,7 +172,7 @@ test('every known node is excluded, or the node list is too short for the shape:
     code: 'PLAN_INVALID',
     message: 'role job needs 2 nodes; its nodelist allows 1: n7',
   })
-  expect(c.ask('list', {}).body).toEqual({ runs: [] })
+  expect(c.ask('list', {}).body).toEqual({ runs: [], partial: null, next: null })
 })
 
 test('nodes that are excluded get nothing', () => {
@@ -252,11 +252,11 @@ test('an elastic role starts with the nodes that are there, if they are enough',
 
 test('a plan says where everything would go and launches nothing [A-36]', () => {
   const c = coordinatorWith({ n0: {}, n1: {} })
-  const { body } = c.ask('plan', document({ api: service(), job: task() }))
+  const { body } = c.ask('plan', { document: document({ api: service(), job: task() }) })
   expect(body.placements.map(({ worker }: { worker: string }) => worker)).toEqual(['api/0', 'job/0'])
   expect(body.placements.every(({ node }: { node: string | null }) => node !== null)).toBe(true)
   expect(body.launch.roles.length).toBe(2)
-  expect(c.ask('list', { all: true }).body).toEqual({ runs: [] })
+  expect(c.ask('list', { all: true }).body).toEqual({ runs: [], partial: null, next: null })
 })
 
 test('a drained node gets nothing new, and gets it again', () => {
