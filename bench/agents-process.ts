@@ -4,7 +4,7 @@
  */
 import { startNodeAgent } from '../src/actors/node-agent.ts'
 import { readKey } from '../src/fleet/keys.ts'
-import { placesOf } from '../src/fleet/places.ts'
+import { layoutOf } from '../src/fleet/layout.ts'
 import { agentConnectionName } from '../src/protocol/names.ts'
 import { systemClock } from '../src/system/clock.ts'
 import { ulid } from '../src/system/ulid.ts'
@@ -27,13 +27,13 @@ export interface AgentsOrder {
 const LANES = 16
 
 const { home, local, fleet, url, nodes } = JSON.parse(process.argv[2]!) as AgentsOrder
-const places = placesOf(home, local, fleet)
+const layout = layoutOf(home, local, fleet)
 process.once('disconnect', () => process.exit(0))
 
 async function start(node: string): Promise<void> {
   const [incarnation, credentials, random] = [
     ulid(),
-    await readKey(places, { role: 'agent', node }),
+    await readKey(layout, { role: 'agent', node }),
     randomOf(Number(node.replace(/\D/g, ''))),
   ]
   const [bus, logBus] = await Promise.all(

@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { troupeOn, type Troupe } from '../src/client/troupe.ts'
-import { placesOf, type Places } from '../src/fleet/places.ts'
+import { layoutOf, type FleetLayout } from '../src/fleet/layout.ts'
 import type { UpInfo } from '../src/fleet/up.ts'
 import { readCredentials } from '../src/system/contexts.ts'
 import type { Bus } from '../src/transport/bus.ts'
@@ -18,7 +18,7 @@ import type { Bench } from './measure.ts'
 
 export interface BenchFleet {
   home: string
-  places: Places
+  layout: FleetLayout
   env: NodeJS.ProcessEnv
   info: UpInfo
   bus: Bus
@@ -29,14 +29,14 @@ export interface BenchFleet {
 }
 
 /** Where a fleet is going to be; its directory is there, nothing else. */
-export async function makePlaces({
+export async function makeLayout({
   teardown,
-}: Bench): Promise<{ places: Places; env: NodeJS.ProcessEnv; remove: () => Promise<void> }> {
+}: Bench): Promise<{ layout: FleetLayout; env: NodeJS.ProcessEnv; remove: () => Promise<void> }> {
   const home = await mkdtemp(join(diskDir(), 'troupe-bench-'))
   const remove = teardown.add(() => rm(home, { recursive: true, force: true }))
   const local = join(home, 'local')
   return {
-    places: placesOf(home, local, 'main'),
+    layout: layoutOf(home, local, 'main'),
     env: { ...process.env, TROUPE_HOME: home, TROUPE_LOCAL: local },
     remove,
   }
@@ -65,9 +65,9 @@ function troupe(bench: Bench, env: NodeJS.ProcessEnv, args: string[]): Promise<s
 export async function startFleet(
   bench: Bench,
   agents: number,
-  made?: Awaited<ReturnType<typeof makePlaces>>,
+  made?: Awaited<ReturnType<typeof makeLayout>>,
 ): Promise<BenchFleet> {
-  const { places, env, remove } = made ?? (await makePlaces(bench))
+  const { layout, env, remove } = made ?? (await makeLayout(bench))
   const down = bench.teardown.add(() => troupe(bench, env, ['down']))
   const info = JSON.parse(
     await troupe(bench, env, ['up', '--agents', String(agents), '--detach', '--json']),
@@ -80,8 +80,8 @@ export async function startFleet(
   const close = bench.teardown.add(() => bus.close())
   const messenger = messengerOn(bus, info.fleet)
   return {
-    home: places.home,
-    places,
+    home: layout.home,
+    layout,
     env,
     info,
     bus,

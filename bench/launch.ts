@@ -76,10 +76,10 @@ export const launch: Measurement = {
 
 /** One after the other: the next begins when the one before has ended. */
 async function launches(
-  { troupe, facts, places, info }: BenchFleet,
+  { troupe, facts, layout, info }: BenchFleet,
   times: number,
 ): Promise<{ started: number[]; accepted: number[]; entries: number[] }> {
-  const state = await watchState(places, info)
+  const state = await watchState(layout, info)
   const [started, accepted, entries]: [number[], number[], number[]] = [[], [], []]
   try {
     for (let i = -5; i < times; i++) {

@@ -3,7 +3,7 @@
  * is an fsync.
  */
 import { readKey } from '../src/fleet/keys.ts'
-import type { Places } from '../src/fleet/places.ts'
+import type { FleetLayout } from '../src/fleet/layout.ts'
 import { subjectOf } from '../src/protocol/subjects.ts'
 import { connectNats } from '../src/transport/nats/bus.ts'
 
@@ -13,14 +13,14 @@ export interface StateEntries {
   close(): Promise<void>
 }
 
-export async function watchState(places: Places, { url }: { url: string }): Promise<StateEntries> {
+export async function watchState(layout: FleetLayout, { url }: { url: string }): Promise<StateEntries> {
   const bus = await connectNats({
     servers: url,
-    credentials: await readKey(places, { role: 'coordinator' }),
+    credentials: await readKey(layout, { role: 'coordinator' }),
     name: 'troupe bench: state',
   })
   let written = 0
-  bus.subscribe(subjectOf(places.fleet, 'state', {}), () => void written++)
+  bus.subscribe(subjectOf(layout.fleet, 'state', {}), () => void written++)
   await bus.flush()
   return {
     get written() {

@@ -10,7 +10,7 @@ import { ensureKey } from '../src/fleet/keys.ts'
 import { ownName } from '../src/fleet/home.ts'
 import type { AgentsOrder } from './agents-process.ts'
 import { ofLaunch } from './facts.ts'
-import { makePlaces, startFleet, task, type BenchFleet } from './fleet.ts'
+import { makeLayout, startFleet, task, type BenchFleet } from './fleet.ts'
 import { rowOf, type Bench, type Beside, type Measurement } from './measure.ts'
 import { ECHO_SUBJECT, startRawBus } from './raw-bus.ts'
 import { figureOf, timed } from './stats.ts'
@@ -27,16 +27,16 @@ export const thousandAgents: Measurement = {
   name: 'agents',
   async run(bench) {
     const [agents, times] = bench.quick ? [20, 1] : [1000, 7]
-    const made = await makePlaces(bench)
+    const made = await makeLayout(bench)
     const nodes = Array.from({ length: agents }, (_, i) => `s${i}`)
     for (const node of nodes) {
       bench.teardown.goOn()
-      await ensureKey(made.places, { role: 'agent', node }, ownName())
+      await ensureKey(made.layout, { role: 'agent', node }, ownName())
     }
     const fleet = await startFleet(bench, 0, made)
     const order = {
-      home: made.places.home,
-      local: made.places.local,
+      home: made.layout.home,
+      local: made.layout.local,
       fleet: fleet.info.fleet,
       url: fleet.info.url,
     }

@@ -1,7 +1,7 @@
 /**
- * The bus of a fleet at home: its address (kept, so that it comes back where it was), its configuration from
- * the keys that are there, starting, reloading, ending. Which processes are ours is told by the pid file and
- * checked against the command line.
+ * The bus of a local fleet: its address, its configuration from the keys, its start, reload and end. The
+ * address is kept, so that the bus comes back where it was. The pid file names our server, and its command
+ * line proves that the pid is not somebody else's.
  */
 import { mkdir, readFile } from 'node:fs/promises'
 import { Fault, isFault } from '../protocol/faults.ts'
@@ -13,7 +13,7 @@ import { answersAs, findNatsServer, startNatsServer } from '../transport/nats-se
 import { serverConfigText } from '../transport/server-config.ts'
 import { pickBusPort } from './bus-port.ts'
 import { readKey, serverUsers, type KeyOwner } from './keys.ts'
-import type { Places } from './places.ts'
+import type { FleetLayout } from './layout.ts'
 import { endProcess, identify } from './presence.ts'
 import { rotateLog } from './spawn.ts'
 
@@ -33,19 +33,19 @@ export function urlOf({ host, port }: BusAddress): string {
 }
 
 /** @returns null when this fleet never had a bus here */
-export function readAddress(places: Places): Promise<BusAddress | null> {
-  return readFile(places.bus.address, 'utf8').then(
+export function readAddress(layout: FleetLayout): Promise<BusAddress | null> {
+  return readFile(layout.bus.address, 'utf8').then(
     (text) => JSON.parse(text) as BusAddress,
     () => null,
   )
 }
 
 /** The server process of this fleet, or null. */
-export async function findBus(places: Places): Promise<ProcIdentity | null> {
-  const pid = Number(await readFile(places.bus.pidFile, 'utf8').catch(() => ''))
+export async function findBus(layout: FleetLayout): Promise<ProcIdentity | null> {
+  const pid = Number(await readFile(layout.bus.pidFile, 'utf8').catch(() => ''))
   const found = pid > 1 ? identify(pid) : null
   // the pid may be somebody else's by now
-  return found !== null && readCommand(pid).includes(places.bus.config) ? found : null
+  return found !== null && readCommand(pid).includes(layout.bus.config) ? found : null
 }
 
 /**
@@ -55,21 +55,21 @@ export async function findBus(places: Places): Promise<ProcIdentity | null> {
  * @throws {Fault} SETUP when there is no usable nats-server or it does not start
  */
 export async function ensureBus(
-  places: Places,
+  layout: FleetLayout,
   user: string,
   env: Readonly<Record<string, string | undefined>>,
   say: (line: string) => void,
   pickPort: () => Promise<number> = pickBusPort,
 ): Promise<{ pid: number; url: string; started: boolean }> {
-  await mkdir(places.bus.store, { recursive: true, mode: 0o700 })
-  const running = await findBus(places)
-  const known = await readAddress(places)
+  await mkdir(layout.bus.store, { recursive: true, mode: 0o700 })
+  const running = await findBus(layout)
+  const known = await readAddress(layout)
   if (
     running !== null &&
     known !== null &&
-    (await answersAs(known.host, known.port, places.bus.name, ANSWER_MS))
+    (await answersAs(known.host, known.port, layout.bus.name, ANSWER_MS))
   ) {
-    await reloadBus(places, user, known)
+    await reloadBus(layout, user, known)
     return { pid: running.pid, url: urlOf(known), started: false }
   }
   if (running !== null) {
@@ -80,18 +80,18 @@ export async function ensureBus(
   if (warning !== null) say(`warning: ${warning}`)
   for (let tries = 1; ; tries++) {
     const address = known ?? { host: '127.0.0.1', port: await pickPort() }
-    await writeConfig(places, user, address)
-    rotateLog(places.bus.log)
+    await writeConfig(layout, user, address)
+    rotateLog(layout.bus.log)
     try {
       const server = await startNatsServer({
         binary,
-        configFile: places.bus.config,
+        configFile: layout.bus.config,
         ...address,
-        serverName: places.bus.name,
-        logFile: places.bus.log,
+        serverName: layout.bus.name,
+        logFile: layout.bus.log,
         detached: true,
       })
-      if (known === null) await atomicWrite(places.bus.address, JSON.stringify(address))
+      if (known === null) await atomicWrite(layout.bus.address, JSON.stringify(address))
       return { pid: server.pid, url: server.url, started: true }
     } catch (error) {
       // with a known address it must be that one: agents and contexts have it
@@ -106,28 +106,28 @@ export async function ensureBus(
   }
 }
 
-async function configText(places: Places, user: string, address: BusAddress): Promise<string> {
+async function configText(layout: FleetLayout, user: string, address: BusAddress): Promise<string> {
   return serverConfigText({
     ...address,
-    serverName: places.bus.name,
-    storeDir: places.bus.store,
-    pidFile: places.bus.pidFile,
-    users: await serverUsers(places, user),
+    serverName: layout.bus.name,
+    storeDir: layout.bus.store,
+    pidFile: layout.bus.pidFile,
+    users: await serverUsers(layout, user),
   })
 }
 
 /** @returns false when it was so already */
-async function writeConfig(places: Places, user: string, address: BusAddress): Promise<boolean> {
-  const text = await configText(places, user, address)
-  if ((await readFile(places.bus.config, 'utf8').catch(() => null)) === text) return false
-  await atomicWrite(places.bus.config, text)
+async function writeConfig(layout: FleetLayout, user: string, address: BusAddress): Promise<boolean> {
+  const text = await configText(layout, user, address)
+  if ((await readFile(layout.bus.config, 'utf8').catch(() => null)) === text) return false
+  await atomicWrite(layout.bus.config, text)
   return true
 }
 
 /** Tell the running server of keys that are new. Nobody who is connected is cut off. */
-async function reloadBus(places: Places, user: string, address: BusAddress): Promise<void> {
-  const running = await findBus(places)
-  if (running !== null && (await writeConfig(places, user, address))) process.kill(running.pid, 'SIGHUP')
+async function reloadBus(layout: FleetLayout, user: string, address: BusAddress): Promise<void> {
+  const running = await findBus(layout)
+  if (running !== null && (await writeConfig(layout, user, address))) process.kill(running.pid, 'SIGHUP')
 }
 
 /**
@@ -135,8 +135,8 @@ async function reloadBus(places: Places, user: string, address: BusAddress): Pro
  *
  * @throws {Fault} PERMISSION when it does not, CONN when nobody gets in
  */
-export async function awaitKey(places: Places, owner: KeyOwner, url: string): Promise<void> {
-  const credentials = await readKey(places, owner)
+export async function awaitKey(layout: FleetLayout, owner: KeyOwner, url: string): Promise<void> {
+  const credentials = await readKey(layout, owner)
   for (
     const giveUpAt = performance.now() + RELOAD_MS;
     ;
@@ -158,25 +158,25 @@ export async function awaitKey(places: Places, owner: KeyOwner, url: string): Pr
  *
  * @throws {Fault} NODE_NOT_FOUND when it is not, CONN when it is not up
  */
-export async function addToBus(places: Places, owner: KeyOwner, user: string): Promise<void> {
-  const [running, address] = [await findBus(places), await readAddress(places)]
+export async function addToBus(layout: FleetLayout, owner: KeyOwner, user: string): Promise<void> {
+  const [running, address] = [await findBus(layout), await readAddress(layout)]
   if (running === null && address !== null)
-    throw new Fault('CONN', `the bus of fleet '${places.fleet}' is not up here`, { hint: 'troupe up' })
+    throw new Fault('CONN', `the bus of fleet '${layout.fleet}' is not up here`, { hint: 'troupe up' })
   if (running === null || address === null)
     throw new Fault(
       'NODE_NOT_FOUND',
-      `there is no key for '${owner.node ?? owner.role}', and the bus of fleet '${places.fleet}' is not one of ours here: it cannot be told a new one`,
+      `there is no key for '${owner.node ?? owner.role}', and the bus of fleet '${layout.fleet}' is not one of ours here: it cannot be told a new one`,
       { hint: 'on the machine of the bus: troupe up' },
     )
-  await reloadBus(places, user, address)
-  await awaitKey(places, owner, urlOf(address))
+  await reloadBus(layout, user, address)
+  await awaitKey(layout, owner, urlOf(address))
 }
 
 /**
  * @returns the pid that was ended, or null when none was there. @throws {Fault} FAILED when it does not end
  */
-export async function endBus(places: Places): Promise<number | null> {
-  const running = await findBus(places)
+export async function endBus(layout: FleetLayout): Promise<number | null> {
+  const running = await findBus(layout)
   if (running === null) return null
   if (!(await endProcess(running, 'SIGINT', 5000)))
     throw new Fault('FAILED', `the bus (pid ${running.pid}) does not end`)

@@ -1,7 +1,7 @@
 /**
- * Take a fleet at home down: runs, agents, what they left, coordinator, bus; each only after the one before
- * is gone. Agents and coordinators that were started by hand belong to it too. Owns the order and the proof;
- * nothing of it fails because a part is dead already.
+ * Take a local fleet down in this order: runs, agents, left workers, coordinator, bus. A step begins only
+ * after the one before is proven. Agents and coordinators that were started by hand belong to the fleet,
+ * too. A component that is dead already is no failure.
  */
 import { rm } from 'node:fs/promises'
 import { byUser } from '../protocol/causes.ts'
@@ -12,12 +12,12 @@ import { connectNats } from '../transport/nats/bus.ts'
 import { endBus, findBus, readAddress, urlOf } from './bus.ts'
 import { endRuns } from './end-runs.ts'
 import { readKey } from './keys.ts'
-import type { Places } from './places.ts'
+import type { FleetLayout } from './layout.ts'
 import { endProcess, listPresent, type Present } from './presence.ts'
 import { listNodes, sweepNode } from './sweep.ts'
 
 export interface DownOptions {
-  places: Places
+  layout: FleetLayout
   user: string
   /** leave the workers: the next `up` finds them */
   keepWorkers: boolean
@@ -36,50 +36,54 @@ const COORDINATOR_MS = 5000
 const WATCHER_MS = 3000
 
 /**
- * The caller has the turn.
+ * The caller holds the up lock.
  *
  * @throws {Fault} FAILED when something does not end
  */
-export async function takeDown({ places, user, keepWorkers, say }: DownOptions): Promise<DownResult> {
+export async function takeDown({ layout, user, keepWorkers, say }: DownOptions): Promise<DownResult> {
   const ended: string[] = []
   const receipts = new Map<string, WorkerReceipt>()
   // tells a watching `up` not to start again what ends now
-  await rm(places.wanted, { force: true })
+  await rm(layout.wanted, { force: true })
 
   if (!keepWorkers)
-    for (const receipt of (await killRuns(places, user, say)) ?? []) receipts.set(receipt.forkId, receipt)
+    for (const receipt of (await killRuns(layout, user, say)) ?? []) receipts.set(receipt.forkId, receipt)
   const ends = async (kind: Present['kind'], termMs: number): Promise<void> => {
-    const parts = (await listPresent(places.presence)).filter(
-      (part) => part.kind === kind && part.pid !== process.pid,
+    const components = (await listPresent(layout.presence)).filter(
+      (component) => component.kind === kind && component.pid !== process.pid,
     )
     await Promise.all(
-      parts.map(async (part) => {
-        if (!(await endProcess(part, 'SIGTERM', termMs)))
-          throw new Fault('FAILED', `${labelOf(part)} does not end`)
-        ended.push(labelOf(part))
+      components.map(async (component) => {
+        if (!(await endProcess(component, 'SIGTERM', termMs)))
+          throw new Fault('FAILED', `${labelOf(component)} does not end`)
+        ended.push(labelOf(component))
       }),
     )
   }
   await ends('agent', AGENT_MS)
   if (!keepWorkers)
-    for (const node of await listNodes(places))
-      for (const receipt of await sweepNode(places, node, byUser(user), say))
+    for (const node of await listNodes(layout))
+      for (const receipt of await sweepNode(layout, node, byUser(user), say))
         receipts.set(receipt.forkId, receipt)
   await ends('coordinator', COORDINATOR_MS)
-  const bus = await endBus(places)
+  const bus = await endBus(layout)
   if (bus !== null) ended.push(`bus (pid ${bus})`)
-  await watchersLeft(places)
+  await watchersLeft(layout)
   return { ended, receipts: [...receipts.values()] }
 }
 
 /** An `up` that watches sees by itself that it has nothing to watch any more. */
-async function watchersLeft(places: Places): Promise<void> {
+async function watchersLeft(layout: FleetLayout): Promise<void> {
   for (
     const until = performance.now() + WATCHER_MS;
     performance.now() < until;
     await new Promise((resolve) => setTimeout(resolve, 50))
   )
-    if (!(await listPresent(places.presence)).some((part) => part.kind === 'up' && part.pid !== process.pid))
+    if (
+      !(await listPresent(layout.presence)).some(
+        (component) => component.kind === 'up' && component.pid !== process.pid,
+      )
+    )
       return
 }
 
@@ -89,21 +93,21 @@ function labelOf({ kind, node, pid }: Present): string {
 
 /** @returns null when there is nobody to ask */
 async function killRuns(
-  places: Places,
+  layout: FleetLayout,
   user: string,
   say: (line: string) => void,
 ): Promise<WorkerReceipt[] | null> {
   const [bus, address, key] = [
-    await findBus(places),
-    await readAddress(places),
-    await readKey(places, { role: 'client' }),
+    await findBus(layout),
+    await readAddress(layout),
+    await readKey(layout, { role: 'client' }),
   ]
-  const present = await listPresent(places.presence)
+  const present = await listPresent(layout.presence)
   if (
     bus === null ||
     address === null ||
     key === null ||
-    !present.some((part) => part.kind === 'coordinator')
+    !present.some((component) => component.kind === 'coordinator')
   )
     return null
   const client = await connectNats({ servers: urlOf(address), credentials: key, name: 'troupe down' }).catch(
@@ -112,9 +116,9 @@ async function killRuns(
   if (client === null) return null
   try {
     return await endRuns(
-      messengerOn(client, places.fleet),
+      messengerOn(client, layout.fleet),
       user,
-      (node) => present.some((part) => part.kind === 'agent' && part.node === node),
+      (node) => present.some((component) => component.kind === 'agent' && component.node === node),
       say,
     )
   } finally {

@@ -1,7 +1,6 @@
 /**
- * Ask the coordinator to kill every run, and wait for the receipts. What only a node whose agent is dead
- * could prove is left to sweep.ts. Owns the asking; that a coordinator may be missing or mute is an answer,
- * not an error.
+ * Ask the coordinator to kill every run, and wait for the receipts. The workers of a node whose agent is dead
+ * are left to sweep.ts. A coordinator that is missing or mute is an answer, not an error.
  */
 import { isFault } from '../protocol/faults.ts'
 import { readRuns, readStatus } from '../client/pages.ts'

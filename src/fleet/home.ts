@@ -1,13 +1,13 @@
-/** The fleet that is at home here: its name, its owner, how its parts are started. */
+/** The local fleet of this home: its name, its owner, and the program that starts its components. */
 import { userInfo } from 'node:os'
 import { toName } from '../protocol/names.ts'
 import { homeOf, localOf } from '../system/paths.ts'
-import { placesOf, type Places } from './places.ts'
+import { layoutOf, type FleetLayout } from './layout.ts'
 
 const FLEET = 'main'
 
-export function homePlaces(env: NodeJS.ProcessEnv, fleet = FLEET): Places {
-  return placesOf(homeOf(env), localOf(env), fleet)
+export function homeLayout(env: NodeJS.ProcessEnv, fleet = FLEET): FleetLayout {
+  return layoutOf(homeOf(env), localOf(env), fleet)
 }
 
 /** The Unix name, with other characters as `-`. */

@@ -1,7 +1,7 @@
 /**
- * Who of a fleet is alive on this machine: each coordinator, agent and watching `up` leaves a file with its
- * pid, start time and boot id; a file of a process that is gone means nothing. The bus says its own pid
- * (bus.ts).
+ * The processes of a fleet that are alive on this machine. Each coordinator, agent and watching `up` leaves
+ * a file with its pid, start time and boot id. A file whose process is gone means nothing. The bus has a pid
+ * file of its own (bus.ts).
  */
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'

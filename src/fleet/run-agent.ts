@@ -1,6 +1,6 @@
 /**
- * One node agent in the foreground: an assembly point. Hands the real bus, clock, spool and shim to the
- * agent's actor, and turns signals into its leaving. Workers run on whatever ends it.
+ * One node agent in the foreground: an assembly point. It hands the real bus, clock, spool and shim to the
+ * agent's actor. A signal makes the agent leave; its workers run on, whatever ends it.
  */
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -21,7 +21,7 @@ import { announceService } from '../transport/service-discovery.ts'
 import { addToBus } from './bus.ts'
 import { ensureKey, keyFile, readKey } from './keys.ts'
 import { componentLog } from './component-log.ts'
-import { preparePlaces, type Places } from './places.ts'
+import { prepareLayout, type FleetLayout } from './layout.ts'
 import { announcePresence } from './presence.ts'
 import { semantic, unlessAborted } from './run-component.ts'
 import { takeUpLock } from './up-lock.ts'
@@ -29,7 +29,7 @@ import { takeUpLock } from './up-lock.ts'
 const LOCK_MS = 60_000
 
 export interface AgentOptions {
-  places: Places
+  layout: FleetLayout
   node: string
   url: string
   /** owner of the fleet */
@@ -46,7 +46,7 @@ export interface AgentOptions {
  * another one has taken its spool; SETUP
  */
 export async function runAgent({
-  places,
+  layout,
   node,
   url,
   user,
@@ -58,15 +58,15 @@ export async function runAgent({
     throw new Fault('USAGE', `'${node}' is no name of a node`, {
       hint: 'letters, digits, - and _; at most 40',
     })
-  await preparePlaces(places)
-  const { dir, spool, memory, caches } = places.node(node)
+  await prepareLayout(layout)
+  const { dir, spool, memory, caches } = layout.node(node)
   for (const needed of [dir, spool, caches]) await mkdir(needed, { recursive: true, mode: 0o700 })
-  const key = await agentKey(places, node, user)
+  const key = await agentKey(layout, node, user)
   const shim = await buildShim(join(cacheOf(env), 'shim'), env)
 
   const incarnation = ulid()
   const log = componentLog({ component: 'agent', node, incarnation })
-  const leave = await announcePresence(places.presence, 'agent', node)
+  const leave = await announcePresence(layout.presence, 'agent', node)
   // logs have a connection of their own: control never waits behind them
   const names = [agentConnectionName(node, incarnation), `troupe-logs/${node}/${incarnation}`]
   try {
@@ -89,7 +89,7 @@ export async function runAgent({
     const agent = await startNodeAgent({
       bus,
       logBus,
-      fleet: places.fleet,
+      fleet: layout.fleet,
       node,
       incarnation,
       host,
@@ -102,8 +102,8 @@ export async function runAgent({
       name: 'troupe-agent',
       version: semantic(version),
       id: incarnation,
-      description: `node ${node} of fleet ${places.fleet}`,
-      metadata: { fleet: places.fleet, node },
+      description: `node ${node} of fleet ${layout.fleet}`,
+      metadata: { fleet: layout.fleet, node },
     })
     bus.onLink((up) => log({ msg: up ? 'the bus is back' : 'the bus is gone; workers run on' }))
     bus.onPermissionViolation((violation) =>
@@ -134,18 +134,18 @@ function loopbackOf(url: string, env: NodeJS.ProcessEnv): Record<string, string>
 }
 
 /**
- * A new node's key is made here and told to the server, in a turn of its own: `up` writes the same
- * configuration.
+ * Make the key of a new node and give it to the server. `up` writes the same configuration, so the up lock is
+ * held meanwhile.
  */
-async function agentKey(places: Places, node: string, user: string): Promise<Credentials> {
+async function agentKey(layout: FleetLayout, node: string, user: string): Promise<Credentials> {
   const owner = { role: 'agent', node } as const
-  const there = await readKey(places, owner)
+  const there = await readKey(layout, owner)
   if (there !== null) return there
-  const release = await takeUpLock(places.upLock, `agent --node ${node}`, LOCK_MS)
+  const release = await takeUpLock(layout.upLock, `agent --node ${node}`, LOCK_MS)
   try {
-    const key = await ensureKey(places, owner, user)
-    await addToBus(places, owner, user).catch(async (error: unknown) => {
-      await rm(keyFile(places, owner), { force: true })
+    const key = await ensureKey(layout, owner, user)
+    await addToBus(layout, owner, user).catch(async (error: unknown) => {
+      await rm(keyFile(layout, owner), { force: true })
       throw error
     })
     return key

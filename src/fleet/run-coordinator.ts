@@ -1,7 +1,7 @@
 /**
- * One coordinator in the foreground: an assembly point. Hands the real bus, clock and state log to the
- * coordinator's actor, and turns signals into its leaving. When nothing ran for long, a detached fleet ends:
- * this is who takes it down.
+ * One coordinator in the foreground: an assembly point. It hands the real bus, clock and state log to the
+ * coordinator's actor. A signal makes the coordinator leave. It takes a detached fleet down when nothing ran
+ * for long.
  */
 import { startCoordinator } from '../actors/coordinator.ts'
 import { joinBackend } from '../backends/join.ts'
@@ -15,13 +15,13 @@ import { announceService } from '../transport/service-discovery.ts'
 import { takeDown } from './down.ts'
 import { keyFile, readKey } from './keys.ts'
 import { componentLog } from './component-log.ts'
-import { preparePlaces, type Places } from './places.ts'
+import { prepareLayout, type FleetLayout } from './layout.ts'
 import { announcePresence } from './presence.ts'
 import { semantic, unlessAborted } from './run-component.ts'
 import { takeUpLock } from './up-lock.ts'
 
 export interface CoordinatorOptions {
-  places: Places
+  layout: FleetLayout
   url: string
   /** owner of the fleet */
   user: string
@@ -39,24 +39,24 @@ const LOCK_MS = 180_000
  * @throws {Fault} PERMISSION when its key is not here, FAILED after a mistake of its own
  */
 export async function runCoordinator({
-  places,
+  layout,
   url,
   user,
   idleEndMs,
   version,
   signal,
 }: CoordinatorOptions): Promise<void> {
-  const key = await readKey(places, { role: 'coordinator' })
+  const key = await readKey(layout, { role: 'coordinator' })
   if (key === null)
     throw new Fault(
       'PERMISSION',
-      `the coordinator's key '${keyFile(places, { role: 'coordinator' })}' is not here: only the owner of a fleet can run one`,
+      `the coordinator's key '${keyFile(layout, { role: 'coordinator' })}' is not here: only the owner of a fleet can run one`,
       { hint: 'troupe up makes it' },
     )
-  await preparePlaces(places)
+  await prepareLayout(layout)
   const incarnation = ulid()
   const log = componentLog({ component: 'coordinator', incarnation })
-  const leave = await announcePresence(places.presence, 'coordinator')
+  const leave = await announcePresence(layout.presence, 'coordinator')
   try {
     const bus = await unlessAborted(
       signal,
@@ -70,8 +70,8 @@ export async function runCoordinator({
     if (bus === null) return
     const coordinator = await startCoordinator({
       bus,
-      stateLog: openStateLog(bus, places.fleet),
-      fleet: places.fleet,
+      stateLog: openStateLog(bus, layout.fleet),
+      fleet: layout.fleet,
       incarnation,
       clock: systemClock,
       backends: [joinBackend(), localBackend()],
@@ -82,8 +82,8 @@ export async function runCoordinator({
       name: 'troupe-coordinator',
       version: semantic(version),
       id: incarnation,
-      description: `a coordinator of fleet ${places.fleet}`,
-      metadata: { fleet: places.fleet },
+      description: `a coordinator of fleet ${layout.fleet}`,
+      metadata: { fleet: layout.fleet },
     })
     bus.onLink((up) => log({ msg: up ? 'the bus is back' : 'the bus is gone' }))
     bus.onPermissionViolation((violation) =>
@@ -101,20 +101,20 @@ export async function runCoordinator({
       throw new Fault('FAILED', 'the coordinator met a state that it does not know', {
         hint: 'the error stands above; please report it',
       })
-    if (why === 'idle') await endIdleFleet(places, user, log)
+    if (why === 'idle') await endIdleFleet(layout, user, log)
   } finally {
     await leave()
   }
 }
 
 async function endIdleFleet(
-  places: Places,
+  layout: FleetLayout,
   user: string,
   log: (fields: Record<string, unknown>) => void,
 ): Promise<void> {
-  const release = await takeUpLock(places.upLock, 'coordinator --idle-end', LOCK_MS)
+  const release = await takeUpLock(layout.upLock, 'coordinator --idle-end', LOCK_MS)
   try {
-    const { ended } = await takeDown({ places, user, keepWorkers: false, say: (line) => log({ msg: line }) })
+    const { ended } = await takeDown({ layout, user, keepWorkers: false, say: (line) => log({ msg: line }) })
     log({ msg: 'the fleet was idle and is taken down', ended })
   } finally {
     release()

@@ -1,7 +1,7 @@
 /**
- * End what is still running in the spools of nodes whose agents are gone, by opening each spool as its agent
- * would. The next agent finds true exits and receipts there. Reached when a coordinator could not, and after
- * it, so that nothing is overlooked.
+ * End the workers in the spools of nodes whose agents are gone, by opening each spool as its agent would.
+ * The next agent finds true exits and receipts there. `down` calls this also after the coordinator ended all
+ * runs, so that nothing is overlooked.
  */
 import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
@@ -14,22 +14,26 @@ import { readRecord } from '../process/records.ts'
 import { fileOf, forkDirOf, wasStarted } from '../process/spool.ts'
 import type { HostEvent, ProcessHost, Recovered } from '../process/process-host.ts'
 import type { Receipt, WorkerReceipt } from '../protocol/shapes.ts'
-import type { Places } from './places.ts'
+import type { FleetLayout } from './layout.ts'
 
 /** SIGKILL works at once or not at all; the shim needs a moment to say that nothing is left. */
 const EMPTY_MS = 10_000
 
 /** Nodes that ever had a spool here. */
-export async function listNodes(places: Places): Promise<string[]> {
-  return (await readdir(places.nodes).catch(() => [])).filter(isName).toSorted()
+export async function listNodes(layout: FleetLayout): Promise<string[]> {
+  return (await readdir(layout.nodes).catch(() => [])).filter(isName).toSorted()
 }
 
 /**
  * Does its spool hold a fork that was not released: `live`, a tree of which nobody has seen the end;
  * `untold`, also an end that no coordinator has heard?
  */
-export async function hasForks(places: Places, node: string, which: 'live' | 'untold'): Promise<boolean> {
-  const { spool } = places.node(node)
+export async function hasForks(
+  layout: FleetLayout,
+  node: string,
+  which: 'live' | 'untold',
+): Promise<boolean> {
+  const { spool } = layout.node(node)
   const forks = await readdir(join(spool, 'forks')).catch(() => [])
   return forks.some((forkId) => {
     if (which === 'untold') return true
@@ -42,12 +46,12 @@ export async function hasForks(places: Places, node: string, which: 'live' | 'un
 
 /** @param killedBy  the cause that stays in the records */
 export async function sweepNode(
-  places: Places,
+  layout: FleetLayout,
   node: string,
   killedBy: Cause,
   say: (line: string) => void,
 ): Promise<WorkerReceipt[]> {
-  const { spool, caches } = places.node(node)
+  const { spool, caches } = layout.node(node)
   // it only ends: no shim is ever started from here
   const host = createLinuxHost({ spoolDir: spool, node, agentEnv: {}, shim: [], cacheDir: caches })
   const listeners = new Set<(event: HostEvent) => void>()

@@ -1,7 +1,6 @@
 /**
- * Bring a fleet up at home: bus, coordinator and agents, each a process of its own; again, it starts what is
- * missing and ends what is there but dead to the world. Owns the order and the waiting; what a coordinator or
- * agent does is theirs.
+ * Bring a local fleet up: bus, coordinator and agents, each a process of its own. Called again, it starts
+ * what is missing, and ends and replaces a component that is there but does not serve.
  */
 import { readFile } from 'node:fs/promises'
 import { readNodes } from '../client/pages.ts'
@@ -12,7 +11,7 @@ import { atomicWrite } from '../system/atomic-write.ts'
 import { saveContext } from '../system/contexts.ts'
 import { ensureBus } from './bus.ts'
 import { ensureKey, keyFile, readKey } from './keys.ts'
-import type { Places } from './places.ts'
+import type { FleetLayout } from './layout.ts'
 import { announcePresence, endProcess, identify, listPresent } from './presence.ts'
 import { lastWordsOf, spawnComponent, type SpawnedComponent } from './spawn.ts'
 import { hasForks, listNodes } from './sweep.ts'
@@ -28,7 +27,7 @@ export interface Wanted {
 }
 
 export interface UpOptions {
-  places: Places
+  layout: FleetLayout
   user: string
   wanted: Wanted
   /**
@@ -58,8 +57,8 @@ const READY_MS = 60_000
 const MUTE_MS = 15_000
 const LOOK_MS = 25
 
-export function readWanted(places: Places): Promise<Wanted | null> {
-  return readFile(places.wanted, 'utf8').then(
+export function readWanted(layout: FleetLayout): Promise<Wanted | null> {
+  return readFile(layout.wanted, 'utf8').then(
     (text) => JSON.parse(text) as Wanted,
     () => null,
   )
@@ -70,69 +69,69 @@ export function nodeNames(count: number): string[] {
 }
 
 /** As many as are wanted, and those whose workers would else be nobody's. */
-async function nodesFor({ places, wanted, also }: UpOptions): Promise<string[]> {
+async function nodesFor({ layout, wanted, also }: UpOptions): Promise<string[]> {
   const names = nodeNames(wanted.agents)
-  const others = (await listNodes(places)).filter((node) => !names.includes(node))
-  const needed = await Promise.all(others.map((node) => hasForks(places, node, also)))
+  const others = (await listNodes(layout)).filter((node) => !names.includes(node))
+  const needed = await Promise.all(others.map((node) => hasForks(layout, node, also)))
   return [...names, ...others.filter((_, i) => needed[i])]
 }
 
 /**
- * The caller has the turn, and has prepared the places.
+ * The caller holds the up lock, and has prepared the layout.
  *
- * @throws {Fault} SETUP (nothing to run, no place to keep things, a part that ends at once), TIMEOUT,
+ * @throws {Fault} SETUP (nothing to run, no place to keep things, a component that ends at once), TIMEOUT,
  * CANCELLED by the signal
  */
 export async function bringUp(options: UpOptions): Promise<UpInfo> {
-  const { places, user, wanted, env, say } = options
-  for (const role of ['client', 'observer', 'coordinator'] as const) await ensureKey(places, { role }, user)
+  const { layout, user, wanted, env, say } = options
+  for (const role of ['client', 'observer', 'coordinator'] as const) await ensureKey(layout, { role }, user)
   const nodes = await nodesFor(options)
-  for (const node of nodes) await ensureKey(places, { role: 'agent', node }, user)
+  for (const node of nodes) await ensureKey(layout, { role: 'agent', node }, user)
   const kept = nodes.slice(wanted.agents)
   if (kept.length > 0) say(`also ${kept.join(', ')}: workers were left there`)
-  await atomicWrite(places.wanted, JSON.stringify(wanted))
+  await atomicWrite(layout.wanted, JSON.stringify(wanted))
 
-  const bus = await ensureBus(places, user, env, say)
-  await saveContext(places.home, {
+  const bus = await ensureBus(layout, user, env, say)
+  await saveContext(layout.home, {
     name: CONTEXT,
     url: bus.url,
-    fleet: places.fleet,
+    fleet: layout.fleet,
     user,
-    credentials: keyFile(places, { role: 'client' }),
+    credentials: keyFile(layout, { role: 'client' }),
   })
-  const parts = partsOf(nodes)
-  for (const part of parts) await startUnlessThere(part, options)
+  const components = componentsOf(nodes)
+  for (const component of components) await startUnlessThere(component, options)
   const client = await connectNats({
     servers: bus.url,
-    credentials: await readKey(places, { role: 'client' }),
+    credentials: await readKey(layout, { role: 'client' }),
     name: 'troupe up',
   })
   try {
-    await awaitReady(messengerOn(client, places.fleet), parts, options)
+    await awaitReady(messengerOn(client, layout.fleet), components, options)
   } finally {
     await client.close()
   }
 
-  const present = await listPresent(places.presence)
+  const present = await listPresent(layout.presence)
   return {
     context: CONTEXT,
     url: bus.url,
-    fleet: places.fleet,
+    fleet: layout.fleet,
     user,
     credentials: {
-      client: keyFile(places, { role: 'client' }),
-      observer: keyFile(places, { role: 'observer' }),
+      client: keyFile(layout, { role: 'client' }),
+      observer: keyFile(layout, { role: 'observer' }),
     },
     pids: {
       bus: bus.pid,
-      coordinator: parts[0]!.pid!,
+      coordinator: components[0]!.pid!,
       agents: Object.fromEntries(present.filter((p) => p.kind === 'agent').map((p) => [p.node, p.pid])),
     },
   }
 }
 
 /** A coordinator or an agent that is to run. */
-interface Part {
+interface Component {
   kind: 'coordinator' | 'agent'
   node: string
   label: string
@@ -143,10 +142,10 @@ interface Part {
   since: number
 }
 
-function partsOf(nodes: readonly string[]): Part[] {
+function componentsOf(nodes: readonly string[]): Component[] {
   return [
     { kind: 'coordinator', node: '', label: 'the coordinator', pid: null, spawned: null, since: 0 },
-    ...nodes.map((node): Part => ({
+    ...nodes.map((node): Component => ({
       kind: 'agent',
       node,
       label: `the agent ${node}`,
@@ -157,72 +156,85 @@ function partsOf(nodes: readonly string[]): Part[] {
   ]
 }
 
-async function startUnlessThere(part: Part, { places, wanted, troupe, env }: UpOptions): Promise<void> {
-  part.since = performance.now()
-  const there = (await listPresent(places.presence)).find((p) => p.kind === part.kind && p.node === part.node)
-  part.pid = there?.pid ?? null
+async function startUnlessThere(
+  component: Component,
+  { layout, wanted, troupe, env }: UpOptions,
+): Promise<void> {
+  component.since = performance.now()
+  const there = (await listPresent(layout.presence)).find(
+    (p) => p.kind === component.kind && p.node === component.node,
+  )
+  component.pid = there?.pid ?? null
   if (there !== undefined) return
   const argv =
-    part.kind === 'coordinator'
+    component.kind === 'coordinator'
       ? ['coordinator', ...(wanted.idleEndMs === null ? [] : ['--idle-end', `${wanted.idleEndMs}ms`])]
-      : ['agent', '--node', part.node]
-  const log = part.kind === 'coordinator' ? places.coordinatorLog : places.node(part.node).log
-  part.spawned = spawnComponent(
+      : ['agent', '--node', component.node]
+  const log = component.kind === 'coordinator' ? layout.coordinatorLog : layout.node(component.node).log
+  component.spawned = spawnComponent(
     [...troupe, ...argv, '--context', CONTEXT],
-    { ...env, TROUPE_HOME: places.home, TROUPE_LOCAL: places.local },
+    { ...env, TROUPE_HOME: layout.home, TROUPE_LOCAL: layout.local },
     log,
   )
-  part.pid = part.spawned.pid
+  component.pid = component.spawned.pid
   // it says so itself, but only later: what is interrupted now must find it
-  await announcePresence(places.presence, part.kind, part.node, part.pid)
+  await announcePresence(layout.presence, component.kind, component.node, component.pid)
 }
 
 /** Until the coordinator answers and has heard each agent: that very process, not one that was before it. */
-async function awaitReady(client: Messenger, parts: readonly Part[], options: UpOptions): Promise<void> {
+async function awaitReady(
+  client: Messenger,
+  components: readonly Component[],
+  options: UpOptions,
+): Promise<void> {
   const { signal, say } = options
   const giveUpAt = performance.now() + READY_MS
   for (;;) {
     if (signal.aborted) throw new Fault('CANCELLED', 'interrupted')
-    const missing = await missingOf(client, parts, options.user)
+    const missing = await missingOf(client, components, options.user)
     if (missing.length === 0) return
     // whom a coordinator that is not there cannot have heard is not mute
     if (missing[0]!.kind === 'coordinator')
-      for (const part of parts) if (part.kind === 'agent') part.since = performance.now()
-    for (const part of missing) {
-      const ended = part.spawned?.ended() ?? null
+      for (const component of components) if (component.kind === 'agent') component.since = performance.now()
+    for (const component of missing) {
+      const ended = component.spawned?.ended() ?? null
       if (ended !== null)
         throw new Fault(
           'SETUP',
-          `${part.label} ended at once (${ended}): ${lastWordsOf(part.spawned!.logFile)}`,
-          { hint: `its log: ${part.spawned!.logFile}` },
+          `${component.label} ended at once (${ended}): ${lastWordsOf(component.spawned!.logFile)}`,
+          { hint: `its log: ${component.spawned!.logFile}` },
         )
-      const mute = performance.now() - part.since > MUTE_MS && part.spawned === null
+      const mute = performance.now() - component.since > MUTE_MS && component.spawned === null
       if (!mute) continue
-      say(`${part.label} (pid ${part.pid}) does not serve: it is ended and started again`)
-      const identity = identify(part.pid!)
+      say(`${component.label} (pid ${component.pid}) does not serve: it is ended and started again`)
+      const identity = identify(component.pid!)
       if (identity !== null) await endProcess(identity, 'SIGKILL', 0)
-      await startUnlessThere(part, options)
+      await startUnlessThere(component, options)
     }
     if (performance.now() > giveUpAt)
       throw new Fault(
         'TIMEOUT',
-        `not ready within ${READY_MS / 1000} s: ${missing.map((part) => part.label).join(', ')}`,
+        `not ready within ${READY_MS / 1000} s: ${missing.map((component) => component.label).join(', ')}`,
         { hint: 'their logs are below TROUPE_LOCAL; troupe down ends what is there' },
       )
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
   }
 }
 
-async function missingOf(client: Messenger, parts: readonly Part[], user: string): Promise<Part[]> {
+async function missingOf(
+  client: Messenger,
+  components: readonly Component[],
+  user: string,
+): Promise<Component[]> {
   try {
     const nodes = await readNodes({ messenger: client, user }, { boundMs: 0 })
-    return parts.filter(
-      (part) =>
-        part.kind === 'agent' &&
+    return components.filter(
+      (component) =>
+        component.kind === 'agent' &&
         !nodes.some(
           (node) =>
-            node.node === part.node &&
-            node.pid === part.pid &&
+            node.node === component.node &&
+            node.pid === component.pid &&
             (node.state === 'ready' || node.state === 'draining'),
         ),
     )
@@ -234,7 +246,7 @@ async function missingOf(client: Messenger, parts: readonly Part[], user: string
       isFault(error, 'NOT_LEADER') ||
       isFault(error, 'OVERLOADED')
     )
-      return [...parts]
+      return [...components]
     throw error
   }
 }

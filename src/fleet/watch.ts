@@ -1,6 +1,6 @@
 /**
- * What an attached `up` does after everything serves: look whether the parts live, start again what died
- * (later each time it dies young), until it is interrupted or `down` came.
+ * The loop of an attached `up` after everything serves. It starts a component again when that died, later
+ * each time the component dies young, until it is interrupted or `down` came.
  */
 import { findBus } from './bus.ts'
 import { announcePresence, listPresent } from './presence.ts'
@@ -9,13 +9,13 @@ import { bringUp, nodeNames, readWanted, type UpOptions } from './up.ts'
 
 const LOOK_MS = 250
 const BACKOFF_MS = [500, 30_000] as const
-/** A part that lived so long begins anew with the shortest pause. */
+/** A component that lived so long begins anew with the shortest pause. */
 const STEADY_MS = 60_000
 
 /** @returns why it ended: `interrupted` (the caller takes the fleet down), or `down` (somebody else did) */
 export async function watchFleet(options: UpOptions): Promise<'interrupted' | 'down'> {
-  const { places, signal, say } = options
-  const leave = await announcePresence(places.presence, 'up')
+  const { layout, signal, say } = options
+  const leave = await announcePresence(layout.presence, 'up')
   let pauseMs: number = BACKOFF_MS[0]
   let repairedAt = -Infinity
   /** null: nothing is known to be dead */
@@ -24,10 +24,10 @@ export async function watchFleet(options: UpOptions): Promise<'interrupted' | 'd
     for (;;) {
       await pause(LOOK_MS, signal)
       if (signal.aborted) return 'interrupted'
-      if ((await readWanted(places)) === null) return 'down'
+      if ((await readWanted(layout)) === null) return 'down'
       const now = performance.now()
       if (repairAt === null) {
-        const dead = await deadParts(options)
+        const dead = await deadComponents(options)
         if (dead.length === 0) continue
         pauseMs = now - repairedAt > STEADY_MS ? BACKOFF_MS[0] : Math.min(pauseMs * 2, BACKOFF_MS[1])
         repairAt = now + pauseMs
@@ -44,10 +44,10 @@ export async function watchFleet(options: UpOptions): Promise<'interrupted' | 'd
 }
 
 async function repair(options: UpOptions): Promise<void> {
-  const { places, say } = options
-  const release = await takeUpLock(places.upLock, 'up', 60_000)
+  const { layout, say } = options
+  const release = await takeUpLock(layout.upLock, 'up', 60_000)
   try {
-    const wanted = await readWanted(places)
+    const wanted = await readWanted(layout)
     if (wanted === null) return
     const { pids } = await bringUp({ ...options, wanted })
     say(
@@ -60,14 +60,14 @@ async function repair(options: UpOptions): Promise<void> {
   }
 }
 
-async function deadParts({ places, wanted }: UpOptions): Promise<string[]> {
-  const present = await listPresent(places.presence)
-  const agents = nodeNames((await readWanted(places))?.agents ?? wanted.agents).filter(
-    (node) => !present.some((part) => part.kind === 'agent' && part.node === node),
+async function deadComponents({ layout, wanted }: UpOptions): Promise<string[]> {
+  const present = await listPresent(layout.presence)
+  const agents = nodeNames((await readWanted(layout))?.agents ?? wanted.agents).filter(
+    (node) => !present.some((component) => component.kind === 'agent' && component.node === node),
   )
   return [
-    ...((await findBus(places)) === null ? ['bus'] : []),
-    ...(present.some((part) => part.kind === 'coordinator') ? [] : ['coordinator']),
+    ...((await findBus(layout)) === null ? ['bus'] : []),
+    ...(present.some((component) => component.kind === 'coordinator') ? [] : ['coordinator']),
     ...agents.map((node) => `agent ${node}`),
   ]
 }

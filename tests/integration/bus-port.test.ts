@@ -6,28 +6,28 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { pickBusPort } from '../../src/fleet/bus-port.ts'
 import { endBus, ensureBus } from '../../src/fleet/bus.ts'
-import { placesOf, preparePlaces, type Places } from '../../src/fleet/places.ts'
+import { layoutOf, prepareLayout, type FleetLayout } from '../../src/fleet/layout.ts'
 
 let home: string
-let places: Places
+let layout: FleetLayout
 let stranger: Server
 let taken: number
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'troupe-port-'))
-  places = placesOf(home, join(home, 'local'), 'main')
-  await preparePlaces(places)
+  layout = layoutOf(home, join(home, 'local'), 'main')
+  await prepareLayout(layout)
   stranger = createServer().listen(0, '127.0.0.1')
   await new Promise((resolve) => stranger.once('listening', resolve))
   taken = (stranger.address() as AddressInfo).port
 })
 afterEach(async () => {
-  await endBus(places)
+  await endBus(layout)
   await new Promise((resolve) => stranger.close(resolve))
   await rm(home, { recursive: true, force: true })
 })
 
 function start(pick: () => Promise<number>) {
-  return ensureBus(places, 'ann', process.env, () => {}, pick)
+  return ensureBus(layout, 'ann', process.env, () => {}, pick)
 }
 
 test('the picked port is taken before the server binds it: another one is picked', async () => {

@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { placesOf, type Places } from '../../src/fleet/places.ts'
+import { layoutOf, type FleetLayout } from '../../src/fleet/layout.ts'
 import { listNodes, sweepNode } from '../../src/fleet/sweep.ts'
 import { byUser } from '../../src/protocol/causes.ts'
 import { linuxHost, listenTo, misbehave, processesOf, shims, sweepProcesses } from '../support/linux-host.ts'
@@ -15,13 +15,13 @@ import { forkSpec, NO_BINDINGS } from '../support/spec.ts'
 import { until } from '../support/test-server.ts'
 
 let home: string
-let places: Places
+let layout: FleetLayout
 let spool: string
 let shim: string[]
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'troupe-test-sweep-'))
-  places = placesOf(home, join(home, 'local'), 'main')
-  spool = places.node('n0').spool
+  layout = layoutOf(home, join(home, 'local'), 'main')
+  spool = layout.node('n0').spool
   mkdirSync(spool, { recursive: true })
   shim = (await shims(join(home, 'shim'))).c
 })
@@ -48,8 +48,8 @@ test('a tree with daemons, one whose root has ended and one that is only prepare
   )
   await before.close()
 
-  expect(await listNodes(places)).toEqual(['n0'])
-  const receipts = await sweepNode(places, 'n0', byUser('ada'), () => undefined)
+  expect(await listNodes(layout)).toEqual(['n0'])
+  const receipts = await sweepNode(layout, 'n0', byUser('ada'), () => undefined)
   expect(
     receipts
       .map(({ worker, outcome, survivors }) => ({ worker, outcome, survivors }))
@@ -73,5 +73,5 @@ test('a tree with daemons, one whose root has ended and one that is only prepare
 })
 
 test('a spool in which nothing runs: no receipts, and it stays as it is', async () => {
-  expect(await sweepNode(places, 'n0', byUser('ada'), () => undefined)).toEqual([])
+  expect(await sweepNode(layout, 'n0', byUser('ada'), () => undefined)).toEqual([])
 })

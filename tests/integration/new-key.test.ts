@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { awaitKey } from '../../src/fleet/bus.ts'
 import { keyFile } from '../../src/fleet/keys.ts'
-import { placesOf } from '../../src/fleet/places.ts'
+import { layoutOf } from '../../src/fleet/layout.ts'
 import { writeCredentials } from '../../src/system/contexts.ts'
 import { startTestServer, type TestServer } from '../support/test-server.ts'
 
@@ -21,12 +21,12 @@ afterEach(async () => {
 })
 
 test('the server cannot be reached for a moment while it takes a new key: that is waited for, not reported', async () => {
-  const places = placesOf(home, join(home, 'local'), 'main')
+  const layout = layoutOf(home, join(home, 'local'), 'main')
   const owner = { role: 'agent', node: 'late' } as const
-  await writeCredentials(keyFile(places, owner), server.credentials())
+  await writeCredentials(keyFile(layout, owner), server.credentials())
   await server.kill()
   let isIn = false
-  const waiting = awaitKey(places, owner, server.url).then(() => (isIn = true))
+  const waiting = awaitKey(layout, owner, server.url).then(() => (isIn = true))
   await new Promise((resolve) => setTimeout(resolve, 300))
   expect(isIn).toBe(false)
   await server.start()

@@ -1,6 +1,6 @@
 /** `troupe agent --node NAME`: one node agent in the foreground. */
 import { findContext } from '../../client/context.ts'
-import { homePlaces } from '../../fleet/home.ts'
+import { homeLayout } from '../../fleet/home.ts'
 import { runAgent } from '../../fleet/run-agent.ts'
 import { homeOf } from '../../system/paths.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
@@ -21,7 +21,7 @@ export const command: CliCommand = {
         })
         const env = io.env as NodeJS.ProcessEnv
         await runAgent({
-          places: homePlaces(env, context.fleet),
+          layout: homeLayout(env, context.fleet),
           node,
           url: context.url,
           user: context.user,

@@ -1,6 +1,6 @@
 /** `troupe coordinator`: one in the foreground; a second one of a fleet stands by. */
 import { findContext } from '../../client/context.ts'
-import { homePlaces } from '../../fleet/home.ts'
+import { homeLayout } from '../../fleet/home.ts'
 import { runCoordinator } from '../../fleet/run-coordinator.ts'
 import { homeOf } from '../../system/paths.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
@@ -21,7 +21,7 @@ export const command: CliCommand = {
           ...(io.context !== undefined && { context: io.context }),
         })
         await runCoordinator({
-          places: homePlaces(io.env as NodeJS.ProcessEnv, context.fleet),
+          layout: homeLayout(io.env as NodeJS.ProcessEnv, context.fleet),
           url: context.url,
           user: context.user,
           idleEndMs: idleEnd ?? null,

@@ -1,7 +1,7 @@
 /** `troupe down`: end the fleet here, with receipts; returns when all of it is gone. */
 import { existsSync } from 'node:fs'
 import { takeDown } from '../../fleet/down.ts'
-import { homePlaces, ownName } from '../../fleet/home.ts'
+import { homeLayout, ownName } from '../../fleet/home.ts'
 import { takeUpLock } from '../../fleet/up-lock.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import { receiptsTable } from '../render/receipts.ts'
@@ -22,14 +22,14 @@ export const command: CliCommand = {
 
 async function down(io: Io, keepWorkers: boolean): Promise<void> {
   io.outliveStdout()
-  const places = homePlaces(io.env as NodeJS.ProcessEnv)
+  const layout = homeLayout(io.env as NodeJS.ProcessEnv)
   const nothing = (): void =>
     io.json ? io.printJson({ receipts: [], ended: [] }) : io.stderr('nothing is up here')
-  if (!existsSync(places.dir)) return nothing()
+  if (!existsSync(layout.dir)) return nothing()
   const say = (line: string): void => io.stderr(line)
-  const release = await takeUpLock(places.upLock, 'down', LOCK_MS, (holder) => say(`waiting for ${holder}`))
+  const release = await takeUpLock(layout.upLock, 'down', LOCK_MS, (holder) => say(`waiting for ${holder}`))
   try {
-    const { receipts, ended } = await takeDown({ places, user: ownName(), keepWorkers, say })
+    const { receipts, ended } = await takeDown({ layout, user: ownName(), keepWorkers, say })
     if (ended.length === 0 && receipts.length === 0) return nothing()
     if (io.json) io.printJson({ receipts, ended })
     else if (io.quiet) for (const { worker } of receipts) io.stdout(`${worker}\n`)

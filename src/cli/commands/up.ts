@@ -4,8 +4,8 @@
  */
 import { isFault } from '../../protocol/faults.ts'
 import { takeDown } from '../../fleet/down.ts'
-import { homePlaces, ownName, ownProgram } from '../../fleet/home.ts'
-import { preparePlaces } from '../../fleet/places.ts'
+import { homeLayout, ownName, ownProgram } from '../../fleet/home.ts'
+import { prepareLayout } from '../../fleet/layout.ts'
 import { listPresent } from '../../fleet/presence.ts'
 import { closeInherited } from '../../fleet/spawn.ts'
 import { takeUpLock } from '../../fleet/up-lock.ts'
@@ -47,20 +47,20 @@ async function up(io: Io, flags: Flags): Promise<void> {
   io.outliveStdout()
   closeInherited()
   const env = io.env as NodeJS.ProcessEnv
-  const [places, user] = [homePlaces(env), ownName()]
+  const [layout, user] = [homeLayout(env), ownName()]
   const say = (line: string): void => io.stderr(line)
-  await preparePlaces(places)
+  await prepareLayout(layout)
 
-  const release = await takeUpLock(places.upLock, 'up', LOCK_MS, (holder) => say(`waiting for ${holder}`))
+  const release = await takeUpLock(layout.upLock, 'up', LOCK_MS, (holder) => say(`waiting for ${holder}`))
   let options: UpOptions
   try {
-    const before = await readWanted(places)
+    const before = await readWanted(layout)
     const wanted = {
       agents: flags.agents ?? before?.agents ?? 1,
       idleEndMs: detached ? (flags.idleEnd ?? before?.idleEndMs ?? DAY_MS) : null,
     }
     options = {
-      places,
+      layout,
       user,
       wanted,
       also: flags.agents === undefined ? 'untold' : 'live',
@@ -69,14 +69,14 @@ async function up(io: Io, flags: Flags): Promise<void> {
       signal,
       say,
     }
-    const others = (await listPresent(places.presence)).length > 0
+    const others = (await listPresent(layout.presence)).length > 0
     try {
       show(io, await bringUp(options), detached)
     } catch (error) {
       if (!isFault(error, 'CANCELLED')) throw error
       if (others && detached) say('interrupted; what was up before stays up')
       else {
-        await takeDown({ places, user, keepWorkers: false, say })
+        await takeDown({ layout, user, keepWorkers: false, say })
         io.stderr('interrupted; nothing is left running', { always: true })
       }
       return io.setExit(INTERRUPTED)
@@ -88,9 +88,9 @@ async function up(io: Io, flags: Flags): Promise<void> {
 
   if ((await watchFleet(options)) === 'down') return say('the fleet was taken down')
   say(`${String(signal.reason)}: taking the fleet down`)
-  const releaseAgain = await takeUpLock(places.upLock, 'up', LOCK_MS)
+  const releaseAgain = await takeUpLock(layout.upLock, 'up', LOCK_MS)
   try {
-    await takeDown({ places, user, keepWorkers: false, say })
+    await takeDown({ layout, user, keepWorkers: false, say })
   } finally {
     releaseAgain()
   }

@@ -11,26 +11,30 @@ beforeEach(async () => {
 })
 afterEach(() => rm(dir, { recursive: true, force: true }))
 
-test('a part has a session of its own, its log as output, nothing as input, and tells how it ended', async () => {
-  const log = join(dir, 'logs/part.log')
-  const part = spawnComponent(
+test('a component has a session of its own, its log as output, nothing as input, and tells how it ended', async () => {
+  const log = join(dir, 'logs/component.log')
+  const component = spawnComponent(
     ['/bin/sh', '-c', 'cut -d" " -f6 /proc/self/stat; readlink /proc/$$/fd/0; echo oops >&2; exit 3'],
     process.env,
     log,
   )
-  await until('it has ended', () => part.ended() !== null)
-  expect(part.ended()).toBe('exit 3')
-  expect((await readFile(log, 'utf8')).trim().split('\n')).toEqual([String(part.pid), '/dev/null', 'oops'])
-  expect(lastWordsOf(log)).toBe(`${part.pid} | /dev/null | oops`)
+  await until('it has ended', () => component.ended() !== null)
+  expect(component.ended()).toBe('exit 3')
+  expect((await readFile(log, 'utf8')).trim().split('\n')).toEqual([
+    String(component.pid),
+    '/dev/null',
+    'oops',
+  ])
+  expect(lastWordsOf(log)).toBe(`${component.pid} | /dev/null | oops`)
 })
 
 test('a log above its bound is set aside at the next start', async () => {
-  const log = join(dir, 'part.log')
+  const log = join(dir, 'component.log')
   await writeFile(log, Buffer.alloc(9 * 1024 * 1024, 'x'))
-  const part = spawnComponent(['/bin/echo', 'new'], process.env, log)
-  await until('it has ended', () => part.ended() !== null)
+  const component = spawnComponent(['/bin/echo', 'new'], process.env, log)
+  await until('it has ended', () => component.ended() !== null)
   expect(await readFile(log, 'utf8')).toBe('new\n')
-  expect((await readdir(dir)).toSorted()).toEqual(['part.log', 'part.log.1'])
+  expect((await readdir(dir)).toSorted()).toEqual(['component.log', 'component.log.1'])
 })
 
 test('a program that is not there: SETUP that names it', () => {

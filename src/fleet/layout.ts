@@ -1,13 +1,13 @@
 /**
- * Where the things of a fleet at home are: keys under TROUPE_HOME, everything else under TROUPE_LOCAL, which
- * must be on a local disk and ours alone.
+ * Where the files of a local fleet are. Keys are under TROUPE_HOME. Everything else is under TROUPE_LOCAL,
+ * which must be on a local disk and belong to us alone.
  */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import { busDir, ensurePrivateDir, fleetDir, localProblem, nodeDir } from '../system/paths.ts'
 
-export interface Places {
+export interface FleetLayout {
   home: string
   local: string
   fleet: string
@@ -34,7 +34,7 @@ export interface Places {
   node(node: string): { dir: string; log: string; spool: string; memory: string; caches: string }
 }
 
-export function placesOf(home: string, local: string, fleet: string): Places {
+export function layoutOf(home: string, local: string, fleet: string): FleetLayout {
   const dir = fleetDir(local, fleet)
   const bus = busDir(local, fleet)
   return {
@@ -76,7 +76,7 @@ export function placesOf(home: string, local: string, fleet: string): Places {
  *
  * @throws {Fault} SETUP when TROUPE_LOCAL is on a network file system, or somebody else's
  */
-export async function preparePlaces({ local, dir }: Places): Promise<void> {
+export async function prepareLayout({ local, dir }: FleetLayout): Promise<void> {
   const problem = localProblem(local)
   if (problem !== null) throw new Fault('SETUP', problem, { retryable: false })
   for (const path of [local, dir])
