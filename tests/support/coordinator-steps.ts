@@ -3,8 +3,10 @@
  * or a promise. An agent here does what it is told; a test holds, refuses or silences it, and says how its
  * processes end.
  */
+import { inspect, isDeepStrictEqual } from 'node:util'
 import { foldOp, emptyDurable, type Durable } from '../../src/core/coordinator/fold.ts'
 import type { CoordinatorCommand, Fact, OrderOf, Publication } from '../../src/core/coordinator/messages.ts'
+import { placeOf } from '../../src/core/coordinator/node-usage.ts'
 import { COORDINATOR_DEFAULTS, type CoordinatorSettings } from '../../src/core/coordinator/settings.ts'
 import { newState, type CoordinatorState } from '../../src/core/coordinator/state.ts'
 import { stepCoordinator } from '../../src/core/coordinator/step.ts'
@@ -83,6 +85,19 @@ function blank(forkId: string): ForkReport {
   }
 }
 
+/** Every place that is kept says what its node is like now, unless it is to be made anew. */
+function arePlacesKept(s: CoordinatorState, now: number): void {
+  const ctx = { s, now, wall: WALL + now, ops: [], lateOps: [], out: [] }
+  for (const node of s.nodes.values()) {
+    if (s.stalePlaces.has(node)) continue
+    const [kept, made] = [s.places.byName.get(node.name) ?? null, placeOf(ctx, node)]
+    // it is noticed with the next look that its time is over
+    const avoid = kept?.avoid ?? false
+    if (!isDeepStrictEqual(kept, made === null ? null : { ...made, avoid }))
+      throw new Error(`the place of ${node.name} was not changed: ${inspect({ kept, made })}`)
+  }
+}
+
 export type Story = ReturnType<typeof coordinatorWith>
 
 export function coordinatorWith(
@@ -109,6 +124,7 @@ export function coordinatorWith(
     const [next, out] = stepCoordinator(state, { ...fact, now, wall: wall() })
     state = next
     commands.push(...out)
+    if (state.nodes.size <= 20) arePlacesKept(state, now)
     for (const command of out) {
       // what follows a persist rests on it: here it is acknowledged at once
       if (command.kind === 'persist') for (const op of structuredClone(command.ops)) foldOp(durable, op)
@@ -261,12 +277,20 @@ export function coordinatorWith(
     result(order.id, obey(agent, order), null)
   }
 
-  /** until no order is left unanswered */
+  /** until no order is left unanswered, and nothing for a next step */
   const pump = (): void => {
-    for (let i = 0; todo.length > 0; i++) {
+    for (let i = 0; todo.length > 0 || state.goingOn; i++) {
       if (i > 10_000) throw new Error('orders without end')
-      answer(todo.shift()!)
+      if (state.goingOn) rest()
+      const order = todo.shift()
+      if (order !== undefined) answer(order)
     }
+  }
+
+  /** the step that goes on with what one has left */
+  const rest = (): void => {
+    timers = timers.filter(({ fact }) => !(fact.kind === 'timer' && fact.timer.of === 'rest'))
+    step({ kind: 'timer', timer: { of: 'rest' } })
   }
 
   const beat = (agent: FakeAgent): void => {

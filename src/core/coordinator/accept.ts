@@ -9,7 +9,7 @@ import type { Launch } from '../../protocol/resolved.ts'
 import { acceptedId, rejectedEvent, tellAccepted } from './events.ts'
 import type { QueuedLaunch, RequestOf } from './messages.ts'
 import { placesOf } from './node-usage.ts'
-import { checkPlan } from './placement.ts'
+import { checkPlan } from './check-plan.ts'
 import { newRun, touchRun, type Ctx, type Run } from './state.ts'
 
 type Answer = { run: string; existing: boolean; fault: null } | { run: null; fault: FaultBody }

@@ -24,6 +24,7 @@ import {
   outcomeOf,
   type FailedRank,
 } from './outcome.ts'
+import { enterQueue, leaveQueue } from './queue.ts'
 import { isPortConflict } from './port-conflict.ts'
 import { lostExit } from './reports.ts'
 import {
@@ -66,6 +67,7 @@ export function decide(ctx: Ctx, run: Run): void {
   if (record.stopping === null) checkDone(ctx, run)
   if (record.stopping === null) for (const role of run.roles) advanceRole(ctx, role)
   if (record.stopping !== null) {
+    leaveQueue(ctx, run)
     advanceStop(ctx, run)
     endNeverStarted(ctx, run)
     if (isStopped(run)) finish(ctx, run)
@@ -468,7 +470,7 @@ function finish(ctx: Ctx, run: Run): void {
   record.reason = why === 'done' ? null : text
   setState(ctx, run, TERMINAL[why])
   run.work.clear()
-  ctx.s.queue.delete(run)
+  leaveQueue(ctx, run)
   ctx.s.ended.push(run)
 }
 
@@ -545,9 +547,7 @@ function advanceRole(ctx: Ctx, role: RoleLive): void {
     return wakeAt(ctx, run, ctx.now + backoffUntil - ctx.wall)
   if (waiting.some((worker) => worker.record.node === null)) {
     if (ctx.s.queue.has(run)) return
-    ctx.s.queue.add(run)
-    ctx.s.placeDue = true
-    return
+    return enterQueue(ctx, run)
   }
   run.placeReason = null
   if (!dependenciesMet(ctx, role)) return
@@ -555,8 +555,7 @@ function advanceRole(ctx: Ctx, role: RoleLive): void {
   if (spoilt.length === 0) return launchGang(ctx, role, waiting)
   // a place that was kept went bad meanwhile: another one
   for (const worker of spoilt) unreserve(ctx, worker)
-  ctx.s.queue.add(run)
-  ctx.s.placeDue = true
+  enterQueue(ctx, run)
 }
 
 function isPlaceGood(ctx: Ctx, worker: Worker): boolean {

@@ -7,6 +7,7 @@ import { formatHostPort } from '../../protocol/hostport.ts'
 import { forkIdOf } from '../../protocol/names.ts'
 import { resourcesOf, type Bindings, type ForkSpec, type Role } from '../../protocol/resolved.ts'
 import { onOurClock } from './first-failure.ts'
+import { avoid } from './node-usage.ts'
 import { neverStarted } from './reports.ts'
 import {
   change,
@@ -132,7 +133,7 @@ export function abortGang(ctx: Ctx, gang: Gang, abort: Omit<Abort, 'at'>): void 
   gang.abort = { ...abort, at: ctx.wall }
   if (abort.blame !== null) {
     const node = nodeFor(ctx, abort.blame)
-    if (node !== undefined) node.avoidUntil = ctx.now + 30_000
+    if (node !== undefined) avoid(ctx, node, ctx.now + 30_000)
   }
   for (const worker of gang.workers) {
     if (!live(worker)) continue

@@ -7,7 +7,7 @@ import type { ReplyOf } from '../../protocol/table.ts'
 import type { CoordinatorEvent } from './messages.ts'
 import { nodeEvent, lostEvent } from './events.ts'
 import { checkFences } from './fence.ts'
-import { linkGpus } from './node-usage.ts'
+import { linkGpus, noteUsage } from './node-usage.ts'
 import { applyReport } from './reports.ts'
 import { change, nodeOf, toStray, workOn, type Ctx, type InventoryAsked, type NodeLive } from './state.ts'
 
@@ -25,6 +25,7 @@ function isTakenFrom(ctx: Ctx, node: NodeLive, incarnation: string): boolean {
 
 function join(ctx: Ctx, node: NodeLive, incarnation: string): void {
   node.incarnation = incarnation
+  noteUsage(ctx, node)
   node.inventoried = false
   node.inventory = null
   node.inventoryAt = -Infinity
@@ -55,11 +56,9 @@ export function onBeat(ctx: Ctx, beat: Beat): void {
   if (ctx.s.heard.delete(node)) ctx.s.heard.add(node)
   node.evidence = false
   node.loopLagMs = beat.loopLagMs
+  if (node.storeRefused !== beat.storeRefused || node.drainingItself !== beat.draining) noteUsage(ctx, node)
   node.storeRefused = beat.storeRefused
-  if (node.drainingItself !== beat.draining) {
-    node.drainingItself = beat.draining
-    ctx.s.placeDue = true
-  }
+  node.drainingItself = beat.draining
   node.beatRev = beat.rev
   if (beat.leaving) return leave(ctx, node)
   if (node.state !== 'ready') revive(ctx, node)
@@ -79,6 +78,7 @@ function leave(ctx: Ctx, node: NodeLive): void {
 
 /** The node is lost or has left: its silence is nothing new. */
 function toAway(ctx: Ctx, node: NodeLive): void {
+  noteUsage(ctx, node)
   ctx.s.heard.delete(node)
   ctx.s.away.add(node)
 }
@@ -89,7 +89,7 @@ function revive(ctx: Ctx, node: NodeLive): void {
   node.state = 'ready'
   node.reason = null
   node.leaving = false
-  ctx.s.placeDue = true
+  noteUsage(ctx, node)
   for (const worker of node.workers) {
     worker.lostTold = false
     worker.retryAt = 0
@@ -169,10 +169,8 @@ export function onInventory(
   }
   // decided without its word while it was away: it hears of it now, known to its spool or not
   for (const [forkId, name] of ctx.s.fenced) if (name === node.name) toStray(ctx, node, forkId)
-  if (first) {
-    nodeEvent(ctx, node, 'joined', null)
-    ctx.s.placeDue = true
-  }
+  if (first) nodeEvent(ctx, node, 'joined', null)
+  noteUsage(ctx, node)
 }
 
 function forkOf(worker: import('./state.ts').Worker): string {
@@ -200,6 +198,7 @@ export function onEvidence(ctx: Ctx, node: NodeLive, incarnation: string, text: 
 function suspect(ctx: Ctx, node: NodeLive, text: string): void {
   node.state = 'suspect'
   node.reason = text
+  noteUsage(ctx, node)
   nodeEvent(ctx, node, 'suspect', text)
   for (const worker of node.workers) workOn(ctx, worker)
 }
@@ -275,6 +274,7 @@ function forgetNodes(ctx: Ctx): void {
     if (!gone && kept <= lostKept && silentMs(ctx, node) < lostKeptMs) continue
     kept--
     linkGpus(ctx, node, null)
+    noteUsage(ctx, node)
     s.away.delete(node)
     s.nodeWork.delete(node)
     s.nodes.delete(node.name)

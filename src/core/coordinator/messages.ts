@@ -37,7 +37,12 @@ export type OrderOf<V extends OrderVerb = OrderVerb> = {
 }[V]
 export type OrderReply = { [K in OrderVerb]: ReplyOf<`node.${K}`> }[OrderVerb]
 
-export type Timer = { of: 'run'; run: string } | { of: 'lazy' } | { of: 'node'; node: string }
+export type Timer =
+  | { of: 'run'; run: string }
+  | { of: 'lazy' }
+  | { of: 'node'; node: string }
+  /** what a step left for the next */
+  | { of: 'rest' }
 
 export interface QueuedLaunch {
   kind: 'queued-launch'

@@ -4,25 +4,30 @@
  */
 import { resourcesOf } from '../../protocol/resolved.ts'
 import type { Gpu } from '../../protocol/shapes.ts'
-import { weightOf, type Place } from './placement.ts'
+import { freeIn, KINDS, weightOf } from './placement.ts'
+import type { Place, Places } from './places.ts'
 import { change, nodeOf, type Ctx, type NodeLive, type Worker } from './state.ts'
 
-export function occupy(node: NodeLive, worker: Worker): void {
+/** What is taken on a node, or whether it is open, has changed. */
+export function noteUsage(ctx: Ctx, node: NodeLive): void {
+  ctx.s.stalePlaces.add(node)
+  for (const peer of node.gpuPeers.keys()) ctx.s.stalePlaces.add(peer)
+}
+
+export function occupy(ctx: Ctx, node: NodeLive, worker: Worker): void {
   if (node.workers.has(worker)) return
   node.workers.add(worker)
-  const weight = weightOf(resourcesOf(worker.role.spec, worker.record.index))
-  node.used.cpus += weight.cpus
-  node.used.gpus += weight.gpus
-  node.used.memoryBytes += weight.memoryBytes
+  count(ctx, node, worker, 1)
 }
 
 export function vacate(ctx: Ctx, node: NodeLive | undefined, worker: Worker): void {
-  if (node === undefined || !node.workers.delete(worker)) return
+  if (node?.workers.delete(worker) === true) count(ctx, node, worker, -1)
+}
+
+function count(ctx: Ctx, node: NodeLive, worker: Worker, sign: 1 | -1): void {
   const weight = weightOf(resourcesOf(worker.role.spec, worker.record.index))
-  node.used.cpus -= weight.cpus
-  node.used.gpus -= weight.gpus
-  node.used.memoryBytes -= weight.memoryBytes
-  if (ctx.s.queue.size > 0) ctx.s.placeDue = true
+  for (const kind of KINDS) node.used[kind] += sign * weight[kind]
+  noteUsage(ctx, node)
 }
 
 /**
@@ -48,6 +53,7 @@ export function linkGpus(ctx: Ctx, node: NodeLive, gpus: readonly Gpu[] | null):
   const { gpuOwners } = ctx.s
   const uuids = new Set((gpus ?? []).flatMap(({ uuid }) => uuid ?? []))
   if (uuids.size === node.gpuUuids.size && [...uuids].every((uuid) => node.gpuUuids.has(uuid))) return
+  noteUsage(ctx, node)
   for (const peer of node.gpuPeers.keys()) peer.gpuPeers.delete(node)
   node.gpuPeers.clear()
   for (const uuid of node.gpuUuids) {
@@ -64,12 +70,13 @@ export function linkGpus(ctx: Ctx, node: NodeLive, gpus: readonly Gpu[] | null):
     }
     gpuOwners.set(uuid, owners.add(node))
   }
+  noteUsage(ctx, node)
 }
 
 /** Keep a place for a worker that waits. */
 export function reserve(ctx: Ctx, worker: Worker, name: string): void {
   change(worker, () => void (worker.record.node = name))
-  occupy(nodeOf(ctx, name), worker)
+  occupy(ctx, nodeOf(ctx, name), worker)
 }
 
 /** Give up the place of a worker that waits. */
@@ -77,6 +84,13 @@ export function unreserve(ctx: Ctx, worker: Worker): void {
   if (worker.record.node === null) return
   vacate(ctx, ctx.s.nodes.get(worker.record.node), worker)
   worker.record.node = null
+}
+
+/** Others first until then: something could not be started here. */
+export function avoid(ctx: Ctx, node: NodeLive, until: number): void {
+  node.avoidUntil = until
+  ctx.s.avoided.add(node)
+  ctx.s.stalePlaces.add(node)
 }
 
 /** May something new be placed here? */
@@ -92,25 +106,63 @@ export function isOpen(ctx: Ctx, node: NodeLive): boolean {
   )
 }
 
-export function placesOf(ctx: Ctx): Place[] {
-  const places: Place[] = []
-  for (const node of ctx.s.nodes.values()) {
-    if (node.capacity === null || node.state === 'lost') continue
-    let { cpus } = node.used
-    for (const fork of node.unowned.values()) cpus += fork.cpus
-    places.push({
-      name: node.name,
-      cpus: node.capacity.cpus,
-      gpus: node.capacity.gpus.length,
-      memoryBytes: node.capacity.memoryBytes,
-      used: { cpus, gpus: gpusTaken(node), memoryBytes: node.used.memoryBytes },
-      workers: node.workers.size,
-      open: isOpen(ctx, node),
-      avoid: node.avoidUntil > ctx.now,
-      ...(node.gpuPeers.size > 0 && {
-        gpuPeers: new Map([...node.gpuPeers].map(([peer, common]) => [peer.name, common])),
-      }),
-    })
+/** The nodes as places, as they are now. */
+export function placesOf(ctx: Ctx): Places {
+  for (const _ of refreshPlaces(ctx));
+  return ctx.s.places
+}
+
+/** A place that may take more than before, or (not roomier) one that is closed or gone now. */
+export interface Change {
+  name: string
+  place: Place | null
+  roomier: boolean
+}
+
+/** Make anew the places of nodes that have changed. */
+export function refreshPlaces(ctx: Ctx): Change[] {
+  const { places, stalePlaces, avoided } = ctx.s
+  for (const node of avoided) {
+    if (node.avoidUntil > ctx.now) continue
+    avoided.delete(node)
+    stalePlaces.add(node)
   }
-  return places
+  const changes: Change[] = []
+  for (const node of stalePlaces) {
+    const { name } = node
+    const before = places.byName.get(name) ?? null
+    const place = ctx.s.nodes.get(name) === node ? placeOf(ctx, node) : null
+    places.set(name, place)
+    const roomier = isRoomier(place, before)
+    if (roomier || before?.open !== place?.open) changes.push({ name, place, roomier })
+  }
+  stalePlaces.clear()
+  return changes
+}
+
+function isRoomier(now: Place | null, before: Place | null): boolean {
+  if (now?.open !== true) return false
+  if (before?.open !== true) return true
+  const [free, freeBefore] = [freeIn(now), freeIn(before)]
+  return KINDS.some((kind) => free[kind] > freeBefore[kind])
+}
+
+/** @returns null for a node that nothing is known of, or that is lost */
+export function placeOf(ctx: Ctx, node: NodeLive): Place | null {
+  if (node.capacity === null || node.state === 'lost') return null
+  let { cpus } = node.used
+  for (const fork of node.unowned.values()) cpus += fork.cpus
+  return {
+    name: node.name,
+    cpus: node.capacity.cpus,
+    gpus: node.capacity.gpus.length,
+    memoryBytes: node.capacity.memoryBytes,
+    used: { cpus, gpus: gpusTaken(node), memoryBytes: node.used.memoryBytes },
+    workers: node.workers.size,
+    open: isOpen(ctx, node),
+    avoid: node.avoidUntil > ctx.now,
+    ...(node.gpuPeers.size > 0 && {
+      gpuPeers: new Map([...node.gpuPeers].map(([peer, common]) => [peer.name, common])),
+    }),
+  }
 }

@@ -11,6 +11,7 @@ import type { OrderVerb, ReplyOf } from '../../protocol/table.ts'
 import { abortGang, currentFork, forkSpecOf, isReachable } from './gangs.ts'
 import { onEvidence, onInventory } from './membership.ts'
 import type { CoordinatorEvent, OrderOf } from './messages.ts'
+import { noteUsage } from './node-usage.ts'
 import { applyReport } from './reports.ts'
 import {
   change,
@@ -276,7 +277,9 @@ export function backoff([first, most]: readonly [number, number], tries: number)
 function noticeFault(ctx: Ctx, node: NodeLive, incarnation: string, fault: FaultBody): void {
   if (fault.code === 'CONN' && ctx.s.linkUpAt !== null)
     onEvidence(ctx, node, incarnation, 'its agent does not answer: nobody listens there')
-  if (fault.code === 'STORE_UNKNOWN') node.storeRefused = true
+  if (fault.code !== 'STORE_UNKNOWN') return
+  node.storeRefused = true
+  noteUsage(ctx, node)
 }
 
 const AGAIN_LATER: ReadonlySet<string> = new Set<Fault['code']>([

@@ -1,12 +1,15 @@
 /**
  * Runs that wait for a place, in order of acceptance. One that would fit if other work ended holds back those
- * behind it, so that it does not starve; one that waits for nodes to join does not.
+ * behind it, so that it does not starve; one that waits for nodes to join does not. A run that found no place is
+ * looked at again when a node that it may use has room for what was missing, at most once in a round.
  */
 import { allResources, resourcesOf, type Role } from '../../protocol/resolved.ts'
-import { placesOf, reserve } from './node-usage.ts'
-import { asksNothing, place, weightOf, type Ask } from './placement.ts'
+import { placesOf, refreshPlaces, reserve } from './node-usage.ts'
+import { asksNothing, place, roomFor, type Ask } from './placement.ts'
+import type { Place } from './places.ts'
 import { isLeftOut } from './outcome.ts'
-import { type Ctx, type Run, type Worker } from './state.ts'
+import type { Entry } from './wait-queue.ts'
+import { goOn, type Ctx, type Run, type Worker } from './state.ts'
 
 function size({ role, record }: Worker): number {
   const { gpus, cpus } = resourcesOf(role.spec, record.index)
@@ -49,46 +52,111 @@ function takenBy(run: Run): Map<string, Set<string>> {
   return taken
 }
 
+/** The run has workers without a place: it is looked at in this step. */
+export function enterQueue(ctx: Ctx, run: Run): void {
+  ctx.s.queue.enter(run, run.record.acceptedAt)
+  ctx.s.placeDue = true
+}
+
+export function leaveQueue(ctx: Ctx, run: Run): void {
+  if (ctx.s.queue.leave(run)) ctx.s.placeDue = true
+}
+
+/**
+ * More runs than this that wait for any node are looked at with the tick, not at each node that joins.
+ */
+const ANYWHERE_MAX = 64
+
+/** Nodes have changed: who waits for one of them is due, if that can help. */
+export function wakeQueue(ctx: Ctx): void {
+  const { queue } = ctx.s
+  if (queue.size === 0) return
+  for (const { name, place: now, roomier } of refreshPlaces(ctx)) {
+    for (const entry of queue.waiting.get(name) ?? []) consider(ctx, entry, roomier ? now : null)
+    const anywhere = queue.waiting.get(null) ?? new Set()
+    for (const entry of anywhere)
+      if (anywhere.size > ANYWHERE_MAX) queue.late.add(entry)
+      else consider(ctx, entry, roomier ? now : null)
+  }
+}
+
+/** @param now  a place that has more room than before; null: one that was closed or is gone */
+function consider(ctx: Ctx, entry: Entry<Run>, now: Place | null): void {
+  const { queue } = ctx.s
+  const { stuck } = entry
+  queue.late.add(entry)
+  if (now === null) return
+  if (stuck !== null) {
+    const room = roomFor(stuck, now)
+    stuck.missing -= room
+    if (room === 0 || stuck.missing > 0) return
+  }
+  queue.makeDue(entry)
+  ctx.s.placeDue = true
+}
+
+/** With each tick: who was helped a little, or waits for another reason now. */
+export function onQueueTick(ctx: Ctx): void {
+  const { queue } = ctx.s
+  for (const entry of queue.late) {
+    queue.makeDue(entry)
+    ctx.s.placeDue = true
+  }
+  queue.late.clear()
+}
+
+/** A look ends when so many places were looked at in it, and goes on in the next step. */
+export const STEP_PLACES_MAX = 100_000
+
 export function placeQueue(ctx: Ctx): void {
   const { s } = ctx
   s.placeDue = false
-  if (s.queue.size === 0) return
   const places = placesOf(ctx)
-  const byName = new Map(places.map((one) => [one.name, one]))
-  let held = false
-  for (const run of [...s.queue].toSorted((a, b) => a.record.acceptedAt - b.record.acceptedAt)) {
-    const workers = homeless(run)
-    if (workers.length === 0 || run.record.stopping !== null) {
-      s.queue.delete(run)
-      continue
-    }
-    const asks = asksOf(workers)
-    if (held && !asks.every((ask) => asksNothing(resourcesOf(ask.role, ask.index)))) {
-      tellWait(ctx, run, 'waiting for its turn: an earlier run waits for resources')
-      continue
-    }
-    const answer = place(asks, places, takenBy(run))
-    if ('reason' in answer) {
-      held ||= answer.holds
-      tellWait(ctx, run, answer.reason)
-      continue
-    }
-    const left = new Set(answer.left)
-    const placed = workers.filter((_, i) => !left.has(asks[i]!))
-    placed.forEach((worker, i) => {
-      const name = answer.places[i]!
-      reserve(ctx, worker, name)
-      const spot = byName.get(name)!
-      const weight = weightOf(resourcesOf(worker.role.spec, worker.record.index))
-      spot.used.cpus += weight.cpus
-      spot.used.gpus += weight.gpus
-      spot.used.memoryBytes += weight.memoryBytes
-      spot.workers++
-    })
-    s.queue.delete(run)
-    run.placeReason = null
-    s.dirty.add(run)
+  const most = places.looked + STEP_PLACES_MAX
+  for (let entry = s.queue.next(); entry !== null; entry = s.queue.next()) {
+    if (places.looked > most) return goOn(ctx)
+    look(ctx, entry)
   }
+}
+
+function look(ctx: Ctx, entry: Entry<Run>): void {
+  const { queue, dirty } = ctx.s
+  const { run } = entry
+  const workers = homeless(run)
+  if (workers.length === 0 || run.record.stopping !== null) return void queue.leave(run)
+  const asks = asksOf(workers)
+  if (queue.isBehindHolder(entry) && !asks.every((ask) => asksNothing(resourcesOf(ask.role, ask.index)))) {
+    queue.hold(entry)
+    return tellWait(ctx, run, HELD)
+  }
+  const answer = place(asks, placesOf(ctx), takenBy(run))
+  if ('reason' in answer) {
+    tellWait(ctx, run, answer.reason)
+    const { holder } = queue
+    queue.wait(entry, { names: namesOf(asks), stuck: answer.stuck, holds: answer.holds })
+    if (!answer.holds || holder === null || holder === entry) return
+    queue.hold(holder)
+    return tellWait(ctx, holder.run, HELD)
+  }
+  const left = new Set(answer.left)
+  const placed = workers.filter((_, i) => !left.has(asks[i]!))
+  placed.forEach((worker, i) => reserve(ctx, worker, answer.places[i]!))
+  queue.leave(run)
+  run.placeReason = null
+  dirty.add(run)
+}
+
+const HELD = 'waiting for its turn: an earlier run waits for resources'
+
+/** Every node that one of them may be placed on; null: any. */
+function namesOf(asks: readonly Ask[]): ReadonlySet<string> | null {
+  const roles = new Set(asks.map(({ role }) => role))
+  const names = new Set<string>()
+  for (const { nodelist } of roles) {
+    if (nodelist.length === 0) return null
+    for (const name of nodelist) names.add(name)
+  }
+  return names
 }
 
 function tellWait(ctx: Ctx, run: Run, reason: string): void {

@@ -4,7 +4,7 @@
  * nothing.
  */
 import type { Exit, ForkReport, Receipt } from '../../protocol/shapes.ts'
-import { vacate } from './node-usage.ts'
+import { noteUsage, vacate } from './node-usage.ts'
 import {
   change,
   GONE,
@@ -32,7 +32,7 @@ export function applyReport(
   const run = ctx.s.runs.get(report.run)
   const worker = run?.byRole.get(report.role)?.workers[report.index]
   const over = report.phase === 'gone' || report.phase === 'cancelled'
-  if (over) node.unowned.delete(report.forkId)
+  if (over && node.unowned.delete(report.forkId)) noteUsage(ctx, node)
   if (ctx.s.fenced.get(report.forkId) === node.name) return applyFenced(ctx, node, report)
   if (worker === undefined || report.attempt > worker.record.attempt) {
     // of a run that this store does not know: what is over may be forgotten, what lives is alarmed and left
@@ -40,6 +40,7 @@ export function applyReport(
     if (over) toRelease(ctx, node, report.forkId)
     else if (report.phase !== 'prepared' && !node.unowned.has(report.forkId)) {
       node.unowned.set(report.forkId, { gpus: report.gpus.length, cpus: report.cores.length })
+      noteUsage(ctx, node)
       ctx.out.push({
         kind: 'log',
         level: 'warn',

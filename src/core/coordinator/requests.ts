@@ -10,6 +10,7 @@ import { nodeEvent } from './events.ts'
 import { explainRun } from './explain.ts'
 import { currentFork, isReachable } from './gangs.ts'
 import { isKnown, list, nodesPage, planPage } from './lists.ts'
+import { noteUsage } from './node-usage.ts'
 import type { ReplyBody, RequestOf } from './messages.ts'
 import { exitOf } from './outcome.ts'
 import { endWorker, lostExit } from './reports.ts'
@@ -98,7 +99,7 @@ function answer(ctx: Ctx, request: RequestOf): void {
         else s.drains.delete(name)
         ctx.ops.push({ op: 'drain', node: name, on })
         if (on && node !== undefined) nodeEvent(ctx, node, 'draining', `by ${request.user}`)
-        s.placeDue = true
+        if (node !== undefined) noteUsage(ctx, node)
       }
       return reply(ctx, request, {})
     }

@@ -163,5 +163,5 @@ function keep(ctx: Ctx, worker: Worker, name: string): void {
   )
     return
   worker.record.node = name
-  occupy(node, worker)
+  occupy(ctx, node, worker)
 }

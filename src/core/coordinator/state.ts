@@ -18,7 +18,9 @@ import type { Durable } from './fold.ts'
 import { workerKey } from './fold.ts'
 import type { OrderVerb } from '../../protocol/table.ts'
 import type { CoordinatorCommand, Times } from './messages.ts'
+import { newPlaces, type Places } from './places.ts'
 import type { CoordinatorSettings } from './settings.ts'
+import { newWaitQueue, type WaitQueue } from './wait-queue.ts'
 
 /**
  * Where a worker's latest attempt is; each worker counts in exactly one. `ready` is running and ready;
@@ -246,9 +248,16 @@ export interface CoordinatorState {
   readonly lazy: Set<Run>
   /** nodes that have something to forget or to end */
   readonly nodeWork: Set<NodeLive>
-  /** runs that wait for a place, in order of acceptance */
-  readonly queue: Set<Run>
+  /** runs that wait for a place */
+  readonly queue: WaitQueue<Run>
+  readonly places: Places
+  /** nodes whose place has to be made anew */
+  readonly stalePlaces: Set<NodeLive>
+  /** nodes that are used last for a while */
+  readonly avoided: Set<NodeLive>
   placeDue: boolean
+  /** a step is ordered that goes on with what this one leaves */
+  goingOn: boolean
   /** a run's facts wait for an entry to share */
   lazyTimer: boolean
   ended: Run[]
@@ -294,8 +303,12 @@ export function newState(options: {
     dirty: new Set(),
     lazy: new Set(),
     nodeWork: new Set(),
-    queue: new Set(),
+    queue: newWaitQueue(),
+    places: newPlaces(),
+    stalePlaces: new Set(),
+    avoided: new Set(),
     placeDue: false,
+    goingOn: false,
     lazyTimer: false,
     ended: [],
     counter: 0,
@@ -544,6 +557,13 @@ export function wakeAt(ctx: Ctx, run: Run, at: number): void {
   if (at >= run.wakeAt) return
   run.wakeAt = at
   ctx.out.push({ kind: 'timer', at, timer: { of: 'run', run: run.record.run } })
+}
+
+/** A step has done its share: the rest is for the next, and other events come between. */
+export function goOn(ctx: Ctx): void {
+  if (ctx.s.goingOn) return
+  ctx.s.goingOn = true
+  ctx.out.push({ kind: 'timer', at: ctx.now, timer: { of: 'rest' } })
 }
 
 export function live(worker: Worker): boolean {

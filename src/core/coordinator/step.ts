@@ -13,7 +13,7 @@ import { occupy } from './node-usage.ts'
 import { onBeat, onEvidence, onLink, onNodesTick, onReport } from './membership.ts'
 import type { CoordinatorCommand, CoordinatorEvent } from './messages.ts'
 import { giveNodeOrders, onOrderResult } from './orders.ts'
-import { placeQueue } from './queue.ts'
+import { onQueueTick, placeQueue, wakeQueue } from './queue.ts'
 import { onRequest } from './requests.ts'
 import { beginRestart } from './restart.ts'
 import { statusOf } from './status.ts'
@@ -78,6 +78,10 @@ function onTimer(ctx: Ctx, { timer }: Extract<CoordinatorEvent, { kind: 'timer' 
       run.wakeAt = Infinity
       return void s.dirty.add(run)
     }
+    case 'rest':
+      s.goingOn = false
+      s.placeDue ||= s.queue.next() !== null
+      return
     case 'lazy':
       s.lazyTimer = false
       for (const run of s.lazy) {
@@ -115,7 +119,7 @@ function onLed(ctx: Ctx): void {
     }
     for (const worker of run.workers) {
       const { record } = worker
-      if (record.phase !== 'ended' && record.node !== null) occupy(nodeOf(ctx, record.node), worker)
+      if (record.phase !== 'ended' && record.node !== null) occupy(ctx, nodeOf(ctx, record.node), worker)
       if (record.phase === 'ended' && record.exit !== null) run.exits.add(worker)
       workOn(ctx, worker)
     }
@@ -154,6 +158,7 @@ const KEYS_EVERY_MS = 60_000
 function onTick(ctx: Ctx): void {
   const { s } = ctx
   onNodesTick(ctx)
+  onQueueTick(ctx)
   if (Math.floor(ctx.now / KEYS_EVERY_MS) !== Math.floor((ctx.now - s.settings.nodesTickMs) / KEYS_EVERY_MS))
     forgetKeys(ctx)
   if (s.runs.size > s.ended.length) s.lastLiveAt = ctx.now
@@ -167,6 +172,7 @@ function onTick(ctx: Ctx): void {
 function settle(ctx: Ctx): void {
   const { s } = ctx
   const touched = new Set<Run>()
+  wakeQueue(ctx)
   for (let round = 0; s.dirty.size > 0 || s.placeDue; round++) {
     if (round > 1000)
       throw new Error(
@@ -181,6 +187,7 @@ function settle(ctx: Ctx): void {
       decide(ctx, run)
       touched.add(run)
     }
+    wakeQueue(ctx)
     if (s.placeDue) placeQueue(ctx)
   }
   for (const run of touched) record(ctx, run)

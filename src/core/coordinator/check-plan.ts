@@ -1,0 +1,84 @@
+/** Whether a launch could ever be placed: each worker alone, on some known node, if that were empty. Pure. */
+import { Fault } from '../../protocol/faults.ts'
+import { allResources, type Launch, type Resources, type Role } from '../../protocol/resolved.ts'
+import { allowed, KINDS, lacking, namesText, WORDS } from './placement.ts'
+import type { Place, Places } from './places.ts'
+
+/**
+ * @throws {Fault} PLAN_INVALID with both numbers. Of nodes it says nothing while none is known, or while one
+ * that the role names may yet join.
+ */
+export function checkPlan(launch: Launch, places: Places): void {
+  for (const role of launch.roles) checkNamed(role)
+  if (places.byName.size === 0) return
+  for (const role of launch.roles) {
+    if (role.nodelist.some((name) => !places.byName.has(name))) continue
+    for (const resources of distinct(allResources(role))) checkFits(role, resources, places)
+  }
+}
+
+function checkNamed(role: Role): void {
+  const named = [...new Set(role.nodelist)].filter((name) => allowed(role, name))
+  if (role.kind !== 'torchrun' || named.length === 0 || named.length >= role.minReplicas) return
+  throw new Fault(
+    'PLAN_INVALID',
+    `role ${role.name} needs ${role.minReplicas} nodes; its nodelist allows ${named.length}: ${namesText(named)}`,
+    {
+      data: {
+        role: role.name,
+        resource: 'nodes',
+        asked: role.minReplicas,
+        largest: named.length,
+        node: null,
+      },
+      hint: 'each worker of a torchrun role has a node of its own',
+    },
+  )
+}
+
+/** The places that a role may be placed on, one by one: the first that fits is often enough. */
+function* candidatesOf(role: Role, places: Places): Generator<Place> {
+  const named = new Set(role.nodelist)
+  const all = named.size > 0 ? [...named].map((name) => places.byName.get(name)!) : places.byName.values()
+  for (const place of all) {
+    places.looked++
+    if (allowed(role, place.name)) yield place
+  }
+}
+
+function checkFits(role: Role, resources: Resources, places: Places): void {
+  for (const place of candidatesOf(role, places)) if (lacking(resources, place, place) === null) return
+  const candidates = [...candidatesOf(role, places)]
+  if (candidates.length === 0) {
+    const known = [...places.byName.keys()]
+    const excluded = known.filter((name) => role.exclude.includes(name))
+    throw new Fault(
+      'PLAN_INVALID',
+      `role ${role.name} needs 1 node; of ${known.length} known it excludes ${excluded.length}, and 0 are left`,
+      {
+        data: { role: role.name, resource: 'nodes', asked: 1, largest: 0, node: null },
+        hint: 'troupe nodes shows which there are',
+      },
+    )
+  }
+  // the node that comes nearest says which number is wrong
+  const kind =
+    KINDS.find((k) => candidates.every((place) => resources[k] > place[k])) ??
+    lacking(resources, candidates[0]!, candidates[0]!)!
+  const best = candidates.toSorted((a, b) => b[kind] - a[kind])[0]!
+  throw new Fault(
+    'PLAN_INVALID',
+    `role ${role.name} asks for ${WORDS[kind](resources[kind])} per worker; the largest known node (${best.name}) has ${WORDS[kind](best[kind])}`,
+    {
+      data: { role: role.name, resource: kind, asked: resources[kind], largest: best[kind], node: best.name },
+      hint:
+        role.nodelist.length > 0
+          ? `nodelist allows ${namesText(role.nodelist)}`
+          : 'troupe nodes shows what each node has',
+    },
+  )
+}
+
+function distinct(all: readonly Resources[]): Resources[] {
+  return [...new Map(all.map((r) => [`${r.cpus} ${r.gpus} ${r.memoryBytes} ${r.share}`, r])).values()]
+}

@@ -1,0 +1,76 @@
+/**
+ * The nodes as placement sees them: each a place, kept in order of load and changed one by one. Owns the order;
+ * what is taken on a node is counted in node-usage.ts.
+ */
+import { heapOf, type Heap } from './heap.ts'
+
+export interface Amounts {
+  cpus: number
+  gpus: number
+  memoryBytes: number
+}
+
+/** Never changed: a node whose usage changes gets a new place. */
+export interface Place extends Readonly<Amounts> {
+  readonly name: string
+  readonly used: Readonly<Amounts>
+  readonly workers: number
+  /** places that give out the same GPUs, and how many of them: what is taken here is taken there */
+  readonly gpuPeers?: ReadonlyMap<string, number>
+  /** may get something new now */
+  readonly open: boolean
+  /** others first */
+  readonly avoid: boolean
+}
+
+export interface Places {
+  readonly byName: ReadonlyMap<string, Place>
+  /** open ones, the least loaded first */
+  readonly loaded: Heap<Place>
+  /** open ones, in the order that they would have if they were empty */
+  readonly empty: Heap<Place>
+  /** places that were looked at so far: the cost of what was placed, in a number that does not depend on a clock */
+  looked: number
+  /** @param place  null: there is no such place any more */
+  set(name: string, place: Place | null): void
+}
+
+export interface Rank {
+  place: Place
+  workers: number
+}
+
+/** Fewest workers by its size first, then by name: the same request gets the same answer. */
+export function better(a: Rank, b: Rank): boolean {
+  if (a.place.avoid !== b.place.avoid) return b.place.avoid
+  const load = a.workers / Math.max(1, a.place.cpus) - b.workers / Math.max(1, b.place.cpus)
+  return load !== 0 ? load < 0 : a.place.name < b.place.name
+}
+
+export function newPlaces(given: readonly Place[] = []): Places {
+  const byName = new Map<string, Place>()
+  const loaded = heapOf<Place>((a, b) =>
+    better({ place: a, workers: a.workers }, { place: b, workers: b.workers }),
+  )
+  const empty = heapOf<Place>((a, b) => better({ place: a, workers: 0 }, { place: b, workers: 0 }))
+  const places: Places = {
+    byName,
+    loaded,
+    empty,
+    looked: 0,
+    set(name, place) {
+      const old = byName.get(name)
+      if (old !== undefined) {
+        loaded.remove(old)
+        empty.remove(old)
+      }
+      if (place === null) return void byName.delete(name)
+      byName.set(name, place)
+      if (!place.open) return
+      loaded.push(place)
+      empty.push(place)
+    },
+  }
+  for (const place of given) places.set(place.name, place)
+  return places
+}
