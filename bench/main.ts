@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util'
 import { control } from './control.ts'
 import { exitEvent } from './exit-event.ts'
 import { forks } from './forks.ts'
+import { growth } from './growth.ts'
 import { launch } from './launch.ts'
 import { lines } from './lines.ts'
 import { logs, read } from './logs.ts'
@@ -34,6 +35,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   ps,
   memory,
   thousandAgents,
+  growth,
 ]
 const NAMES = MEASUREMENTS.map(({ name }) => name)
 

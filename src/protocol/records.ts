@@ -107,6 +107,8 @@ export const RunRecord = z.object({
   waitsSince: z.record(z.string(), Wall).optional(),
   /** role → when the first torchrun agent of its attempt exited 0: its peers' time goes on over a failover */
   firstDoneAt: z.record(z.string(), Wall).optional(),
+  /** by role: the attempt that is being decided; the workers of it that still wait belong to it, too */
+  launching: z.record(z.string(), z.number().int()).optional(),
   workers: z.array(WorkerRecord),
 })
 export type RunRecord = z.infer<typeof RunRecord>

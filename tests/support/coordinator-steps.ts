@@ -8,7 +8,7 @@ import { foldOp, emptyDurable, type Durable } from '../../src/core/coordinator/f
 import type { CoordinatorCommand, Fact, OrderOf, Publication } from '../../src/core/coordinator/messages.ts'
 import { placeOf } from '../../src/core/coordinator/node-usage.ts'
 import { COORDINATOR_DEFAULTS, type CoordinatorSettings } from '../../src/core/coordinator/settings.ts'
-import { newState, type CoordinatorState } from '../../src/core/coordinator/state.ts'
+import { contextOf, newState, type CoordinatorState } from '../../src/core/coordinator/state.ts'
 import { stepCoordinator } from '../../src/core/coordinator/step.ts'
 import type { Cause } from '../../src/protocol/causes.ts'
 import { Fault, type FaultBody } from '../../src/protocol/faults.ts'
@@ -87,7 +87,7 @@ function blank(forkId: string): ForkReport {
 
 /** Every place that is kept says what its node is like now, unless it is to be made anew. */
 function arePlacesKept(s: CoordinatorState, now: number): void {
-  const ctx = { s, now, wall: WALL + now, ops: [], lateOps: [], out: [] }
+  const ctx = contextOf(s, { now, wall: WALL + now })
   for (const node of s.nodes.values()) {
     if (s.stalePlaces.has(node)) continue
     const [kept, made] = [s.places.byName.get(node.name) ?? null, placeOf(ctx, node)]
@@ -113,6 +113,8 @@ export function coordinatorWith(
   const agents = new Map<string, FakeAgent>()
   /** everything the coordinator commanded, in order */
   let commands: CoordinatorCommand[] = []
+  /** the same, by step */
+  let steps: (readonly CoordinatorCommand[])[] = []
   const answers = new Map<number, { body?: unknown; fault?: FaultBody }>()
   let timers: { at: number; fact: Fact }[] = []
   const todo: OrderOf[] = []
@@ -124,6 +126,7 @@ export function coordinatorWith(
     const [next, out] = stepCoordinator(state, { ...fact, now, wall: wall() })
     state = next
     commands.push(...out)
+    steps.push(out)
     if (state.nodes.size <= 20) arePlacesKept(state, now)
     for (const command of out) {
       // what follows a persist rests on it: here it is acknowledged at once
@@ -375,7 +378,16 @@ export function coordinatorWith(
     pump()
     return answers.get(id) ?? {}
   }
-  const statusOf = (run: string): RunStatus => ask('status', { run }).body as RunStatus
+  /** all pages of it */
+  const statusOf = (run: string): RunStatus => {
+    const whole = ask('status', { run }).body as RunStatus & { next: string | null }
+    for (let next = whole.next; next !== null;) {
+      const page = ask('status', { run, from: next }).body as RunStatus & { next: string | null }
+      whole.workers.push(...page.workers)
+      next = page.next
+    }
+    return { ...whole, next: null } as RunStatus
+  }
   const workerOf = (run: string, worker: string): RunStatus['workers'][number] =>
     statusOf(run).workers.find((one) => `${one.role}/${one.index}` === worker)!
 
@@ -407,7 +419,10 @@ export function coordinatorWith(
     get commands() {
       return commands
     },
-    forget: () => void (commands = []),
+    get steps() {
+      return steps
+    },
+    forget: () => void ([commands, steps] = [[], []]),
     orders: <V extends OrderVerb = OrderVerb>(verb?: V): OrderOf<V>[] =>
       commands.flatMap((command) =>
         command.kind === 'order' && (verb === undefined || command.order.verb === verb)

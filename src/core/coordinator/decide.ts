@@ -498,7 +498,7 @@ function restartRun(ctx: Ctx, run: Run): void {
   record.roleReadyAt = {}
   for (const worker of run.workers)
     if (worker.record.phase === 'ended' && !isUsers(worker)) toWaiting(ctx, worker)
-  for (const role of run.roles) role.stopTold = 'no'
+  for (const role of run.roles) role.stop = { pass: 'none', next: -1 }
   noteRestart(ctx, by.role, 'restart', by.backoffMs)
   setState(ctx, run, 'pending')
 }
@@ -539,7 +539,7 @@ function advanceRole(ctx: Ctx, role: RoleLive): void {
     touchRun(ctx, run)
     for (const dependent of role.dependents) ctx.s.dirty.add(dependent.run)
   }
-  if (role.restart !== null || counts.waiting === 0) return
+  if (role.restart !== null || counts.waiting === 0 || role.filling?.abort != null) return
   const waiting = role.workers.filter((worker) => worker.record.phase === 'waiting' && !isLeftOut(worker))
   if (waiting.length === 0) return
   const backoffUntil = record.backoffUntil[spec.name] ?? null
@@ -550,7 +550,7 @@ function advanceRole(ctx: Ctx, role: RoleLive): void {
     return enterQueue(ctx, run)
   }
   run.placeReason = null
-  if (!dependenciesMet(ctx, role)) return
+  if (role.filling === null && !dependenciesMet(ctx, role)) return
   const spoilt = waiting.filter((worker) => !isPlaceGood(ctx, worker))
   if (spoilt.length === 0) return launchGang(ctx, role, waiting)
   // a place that was kept went bad meanwhile: another one

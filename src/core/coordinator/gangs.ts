@@ -11,6 +11,7 @@ import { avoid } from './node-usage.ts'
 import { neverStarted } from './reports.ts'
 import {
   change,
+  goOn,
   live,
   phaseOrder,
   touchRun,
@@ -28,13 +29,8 @@ export function currentFork(worker: Worker): string {
   return forkIdOf(worker.run.record.run, worker.record.role, worker.record.index, worker.record.attempt)
 }
 
-/**
- * Decide on a new attempt of these workers, each on the node that is reserved for it. The intent is in STATE
- * before any order leaves.
- */
-export function launchGang(ctx: Ctx, role: RoleLive, workers: Worker[]): void {
-  const attempt = workers.reduce((most, worker) => Math.max(most, worker.record.attempt), 0) + 1
-  const gang: Gang = {
+function newGang(role: RoleLive, workers: Worker[]): Gang {
+  return {
     role,
     workers,
     unprepared: new Set(workers),
@@ -42,11 +38,51 @@ export function launchGang(ctx: Ctx, role: RoleLive, workers: Worker[]): void {
     bindings: null,
     recheck: true,
     abort: null,
+    gone: 0,
   }
+}
+
+/** The gang has all its workers, or will get no more. */
+function endFilling(role: RoleLive): void {
+  role.filling = null
+  unmarkLaunch(role)
+}
+
+function unmarkLaunch({ run: { record }, spec }: RoleLive): void {
+  if (record.launching === undefined) return
+  delete record.launching[spec.name]
+  if (Object.keys(record.launching).length === 0) delete record.launching
+}
+
+/**
+ * Decide on a new attempt of these workers, each on the node that is reserved for it: as many as a step may
+ * handle. The others join the same gang in the next steps; STATE names the attempt until it has all of them.
+ * The intent is in STATE before any order leaves.
+ */
+export function launchGang(ctx: Ctx, role: RoleLive, waiting: readonly Worker[]): void {
+  const { run, spec } = role
+  // an elastic role is launched at once: a worker without a place would look left out
+  const most = spec.minReplicas < spec.replicas ? waiting.length : ctx.left
+  if (most <= 0) return goOn(ctx, run)
+  const attempt =
+    run.record.launching?.[spec.name] ??
+    waiting.reduce((last, worker) => Math.max(last, worker.record.attempt), 0) + 1
+  const workers = waiting.slice(0, most)
+  const gang = role.filling ?? newGang(role, [])
   role.gangs.add(gang)
-  delete role.run.record.firstDoneAt?.[role.spec.name]
+  delete run.record.firstDoneAt?.[spec.name]
   role.rankFailed = null
+  ctx.left -= workers.length
+  endFilling(role)
+  if (workers.length < waiting.length) {
+    role.filling = gang
+    run.record.launching = { ...run.record.launching, [spec.name]: attempt }
+    goOn(ctx, run)
+  }
   for (const worker of workers) {
+    gang.workers.push(worker)
+    gang.unprepared.add(worker)
+    gang.unstarted.add(worker)
     const node = ctx.s.nodes.get(worker.record.node!)
     change(worker, () => {
       Object.assign(worker.record, {
@@ -94,22 +130,17 @@ export function recoverGang(role: RoleLive): void {
   const workers = role.workers.filter(
     (worker) => live(worker) && worker.record.ending === null && worker.record.startedAt === null,
   )
-  if (workers.length === 0) return
-  const gang: Gang = {
-    role,
-    workers,
-    unprepared: new Set(workers),
-    unstarted: new Set(workers),
-    bindings: null,
-    recheck: true,
-    abort: null,
-  }
+  const filling = role.run.record.launching?.[role.spec.name] !== undefined
+  if (workers.length === 0 && !filling) return
+  const gang = newGang(role, workers)
+  if (filling) role.filling = gang
   for (const worker of workers) worker.gang = gang
   role.gangs.add(gang)
 }
 
 export function dissolve(gang: Gang): void {
   gang.role.gangs.delete(gang)
+  if (gang.role.filling === gang) endFilling(gang.role)
   for (const worker of gang.workers) if (worker.gang === gang) worker.gang = null
 }
 
@@ -131,6 +162,8 @@ export function isReachable(node: NodeLive | undefined): node is NodeLive & { in
 export function abortGang(ctx: Ctx, gang: Gang, abort: Omit<Abort, 'at'>): void {
   if (gang.abort !== null) return
   gang.abort = { ...abort, at: ctx.wall }
+  // the others stay where they are until all of the attempt is over
+  if (gang.role.filling === gang) unmarkLaunch(gang.role)
   if (abort.blame !== null) {
     const node = nodeFor(ctx, abort.blame)
     if (node !== undefined) avoid(ctx, node, ctx.now + 30_000)
@@ -200,7 +233,7 @@ export function advanceGang(ctx: Ctx, gang: Gang, news: readonly Worker[]): void
           exit: null,
         })
   }
-  if (gang.unprepared.size > 0) return
+  if (gang.unprepared.size > 0 || role.filling === gang) return
   // every start that left was refused: nobody has the old addresses
   if (gang.bindings !== null && gang.recheck && gang.workers.every((worker) => !worker.startSent))
     gang.bindings = null
@@ -232,7 +265,10 @@ function hasStarted(worker: Worker): boolean {
 }
 
 export function isAborted(gang: Gang): boolean {
-  return gang.abort !== null && gang.workers.every((worker) => !live(worker))
+  if (gang.abort === null) return false
+  // those before it are over, and stay so
+  while (gang.gone < gang.workers.length && !live(gang.workers[gang.gone]!)) gang.gone++
+  return gang.gone === gang.workers.length
 }
 
 function settle(ctx: Ctx, gang: Gang): void {

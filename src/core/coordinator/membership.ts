@@ -130,8 +130,9 @@ function askPage(ctx: Ctx, node: NodeLive, asked: Omit<InventoryAsked, 'id'>, fr
 }
 
 /**
- * One page of the forks that the spool knows. A fork that is on none of the pages was never prepared there, or
- * its spool is lost. Facts that come between two pages are newer than the first page says, whose `rev` counts.
+ * One page of the forks that the spool knows. A fork that is on none of the pages was never prepared there,
+ * or its spool is lost. Facts that come between two pages are newer than the first page says, whose `rev`
+ * counts.
  */
 export function onInventory(
   ctx: Ctx,
@@ -260,8 +261,8 @@ function judgeSilence(ctx: Ctx, node: NodeLive): void {
 }
 
 /**
- * A lost node without workers leaves memory: at once when it had left or was never heard, else after a time, and
- * the oldest earlier when there are too many. When it is heard again it joins as a new one.
+ * A lost node without workers leaves memory: at once when it had left or was never heard, else after a time,
+ * and the oldest earlier when there are too many. When it is heard again it joins as a new one.
  */
 function forgetNodes(ctx: Ctx): void {
   const { s } = ctx

@@ -46,8 +46,9 @@ function ownGpus(node: NodeLive): number {
 }
 
 /**
- * The inventory of a node says which GPUs it has, or the node is gone (null): find the nodes that name the same
- * devices. Only the owners of these devices are looked at, and nobody when the devices are those of before.
+ * The inventory of a node says which GPUs it has, or the node is gone (null): find the nodes that name the
+ * same devices. Only the owners of these devices are looked at, and nobody when the devices are those of
+ * before.
  */
 export function linkGpus(ctx: Ctx, node: NodeLive, gpus: readonly Gpu[] | null): void {
   const { gpuOwners } = ctx.s

@@ -15,6 +15,7 @@ import { noteUsage } from './node-usage.ts'
 import { applyReport } from './reports.ts'
 import {
   change,
+  goOn,
   phaseOrder,
   wakeAt,
   workOn,
@@ -59,7 +60,10 @@ function outranks(worker: Worker, verb: WorkVerb): boolean {
   return (verb === 'cancel' ? 0 : graceOf(worker)) < order.graceMs
 }
 
-/** Give each worker that was looked at the order that it needs. */
+/**
+ * Give each worker that was looked at the order that it needs; those beyond a step's share are looked at
+ * again.
+ */
 export function giveOrders(ctx: Ctx, run: Run): void {
   if (run.work.size === 0) return
   const groups = new Map<
@@ -68,6 +72,11 @@ export function giveOrders(ctx: Ctx, run: Run): void {
   >()
   const later: Worker[] = []
   for (const worker of run.work) {
+    if (ctx.orders <= 0) {
+      goOn(ctx, run)
+      break
+    }
+    run.work.delete(worker)
     if (worker.record.phase !== 'placed') continue
     const node = ctx.s.nodes.get(worker.record.node!)
     if (!isReachable(node)) continue
@@ -78,12 +87,12 @@ export function giveOrders(ctx: Ctx, run: Run): void {
       later.push(worker)
       continue
     }
+    ctx.orders--
     const key = `${node.name} ${verb} ${worker.role.spec.name} ${verb === 'start' ? worker.token : ''}`
     const group = groups.get(key)
     if (group === undefined) groups.set(key, { verb, node, workers: [worker] })
     else group.workers.push(worker)
   }
-  run.work.clear()
   for (const worker of later) run.work.add(worker)
   // all leave in one burst; the owner of torchrun's store is told last
   const ordered = [...groups.values()]

@@ -1,7 +1,7 @@
 /**
- * Where workers go. A run gets all its places at once or none; node-usage.ts counts what is placed or reserved
- * on a node until it is proven gone. Least loaded first; torchrun's workers on nodes of their own. Pure:
- * nothing here changes a node.
+ * Where workers go. A run gets all its places at once or none; node-usage.ts counts what is placed or
+ * reserved on a node until it is proven gone. Least loaded first; torchrun's workers on nodes of their own.
+ * Pure: nothing here changes a node.
  */
 import { resourcesOf, type Resources, type Role } from '../../protocol/resolved.ts'
 import { heapOf, type Heap } from './heap.ts'
@@ -93,8 +93,8 @@ type Taken = ReadonlyMap<string, ReadonlySet<string>>
 type Tried = { places: string[]; left: Ask[] } | { failed: Ask; found: number; missing: number }
 
 /**
- * Places are drawn from the kept order, the best one first, and only as far as they are needed; what was drawn is
- * put back in the end.
+ * Places are drawn from the kept order, the best one first, and only as far as they are needed; what was
+ * drawn is put back in the end.
  */
 function drawing(places: Places, empty: boolean, taken: Taken) {
   const order = empty ? places.empty : places.loaded
@@ -150,15 +150,15 @@ function drawing(places: Places, empty: boolean, taken: Taken) {
 }
 
 /**
- * Each ask takes the best place that can hold it. A place that cannot hold one ask is laid aside for the equal ones
- * that follow: 10,000 workers on 10,000 nodes are placed in the time of a few comparisons each.
+ * Each ask takes the best place that can hold it. A place that cannot hold one ask is laid aside for the
+ * equal ones that follow: 10,000 workers on 10,000 nodes are placed in the time of a few comparisons each.
  */
 function tryAll(asks: readonly Ask[], places: Places, empty: boolean, taken: Taken): Tried {
   const draw = drawing(places, empty, taken)
   const found: string[] = []
   const left: Ask[] = []
   const placedOf = new Map<string, number>()
-  let kind = ''
+  let kind: Kind | null = null
   /** places that a role names, and those that cannot hold this kind */
   let named: Heap<Free> | null = null
   let aside: Free[] = []
@@ -176,8 +176,8 @@ function tryAll(asks: readonly Ask[], places: Places, empty: boolean, taken: Tak
     for (const [i, ask] of asks.entries()) {
       const { role } = ask
       const resources = resourcesOf(role, ask.index)
-      const next = kindOf(role, resources)
-      if (next !== kind) begin(role)
+      const next: Kind = { role, resources }
+      if (kind === null || !isSame(kind, next)) begin(role)
       kind = next
       const from = (): Free | undefined => (named === null ? draw.best() : named.pop())
       let best = from()
@@ -207,8 +207,10 @@ function tryAll(asks: readonly Ask[], places: Places, empty: boolean, taken: Tak
   }
 }
 
-function kindOf(role: Role, { cpus, gpus, memoryBytes, share }: Resources): string {
-  return `${role.name} ${cpus} ${gpus} ${memoryBytes} ${share}`
+function isSame(a: Kind, b: Kind): boolean {
+  if (a.role !== b.role) return false
+  const [r, q] = [a.resources, b.resources]
+  return r === q || (KINDS.every((kind) => r[kind] === q[kind]) && r.share === q.share)
 }
 
 function fits(role: Role, resources: Resources, { place, free, roles }: Free): boolean {
@@ -223,11 +225,10 @@ function fits(role: Role, resources: Resources, { place, free, roles }: Free): b
 function missingFrom(asks: readonly Ask[], from: number, found: number): number {
   const { role, index } = asks[from]!
   if (role.kind === 'torchrun') return role.minReplicas - found
-  const kind = kindOf(role, resourcesOf(role, index))
-  let missing = 0
-  for (let i = from; i < asks.length; i++)
-    if (asks[i]!.role === role && kindOf(role, resourcesOf(role, asks[i]!.index)) === kind) missing++
-  return missing
+  const kind = { role, resources: resourcesOf(role, index) }
+  return asks
+    .slice(from)
+    .filter((ask) => isSame(kind, { role: ask.role, resources: resourcesOf(ask.role, ask.index) })).length
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
- * The nodes as placement sees them: each a place, kept in order of load and changed one by one. Owns the order;
- * what is taken on a node is counted in node-usage.ts.
+ * The nodes as placement sees them: each a place, kept in order of load and changed one by one. Owns the
+ * order; what is taken on a node is counted in node-usage.ts.
  */
 import { heapOf, type Heap } from './heap.ts'
 
@@ -29,7 +29,10 @@ export interface Places {
   readonly loaded: Heap<Place>
   /** open ones, in the order that they would have if they were empty */
   readonly empty: Heap<Place>
-  /** places that were looked at so far: the cost of what was placed, in a number that does not depend on a clock */
+  /**
+   * places that were looked at so far: the cost of what was placed, in a number that does not depend on a
+   * clock
+   */
   looked: number
   /** @param place  null: there is no such place any more */
   set(name: string, place: Place | null): void

@@ -1,7 +1,7 @@
 /**
  * Runs that wait for a place, in order of acceptance. One that would fit if other work ended holds back those
- * behind it, so that it does not starve; one that waits for nodes to join does not. A run that found no place is
- * looked at again when a node that it may use has room for what was missing, at most once in a round.
+ * behind it, so that it does not starve; one that waits for nodes to join does not. A run that found no place
+ * is looked at again when a node that it may use has room for what was missing, at most once in a round.
  */
 import { allResources, resourcesOf, type Role } from '../../protocol/resolved.ts'
 import { placesOf, refreshPlaces, reserve } from './node-usage.ts'
@@ -106,7 +106,7 @@ export function onQueueTick(ctx: Ctx): void {
 }
 
 /** A look ends when so many places were looked at in it, and goes on in the next step. */
-export const STEP_PLACES_MAX = 100_000
+const STEP_PLACES_MAX = 100_000
 
 export function placeQueue(ctx: Ctx): void {
   const { s } = ctx

@@ -83,6 +83,8 @@ export interface Gang {
   /** somebody was prepared (again) since the addresses were looked at */
   recheck: boolean
   abort: Abort | null
+  /** of an aborted one: so many of its workers, from the first on, are over */
+  gone: number
 }
 
 export interface Abort {
@@ -107,13 +109,18 @@ export interface RoleLive {
   /** roles that depend on this one */
   readonly dependents: RoleLive[]
   gangs: Set<Gang>
+  /** the gang that gets its workers over several steps; nothing of it starts before it has them all */
+  filling: Gang | null
   /** a restart that has been decided and waits until what it replaces is gone */
   restart: { workers: Worker[]; backoffMs: number; text: string; kind: RestartKind; by: Cause } | null
   launchTries: number
   /** its node has leased what it needs to others that we do not count: what it said, and how often */
   busy: { text: string; tries: number } | null
-  /** its order to stop has been given, with grace 0 or not */
-  stopTold: 'no' | 'stop' | 'kill'
+  /**
+   * its workers that were told to stop: which of them, and the index of the next one, from the last to the
+   * first
+   */
+  stop: { pass: 'none' | 'unstarted' | 'stop' | 'kill'; next: number }
   /** a rank of this attempt has failed, and its torchrun has not ended yet */
   rankFailed: { at: number; by: Cause } | null
 }
@@ -256,8 +263,9 @@ export interface CoordinatorState {
   /** nodes that are used last for a while */
   readonly avoided: Set<NodeLive>
   placeDue: boolean
-  /** a step is ordered that goes on with what this one leaves */
+  /** a step is ordered that goes on with what this one leaves, and with these runs */
   goingOn: boolean
+  readonly rest: Set<Run>
   /** a run's facts wait for an entry to share */
   lazyTimer: boolean
   ended: Run[]
@@ -271,13 +279,23 @@ export interface CoordinatorState {
   ending: boolean
 }
 
+/** A step handles so many workers, or runs, and leaves the rest to the next. */
+export const STEP_WORKERS_MAX = 1000
+
 /** One step's surroundings: the times, and where its commands go. Ops leave first, as one persist. */
 export interface Ctx extends Times {
   readonly s: CoordinatorState
+  /** workers, or runs, that this step may still decide on, and workers that it may still give orders to */
+  left: number
+  orders: number
   readonly ops: import('../../protocol/records.ts').StateOp[]
   /** ops that must come after all runs: keys */
   readonly lateOps: import('../../protocol/records.ts').StateOp[]
   readonly out: CoordinatorCommand[]
+}
+
+export function contextOf(s: CoordinatorState, { now, wall }: Times): Ctx {
+  return { s, now, wall, left: STEP_WORKERS_MAX, orders: STEP_WORKERS_MAX, ops: [], lateOps: [], out: [] }
 }
 
 export function newState(options: {
@@ -309,6 +327,7 @@ export function newState(options: {
     avoided: new Set(),
     placeDue: false,
     goingOn: false,
+    rest: new Set(),
     lazyTimer: false,
     ended: [],
     counter: 0,
@@ -382,10 +401,11 @@ export function newRun(
       counts: { waiting: 0, placed: 0, prepared: 0, started: 0, ready: 0, exited: 0, ended: 0 },
       dependents: [],
       gangs: new Set(),
+      filling: null,
       restart: null,
       launchTries: 0,
       busy: null,
-      stopTold: 'no',
+      stop: { pass: 'none', next: -1 },
       rankFailed: null,
     }
     for (let index = 0; index < roleSpec.replicas; index++) {
@@ -560,7 +580,8 @@ export function wakeAt(ctx: Ctx, run: Run, at: number): void {
 }
 
 /** A step has done its share: the rest is for the next, and other events come between. */
-export function goOn(ctx: Ctx): void {
+export function goOn(ctx: Ctx, run: Run | null = null): void {
+  if (run !== null) ctx.s.rest.add(run)
   if (ctx.s.goingOn) return
   ctx.s.goingOn = true
   ctx.out.push({ kind: 'timer', at: ctx.now, timer: { of: 'rest' } })

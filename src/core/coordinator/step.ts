@@ -17,13 +17,23 @@ import { onQueueTick, placeQueue, wakeQueue } from './queue.ts'
 import { onRequest } from './requests.ts'
 import { beginRestart } from './restart.ts'
 import { statusOf } from './status.ts'
-import { nodeOf, toRelease, workOn, type CoordinatorState, type Ctx, type Run } from './state.ts'
+import {
+  contextOf,
+  goOn,
+  nodeOf,
+  STEP_WORKERS_MAX,
+  toRelease,
+  workOn,
+  type CoordinatorState,
+  type Ctx,
+  type Run,
+} from './state.ts'
 
 export function stepCoordinator(
   s: CoordinatorState,
   event: CoordinatorEvent,
 ): readonly [CoordinatorState, readonly CoordinatorCommand[]] {
-  const ctx: Ctx = { s, now: event.now, wall: event.wall, ops: [], lateOps: [], out: [] }
+  const ctx = contextOf(s, event)
   hear(ctx, event)
   settle(ctx)
   const ops = [...ctx.ops, ...ctx.lateOps]
@@ -80,6 +90,8 @@ function onTimer(ctx: Ctx, { timer }: Extract<CoordinatorEvent, { kind: 'timer' 
     }
     case 'rest':
       s.goingOn = false
+      for (const run of s.rest) s.dirty.add(run)
+      s.rest.clear()
       s.placeDue ||= s.queue.next() !== null
       return
     case 'lazy':
@@ -168,12 +180,15 @@ function onTick(ctx: Ctx): void {
   }
 }
 
-/** Until nothing is left to look at: runs, places, runs that got one. */
+/**
+ * Until nothing is left to look at: runs, places, runs that got one; or until this step has handled as many
+ * workers as one may. What is urgent is recorded all the same.
+ */
 function settle(ctx: Ctx): void {
   const { s } = ctx
   const touched = new Set<Run>()
   wakeQueue(ctx)
-  for (let round = 0; s.dirty.size > 0 || s.placeDue; round++) {
+  for (let round = 0; (s.dirty.size > 0 || s.placeDue) && ctx.left > 0; round++) {
     if (round > 1000)
       throw new Error(
         `decisions do not settle: ${[...s.dirty]
@@ -183,23 +198,34 @@ function settle(ctx: Ctx): void {
       )
     // a copy: what makes itself due again belongs to the next round
     for (const run of [...s.dirty]) {
+      if (ctx.left <= 0) break
       s.dirty.delete(run)
+      // what was told of its workers is recorded with it
+      ctx.left -= 1 + (run.urgent ? run.dirtyWorkers.size : 0)
       decide(ctx, run)
       touched.add(run)
     }
     wakeQueue(ctx)
     if (s.placeDue) placeQueue(ctx)
   }
+  if (s.dirty.size > 0 || s.placeDue) goOn(ctx)
+  for (const run of s.dirty) if (run.urgent) touched.add(run)
   for (const run of touched) record(ctx, run)
-  for (const node of s.nodeWork) giveNodeOrders(ctx, node)
-  s.nodeWork.clear()
+  for (const node of s.nodeWork) {
+    if (ctx.orders-- <= 0) {
+      goOn(ctx)
+      break
+    }
+    s.nodeWork.delete(node)
+    giveNodeOrders(ctx, node)
+  }
   archiveOld(ctx)
 }
 
 /** Put what changed of a run into this step's entry; facts that decide nothing wait for one to share. */
 function record(ctx: Ctx, run: Run): void {
   const { s } = ctx
-  if (!run.urgent) {
+  if (!run.urgent && run.dirtyWorkers.size < STEP_WORKERS_MAX) {
     if (run.dirtyWorkers.size === 0) return
     s.lazy.add(run)
     if (s.lazyTimer) return
@@ -235,8 +261,10 @@ function record(ctx: Ctx, run: Run): void {
 function archiveOld(ctx: Ctx): void {
   const { s } = ctx
   while (s.ended.length > s.settings.endedKept) {
+    if (ctx.left <= 0) return goOn(ctx)
     const run = s.ended.shift()!
     if (run.archiving) continue
+    ctx.left -= run.workers.length
     run.archiving = true
     ctx.out.push({ kind: 'archive', status: statusOf(ctx, run) })
   }

@@ -9,6 +9,7 @@ import { unreserve } from './node-usage.ts'
 import { endWorker, neverStarted } from './reports.ts'
 import {
   change,
+  goOn,
   GONE,
   live,
   touchRun,
@@ -26,7 +27,7 @@ export function beginStop(ctx: Ctx, run: Run, stop: Omit<Stopping, 'at'>): void 
   run.record.stopping = { ...stop, at: ctx.wall }
   for (const role of run.roles) {
     role.restart = null
-    role.stopTold = 'no'
+    role.stop = { pass: 'none', next: -1 }
     for (const gang of role.gangs) dissolve(gang)
   }
   touchRun(ctx, run)
@@ -50,7 +51,7 @@ export function endingOf(ctx: Ctx, worker: Worker, killedBy: Cause, graceMs: num
 }
 
 function isOver(role: RoleLive): boolean {
-  return role.workers.every((worker) => !live(worker))
+  return role.counts.waiting + role.counts.ended === role.workers.length
 }
 
 /** Failures and kills do not wait for an order of things. */
@@ -66,15 +67,24 @@ function atOnce(run: Run, role: RoleLive): boolean {
   )
 }
 
-/** Go on with a stop: tell the roles whose turn it is. */
+/** What has been told to more, or more urgently, is not told again. */
+const PASSES: readonly RoleLive['stop']['pass'][] = ['none', 'unstarted', 'stop', 'kill']
+
+/**
+ * Go on with a stop: tell the roles whose turn it is, as many workers as a step may handle, the last ones
+ * first.
+ */
 export function advanceStop(ctx: Ctx, run: Run): void {
   const stopping = run.record.stopping!
   for (const role of run.roles) {
-    const wanted = stopping.kill ? 'kill' : 'stop'
-    if (role.stopTold === wanted || role.stopTold === 'kill') continue
     const turn = atOnce(run, role) || role.dependents.every(isOver)
-    if (turn) role.stopTold = wanted
-    for (const worker of role.workers) {
+    const pass = turn ? (stopping.kill ? 'kill' : 'stop') : 'unstarted'
+    if (PASSES.indexOf(pass) > PASSES.indexOf(role.stop.pass))
+      role.stop = { pass, next: role.workers.length - 1 }
+    for (; role.stop.next >= 0; role.stop.next--) {
+      if (ctx.left <= 0) return goOn(ctx, run)
+      ctx.left--
+      const worker = role.workers[role.stop.next]!
       if (worker.record.phase === 'waiting') unreserve(ctx, worker)
       // what has not been started is called off at once, whoever depends on it
       else if (turn || worker.record.startedAt === null) endingOf(ctx, worker, stopping.by, null)
@@ -95,5 +105,5 @@ export function endNeverStarted(ctx: Ctx, run: Run): void {
 }
 
 export function isStopped(run: Run): boolean {
-  return run.workers.every((worker) => !live(worker))
+  return run.roles.every(isOver)
 }

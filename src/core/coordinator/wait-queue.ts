@@ -1,6 +1,6 @@
 /**
- * Runs that wait for a place: which of them are due to be looked at, which wait for what, and which one holds back
- * those behind it. Owns the order and the indices; the looking is done in queue.ts.
+ * Runs that wait for a place: which of them are due to be looked at, which wait for what, and which one holds
+ * back those behind it. Owns the order and the indices; the looking is done in queue.ts.
  */
 import { heapOf, type Heap } from './heap.ts'
 import type { Kind } from './placement.ts'

@@ -2,7 +2,13 @@ import { expect, test, vi } from 'vitest'
 import { emptyDurable } from '../../../../src/core/coordinator/fold.ts'
 import { gpusTaken, linkGpus } from '../../../../src/core/coordinator/node-usage.ts'
 import { COORDINATOR_DEFAULTS } from '../../../../src/core/coordinator/settings.ts'
-import { newState, nodeOf, type Ctx, type NodeLive } from '../../../../src/core/coordinator/state.ts'
+import {
+  contextOf,
+  newState,
+  nodeOf,
+  type Ctx,
+  type NodeLive,
+} from '../../../../src/core/coordinator/state.ts'
 import type { Gpu } from '../../../../src/protocol/shapes.ts'
 
 function context(): Ctx {
@@ -12,7 +18,7 @@ function context(): Ctx {
     storeId: 'S',
     durable: emptyDurable(),
   })
-  return { s, now: 0, wall: 0, ops: [], lateOps: [], out: [] }
+  return contextOf(s, { now: 0, wall: 0 })
 }
 
 function gpus(...uuids: string[]): Gpu[] {

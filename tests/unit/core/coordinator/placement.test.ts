@@ -23,7 +23,9 @@ function asksFor(document: Record<string, unknown>): { role: Role; asks: Ask[] }
   return { role, asks: Array.from({ length: role.replicas }, (_, index) => ({ role, index })) }
 }
 
-const gpu = (gpus: number, more = {}): Record<string, unknown> => task({ resources: { gpus }, ...more })
+function gpu(gpus: number, more = {}): Record<string, unknown> {
+  return task({ resources: { gpus }, ...more })
+}
 const busy = { gpus: 8, used: { gpus: 6 } }
 
 test.each<[string, Record<string, Node>, Record<string, unknown>, string[]]>([

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
 import { coordinatorWith, task, type Story } from '../../../support/coordinator-steps.ts'
 
-const whole = (node: string | null = null, more = {}): Record<string, unknown> =>
-  task({ resources: { cpus: 8 }, ...(node !== null && { nodelist: [node] }), ...more })
+function whole(node: string | null = null, more = {}): Record<string, unknown> {
+  return task({ resources: { cpus: 8 }, ...(node !== null && { nodelist: [node] }), ...more })
+}
 
 function launch(c: Story, name: string, job: Record<string, unknown>): string {
   return c.launch({ name, roles: { job } })
