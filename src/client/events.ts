@@ -61,6 +61,22 @@ const RETOLD_MAX = 1024
 const RETRY_MS = 1000
 const PAST_TRIES = 5
 
+/** One watch as its parts share it. */
+interface Watch {
+  readonly messenger: Messenger
+  readonly subject: string
+  readonly live: boolean
+  readonly signal: AbortSignal | undefined
+  readonly queue: ReturnType<typeof asyncQueue<Message | 'reread' | 'relinked'>>
+  /** ids that were given out */
+  readonly seen: Set<string>
+  /** of the stream: where to read on */
+  nextSeq: number
+  /** live events since the stream was read to its end */
+  sinceRead: number
+  timer: NodeJS.Timeout | undefined
+}
+
 /**
  * Subscribe first, then read the past, then go on live. After a lost link the stream is read again from where
  * it was read to.
@@ -73,78 +89,94 @@ export async function* watchEvents(
   options: WatchOptions = {},
 ): AsyncGenerator<TroupeEvent, void, undefined> {
   const { signal, past = true, live = true } = options
-  const { bus, fleet } = messenger
-  const stream = streamOf(fleet, 'EVENT')
-  const subject = eventSubject(fleet, run)
-  const queue = asyncQueue<Message | 'reread' | 'relinked'>()
-  const seen = new Set<string>()
-  let nextSeq = 1
-  let sinceRead = 0
-
-  const subscription = live ? bus.subscribe(subject, (message) => queue.push(message)) : null
-  const offLink = live ? bus.onLink((up) => void (up && queue.push('relinked'))) : null
-  let timer: NodeJS.Timeout | undefined
-
-  const fresh = (message: Message): TroupeEvent | null => {
-    const event = readEvent(messenger, message)
-    if (event === null || seen.has(event.id)) return null
-    seen.add(event.id)
-    if (seen.size > SEEN_MAX) seen.delete(seen.values().next().value!)
-    return event
+  const subject = eventSubject(messenger.fleet, run)
+  const queue: Watch['queue'] = asyncQueue()
+  const watch: Watch = {
+    messenger,
+    subject,
+    live,
+    signal,
+    queue,
+    seen: new Set(),
+    nextSeq: 1,
+    sinceRead: 0,
+    timer: undefined,
   }
-  async function* readOn(): AsyncGenerator<TroupeEvent> {
-    for (;;) {
-      const batch = await bus.getMessages(stream, { seq: nextSeq, subject, count: BATCH })
-      for (const message of batch) {
-        nextSeq = message.seq + 1
-        const event = fresh(message)
-        if (event !== null) yield event
-      }
-      if (batch.length === 0) return void (sinceRead = 0)
-    }
-  }
-
+  const subscription = live ? messenger.bus.subscribe(subject, (message) => queue.push(message)) : null
+  const offLink = live ? messenger.bus.onLink((up) => void (up && queue.push('relinked'))) : null
   try {
-    if (!past) nextSeq = await endOf(messenger, subject)
-    const first = nextSeq
-    for (let tries = 1; ; tries++) {
-      try {
-        yield* readOn()
-        break
-      } catch (error) {
-        const fault = toFault(error)
-        if (isNoStream(fault)) break
-        if (live) {
-          timer = setTimeout(() => queue.push('reread'), RETRY_MS)
-          break
-        }
-        if (tries === PAST_TRIES || !fault.retryable) throw fault
-        await sleep(RETRY_MS / 5, signal)
-      }
-    }
-    while (live && !signal?.aborted) {
-      const item = await queue.take(signal)
-      if (item === null) break
-      if (item === 'relinked') nextSeq = Math.max(first, nextSeq - RETOLD_MAX)
-      else if (item !== 'reread') {
-        const event = fresh(item)
-        if (event !== null) yield event
-        if (++sinceRead < REREAD_EVERY) continue
-      }
-      try {
-        yield* readOn()
-      } catch (error) {
-        sinceRead = 0
-        clearTimeout(timer)
-        if (bus.connected && !isNoStream(toFault(error)))
-          timer = setTimeout(() => queue.push('reread'), RETRY_MS)
-      }
-    }
+    if (!past) watch.nextSeq = await endOf(messenger, subject)
+    const first = watch.nextSeq
+    yield* readPast(watch)
+    if (live) yield* goOn(watch, first)
   } finally {
-    clearTimeout(timer)
+    clearTimeout(watch.timer)
     subscription?.unsubscribe()
     offLink?.()
   }
+}
+
+/** The event of a message; null when it is none, or was given out. */
+function fresh({ messenger, seen }: Watch, message: Message): TroupeEvent | null {
+  const event = readEvent(messenger, message)
+  if (event === null || seen.has(event.id)) return null
+  seen.add(event.id)
+  if (seen.size > SEEN_MAX) seen.delete(seen.values().next().value!)
+  return event
+}
+
+/** The stream, from where it was read to. */
+async function* readOn(watch: Watch): AsyncGenerator<TroupeEvent> {
+  const { messenger, subject } = watch
+  const stream = streamOf(messenger.fleet, 'EVENT')
+  for (;;) {
+    const batch = await messenger.bus.getMessages(stream, { seq: watch.nextSeq, subject, count: BATCH })
+    for (const message of batch) {
+      watch.nextSeq = message.seq + 1
+      const event = fresh(watch, message)
+      if (event !== null) yield event
+    }
+    if (batch.length === 0) return void (watch.sinceRead = 0)
+  }
+}
+
+async function* readPast(watch: Watch): AsyncGenerator<TroupeEvent> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return yield* readOn(watch)
+    } catch (error) {
+      const fault = toFault(error)
+      if (isNoStream(fault)) return
+      if (watch.live) return rereadLater(watch)
+      if (tries === PAST_TRIES || !fault.retryable) throw fault
+      await sleep(RETRY_MS / 5, watch.signal)
+    }
+  }
+}
+
+/** @param first  nothing before it is wanted, also when events are told again */
+async function* goOn(watch: Watch, first: number): AsyncGenerator<TroupeEvent> {
+  while (!watch.signal?.aborted) {
+    const item = await watch.queue.take(watch.signal)
+    if (item === null) break
+    if (item === 'relinked') watch.nextSeq = Math.max(first, watch.nextSeq - RETOLD_MAX)
+    else if (item !== 'reread') {
+      const event = fresh(watch, item)
+      if (event !== null) yield event
+      if (++watch.sinceRead < REREAD_EVERY) continue
+    }
+    try {
+      yield* readOn(watch)
+    } catch (error) {
+      watch.sinceRead = 0
+      clearTimeout(watch.timer)
+      if (watch.messenger.bus.connected && !isNoStream(toFault(error))) rereadLater(watch)
+    }
+  }
+}
+
+function rereadLater(watch: Watch): void {
+  watch.timer = setTimeout(() => watch.queue.push('reread'), RETRY_MS)
 }
 
 /** The fleet's coordinator has made no streams yet: there is no past. */
