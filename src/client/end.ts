@@ -54,17 +54,15 @@ function notProven(how: string, ref: Ref, status: RunStatus | null): Fault {
   const more = open.length - NAMED_MAX
   const named = open.slice(0, NAMED_MAX).map((w) => w.worker)
   const names = `${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
-  return new Fault(
-    'FAILED',
-    `${how} was ordered, but ${open.length === 0 ? 'the run has not ended' : `${names} ${open.length === 1 ? 'has' : 'have'} no receipt`} yet`,
-    {
-      data: { workers: open.map((w) => w.worker) },
-      hint:
-        lost.length > 0
-          ? `the node of ${lost[0]!.worker} is lost: --force ends the run without proof`
-          : 'wait longer with --timeout, or ask troupe explain',
-    },
-  )
+  const left =
+    open.length === 0 ? 'the run has not ended' : `${names} ${open.length === 1 ? 'has' : 'have'} no receipt`
+  return new Fault('FAILED', `${how} was ordered, but ${left} yet`, {
+    data: { workers: open.map((w) => w.worker) },
+    hint:
+      lost.length > 0
+        ? `the node of ${lost[0]!.worker} is lost: --force ends the run without proof`
+        : 'wait longer with --timeout, or ask troupe explain',
+  })
 }
 
 function receiptsOf(status: RunStatus, ref: Ref): WorkerReceipt[] {

@@ -49,7 +49,13 @@ function numbersOf(list: string, text: string): number[] {
 }
 
 export function refText(ref: Ref): string {
-  return `${ref.run}${ref.role === undefined ? '' : `/${ref.role}`}${ref.indices === undefined ? '' : `/${ref.indices.join(',')}`}${ref.ranks === undefined ? '' : `:${ref.ranks.join(',')}`}`
+  const { run, role, indices, ranks } = ref
+  const where = [
+    run,
+    ...(role === undefined ? [] : [role]),
+    ...(indices === undefined ? [] : [indices.join(',')]),
+  ]
+  return `${where.join('/')}${ranks === undefined ? '' : `:${ranks.join(',')}`}`
 }
 
 /** A whole run id needs no list to be resolved. */

@@ -1,7 +1,7 @@
 /**
  * What every Bus must do: the clauses of src/transport/bus.ts as tests. Run against nats-bus.ts (a real
- * nats-server) and tests/support/memory-bus. A new implementation is done when this suite passes; what it cannot do it
- * names in `skip`, with the reason.
+ * nats-server) and tests/support/memory-bus. A new implementation is done when this suite passes; what it
+ * cannot do it names in `skip`, with the reason.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { PAYLOAD_BYTES_MAX } from '../../src/protocol/codec.ts'

@@ -1,6 +1,6 @@
 /**
- * What the files of tests/contracts/linux-host share: one Linux host with the C shim on a spool that is new for
- * each test. The names are live: `host`, `events` and `spoolDir` are those of the test that runs.
+ * What the files of tests/contracts/linux-host share: one Linux host with the C shim on a spool that is new
+ * for each test. The names are live: `host`, `events` and `spoolDir` are those of the test that runs.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -75,8 +75,8 @@ export function living(stats: ProcStat[]): ProcStat[] {
 }
 
 /**
- * Fixture programs of this file that are alive anywhere: for those that hide from every other look (all but the
- * one that erases its argv).
+ * Fixture programs of this file that are alive anywhere: for those that hide from every other look (all but
+ * the one that erases its argv).
  */
 export function misbehaving(): ProcStat[] {
   return living(readAll()).filter((stat) =>

@@ -51,8 +51,10 @@ export function eventText(event: TroupeEvent): string {
 
 function detail(event: TroupeEvent): string {
   if ('state' in event) {
-    const key = event.what === 'rejected' && event.fault !== null ? `: ${String(event.fault['message'])}` : ''
-    return `${event.what === event.state ? '' : `  ${event.state}`}${event.reason === null ? key : `: ${event.reason}`}${event.code === null ? '' : `, code ${event.code}`}`
+    const fault = event.what === 'rejected' && event.fault !== null ? String(event.fault['message']) : null
+    const why = event.reason ?? fault
+    const state = event.what === event.state ? '' : `  ${event.state}`
+    return `${state}${why === null ? '' : `: ${why}`}${event.code === null ? '' : `, code ${event.code}`}`
   }
   if (!('phase' in event)) return event.reason === null ? '' : `: ${event.reason}`
   const facts: Partial<Record<string, string | null>> = {

@@ -6,21 +6,27 @@
  * then 130. Who wants to go away and leave a run uses `launch`. A single worker's output is passed through as
  * it is; of several each line says whose it is.
  */
+import type { Launched } from '../../client/launch.ts'
 import type { WaitResult } from '../../client/wait.ts'
 import type { Troupe } from '../../client/troupe.ts'
 import { Fault, isFault } from '../../protocol/faults.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import type { ReadDocument } from '../document/document.ts'
+import { interruptions, type Interruptions } from '../frame/interruptions.ts'
 import type { Io } from '../frame/io.ts'
 import { launchOptions, sayLaunched, type LaunchFlags } from './launch.ts'
 import { sayNext } from '../frame/next-steps.ts'
 import { countOption, durationOption, listOption } from '../frame/options.ts'
+import type { Copied } from '../render/log-copy.ts'
 import { writeLog } from '../render/log.ts'
 import { failureBlock } from '../render/status.ts'
 import { durationText } from '../render/text.ts'
 import type { RunFlags } from '../document/run-document.ts'
 import { watcher } from '../frame/watcher.ts'
 import { withTroupe } from '../frame/with-troupe.ts'
+
+/** A run that has said nothing for so long is worth a word of ours. */
+const QUIET_MAX_MS = 25_000
 
 type Flags = RunFlags & Partial<LaunchFlags> & { out?: string }
 
@@ -80,60 +86,24 @@ async function documentOf(io: Io, argv: string[], flags: Flags): Promise<ReadDoc
   return checked(io, applySets(runDocument(argv, flags), flags.set ?? []))
 }
 
-async function attached(
-  io: Io,
-  troupe: Troupe,
-  { document, launch }: ReadDocument,
-  flags: Flags,
-): Promise<void> {
-  const workers = launch.roles.reduce((sum, role) => sum + role.replicas, 0)
-  const prefix = workers > 1 || launch.roles[0]!.kind === 'torchrun'
+async function attached(io: Io, troupe: Troupe, read: ReadDocument, flags: Flags): Promise<void> {
   const interrupts = interruptions()
   const left = new AbortController()
   try {
-    const launching = new AbortController()
-    interrupts.onInterrupt(() => launching.abort())
-    const launched = await troupe
-      .launch(document, { ...launchOptions(io, flags), signal: launching.signal })
-      .catch((error: unknown) => {
-        if (!launching.signal.aborted || !isFault(error)) throw error
-        // it may have been taken all the same: the key tells
-        io.stderr(`interrupted before the launch was answered: ${error.message}`, { always: true })
-        if (error.hint !== undefined) io.stderr(`  ${error.hint}`, { always: true })
-        return null
-      })
+    const launched = await launchUnlessInterrupted(io, troupe, read, flags, interrupts)
     if (launched === null) return io.setExit(130)
     const { run } = launched
     sayLaunched(io, launched)
     io.stderr(`run ${run}`)
-    let quietSince = Date.now()
-    const shown = (async () => {
-      for await (const item of troupe.logs(run, { follow: true, signal: left.signal })) {
-        quietSince = Date.now()
-        writeLog(io, item, { prefix, stderrOnly: io.json })
-        await io.drained()
-      }
-    })()
-    const copied =
-      flags.out === undefined
-        ? null
-        : import('../render/log-copy.ts').then(({ copyLogs }) =>
-            copyLogs(
-              troupe.logs(run, { follow: true, chunks: true, signal: left.signal }),
-              io.cwd,
-              flags.out!,
-            ),
-          )
+    const { shown, quietMs } = showLogs(io, troupe, run, read, left.signal)
+    const copied = flags.out === undefined ? null : keepLogs(io, troupe, run, flags.out, left.signal)
     const { onStatus, onTrouble } = watcher(io, 'running')
     const waited = troupe.wait(run, {
       signal: left.signal,
       onTrouble,
       // while it runs its own output is what there is to see, but a long silence is worth a word
       onStatus: (status) =>
-        void (
-          (status.state !== 'running' || (!io.errTty && Date.now() - quietSince > 25_000)) &&
-          onStatus?.(status)
-        ),
+        void ((status.state !== 'running' || (!io.errTty && quietMs() > QUIET_MAX_MS)) && onStatus?.(status)),
     })
     // both may fail while nobody waits for them yet
     for (const promise of [shown, copied, waited]) promise?.catch(() => {})
@@ -152,6 +122,59 @@ async function attached(
     left.abort()
     interrupts.close()
   }
+}
+
+/** @returns null when we were interrupted before the launch was answered */
+async function launchUnlessInterrupted(
+  io: Io,
+  troupe: Troupe,
+  { document }: ReadDocument,
+  flags: Flags,
+  interrupts: Interruptions,
+): Promise<Launched | null> {
+  const launching = new AbortController()
+  interrupts.onInterrupt(() => launching.abort())
+  try {
+    return await troupe.launch(document, { ...launchOptions(io, flags), signal: launching.signal })
+  } catch (error) {
+    if (!launching.signal.aborted || !isFault(error)) throw error
+    // it may have been taken all the same: the key tells
+    io.stderr(`interrupted before the launch was answered: ${error.message}`, { always: true })
+    if (error.hint !== undefined) io.stderr(`  ${error.hint}`, { always: true })
+    return null
+  }
+}
+
+/** Write the run's output as it comes; `quietMs` is how long nothing came. */
+function showLogs(
+  io: Io,
+  troupe: Troupe,
+  run: string,
+  { launch }: ReadDocument,
+  signal: AbortSignal,
+): { shown: Promise<void>; quietMs(): number } {
+  const workers = launch.roles.reduce((sum, role) => sum + role.replicas, 0)
+  const prefix = workers > 1 || launch.roles[0]!.kind === 'torchrun'
+  let quietSince = Date.now()
+  const show = async (): Promise<void> => {
+    for await (const item of troupe.logs(run, { follow: true, signal })) {
+      quietSince = Date.now()
+      writeLog(io, item, { prefix, stderrOnly: io.json })
+      await io.drained()
+    }
+  }
+  return { shown: show(), quietMs: () => Date.now() - quietSince }
+}
+
+async function keepLogs(
+  io: Io,
+  troupe: Troupe,
+  run: string,
+  out: string,
+  signal: AbortSignal,
+): Promise<Copied> {
+  const { copyLogs } = await import('../render/log-copy.ts')
+  return copyLogs(troupe.logs(run, { follow: true, chunks: true, signal }), io.cwd, out)
 }
 
 /** @returns null once the run was left to itself */
@@ -176,7 +199,8 @@ async function report(io: Io, { status, code }: WaitResult, run: string): Promis
     if (line !== '') io.stderr(io.paint('red', line, 'stderr'))
   const { queuedMs, startMs, runMs } = status.clocks
   io.stderr(
-    `${run} ${status.state}${status.reason === null ? '' : ` (${status.reason})`}: queued ${durationText(queuedMs)}, start ${durationText(startMs)}, run ${durationText(runMs)}`,
+    `${run} ${status.state}${status.reason === null ? '' : ` (${status.reason})`}: ` +
+      `queued ${durationText(queuedMs)}, start ${durationText(startMs)}, run ${durationText(runMs)}`,
   )
   const unproven = status.workers.filter(
     (worker) => worker.receipt !== null && worker.receipt.outcome !== 'gone',
@@ -209,33 +233,4 @@ async function interrupted(
   await troupe[how](run, { signal: left.signal }).catch((error: unknown) => {
     if (isFault(error) && !left.signal.aborted) io.stderr(`${how}: ${error.message}`, { always: true })
   })
-}
-
-/**
- * `timeout` signals its program and then the whole group: that is one signal, and does not make a kill of a
- * stop.
- */
-const ECHO_MS = 50
-
-/** Signals to us, counted from the first moment: one that comes before the launch is accepted is not lost. */
-function interruptions(): { onInterrupt(listener: (count: number) => void): void; close(): void } {
-  let count = 0
-  let listener: ((count: number) => void) | null = null
-  let last = { signal: '', at: -Infinity }
-  const onSignal = (signal: string): void => {
-    const echo = signal === last.signal && performance.now() - last.at < ECHO_MS
-    last = { signal, at: performance.now() }
-    if (echo) return
-    count++
-    listener?.(count)
-  }
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-  for (const signal of signals) process.on(signal, onSignal)
-  return {
-    onInterrupt(added) {
-      listener = added
-      for (let told = 1; told <= count; told++) added(told)
-    },
-    close: () => void signals.forEach((signal) => process.off(signal, onSignal)),
-  }
 }

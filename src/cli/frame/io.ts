@@ -1,14 +1,16 @@
 /**
- * What a command says and where: data to stdout, talk to stderr, an exit code. Owns the rewritten status
- * line, colour, and what happens when the reader of stdout goes away; commands never touch `process.stdout`.
+ * What a command says and where: data to stdout, talk to stderr, an exit code. Owns colour and what happens
+ * when the reader of stdout goes away; commands never touch `process.stdout`. The rewritten line is
+ * status-line.ts'.
  *
- * When stdout is closed by its reader (`troupe logs … | head`) the command ends quietly with 0: the reader has what it wanted, and a script
- * under `set -o pipefail` is not made to fail by `head`. A command that must finish its work (`run` passes on
- * a code) calls `outliveStdout` first: it goes on without output.
+ * When stdout is closed by its reader (`troupe logs … | head`) the command ends quietly with 0: the reader
+ * has what it wanted, and a script under `set -o pipefail` is not made to fail by `head`. A command that must
+ * finish its work (`run` passes on a code) calls `outliveStdout` first: it goes on without output.
  */
 import { styleText } from 'node:util'
 import type { ConnectOptions } from '../../client/context.ts'
 import type { Troupe } from '../../client/troupe.ts'
+import { statusLine } from './status-line.ts'
 
 export type Colour = 'red' | 'yellow' | 'green' | 'cyan' | 'dim' | 'bold'
 
@@ -67,9 +69,6 @@ export interface Streams {
   now?: () => number
 }
 
-/** How long a pending wait is silent on a stderr that is no terminal. */
-export const HEARTBEAT_MS = 30_000
-
 export function ioOn(streams: Streams): Io {
   const { stdout, stderr, env } = streams
   const now = streams.now ?? Date.now
@@ -78,8 +77,7 @@ export function ioOn(streams: Streams): Io {
   const closed = new AbortController()
   let outlive = false
   let exitCode = 0
-  let statusShown = ''
-  let saidAt = -Infinity
+  const status = statusLine(stderr, now)
 
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (closed.signal.aborted) return
@@ -89,41 +87,23 @@ export function ioOn(streams: Streams): Io {
   // nobody listens to our talk any more: that is no reason to stop
   stderr.on('error', () => {})
 
-  const clearStatus = (): void => {
-    if (statusShown === '') return
-    if (errTty) stderr.write('\r\x1b[2K')
-    statusShown = ''
-  }
   const colours = (stream: 'stdout' | 'stderr'): boolean =>
     (stream === 'stdout' ? isTty : errTty) && !env.NO_COLOR && env.TERM !== 'dumb'
 
   const io: Io = {
     stdout(text) {
       if (closed.signal.aborted || text.length === 0) return
-      if (isTty) clearStatus()
+      if (isTty) status.clear()
       stdout.write(text)
     },
-    drained: () =>
-      stdout.writableNeedDrain === true && !closed.signal.aborted
-        ? new Promise((resolve) => {
-            const done = (): void => {
-              stdout.removeListener('drain', done)
-              closed.signal.removeEventListener('abort', done)
-              resolve()
-            }
-            stdout.once('drain', done)
-            closed.signal.addEventListener('abort', done)
-          })
-        : Promise.resolve(),
+    drained: () => drained(stdout, closed.signal),
     stderr(line, options = {}) {
       if (io.quiet && options.always !== true) return
-      clearStatus()
-      saidAt = now()
+      status.interrupt()
       stderr.write(`${line}\n`)
     },
     line(parts) {
-      clearStatus()
-      saidAt = now()
+      status.interrupt()
       stderr.write(
         Buffer.concat([...parts.map((part) => Buffer.from(part as Uint8Array)), Buffer.from('\n')]),
       )
@@ -131,16 +111,8 @@ export function ioOn(streams: Streams): Io {
     printJson: (value) => io.stdout(`${JSON.stringify(value, null, isTty ? 2 : undefined)}\n`),
     status(text) {
       if (io.quiet) return
-      if (text === null) return clearStatus()
-      if (errTty) {
-        if (text === statusShown) return
-        const room = Math.max(20, (stderr.columns ?? 80) - 1)
-        stderr.write(`\r\x1b[2K${text.length > room ? `${text.slice(0, room - 1)}…` : text}`)
-        statusShown = text
-      } else if (!io.json && now() - saidAt >= HEARTBEAT_MS) {
-        saidAt = now()
-        stderr.write(`${text}\n`)
-      }
+      if (text === null) status.clear()
+      else if (errTty || !io.json) status.show(text)
     },
     paint: (colour, text, stream) =>
       colours(stream) ? styleText(colour, text, { validateStream: false }) : text,
@@ -154,15 +126,7 @@ export function ioOn(streams: Streams): Io {
     context: undefined,
     env,
     cwd: streams.cwd,
-    async stdin() {
-      const chunks: Buffer[] = []
-      try {
-        for await (const chunk of streams.stdin) chunks.push(Buffer.from(chunk as Uint8Array))
-      } catch {
-        // a closed stdin (`<&-`) reads as empty
-      }
-      return Buffer.concat(chunks).toString('utf8')
-    },
+    stdin: () => readAll(streams.stdin),
     setExit: (code) => void (exitCode = code),
     get exitCode() {
       return exitCode
@@ -170,4 +134,29 @@ export function ioOn(streams: Streams): Io {
     connect: streams.connect,
   }
   return io
+}
+
+/** Resolves when the reader of a stream can take more, or has gone. */
+function drained(stdout: Streams['stdout'], closed: AbortSignal): Promise<void> {
+  if (stdout.writableNeedDrain !== true || closed.aborted) return Promise.resolve()
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stdout.removeListener('drain', done)
+      closed.removeEventListener('abort', done)
+      resolve()
+    }
+    stdout.once('drain', done)
+    closed.addEventListener('abort', done)
+  })
+}
+
+/** A closed stdin (`<&-`) reads as empty. */
+async function readAll(stdin: AsyncIterable<unknown>): Promise<string> {
+  const chunks: Buffer[] = []
+  try {
+    for await (const chunk of stdin) chunks.push(Buffer.from(chunk as Uint8Array))
+  } catch {
+    // what was read until then is what there is
+  }
+  return Buffer.concat(chunks).toString('utf8')
 }

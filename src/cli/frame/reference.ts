@@ -30,19 +30,24 @@ export async function cliReference(): Promise<{ path: string; text: string }> {
 
 Generated from the commands (\`npm run gen\`); do not edit.
 
-stdout is data, stderr is talk; on failure stdout is empty. Every command takes \`--json\`, \`-q\` (ids only) and \`--context NAME\`. With \`--json\` a failure is one JSON
-line on stderr: \`{ code, message, data, retryable, hint }\`. When the reader of stdout goes away (\`troupe logs … | head\`) a command ends quietly with 0; \`run\` goes on to its end.
+stdout is data, stderr is talk; on failure stdout is empty. Every command takes \`--json\`, \`-q\` (ids only)
+and \`--context NAME\`. With \`--json\` a failure is one JSON line on stderr: \`{ code, message, data,
+retryable, hint }\`. When the reader of stdout goes away (\`troupe logs … | head\`) a command ends quietly
+with 0; \`run\` goes on to its end.
 
-A run, role, worker or rank is written \`RUN\`, \`RUN/role\`, \`RUN/role/3\`, \`RUN/role/1-3,5\` or \`RUN/role:11\`. RUN is an id, a unique prefix of one, \`last\` (the newest) or \`all\` (those that have not ended).
-Times are \`250ms\`, \`90s\`, \`1h30m\`, \`4:00:00\` or \`2d\`.
+A run, role, worker or rank is written \`RUN\`, \`RUN/role\`, \`RUN/role/3\`, \`RUN/role/1-3,5\` or
+\`RUN/role:11\`. RUN is an id, a unique prefix of one, \`last\` (the newest) or \`all\` (those that have not
+ended). Times are \`250ms\`, \`90s\`, \`1h30m\`, \`4:00:00\` or \`2d\`.
 
-${verbs.map((command) => `- [\`troupe ${command.name()}\`](#troupe-${command.name()}): ${COMMANDS[command.name()]?.summary ?? command.summary()}`).join('\n')}
+${verbs.map(entry).join('\n')}
 
 ${verbs.map((command) => section(command, '##', 'troupe')).join('\n')}
 ## Exit codes
 
-\`run\` and \`wait\` pass on the code of the child (128 + number for a signal); ours are 124 (timeout), 125 (Troupe failed), 126 (not executable), 127 (not found), 130 (stopped by a person).
-Every other command: 0; 1 the operation failed; 2 wrong usage or invalid document; 3 not found; 4 not reachable; 5 refused by permission.
+\`run\` and \`wait\` pass on the code of the child (128 + number for a signal); ours are 124 (timeout), 125
+(Troupe failed), 126 (not executable), 127 (not found), 130 (stopped by a person). Every other command: 0; 1
+the operation failed; 2 wrong usage or invalid document; 3 not found; 4 not reachable; 5 refused by
+permission.
 
 | code of the fault | exit | meaning |
 | --- | --- | --- |
@@ -53,6 +58,15 @@ ${Object.entries(CATALOGUE)
   return { path: 'docs/reference/cli.md', text }
 }
 
+function defaultText(value: unknown): string {
+  return value === undefined ? '' : ` (default: ${String(value)})`
+}
+
+function entry(command: Command): string {
+  const name = command.name()
+  return `- [\`troupe ${name}\`](#troupe-${name}): ${COMMANDS[name]?.summary ?? command.summary()}`
+}
+
 function section(command: Command, heading: string, parent: string): string {
   const name = `${parent} ${command.name()}`
   const options = command.options.filter(
@@ -60,7 +74,7 @@ function section(command: Command, heading: string, parent: string): string {
   )
   const rows = options.map(
     (option) =>
-      `| \`${cell(option.flags)}\` | ${cell(option.description)}${option.defaultValue === undefined ? '' : ` (default: ${String(option.defaultValue)})`} |`,
+      `| \`${cell(option.flags)}\` | ${cell(option.description)}${defaultText(option.defaultValue)} |`,
   )
   return `${heading} ${name}
 

@@ -1,6 +1,6 @@
 /**
- * Bytes of one source that did not come by themselves: from its node's spool, from the relay, and named as a gap
- * where nobody has them.
+ * Bytes of one source that did not come by themselves: from its node's spool, from the relay, and named as a
+ * gap where nobody has them.
  */
 import type { ForkParts } from '../../protocol/names.ts'
 import type { Messenger } from '../../transport/messenger.ts'

@@ -1,7 +1,7 @@
 /**
- * The part of a reading that goes on: chunks as they are shipped, until the log is complete. The live subject is
- * subscribed before anything is read, so that nothing falls between. Owns the subscription, what waits of it for
- * a slow reader, and the look for the end.
+ * The part of a reading that goes on: chunks as they are shipped, until the log is complete. The live subject
+ * is subscribed before anything is read, so that nothing falls between. Owns the subscription, what waits of
+ * it for a slow reader, and the look for the end.
  */
 import { toFault } from '../../protocol/faults.ts'
 import type { ForkParts } from '../../protocol/names.ts'
@@ -17,8 +17,9 @@ import { BACKLOG_BYTES } from './fill.ts'
 import { findSource, forksOf, hasExited, isAsked, isOver } from './which.ts'
 
 /**
- * Live bytes that wait for a slow reader. Above this many we unsubscribe and read the spools until we have caught
- * up: a reader that lags asks for what it can take, and is never pushed until the server drops its connection.
+ * Live bytes that wait for a slow reader. Above this many we unsubscribe and read the spools until we have
+ * caught up: a reader that lags asks for what it can take, and is never pushed until the server drops its
+ * connection.
  */
 const LIVE_BYTES_MAX = 8 * 1024 * 1024
 /** How often a follower looks for the end when no event says so. */
@@ -131,7 +132,11 @@ export async function* follow(reading: Reading, feed: Feed): AsyncGenerator<LogI
   for (const reader of reading.readers.values()) yield* reader.rest()
 }
 
-/** Wait for news, and give out the chunk that it is. @returns false for anything else: look at the run again */
+/**
+ * Wait for news, and give out the chunk that it is.
+ *
+ * @returns false for anything else: look at the run again
+ */
 async function* takeNews(reading: Reading, feed: Feed): AsyncGenerator<LogItem, boolean> {
   const item = await feed.news.take(reading.options.signal, LOOK_AGAIN_MS)
   if (item?.what === 'log') {

@@ -1,7 +1,7 @@
 /**
- * The finite part of a reading: what is there now. Of several sources the relay has it in the order of time, and
- * the spools complete it; of one source a long past comes from the relay as far as that has it, the rest and a
- * tail from the spool.
+ * The finite part of a reading: what is there now. Of several sources the relay has it in the order of time,
+ * and the spools complete it; of one source a long past comes from the relay as far as that has it, the rest
+ * and a tail from the spool.
  */
 import { toFault } from '../../protocol/faults.ts'
 import type { ForkParts } from '../../protocol/names.ts'

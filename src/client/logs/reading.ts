@@ -1,7 +1,7 @@
 /**
- * One reading of logs, as its parts share it: what was asked, the run as it was when last looked at, and how far
- * each source is. Owns the state; which forks and sources are wanted is which.ts', getting their bytes past.ts'
- * and follow.ts'.
+ * One reading of logs, as its parts share it: what was asked, the run as it was when last looked at, and how
+ * far each source is. Owns the state; which forks and sources are wanted is which.ts', getting their bytes
+ * past.ts' and follow.ts'.
  */
 import { forkIdOf, type ForkParts } from '../../protocol/names.ts'
 import { matcherOf } from '../../protocol/patterns.ts'

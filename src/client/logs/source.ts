@@ -1,6 +1,7 @@
 /**
- * One source of one fork at the reader: how a chunk that comes next is joined to what was given out. Overlaps are
- * trimmed, missing bytes are got by fill.ts, and what nobody has is named. Knows nothing of followers or ends.
+ * One source of one fork at the reader: how a chunk that comes next is joined to what was given out. Overlaps
+ * are trimmed, missing bytes are got by fill.ts, and what nobody has is named. Knows nothing of followers or
+ * ends.
  */
 import type { ForkParts } from '../../protocol/names.ts'
 import type { Messenger } from '../../transport/messenger.ts'

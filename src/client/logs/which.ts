@@ -1,4 +1,6 @@
-/** What was asked: which forks of the run, which sources of them, and when nothing is added to these any more. */
+/**
+ * What was asked: which forks of the run, which sources of them, and when nothing is added to these any more.
+ */
 import { Fault } from '../../protocol/faults.ts'
 import { parseForkId, type ForkParts } from '../../protocol/names.ts'
 import { isTerminal, type RunStatus, type WorkerStatus } from '../../protocol/shapes.ts'

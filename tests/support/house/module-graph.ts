@@ -1,6 +1,7 @@
 /**
  * The rules of form that show only over all files: circles of imports, exports that nobody imports, packages
- * with more than one importer. Types count like values, and imports in the middle of a file like those on top.
+ * with more than one importer. Types count like values, and imports in the middle of a file like those on
+ * top.
  */
 import { dirname, join } from 'node:path'
 import ts from 'typescript'
@@ -38,8 +39,8 @@ function reachable(imports: ReadonlyMap<string, string[]>, from: string): Set<st
 }
 
 /**
- * Exports of src that no other file imports (`unused`), or only files outside of src (`tests-only`). A type that
- * its own file uses counts as used: it is part of what that file exports.
+ * Exports of src that no other file imports (`unused`), or only files outside of src (`tests-only`). A type
+ * that its own file uses counts as used: it is part of what that file exports.
  */
 export function unusedExports(files: readonly SourceFile[]): string[] {
   const users = new Map<string, Set<string>>()

@@ -118,7 +118,9 @@ export class Server {
     return found
   }
 
-  /** How long the disk keeps a message on this subject, ms: what its connection sends behind it waits, too. */
+  /**
+   * How long the disk keeps a message on this subject, ms: what its connection sends behind it waits, too.
+   */
   storeMs(subject: string): number {
     if (this.streamFor(subject) === null) return 0
     const disk = this.faults.disk()

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { expect, test } from 'vitest'
-import { HEARTBEAT_MS, ioOn } from '../../../../src/cli/frame/io.ts'
+import { ioOn } from '../../../../src/cli/frame/io.ts'
+import { HEARTBEAT_MS } from '../../../../src/cli/frame/status-line.ts'
 import { captureIo } from '../../../support/cli.ts'
 
 test('data goes to stdout, talk to stderr; -q silences talk, not what must be said [K-25 FC-23 +K1]', () => {
