@@ -1,0 +1,86 @@
+/**
+ * Gangs of a run that go on with what was heard, and those that could not be started: again, elsewhere, or
+ * the run ends.
+ */
+import { advanceGang, dissolve, isAborted } from './gangs.ts'
+import { backoff } from './orders.ts'
+import { lostExit } from './reports.ts'
+import { isUsers, noteRestart, toWaiting } from './restart.ts'
+import type { Ctx, Gang, Run, Worker } from './state.ts'
+import { beginStop, endNeverStarted } from './stop.ts'
+import type { FirstFailure } from '../../protocol/shapes.ts'
+
+export function advanceGangs(ctx: Ctx, run: Run): void {
+  const news = new Map<Gang, Worker[]>()
+  for (const worker of run.work) {
+    if (worker.gang === null) continue
+    const list = news.get(worker.gang)
+    if (list === undefined) news.set(worker.gang, [worker])
+    else list.push(worker)
+  }
+  for (const [gang, workers] of news) {
+    if (!gang.role.gangs.has(gang)) continue
+    advanceGang(ctx, gang, workers)
+    endNeverStarted(ctx, run)
+    if (isAborted(gang)) onAborted(ctx, gang)
+  }
+}
+
+/** All of a void attempt is over: again, elsewhere, or the run could not be started. */
+function onAborted(ctx: Ctx, gang: Gang): void {
+  const { role, workers } = gang
+  const { run } = role
+  const abort = gang.abort!
+  const { settings } = ctx.s
+  dissolve(gang)
+  if (run.record.stopping !== null) return
+  const unproven = workers.find((worker) => worker.record.receipt?.outcome !== 'gone')
+  const uncounted = abort.retry === 'elsewhere' || abort.retry === 'busy'
+  const tries = uncounted ? role.launchTries : ++role.launchTries
+  if (unproven === undefined && (uncounted || (abort.retry === 'again' && tries < settings.launchTries))) {
+    const pauseMs =
+      abort.retry === 'elsewhere'
+        ? 1
+        : abort.retry === 'busy'
+          ? backoff(settings.busyRetryMs, (role.busy?.tries ?? 1) - 1)
+          : backoff(settings.launchRetryMs, tries - 1)
+    noteRestart(ctx, role, 'launch', pauseMs)
+    for (const worker of workers) if (!isUsers(worker)) toWaiting(ctx, worker)
+    ctx.out.push({
+      kind: 'log',
+      level: 'warn',
+      fields: {
+        msg: 'an attempt is void',
+        run: run.record.run,
+        role: role.spec.name,
+        why: abort.text,
+        again: true,
+      },
+    })
+    return
+  }
+  const { blame } = abort
+  const failure: FirstFailure | null =
+    blame === null
+      ? null
+      : {
+          worker: blame.id,
+          node: blame.record.node ?? '',
+          exit: abort.exit ?? lostExit(abort.text),
+          stderrTail: blame.report?.stderrTail ?? blame.record.stderrTail,
+          at: abort.at,
+          uncertain: false,
+        }
+  run.record.firstFailure = failure
+  const text =
+    unproven === undefined
+      ? abort.text
+      : `${abort.text}; ${unproven.id} is not proven gone, so it is not tried again`
+  beginStop(ctx, run, {
+    by: { by: 'start', role: role.spec.name },
+    why: 'could-not-start',
+    text: `could not start: ${text}${tries > 1 ? ` (tried ${tries} times)` : ''}`,
+    code: abort.code,
+    kill: false,
+  })
+}

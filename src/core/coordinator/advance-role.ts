@@ -1,0 +1,99 @@
+/** One role goes on: restarts, readiness, places, dependencies, and the launch of its gang. */
+import { isUnheard, secondsText, timedOut } from './deadlines.ts'
+import { launchGang } from './gangs.ts'
+import { unreserve } from './node-usage.ts'
+import { isLeftOut, isMet } from './outcome.ts'
+import { enterQueue } from './queue.ts'
+import { lostExit } from './reports.ts'
+import { advanceRestart } from './restart.ts'
+import { type Ctx, type RoleLive, type Worker, touchRun, wakeAt } from './state.ts'
+import { beginStop } from './stop.ts'
+
+export function advanceRole(ctx: Ctx, role: RoleLive): void {
+  const { run, counts, spec } = role
+  const { record } = run
+  if (record.stopping !== null) return
+  if (role.restart !== null) {
+    const left = advanceRestart(ctx, role)
+    if (left !== null) {
+      record.firstFailure ??= {
+        worker: left.id,
+        node: left.record.node ?? '',
+        exit: left.record.exit ?? lostExit('it is not proven gone'),
+        stderrTail: left.record.stderrTail,
+        at: ctx.wall,
+        uncertain: false,
+      }
+      return beginStop(ctx, run, {
+        by: role.restart!.by,
+        why: 'failed',
+        text: `${role.restart!.text}; but ${left.id} is not proven gone, so nothing is started beside it`,
+        code: 125,
+        kill: false,
+      })
+    }
+  }
+  if (
+    counts.ready > 0 &&
+    counts.ready === role.workers.length - counts.waiting &&
+    record.roleReadyAt[spec.name] === undefined &&
+    role.workers.every((w) => w.record.phase !== 'waiting' || isLeftOut(w))
+  ) {
+    record.roleReadyAt[spec.name] = ctx.wall
+    touchRun(ctx, run)
+    for (const dependent of role.dependents) ctx.s.dirty.add(dependent.run)
+  }
+  if (role.restart !== null || counts.waiting === 0 || role.filling?.abort != null) return
+  const waiting = role.workers.filter((worker) => worker.record.phase === 'waiting' && !isLeftOut(worker))
+  if (waiting.length === 0) return
+  const backoffUntil = record.backoffUntil[spec.name] ?? null
+  if (backoffUntil !== null && backoffUntil > ctx.wall)
+    return wakeAt(ctx, run, ctx.now + backoffUntil - ctx.wall)
+  if (waiting.some((worker) => worker.record.node === null)) {
+    if (ctx.s.queue.has(run)) return
+    return enterQueue(ctx, run)
+  }
+  run.placeReason = null
+  if (role.filling === null && !dependenciesMet(ctx, role)) return
+  const spoilt = waiting.filter((worker) => !isPlaceGood(ctx, worker))
+  if (spoilt.length === 0) return launchGang(ctx, role, waiting)
+  // a place that was kept went bad meanwhile: another one
+  for (const worker of spoilt) unreserve(ctx, worker)
+  enterQueue(ctx, run)
+}
+
+function isPlaceGood(ctx: Ctx, worker: Worker): boolean {
+  const node = ctx.s.nodes.get(worker.record.node!)
+  return (
+    node !== undefined && node.state === 'ready' && node.inventoried && !node.storeRefused && !node.leaving
+  )
+}
+
+function dependenciesMet(ctx: Ctx, role: RoleLive): boolean {
+  const { run, spec } = role
+  if (spec.dependsOn.length === 0) return true
+  const unmet = spec.dependsOn.filter(({ role: on, condition }) => !isMet(run.byRole.get(on)!, condition))
+  const waits = (run.record.waitsSince ??= {})
+  // waited for again, after a restart, is waited for anew
+  for (const { role: on } of spec.dependsOn)
+    if (!unmet.some((dependency) => dependency.role === on)) delete waits[`${spec.name}/${on}`]
+  for (const { role: on, condition, timeoutMs } of unmet) {
+    // its patience counts from when this role could start but for it
+    if (timeoutMs === null || unmet.length > 1) continue
+    const key = `${spec.name}/${on}`
+    if (waits[key] === undefined) touchRun(ctx, run)
+    const since = (waits[key] ??= ctx.wall)
+    if (ctx.wall - since >= timeoutMs) {
+      if (run.byRole.get(on)!.workers.some((worker) => isUnheard(ctx, worker))) continue
+      timedOut(
+        ctx,
+        run,
+        'dependency',
+        `role ${spec.name} waited ${secondsText(timeoutMs)} for ${on} to be ${condition}`,
+      )
+      return false
+    }
+    wakeAt(ctx, run, ctx.now + since + timeoutMs - ctx.wall)
+  }
+  return unmet.length === 0
+}

@@ -1,0 +1,37 @@
+/** A run ends by a failure: its text, its code and its cause come from the first failure. */
+import { exitText } from './exit-code.ts'
+import type { Ctx, Run } from './state.ts'
+import { beginStop } from './stop.ts'
+import type { Cause } from '../../protocol/causes.ts'
+import type { FirstFailure } from '../../protocol/shapes.ts'
+import { exitCodeOf } from '../../protocol/signals.ts'
+
+function nameOf(failure: FirstFailure): string {
+  return failure.rank === undefined
+    ? failure.worker
+    : `${failure.worker.split('/').slice(0, 2).join('/')}:${failure.rank}`
+}
+
+export function failureText(failure: FirstFailure): string {
+  return `${nameOf(failure)} ${exitText(failure.exit)}${failure.node === '' ? '' : ` on ${failure.node}`}`
+}
+
+export function causeOf({ worker, rank }: FirstFailure): Cause {
+  return { by: 'peer', worker, ...(rank !== undefined && { rank }) }
+}
+
+/** A service that exits 0 while others need it has failed all the same. */
+export function failureCode(failure: FirstFailure): number {
+  return exitCodeOf(failure.exit) || 1
+}
+
+export function fail(ctx: Ctx, run: Run, lost: boolean, extra: string | null): void {
+  const failure = run.record.firstFailure!
+  beginStop(ctx, run, {
+    by: lost ? { by: 'node-lost', node: failure.node } : causeOf(failure),
+    why: lost ? 'lost' : 'failed',
+    text: `${failureText(failure)}${extra === null ? '' : ` (${extra})`}`,
+    code: lost ? 125 : failureCode(failure),
+    kill: false,
+  })
+}
