@@ -49,9 +49,18 @@ export type Network = z.infer<typeof Network>
 
 const DependencyCondition = z.enum(['started', 'ready', 'done'])
 
+export const RoleKind = z.enum(['task', 'service', 'torchrun'])
+
+/** How a worker is told to stop, and how long it has before SIGKILL. */
+export const StopLadder = z.object({
+  signal: SignalName,
+  graceMs: Millis,
+  order: z.enum(['reverse', 'parallel']),
+})
+
 export const Role = z.object({
   name: Name,
-  kind: z.enum(['task', 'service', 'torchrun']),
+  kind: RoleKind,
   /** workers of the role; for torchrun the (largest) number of nodes, each on a node of its own */
   replicas: z.number().int().min(1).max(WORKERS_MAX),
   /** torchrun only: smallest number of nodes (elastic) and processes per node */
@@ -84,7 +93,7 @@ export const Role = z.object({
     /** RE2 patterns: a stderr tail or error file that matches is not retried */
     not: z.array(z.string()),
   }),
-  stop: z.object({ signal: SignalName, graceMs: Millis, order: z.enum(['reverse', 'parallel']) }),
+  stop: StopLadder,
   /** false: a failed worker does not end its peers; the role fails when all are done */
   failFast: z.boolean(),
   fenceAfterMs: Millis.nullable(),

@@ -15,6 +15,7 @@ const RANK: Record<string, number> = {
   fleet: 4,
   services: 4,
   cli: 5,
+  reference: 6,
 }
 /** DESIGN.md section 2: where the concrete is handed in. */
 const ASSEMBLY = [/^index\.ts$/, /^fleet\//, /^cli\/commands\/(up|down|agent|coordinator)\.ts$/]

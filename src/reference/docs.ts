@@ -4,13 +4,14 @@
  * `docs.ts` with `pages()` takes part.
  */
 import type { z } from 'zod'
-import { encode } from './codec.ts'
-import { exampleOf, jsonSchemaOf } from './examples.ts'
-import { CATALOGUE } from './faults.ts'
-import { LaunchForm } from './launch-schema.ts'
-import { launchPage } from './launch-docs.ts'
-import { ACCOUNT_NAMES, crossings, inboxPrefixOf, permissionsOf } from './permissions.ts'
-import { StateEntry } from './records.ts'
+import { encode } from '../protocol/codec.ts'
+import { exampleOf } from './examples.ts'
+import { CATALOGUE } from '../protocol/faults.ts'
+import { LaunchForm } from '../protocol/launch-schema.ts'
+import { launchPage } from './launch-page.ts'
+import { DIALECT, launchSchema, messageSchema, shapesSchema } from './schemas.ts'
+import { ACCOUNT_NAMES, crossings, inboxPrefixOf, permissionsOf } from '../protocol/permissions.ts'
+import { StateEntry } from '../protocol/records.ts'
 import {
   HEADERS,
   NODE_WHATS,
@@ -24,7 +25,7 @@ import {
   type Row,
   type RowName,
   type StreamName,
-} from './table.ts'
+} from '../protocol/table.ts'
 
 export interface Page {
   path: string
@@ -42,11 +43,12 @@ export function pages(): Page[] {
     { path: 'docs/reference/launch.md', text: NOTE + launchPage() },
     {
       path: 'docs/schemas/launch.schema.json',
-      text: json({ ...jsonSchemaOf(LaunchForm, 'input'), title: 'Troupe launch document, troupe/v1' }),
+      text: json({ ...launchSchema(LaunchForm), title: 'Troupe launch document, troupe/v1' }),
     },
+    { path: 'docs/schemas/shapes.json', text: json(shapesSchema()) },
     ...parts().map(({ name, schema }) => ({
       path: `docs/schemas/${name}.json`,
-      text: json({ ...jsonSchemaOf(schema), title: name }),
+      text: json({ $schema: DIALECT, title: name, ...messageSchema(schema) }),
     })),
     ...parts().map(({ name, schema }) => ({
       path: `tests/golden/bytes/${name}.json`,

@@ -3,22 +3,8 @@
  * new row of the table gets its example without anybody writing one. Deterministic; words that people know
  * (`ppo-dev`, `n0`) come from the field's name.
  */
-import * as z from 'zod'
-
-type JsonSchema = z.core.JSONSchema.BaseSchema & { contentEncoding?: string }
-
-/** The schema as JSON Schema; bytes are base64 text there, as they are in JSON bodies. */
-export function jsonSchemaOf(schema: z.ZodType, io: 'input' | 'output' = 'output'): JsonSchema {
-  return z.toJSONSchema(schema, {
-    io,
-    target: 'draft-7',
-    unrepresentable: 'any',
-    override: ({ zodSchema, jsonSchema }) => {
-      if (zodSchema instanceof z.ZodCustom)
-        Object.assign(jsonSchema, { type: 'string', contentEncoding: 'base64' })
-    },
-  }) as JsonSchema
-}
+import type * as z from 'zod'
+import { wholeSchema, type JsonSchema } from './schemas.ts'
 
 const LAUNCH_EXAMPLE = {
   apiVersion: 'troupe/v1',
@@ -78,7 +64,7 @@ const WORDS: Record<string, unknown> = {
 
 /** @throws when the schema refuses its own example: a hint is missing for a pattern */
 export function exampleOf(schema: z.ZodType): unknown {
-  const json = jsonSchemaOf(schema)
+  const json = wholeSchema(schema)
   const value = example(json, json, '')
   // a document as it was sent: the schema knows only that it is a mapping
   return schema.parse(isAnyMapping(json) ? LAUNCH_EXAMPLE : value)
@@ -109,9 +95,9 @@ function example(json: JsonSchema, root: JsonSchema, key: string): unknown {
     case 'object':
       return objectExample(json, root)
     case 'array':
-      return Array.isArray(json.items)
-        ? json.items.map((item) => example(item as JsonSchema, root, key))
-        : [example((json.items ?? {}) as JsonSchema, root, singular(key))]
+      return json.prefixItems === undefined
+        ? [example((json.items ?? {}) as JsonSchema, root, singular(key))]
+        : json.prefixItems.map((item) => example(item as JsonSchema, root, key))
     case 'integer':
       return Math.max(1, json.minimum ?? 1)
     case 'number':

@@ -3,15 +3,15 @@
  * means.
  */
 import type { z } from 'zod'
-import { jsonSchemaOf } from './examples.ts'
-import { LATER, LaunchForm } from './launch-schema.ts'
-import { TEMPLATE_NAMES } from './templates.ts'
-import { DURATION_FORMS, SHAPE_FORMS, SIZE_FORMS } from './units.ts'
+import { launchSchema } from './schemas.ts'
+import { LATER, LaunchForm } from '../protocol/launch-schema.ts'
+import { TEMPLATE_NAMES } from '../protocol/templates.ts'
+import { DURATION_FORMS, SHAPE_FORMS, SIZE_FORMS } from '../protocol/units.ts'
 
 type Schema = z.core.JSONSchema.BaseSchema
 
 export function launchPage(): string {
-  const schema = jsonSchemaOf(LaunchForm, 'input') as Schema
+  const schema = launchSchema(LaunchForm) as Schema
   const role = (schema.properties!['roles'] as Schema).additionalProperties as Schema
   return `# The launch document
 
