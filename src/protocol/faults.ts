@@ -89,7 +89,6 @@ export const CATALOGUE = {
     retryable: false,
     doc: 'a worker cannot be set up as asked (interface, cwd, template)',
   },
-  WORKER_FAILED: { exit: 1, status: 500, retryable: false, doc: 'a worker failed; data has the exit' },
   WORKER_TIMEOUT: {
     exit: 124,
     status: 504,

@@ -17,15 +17,10 @@ export function parseEpoch(text: string | undefined): Epoch | null {
 }
 
 /** @param notAfter  a tick of the agent's monotonic clock, ms; see DESIGN "Time" */
-export function orderHeaders(order: {
-  epoch: Epoch
-  notAfter: number
-  cause?: string
-}): Record<string, string> {
+export function orderHeaders(order: { epoch: Epoch; notAfter: number }): Record<string, string> {
   return {
     [HEADERS.epoch]: formatEpoch(order.epoch),
     [HEADERS.notAfter]: order.notAfter.toFixed(3),
-    ...(order.cause !== undefined && { [HEADERS.cause]: order.cause }),
   }
 }
 

@@ -1,19 +1,20 @@
 /**
- * What each role may publish and subscribe on the server, from THE TABLE and the streams. Allow-lists alone,
- * JetStream by exact API subjects. Owns inbox prefixes too, since they are permissions. The configuration
- * that carries the lists is transport/server-config.ts.
+ * The subjects that each role may publish and subscribe to on the server, from THE TABLE and the streams.
+ * They are allow-lists, JetStream by exact API subjects. Inbox prefixes stand here too, since they are
+ * permissions. transport/server-config.ts writes the configuration that carries the lists.
  *
- * 1. Who publishes with `{user}` or `{node}` publishes with its own: so the server vouches for both.
+ * 1. A publisher with `{user}` or `{node}` in its subjects has its own name there, so the server vouches for
+ *    both.
  * 2. Only the coordinator makes streams, purges, and has a consumer, on LAUNCH alone: a consumer's deliver
- * subject is a way to publish anywhere.
- * 3. Others read the past by Direct Get, which makes nothing. An agent can read STATE's last entry, the last
- * events of its own node, and no other.
- * 4. Coordinator, agents and people are in three accounts, and only what the table lists crosses: a reply
- * subject is the asker's to choose,
- *    and reaches everything in the account of who answers. Measured: in one account an observer's Direct Get with the reply
- *    `$JS.API.STREAM.DELETE…` deleted the state (docs/adr/0006).
- * 5. Who serves may answer each request once, within a minute, wherever its asker listens; nobody else may
- * publish into an inbox.
+ *    subject is a way to publish anywhere.
+ * 3. All others read the past by Direct Get, which makes nothing. An agent can read STATE's last entry and
+ *    the last events of its own node.
+ * 4. Coordinator, agents and people are in three accounts, and only the subjects of `accountExports` cross.
+ *    The asker chooses its reply subject, which reaches everything in the account of the one that answers.
+ *    Measured in one account: an observer's Direct Get with the reply `$JS.API.STREAM.DELETE…` deleted the
+ *    state (docs/adr/0006).
+ * 5. A role that serves may answer each request once, within a minute, wherever the asker listens. No other
+ *    role may publish into an inbox.
  */
 import { Fault } from './faults.ts'
 import { isName } from './names.ts'
@@ -22,9 +23,9 @@ import { STREAMS, streamOf, TABLE, type BusRole, type Row, type RowName, type St
 
 export interface Holder {
   fleet: string
-  /** whom a client or observer is; needed for these roles */
+  /** the user of a client or observer; needed for these roles */
   user?: string
-  /** which node an agent is; needed for this role */
+  /** the node of an agent; needed for this role */
   node?: string
   inboxPrefix: string
 }
@@ -37,7 +38,7 @@ const ACCOUNT_OF = {
   client: 'people',
   observer: 'people',
 } as const satisfies Record<BusRole, Account>
-/** Accounts of a fleet at home, as the server names them. */
+/** Names of a local fleet's accounts on the server. */
 export const ACCOUNT_NAMES = {
   core: 'TROUPE',
   agents: 'TROUPE_AGENTS',
@@ -48,26 +49,24 @@ export interface Permissions {
   account: Account
   publish: string[]
   subscribe: string[]
-  /** answers per request, and how long after it; null: serves nothing */
+  /** answers per request, and their time limit; null: the role serves nothing */
   allowResponses: { max: number; ttlMs: number } | null
 }
 
-/**
- * A long time for an answer that is due within a second: a machine that was frozen may still say what it did.
- */
+/** An answer is due within a second. A machine that was frozen answers late and is still heard. */
 const RESPONSES = { max: 1, ttlMs: 60_000 } as const
 
 /**
- * Private inboxes of one holder; all of ours lie below `_INBOX.`, so that a coordinator can answer a durable
- * launch there and nowhere else.
+ * The inboxes of one holder. All lie below `_INBOX.`, so the coordinator can answer a durable launch there
+ * and nowhere else.
  */
 export function inboxPrefixOf(role: BusRole, name: string): string {
   return `_INBOX.${role}-${name}`
 }
 
 /**
- * Is it an inbox? `Troupe-Reply-To` is the asker's word, and the coordinator's credential reaches further
- * than the asker's.
+ * The asker writes `Troupe-Reply-To`, and the coordinator's credential reaches further than the asker's: only
+ * an inbox is answered.
  */
 export function isInbox(subject: string): boolean {
   return /^_INBOX(\.[A-Za-z0-9_-]{1,80}){2,4}$/.test(subject)
@@ -124,10 +123,13 @@ function fixedOf(role: BusRole, { user, node }: Holder): { user?: string; node?:
   return role === 'agent' ? { node: name } : { user: name }
 }
 
-/** Told when a connection of the agents' account ends: one killed by SIGKILL is seen in milliseconds. */
+/**
+ * The server publishes here when a connection of the agents' account ends. The end of an agent killed by
+ * SIGKILL is seen in milliseconds.
+ */
 export const DISCONNECT_ADVISORY = `$SYS.ACCOUNT.${ACCOUNT_NAMES.agents}.DISCONNECT`
 
-/** For `nats micro ls`: who serves listens here, everybody else asks. */
+/** For `nats micro ls`: services listen here, all others ask. */
 const DISCOVERY = ['PING', 'INFO', 'STATS'].flatMap((verb) => [`$SRV.${verb}`, `$SRV.${verb}.>`])
 
 function jetStreamOf(role: BusRole, fleet: string, fixed: { node?: string }): string[] {
@@ -140,7 +142,7 @@ function jetStreamOf(role: BusRole, fleet: string, fixed: { node?: string }): st
     case 'agent':
       return [
         `$JS.API.DIRECT.GET.${streamOf(fleet, 'STATE')}.${subjectOf(fleet, 'state', {})}`,
-        // is what it told still there?
+        // after a reconnect an agent looks whether the server still has its last events
         `$JS.API.DIRECT.GET.${streamOf(fleet, 'EVENT')}.${wildcardOf(fleet, 'event.worker', fixed)}`,
       ]
     case 'client':
@@ -158,7 +160,7 @@ function jetStreamOf(role: BusRole, fleet: string, fixed: { node?: string }): st
         `$JS.API.CONSUMER.CREATE.${queue}.*`,
         `$JS.API.CONSUMER.INFO.${queue}.*`,
         `$JS.API.CONSUMER.MSG.NEXT.${queue}.*`,
-        // the second form names domain and account: servers with a domain, and later ones
+        // servers with a domain, and later versions, name domain and account
         `$JS.ACK.${queue}.>`,
         `$JS.ACK.*.*.${queue}.>`,
       ]
@@ -166,35 +168,35 @@ function jetStreamOf(role: BusRole, fleet: string, fixed: { node?: string }): st
   }
 }
 
-/** One subject that crosses from the account that serves or says it into those that ask or hear it. */
-export interface Crossing {
+/** A subject that one account exports and others import. */
+export interface AccountExport {
   from: Account
   to: Account[]
-  /** service: a request into `from`, with answers; stream: what is published in `from` */
+  /** service: requests into `from`, with answers; stream: messages that are published in `from` */
   kind: 'service' | 'stream'
   subject: string
   /** a service with several answers to one request */
   many: boolean
 }
 
-/** What crosses between the accounts, of any fleet; each user's own lists say how much of it is his. */
-export function crossings(): Crossing[] {
+/** The exports of all accounts, for any fleet. Each user's own lists narrow them to his. */
+export function accountExports(): AccountExport[] {
   const rows = Object.entries(TABLE) as [RowName, Row][]
-  const service = (from: Account, to: Account[], subject: string, many: boolean): Crossing => ({
+  const service = (from: Account, to: Account[], subject: string, many: boolean): AccountExport => ({
     from,
     to,
     kind: 'service',
     subject,
     many,
   })
-  const stream = (from: Account, to: Account[], subject: string): Crossing => ({
+  const stream = (from: Account, to: Account[], subject: string): AccountExport => ({
     from,
     to,
     kind: 'stream',
     subject,
     many: false,
   })
-  const all = rows.flatMap(([name, row]): Crossing[] => {
+  const all = rows.flatMap(([name, row]): AccountExport[] => {
     const subject = wildcardOf('*', name)
     const outside = (roles: readonly BusRole[], inside: Account): Account[] =>
       [...new Set(roles.map((role) => ACCOUNT_OF[role]))].filter((account) => account !== inside)
@@ -203,14 +205,14 @@ export function crossings(): Crossing[] {
       case 'gather':
       case 'durable': {
         const from = ACCOUNT_OF[row.to[0]!]
-        // the core may ask whatever people may
+        // the core may ask every request that people may ask
         return [service(from, outside([...row.from, 'coordinator'], from), subject, row.kind === 'gather')]
       }
       case 'beat':
         return row.from.map((role) => stream(ACCOUNT_OF[role], outside(row.to, ACCOUNT_OF[role]), subject))
       default:
-        // an append goes to the core, where the streams are; the server does not pass it on to a third
-        // account, so people hear it where it was said
+        // An append goes to the core, where the streams are. The server does not pass it on to a third
+        // account, so people import it from its publisher's account.
         return [
           service('core', outside(row.from, 'core'), subject, false),
           ...row.from.map((role) =>
@@ -227,7 +229,7 @@ export function crossings(): Crossing[] {
     ...['$JS.API.DIRECT.GET.*', '$JS.API.DIRECT.GET.*.>'].map((subject) =>
       service('core', ['agents', 'people'], subject, true),
     ),
-    // asked of the core, which asks the agents too
+    // people ask the core, and the core asks the agents
     ...DISCOVERY.flatMap((subject) => [
       service('core', ['people'], subject, true),
       service('agents', ['core'], subject, true),
@@ -238,15 +240,12 @@ export function crossings(): Crossing[] {
   const unique = new Map(
     [...all, ...others]
       .filter(({ to }) => to.length > 0)
-      .map((crossing) => [
-        `${crossing.from} ${crossing.kind} ${crossing.subject} ${crossing.to.join()}`,
-        crossing,
-      ]),
+      .map((one) => [`${one.from} ${one.kind} ${one.subject} ${one.to.join()}`, one]),
   )
   return [...unique.values()]
 }
 
-/** Who may read a stream's past: who may hear all of it live. */
+/** A role may read a stream's past if it may subscribe to all rows of the stream. */
 function streamReaders(name: StreamName): readonly BusRole[] {
   const rows = Object.values<Row>(TABLE).filter(
     ({ kind }) => kind !== 'durable' && kind === STREAMS[name].kind,

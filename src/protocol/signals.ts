@@ -57,7 +57,7 @@ export function signalName(number: number): string {
   return number === SIGRTMIN ? 'SIGRTMIN' : `SIGRTMIN+${number - SIGRTMIN}`
 }
 
-/** @param name  as `signalName` writes it, `SIGRTMAX-1`, or `SIG32`; @returns null when there is no such signal */
+/** @param name  as `signalName` writes it, or `SIGRTMAX-1`. @returns null when there is no such signal */
 export function signalNumber(name: string): number | null {
   const standard = ALIASES[name] ?? (STANDARD as readonly string[]).indexOf(name) + 1
   if (standard > 0) return standard

@@ -30,7 +30,9 @@ export function wildcardOf<N extends RowName>(
   name: N,
   params: Partial<ParamsOf<N>> = {},
 ): string {
-  return `${rootOf(fleet)}.${TABLE[name].subject.replace(/\{(\w+)\}/g, (_, key: string) => String((params as Record<string, string | number>)[key] ?? '*'))}`
+  const known = params as Record<string, string | number>
+  const subject = TABLE[name].subject.replace(/\{(\w+)\}/g, (_, key: string) => String(known[key] ?? '*'))
+  return `${rootOf(fleet)}.${subject}`
 }
 
 /**

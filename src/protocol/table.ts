@@ -84,12 +84,15 @@ export type EventsFrom<R extends 'coordinator' | 'agent'> = {
 /** Headers: routing and policy; the body is payload alone. */
 export const HEADERS = {
   contentType: 'Content-Type',
+  /** with tracing: every sender gives its message an id. Nobody sends it yet. */
   id: 'Troupe-Id',
   key: 'Troupe-Key',
   epoch: 'Troupe-Epoch',
+  /** with tracing: the coordinator names the message that an order follows from. Nobody sends it yet. */
   cause: 'Troupe-Cause',
   notAfter: 'Troupe-Not-After',
   replyTo: 'Troupe-Reply-To',
+  /** with tracing: the W3C trace context of a client. Nobody sends it yet. */
   traceparent: 'traceparent',
   fork: 'Troupe-Fork',
   offset: 'Troupe-Offset',

@@ -10,7 +10,13 @@ import { CATALOGUE } from '../protocol/faults.ts'
 import { LaunchForm } from '../protocol/launch-schema.ts'
 import { launchPage } from './launch-page.ts'
 import { DIALECT, launchSchema, messageSchema, shapesSchema } from './schemas.ts'
-import { ACCOUNT_NAMES, crossings, inboxPrefixOf, permissionsOf } from '../protocol/permissions.ts'
+import {
+  ACCOUNT_NAMES,
+  accountExports,
+  inboxPrefixOf,
+  permissionsOf,
+  type Permissions,
+} from '../protocol/permissions.ts'
 import { StateEntry } from '../protocol/records.ts'
 import {
   HEADERS,
@@ -107,10 +113,14 @@ const SECTIONS: [string, (name: RowName) => boolean][] = [
 function protocolPage(): string {
   return `${NOTE}# The protocol
 
-Subjects stand below \`troupe.v1.FLEET.\`; \`{x}\` is one token, \`_\` fills an empty place. A body without \`Content-Type\` is JSON; with \`application/msgpack\` it is msgpack, and the answer comes in the form that was asked.
-An error is an answer with \`${HEADERS.error}\` and the body \`{ code, message, data, retryable, hint }\`: see [errors](errors.md). Who may use which subject: [permissions](permissions.md). The schema of each body is in [docs/schemas](../schemas).
+Words: [the glossary](../glossary.md). Subjects stand below \`troupe.v1.FLEET.\`; \`{x}\` is one token, \`_\` fills
+an empty place. A body without \`Content-Type\` is JSON; with \`application/msgpack\` it is msgpack, and the answer
+comes in the form of the question. An error is an answer with \`${HEADERS.error}\` and the body
+\`{ code, message, data, retryable, hint }\`: see [errors](errors.md). [Permissions](permissions.md) lists the
+subjects of each role. The schema of each body is in [docs/schemas](../schemas); shapes that several messages
+share stand in [shapes.json](../schemas/shapes.json).
 
-${SECTIONS.map(([title, has]) => `## ${title}\n\n${table(['message', 'subject', 'from → to', 'kind', 'waits', 'errors', 'what'], rows.filter(([name]) => has(name)).map(messageLine))}\n`).join('')}## Words of events
+${SECTIONS.map(([title, has]) => `## ${title}\n\n${messages(rows.filter(([name]) => has(name)))}\n`).join('')}## Words of events
 
 ${table(
   ['of', '`what`'],
@@ -134,7 +144,16 @@ ${table(
 )}`
 }
 
+function messages(some: [RowName, Row][]): string {
+  return table(
+    ['message', 'subject', 'from → to', 'kind', 'timeout', 'errors', 'meaning'],
+    some.map(messageLine),
+  )
+}
+
 function messageLine([name, row]: [RowName, Row]): string[] {
+  const linked = (part: 'body' | 'reply'): string =>
+    row[part] === null ? '' : ` [${part}](../schemas/${name}.${part}.json)`
   return [
     code(name),
     code(row.subject),
@@ -142,14 +161,15 @@ function messageLine([name, row]: [RowName, Row]): string[] {
     row.kind,
     row.timeoutMs === 0 ? '–' : `${row.timeoutMs} ms`,
     row.errors.length === 0 ? '–' : codes(row.errors),
-    `${row.doc}${row.body === null ? '' : ` [body](../schemas/${name}.body.json)`}${row.reply === null ? '' : ` [reply](../schemas/${name}.reply.json)`}`,
+    `${row.doc}${linked('body')}${linked('reply')}`,
   ]
 }
 
 function errorsPage(): string {
   return `${NOTE}# Errors
 
-\`exit\` is what the command line exits with, \`status\` the \`${HEADERS.errorCode}\`. A retryable error may be tried again as it is; after TIMEOUT it is not known whether the first try ran.
+\`exit\` is the exit code of the command line, \`status\` the \`${HEADERS.errorCode}\`. A retryable error may be tried
+again as it is; after TIMEOUT nobody knows whether the first try ran.
 
 ${table(
   ['code', 'means', 'exit', 'status', 'retryable'],
@@ -166,14 +186,19 @@ ${table(
 function permissionsPage(): string {
   return `${NOTE}# Permissions
 
-Allow-lists for the fleet \`main\`, the user \`USER\`, the node \`NODE\`. Nothing else is allowed, so the server vouches for who asks and for the node that reports.
-A reply subject is the asker's to choose and reaches everything in the account of who answers; so coordinator, agents and people are in three accounts, and only the subjects at the end cross.
+Allow-lists for the fleet \`main\`, the user \`USER\`, the node \`NODE\`. Nothing else is allowed, so the server
+vouches for the user that asks and for the node that reports.
+
+The asker chooses its reply subject, which reaches everything in the account of the one that answers. So
+coordinator, agents and people are in three accounts, and only the subjects at the end cross.
+
+Words: [the glossary](../glossary.md).
 ${ROLES.map(rolePermissions).join('')}
 ## What crosses between the accounts
 
 ${table(
   ['from', 'to', 'as', 'subject'],
-  crossings().map(({ from, to, kind, subject }) => [
+  accountExports().map(({ from, to, kind, subject }) => [
     code(ACCOUNT_NAMES[from]),
     codes(to.map((account) => ACCOUNT_NAMES[account])),
     kind,
@@ -193,9 +218,21 @@ function rolePermissions(role: BusRole): string {
     node: 'NODE',
     inboxPrefix: inboxPrefixOf(role, role === 'agent' ? 'NODE' : role === 'coordinator' ? 'main' : 'USER'),
   })
-  const answers =
-    allowResponses === null
-      ? 'Answers no requests.'
-      : `Answers each request it hears ${allowResponses.max === 1 ? 'once' : `at most ${allowResponses.max} times`}, within ${allowResponses.ttlMs / 1000} s.`
-  return `\n## ${role}\n\nAccount ${code(ACCOUNT_NAMES[account])}. ${answers}\n\nMay publish:\n\n${listed(publish)}\nMay subscribe:\n\n${listed(subscribe)}`
+  return `
+## ${role}
+
+Account ${code(ACCOUNT_NAMES[account])}. ${answersText(allowResponses)}
+
+May publish:
+
+${listed(publish)}
+May subscribe:
+
+${listed(subscribe)}`
+}
+
+function answersText(responses: Permissions['allowResponses']): string {
+  if (responses === null) return 'Answers no requests.'
+  const times = responses.max === 1 ? 'once' : `at most ${responses.max} times`
+  return `Answers each request it hears ${times}, within ${responses.ttlMs / 1000} s.`
 }

@@ -15,12 +15,16 @@ export function launchPage(): string {
   const role = (schema.properties!['roles'] as Schema).additionalProperties as Schema
   return `# The launch document
 
-One document, YAML or JSON; the JSON is the body of the message. Unknown keys are errors. [The schema](../schemas/launch.schema.json) serves editors: put
+One document, YAML or JSON; the JSON is the body of the message. Unknown keys are errors. Words:
+[the glossary](../glossary.md). [The schema](../schemas/launch.schema.json) serves editors: put
 \`# yaml-language-server: $schema=…/docs/schemas/launch.schema.json\` on the first line.
 
-Durations are ${DURATION_FORMS}; sizes ${SIZE_FORMS}; shapes ${SHAPE_FORMS}. A bare number is refused where a unit is meant, except 0.
+Durations are ${DURATION_FORMS}; sizes ${SIZE_FORMS}; shapes ${SHAPE_FORMS}.
+A bare number is refused where a unit is meant, except 0.
 
-Commands, environment values, prefixes and probes may hold \`\${{ … }}\`: ${TEMPLATE_NAMES}. \`roles.X\` must be the role itself or one that it depends on; \`port.N\` is a leased port; \`$\${{\` is a plain \`\${{\`.
+Commands, environment values, prefixes and probes may hold \`\${{ … }}\`: ${TEMPLATE_NAMES}.
+\`roles.X\` must be the role itself or one that it depends on; \`port.N\` is a leased port; \`$\${{\` is a plain
+\`\${{\`.
 
 Words of later versions are refused by name (\`not in this version: slurm\`): ${[...LATER].join(', ')}.
 

@@ -1,7 +1,7 @@
 /**
  * JSON Schemas of everything that crosses the bus, and of the launch document.
  *
- * Every schema that the modules below export is a shape: it stands once, in docs/schemas/shapes.json, under its
+ * Every schema that the modules below export is a shape: it stands once, in docs/schemas/shapes.json, by its
  * name in the code, and everything else refers to it. A message that has a shape's fields beside its own is
  * `allOf` the two. So a generator makes one class of ForkReport, however many messages carry one. Objects are
  * open: minor versions add fields, and a reader ignores those that it does not know.

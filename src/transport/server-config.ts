@@ -6,10 +6,10 @@
 import { PAYLOAD_BYTES_MAX } from '../protocol/codec.ts'
 import {
   ACCOUNT_NAMES,
-  crossings,
+  accountExports,
   DISCONNECT_ADVISORY,
   type Account,
-  type Crossing,
+  type AccountExport,
   type Permissions,
 } from '../protocol/permissions.ts'
 
@@ -73,8 +73,8 @@ ${ACCOUNTS.map((account) => accountText(account, users)).join('')}}
 const ACCOUNTS: readonly Account[] = ['core', 'agents', 'people']
 
 function accountText(account: Account, users: readonly ServerUser[]): string {
-  const exported = crossings().filter(({ from }) => from === account)
-  const imported = crossings().filter(({ to }) => to.includes(account))
+  const exported = accountExports().filter(({ from }) => from === account)
+  const imported = accountExports().filter(({ to }) => to.includes(account))
   return `  ${ACCOUNT_NAMES[account]} {
 ${account === 'core' ? '    jetstream: enabled\n' : ''}    exports: [
 ${exported.map(exportText).join('')}    ]
@@ -89,7 +89,7 @@ ${users
 `
 }
 
-function exportText({ kind, subject, many, to }: Crossing): string {
+function exportText({ kind, subject, many, to }: AccountExport): string {
   return `      { ${kind}: ${quoted(subject)}, ${kind === 'service' ? `response_type: ${many ? 'stream' : 'singleton'}, ` : ''}accounts: [ ${to.map((account) => ACCOUNT_NAMES[account]).join(', ')} ] }\n`
 }
 

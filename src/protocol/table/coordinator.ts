@@ -109,8 +109,8 @@ export const COORDINATOR_ROWS = {
     reply: z.object({ run: Name.nullable(), fault: z.record(z.string(), z.unknown()).nullable() }),
     errors: ['WORKER_NOT_FOUND', 'NOT_LEADER'],
     doc:
-      'The answer that the launch with this key got. A launch that was sent without a key has one too: the ' +
-      'stream sequence of a durable launch, the `key` in the event of any other.',
+      'The answer that the launch with this key got. A launch that was sent without a key has one too: ' +
+      'the stream sequence of a durable launch, the `key` in the event of any other.',
   }),
   'coordinator.adopt': row({
     ...ask,

@@ -60,8 +60,8 @@ export const EVENT_ROWS = {
       fault: z.record(z.string(), z.unknown()).nullable(),
     }),
     doc:
-      'A run changed state. For `rejected` there is no run: `run` is the launch’s name made into a subject ' +
-      'token, and `fault` says why.',
+      'A run changed state. For `rejected` there is no run: `run` is the launch’s name made into a ' +
+      'subject token, and `fault` says why.',
   }),
   'event.worker': row({
     ...event,

@@ -12,7 +12,7 @@ export const LAUNCH_ROWS = {
     timeoutMs: 2000,
     errors: [],
     doc:
-      'Launch durably: the message is kept until a coordinator comes. The outcome is an event, the reply of ' +
-      '`coordinator.answer`, and a message to `Troupe-Reply-To`.',
+      'Launch durably: the message is kept until a coordinator comes. The outcome is an event, the reply ' +
+      'of `coordinator.answer`, and a message to `Troupe-Reply-To`.',
   }),
 } as const satisfies Record<string, Row>

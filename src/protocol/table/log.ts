@@ -16,7 +16,7 @@ export const LOG_ROWS = {
     timeoutMs: 5000,
     errors: [],
     doc:
-      'A range of a log file. `Troupe-Offset` is its byte offset, `Troupe-Fork` the fork id; `Troupe-Record` ' +
-      'marks records (truncated, lost, final).',
+      'A range of a log file. `Troupe-Offset` is its byte offset, `Troupe-Fork` the fork id; ' +
+      '`Troupe-Record` marks records (truncated, lost, final).',
   }),
 } as const satisfies Record<string, Row>

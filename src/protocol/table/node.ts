@@ -1,6 +1,6 @@
 /**
- * Rows of orders to one incarnation of a node, `node.VERB`, and of requests to all nodes. core/agent/orders.ts
- * obeys each order.
+ * Rows of orders to one incarnation of a node, `node.VERB`, and of requests to all nodes.
+ * core/agent/orders.ts obeys each order.
  */
 import * as z from 'zod'
 import { Cause } from '../causes.ts'
@@ -31,8 +31,8 @@ export const NODE_ROWS = {
       'OVERLOADED',
     ],
     doc:
-      'Lease ports, GPUs and cores, and make the spools, for some forks of one gang: all or none. The leases ' +
-      'lapse after `lapseMs`.',
+      'Lease ports, GPUs and cores, and make the spools, for some forks of one gang: all or none. The ' +
+      'leases lapse after `lapseMs`.',
   }),
   'node.start': row({
     ...order,
@@ -49,8 +49,8 @@ export const NODE_ROWS = {
       'OVERLOADED',
     ],
     doc:
-      'Start prepared forks. A fork that has started before is reported as it is and never started again. A ' +
-      'fork that cannot start is reported with `startFault`.',
+      'Start prepared forks. A fork that has started before is reported as it is and never started ' +
+      'again. A fork that cannot start is reported with `startFault`.',
   }),
   'node.kill': row({
     ...order,
@@ -64,7 +64,8 @@ export const NODE_ROWS = {
     errors: ['EXPIRED', 'STALE_EPOCH', 'STORE_UNKNOWN'],
     doc:
       'Begin the stop ladder. With `signal` null the ladder begins at SIGKILL, and a fork that is only ' +
-      'prepared is cancelled. A second order can only shorten the grace. The event `gone` ends the ladder.',
+      'prepared is cancelled. A second order can only shorten the grace. The event `gone` ends the ' +
+      'ladder.',
   }),
   'node.cancel': row({
     ...order,
@@ -73,8 +74,8 @@ export const NODE_ROWS = {
     reply: Forks,
     errors: ['EXPIRED', 'STALE_EPOCH', 'STORE_UNKNOWN'],
     doc:
-      'Refuse these fork ids for ever, known or not. A fork that runs is killed with grace 0. A reply with ' +
-      'phase `cancelled` or `gone` proves that nothing of the fork runs or will run.',
+      'Refuse these fork ids for ever, known or not. A fork that runs is killed with grace 0. A reply ' +
+      'with phase `cancelled` or `gone` proves that nothing of the fork runs or will run.',
   }),
   'node.signal': row({
     ...order,
@@ -91,8 +92,8 @@ export const NODE_ROWS = {
     reply: Empty,
     errors: ['STALE_EPOCH', 'STORE_UNKNOWN'],
     doc:
-      'STATE holds the end of these forks, so the agent forgets them. Logs stay as long as retention says; ' +
-      'tombstones stay.',
+      'STATE holds the end of these forks, so the agent forgets them. Logs stay as long as retention ' +
+      'says; tombstones stay.',
     untimed: true,
   }),
   'node.inventory': row({

@@ -1,6 +1,6 @@
 /**
- * The form of a row of THE TABLE, and the parts that rows of several families share. The rows themselves stand
- * in the files beside this one, a family in each; ../table.ts joins them.
+ * The form of a row of THE TABLE, and the parts that rows of several families share. The rows themselves
+ * stand in the files beside this one, a family in each; ../table.ts joins them.
  */
 import * as z from 'zod'
 import type { FaultCode } from '../faults.ts'

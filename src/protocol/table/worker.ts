@@ -39,9 +39,9 @@ export const WORKER_ROWS = {
     doc:
       'Bytes of a log from the spool, at most `bytesMax` (default 256 KiB), from `offset` or so that ' +
       '`tailLines` lines are left. Without `source` the reply has only sizes, and how far each source is ' +
-      'surely on the relay (`shipped`, up to a second old). Without `attempt` each node that holds an attempt ' +
-      'answers with its latest, and the first answer counts: ask with the attempt that status names. In JSON ' +
-      '`bytes` is base64.',
+      'surely on the relay (`shipped`, up to a second old). Without `attempt` each node that holds an ' +
+      'attempt answers with its latest, and the first answer counts: ask with the attempt that status ' +
+      'names. In JSON `bytes` is base64.',
   }),
   'worker.health': row({
     kind: 'request',

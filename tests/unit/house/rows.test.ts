@@ -37,9 +37,12 @@ function errorsWith(edits: Record<string, (text: string) => string>): string[] {
   )
 }
 
-/** Add a row behind the last one of a family. */
-function withRow(row: string): (text: string) => string {
-  return (text) => text.replace(/\n\} as const satisfies Record<string, Row>/, `\n${row}$&`)
+/** Add a request behind the last row of a family. */
+function withRow(name: string, base: string, place: string): (text: string) => string {
+  const [family, verb] = name.split('.')
+  const row = `${base}, subject: '${family}.${place}.${verb}', body: Empty, reply: Empty, errors: [], doc: ''`
+  return (text) =>
+    text.replace(/\n\} as const satisfies Record<string, Row>/, `\n'${name}': row({ ${row} }),$&`)
 }
 
 test('a row that nobody serves does not compile: the switch that lacks it is named, with the verb', () => {
@@ -48,12 +51,8 @@ test('a row that nobody serves does not compile: the switch that lacks it is nam
     'as const satisfies Record<string, Row>',
   )
   const errors = errorsWith({
-    [`${table}/coordinator.ts`]: withRow(
-      "'coordinator.fork': row({ ...ask, subject: 'coordinator.fork.{user}', body: Empty, reply: Empty, errors: [], doc: '' }),",
-    ),
-    [`${table}/node.ts`]: withRow(
-      "'node.drain': row({ ...order, subject: 'node.{node}.{incarnation}.drain', body: Empty, reply: Empty, errors: [], doc: '' }),",
-    ),
+    [`${table}/coordinator.ts`]: withRow('coordinator.fork', '...ask', '{user}'),
+    [`${table}/node.ts`]: withRow('node.drain', '...order', '{node}.{incarnation}'),
   })
   const named = errors.map((text) => /^(\S+):.*"(fork|drain)"/s.exec(text)?.slice(1).join(' lacks ') ?? text)
   expect([...new Set(named)]).toEqual([`${SERVERS[0]} lacks fork`, `${SERVERS[1]} lacks drain`])
