@@ -34,8 +34,8 @@ export {
   resolveLaunch,
   type LaunchIssue,
   type LaunchSource,
-} from './protocol/launch.ts'
-export type { Launch, Role } from './protocol/resolved.ts'
+} from './protocol/launch/document.ts'
+export type { Launch, Role } from './protocol/launch/resolved.ts'
 export type {
   Exit,
   FirstFailure,

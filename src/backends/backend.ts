@@ -3,7 +3,7 @@
  * ends; it never says "ready": an agent does, by joining on the bus. tests/contracts/backend.contract.ts is
  * the shared suite.
  */
-import type { Launch } from '../protocol/resolved.ts'
+import type { Launch } from '../protocol/launch/resolved.ts'
 
 export interface Capabilities {
   /** brings nodes of its own (false: uses those on the bus) */

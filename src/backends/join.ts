@@ -3,7 +3,7 @@
  * to use them.
  */
 import type { Allocation, AllocationEnd, Backend, Plan } from './backend.ts'
-import { resourcesOf, type Launch } from '../protocol/resolved.ts'
+import { resourcesOf, type Launch } from '../protocol/launch/resolved.ts'
 
 /** What a launch asks of the nodes, line by line. */
 function askedLines(launch: Launch): string[] {

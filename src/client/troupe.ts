@@ -85,7 +85,7 @@ function ask<T>(attempt: () => Promise<T>): Promise<T> {
 // YAML and the pattern engine are loaded when they are needed: `troupe ps` must not pay for them
 async function documentOf(input: LaunchInput): Promise<Record<string, unknown>> {
   return typeof input === 'string'
-    ? (await import('../protocol/launch.ts')).parseLaunchText(input).document
+    ? (await import('../protocol/launch/document.ts')).parseLaunchText(input).document
     : input
 }
 

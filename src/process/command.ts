@@ -5,9 +5,9 @@
  */
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Bindings, ForkSpec } from '../protocol/resolved.ts'
+import type { Bindings, ForkSpec } from '../protocol/launch/resolved.ts'
 import { formatHostPort } from '../protocol/hostport.ts'
-import { fillTemplate } from '../protocol/templates.ts'
+import { fillTemplate } from '../protocol/launch/templates.ts'
 import { Fault } from '../protocol/faults.ts'
 import type { Prepared } from './process-host.ts'
 import { SET_UP } from './set-up.ts'

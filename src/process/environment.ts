@@ -11,8 +11,8 @@
  */
 import { join, resolve } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
-import type { Bindings, ForkSpec } from '../protocol/resolved.ts'
-import { fillTemplate } from '../protocol/templates.ts'
+import type { Bindings, ForkSpec } from '../protocol/launch/resolved.ts'
+import { fillTemplate } from '../protocol/launch/templates.ts'
 import type { Prepared } from './process-host.ts'
 
 export interface EnvironmentInput {

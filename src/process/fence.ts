@@ -7,7 +7,7 @@
  * No clock is shared: the file says how old the word is, and the shim counts from when it sees it.
  */
 import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs'
-import type { ForkSpec } from '../protocol/resolved.ts'
+import type { ForkSpec } from '../protocol/launch/resolved.ts'
 import { fileOf } from './spool.ts'
 
 /** After the agent's own ladder, and before the coordinator stops waiting (its margin is 5 s). */

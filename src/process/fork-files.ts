@@ -4,7 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { Fault } from '../protocol/faults.ts'
-import { Bindings, ForkSpec } from '../protocol/resolved.ts'
+import { Bindings, ForkSpec } from '../protocol/launch/resolved.ts'
 import { readJsonSync, removeTreeSync } from '../system/files.ts'
 import { makeFence } from './fence.ts'
 import type { Prepared } from './process-host.ts'

@@ -5,7 +5,7 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
-import type { Bindings } from '../protocol/resolved.ts'
+import type { Bindings } from '../protocol/launch/resolved.ts'
 import { runHook, type WorkerContext } from './hooks.ts'
 import { removeCgroup, type Cgroups } from './cgroup.ts'
 import { readExecFile, writeExecFile } from './exec-file.ts'

@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import { spawn } from 'node:child_process'
 import { get } from 'node:http'
-import type { PreStop } from '../protocol/resolved.ts'
+import type { PreStop } from '../protocol/launch/resolved.ts'
 import { isDead, readAll } from '../system/proc.ts'
 import { carries } from './tree.ts'
 

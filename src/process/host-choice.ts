@@ -8,7 +8,7 @@
  */
 import { BlockList, isIP } from 'node:net'
 import { Fault } from '../protocol/faults.ts'
-import type { Network } from '../protocol/resolved.ts'
+import type { Network } from '../protocol/launch/resolved.ts'
 import { defaultInterface, type Interfaces } from '../system/interfaces.ts'
 
 export interface HostDefaults {

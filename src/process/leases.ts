@@ -3,7 +3,7 @@
  * The leases of a fork end together, when its process tree is gone. The arithmetic is resource-leases.ts, the
  * sockets are ports.ts and gpu-claims.ts.
  */
-import type { ForkSpec } from '../protocol/resolved.ts'
+import type { ForkSpec } from '../protocol/launch/resolved.ts'
 import { Fault } from '../protocol/faults.ts'
 import type { GpuClaims } from './gpu-claims.ts'
 import type { ResourceLeases } from './resource-leases.ts'

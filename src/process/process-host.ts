@@ -23,7 +23,7 @@
  * without it: dead and frozen agents too.
  * 9. A listener is never called from inside one of the calls.
  */
-import type { Bindings, ForkSpec } from '../protocol/resolved.ts'
+import type { Bindings, ForkSpec } from '../protocol/launch/resolved.ts'
 import type { Exit, LogOffsets, NodeCapacity, RankReport, Receipt } from '../protocol/shapes.ts'
 
 /** Leases and addresses of a prepared fork. */

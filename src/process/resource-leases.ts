@@ -4,7 +4,7 @@
  * ports.ts.
  */
 import { Fault } from '../protocol/faults.ts'
-import type { Resources } from '../protocol/resolved.ts'
+import type { Resources } from '../protocol/launch/resolved.ts'
 import type { Gpu } from '../protocol/shapes.ts'
 
 export interface ResourceLeases {

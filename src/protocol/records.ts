@@ -19,7 +19,7 @@ import {
   RunState,
   Wall,
 } from './shapes.ts'
-import { Launch } from './resolved.ts'
+import { Launch } from './launch/resolved.ts'
 
 /**
  * One worker of a run, as decided: where it is to be, and how its latest attempt ended. Whether it is ready

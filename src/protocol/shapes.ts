@@ -1,6 +1,6 @@
 /**
  * The shapes that several messages share: an exit, a receipt, a report about a fork, a node. Owns the zod
- * schemas and their types; the messages themselves stand in table.ts, the launch document in launch.ts.
+ * schemas and their types; the messages themselves stand in table.ts, the launch document in launch/.
  * Units: every `…Ms` is milliseconds, `at` is Unix milliseconds, `…Bytes` bytes, ticks are milliseconds of a
  * monotonic clock.
  */

@@ -7,7 +7,7 @@ import type { z } from 'zod'
 import { encode } from '../protocol/codec.ts'
 import { exampleOf } from './examples.ts'
 import { CATALOGUE } from '../protocol/faults.ts'
-import { LaunchForm } from '../protocol/launch-schema.ts'
+import { LaunchForm } from '../protocol/launch/schema.ts'
 import { launchPage } from './launch-page.ts'
 import { DIALECT, launchSchema, messageSchema, shapesSchema } from './schemas.ts'
 import {

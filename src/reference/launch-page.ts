@@ -4,9 +4,9 @@
  */
 import type { z } from 'zod'
 import { launchSchema } from './schemas.ts'
-import { LATER, LaunchForm } from '../protocol/launch-schema.ts'
-import { TEMPLATE_NAMES } from '../protocol/templates.ts'
-import { DURATION_FORMS, SHAPE_FORMS, SIZE_FORMS } from '../protocol/units.ts'
+import { LATER, LaunchForm } from '../protocol/launch/schema.ts'
+import { TEMPLATE_NAMES } from '../protocol/launch/templates.ts'
+import { DURATION_FORMS, SHAPE_FORMS, SIZE_FORMS } from '../protocol/launch/units.ts'
 
 type Schema = z.core.JSONSchema.BaseSchema
 

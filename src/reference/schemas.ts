@@ -9,7 +9,7 @@
 import * as z from 'zod'
 import * as causes from '../protocol/causes.ts'
 import * as records from '../protocol/records.ts'
-import * as resolved from '../protocol/resolved.ts'
+import * as resolved from '../protocol/launch/resolved.ts'
 import * as shapes from '../protocol/shapes.ts'
 
 export type JsonSchema = z.core.JSONSchema.BaseSchema & { contentEncoding?: string }

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
-import { resolveLaunch } from '../../src/protocol/launch.ts'
+import { resolveLaunch } from '../../src/protocol/launch/document.ts'
 
 export function backendContract(name: string, make: () => Backend): void {
   const launch = resolveLaunch({

@@ -4,7 +4,7 @@
  * time stands still must be moved by whoever makes it.
  */
 import { afterEach, describe, expect, test } from 'vitest'
-import type { ForkSpec } from '../../src/protocol/resolved.ts'
+import type { ForkSpec } from '../../src/protocol/launch/resolved.ts'
 import type { HostEvent, ProcessHost, Recovered } from '../../src/process/process-host.ts'
 import { forkSpec, NO_BINDINGS } from '../support/spec.ts'
 

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { decode, encode } from '../../src/protocol/codec.ts'
 import { pages, parts } from '../../src/reference/docs.ts'
 import { exampleOf } from '../../src/reference/examples.ts'
-import { parseLaunchText, resolveLaunch } from '../../src/protocol/launch.ts'
+import { parseLaunchText, resolveLaunch } from '../../src/protocol/launch/document.ts'
 import { MSGPACK, TABLE } from '../../src/protocol/table.ts'
 
 const root = join(import.meta.dirname, '../..')

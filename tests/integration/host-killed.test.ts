@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Prepared, ProcessHost, Started } from '../../src/process/process-host.ts'
-import type { ForkSpec } from '../../src/protocol/resolved.ts'
+import type { ForkSpec } from '../../src/protocol/launch/resolved.ts'
 import {
   linuxHost,
   listenTo,

@@ -12,7 +12,7 @@ import { encode } from '../../src/protocol/codec.ts'
 import { forkIdOf } from '../../src/protocol/names.ts'
 import { orderHeaders } from '../../src/protocol/order-headers.ts'
 import { permissionsOf } from '../../src/protocol/permissions.ts'
-import type { ForkSpec } from '../../src/protocol/resolved.ts'
+import type { ForkSpec } from '../../src/protocol/launch/resolved.ts'
 import type { Epoch, ForkReport } from '../../src/protocol/shapes.ts'
 import { subjectOf } from '../../src/protocol/subjects.ts'
 import {

@@ -15,7 +15,7 @@ import {
 } from '../../src/core/agent/state.ts'
 import { byUser, type Cause } from '../../src/protocol/causes.ts'
 import { parseForkId } from '../../src/protocol/names.ts'
-import type { ForkSpec } from '../../src/protocol/resolved.ts'
+import type { ForkSpec } from '../../src/protocol/launch/resolved.ts'
 import type { Epoch, ForkReport, NodeCapacity } from '../../src/protocol/shapes.ts'
 import { bindingsOf, forkSpec, preparedFork } from './fork-spec.ts'
 

@@ -1,6 +1,6 @@
 /** A fork spec, leases and bindings to change from: a task that reserves nothing. */
 import type { Prepared } from '../../src/process/process-host.ts'
-import type { Bindings, ForkSpec } from '../../src/protocol/resolved.ts'
+import type { Bindings, ForkSpec } from '../../src/protocol/launch/resolved.ts'
 
 export function forkSpec(changes: Partial<ForkSpec> = {}): ForkSpec {
   return {

@@ -11,7 +11,7 @@ import type { ProcessHost } from '../../src/process/process-host.ts'
 import { readRecord } from '../../src/process/records.ts'
 import { buildShim } from '../../src/process/shim/build.ts'
 import { fileOf, forkDirOf } from '../../src/process/spool.ts'
-import type { ForkSpec } from '../../src/protocol/resolved.ts'
+import type { ForkSpec } from '../../src/protocol/launch/resolved.ts'
 import { descendantsOf, isDead, readAll, readCommand, type ProcStat } from '../../src/system/proc.ts'
 import {
   installMisbehave,

@@ -4,7 +4,7 @@
  * never the host. Programs are sim-tree.ts.
  */
 import { Fault } from '../../src/protocol/faults.ts'
-import type { ForkSpec } from '../../src/protocol/resolved.ts'
+import type { ForkSpec } from '../../src/protocol/launch/resolved.ts'
 import type { NodeCapacity, Receipt } from '../../src/protocol/shapes.ts'
 import type { HostEvent, Prepared, ProcessHost, Recovered, Started } from '../../src/process/process-host.ts'
 import type { Clock } from '../../src/system/clock.ts'

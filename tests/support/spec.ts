@@ -2,7 +2,7 @@
  * A ForkSpec for tests of hosts and agents: a plain task, with what the test cares about on top.
  */
 import { forkIdOf } from '../../src/protocol/names.ts'
-import type { ForkSpec } from '../../src/protocol/resolved.ts'
+import type { ForkSpec } from '../../src/protocol/launch/resolved.ts'
 
 export function forkSpec(command: string[], more: Partial<ForkSpec> & { n?: number } = {}): ForkSpec {
   const { n = 0, ...overrides } = more

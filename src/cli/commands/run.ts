@@ -82,7 +82,7 @@ async function documentOf(io: Io, argv: string[], flags: Flags): Promise<ReadDoc
       hint: 'troupe run -f FILE, or troupe run [--nodes N] [--shape 2x2] -- COMMAND…',
     })
   const { runDocument } = await import('../document/run-document.ts')
-  const { applySets } = await import('../../protocol/launch.ts')
+  const { applySets } = await import('../../protocol/launch/document.ts')
   return checked(io, applySets(runDocument(argv, flags), flags.set ?? []))
 }
 

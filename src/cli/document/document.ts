@@ -5,8 +5,8 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Fault } from '../../protocol/faults.ts'
-import { applySets, parseLaunchText, resolveLaunch, withAbsoluteCwd } from '../../protocol/launch.ts'
-import type { Launch } from '../../protocol/resolved.ts'
+import { applySets, parseLaunchText, resolveLaunch, withAbsoluteCwd } from '../../protocol/launch/document.ts'
+import type { Launch } from '../../protocol/launch/resolved.ts'
 import type { Io } from '../frame/io.ts'
 
 export interface DocumentFlags {

@@ -1,6 +1,6 @@
 /** Values of flags: read and refused in one way. */
 import { InvalidArgumentError } from 'commander'
-import { DURATION_FORMS, parseDuration } from '../../protocol/units.ts'
+import { DURATION_FORMS, parseDuration } from '../../protocol/launch/units.ts'
 
 /** `90s`, `1h30m` → ms */
 export function durationOption(text: string): number {

@@ -10,7 +10,7 @@ export async function renderFault(io: Io, fault: Fault): Promise<void> {
   const say = (line: string): void => io.stderr(line, { always: true })
   const { issues } = fault.data
   if (fault.code === 'SPEC_INVALID' && Array.isArray(issues) && issues.length > 0) {
-    const { issueText } = await import('../../protocol/yaml-lines.ts')
+    const { issueText } = await import('../../protocol/launch/yaml-lines.ts')
     const file = typeof fault.data['file'] === 'string' ? ` '${fault.data['file']}'` : ''
     say(
       io.paint(

@@ -4,7 +4,7 @@
  * past.ts' and follow.ts'.
  */
 import { forkIdOf, type ForkParts } from '../../protocol/names.ts'
-import { matcherOf } from '../../protocol/patterns.ts'
+import { matcherOf } from '../../protocol/launch/patterns.ts'
 import type { RunStatus } from '../../protocol/shapes.ts'
 import type { Messenger } from '../../transport/messenger.ts'
 import { readStatus } from '../pages.ts'

@@ -7,7 +7,7 @@
  * died.
  */
 import type { Cause } from '../../protocol/causes.ts'
-import type { Bindings, ForkSpec } from '../../protocol/resolved.ts'
+import type { Bindings, ForkSpec } from '../../protocol/launch/resolved.ts'
 import type {
   Epoch,
   Exit,

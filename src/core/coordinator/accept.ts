@@ -4,8 +4,8 @@
  */
 import { KEY_CHARS_MAX } from '../../protocol/bounds.ts'
 import { Fault, toFault, type FaultBody } from '../../protocol/faults.ts'
-import { resolveLaunch, runIdOf, specHash } from '../../protocol/launch.ts'
-import type { Launch } from '../../protocol/resolved.ts'
+import { resolveLaunch, runIdOf, specHash } from '../../protocol/launch/document.ts'
+import type { Launch } from '../../protocol/launch/resolved.ts'
 import { acceptedId, rejectedEvent, tellAccepted } from './events.ts'
 import type { QueuedLaunch, RequestOf } from './messages.ts'
 import { placesOf } from './node-usage.ts'

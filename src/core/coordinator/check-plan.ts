@@ -1,6 +1,6 @@
 /** Whether a launch could ever be placed: each worker alone, on some known node, if that were empty. Pure. */
 import { Fault } from '../../protocol/faults.ts'
-import { allResources, type Launch, type Resources, type Role } from '../../protocol/resolved.ts'
+import { allResources, type Launch, type Resources, type Role } from '../../protocol/launch/resolved.ts'
 import { allowed, KINDS, lacking, namesText, WORDS } from './placement.ts'
 import type { Place, Places } from './places.ts'
 

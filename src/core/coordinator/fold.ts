@@ -3,7 +3,7 @@
  * snapshot is the same puts again. Ops are never changed once made, so a mirror may keep the very objects.
  */
 import type { KeyRecord, RunRecord, StateEntry, StateOp, WorkerRecord } from '../../protocol/records.ts'
-import type { Launch } from '../../protocol/resolved.ts'
+import type { Launch } from '../../protocol/launch/resolved.ts'
 
 export interface DurableRun {
   head: Omit<RunRecord, 'workers'>

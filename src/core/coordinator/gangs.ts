@@ -5,7 +5,7 @@
  */
 import { formatHostPort } from '../../protocol/hostport.ts'
 import { forkIdOf } from '../../protocol/names.ts'
-import { resourcesOf, type Bindings, type ForkSpec, type Role } from '../../protocol/resolved.ts'
+import { resourcesOf, type Bindings, type ForkSpec, type Role } from '../../protocol/launch/resolved.ts'
 import { onOurClock } from './first-failure.ts'
 import { avoid } from './node-usage.ts'
 import { neverStarted } from './reports.ts'

@@ -2,7 +2,7 @@
  * What is taken on each node: by workers placed there until their tree is proven gone, and by places reserved
  * for workers that wait for a dependency or a restart.
  */
-import { resourcesOf } from '../../protocol/resolved.ts'
+import { resourcesOf } from '../../protocol/launch/resolved.ts'
 import type { Gpu } from '../../protocol/shapes.ts'
 import { freeIn, KINDS, weightOf } from './placement.ts'
 import type { Place, Places } from './places.ts'

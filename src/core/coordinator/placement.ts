@@ -3,7 +3,7 @@
  * reserved on a node until it is proven gone. Least loaded first; torchrun's workers on nodes of their own.
  * Pure: nothing here changes a node.
  */
-import { resourcesOf, type Resources, type Role } from '../../protocol/resolved.ts'
+import { resourcesOf, type Resources, type Role } from '../../protocol/launch/resolved.ts'
 import { heapOf, type Heap } from './heap.ts'
 import { better, type Amounts, type Place, type Places } from './places.ts'
 

@@ -3,7 +3,7 @@
  * behind it, so that it does not starve; one that waits for nodes to join does not. A run that found no place
  * is looked at again when a node that it may use has room for what was missing, at most once in a round.
  */
-import { allResources, resourcesOf, type Role } from '../../protocol/resolved.ts'
+import { allResources, resourcesOf, type Role } from '../../protocol/launch/resolved.ts'
 import { placesOf, refreshPlaces, reserve } from './node-usage.ts'
 import { asksNothing, place, roomFor, type Ask } from './placement.ts'
 import type { Place } from './places.ts'

@@ -3,9 +3,9 @@
  * proven gone (I2); what ended well is never started again.
  */
 import { isBy } from '../../protocol/causes.ts'
-import { matcherOf } from '../../protocol/patterns.ts'
+import { matcherOf } from '../../protocol/launch/patterns.ts'
 import type { RestartKind } from '../../protocol/records.ts'
-import { resourcesOf, type Role } from '../../protocol/resolved.ts'
+import { resourcesOf, type Role } from '../../protocol/launch/resolved.ts'
 import { currentFork, dissolve } from './gangs.ts'
 import { gpusTaken, isOpen, occupy } from './node-usage.ts'
 import { backoff } from './orders.ts'

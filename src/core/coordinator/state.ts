@@ -5,7 +5,7 @@
  */
 import type { Cause } from '../../protocol/causes.ts'
 import type { KeyRecord, RestartKind, RunRecord, WorkerRecord } from '../../protocol/records.ts'
-import type { Bindings, Launch, Role } from '../../protocol/resolved.ts'
+import type { Bindings, Launch, Role } from '../../protocol/launch/resolved.ts'
 import type {
   Exit,
   FirstFailure,

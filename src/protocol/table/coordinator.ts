@@ -1,7 +1,7 @@
 /** Rows of requests to the coordinator: `coordinator.VERB`. core/coordinator/requests.ts answers each. */
 import * as z from 'zod'
 import { NextField, PageFields } from '../pages.ts'
-import { Launch } from '../resolved.ts'
+import { Launch } from '../launch/resolved.ts'
 import { Index, Name, NodeInfo, RunStatus, RunSummary, SignalName, Target } from '../shapes.ts'
 import { AnyDocument, Empty, row, type Row } from './row.ts'
 

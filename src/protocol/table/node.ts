@@ -5,7 +5,7 @@
 import * as z from 'zod'
 import { Cause } from '../causes.ts'
 import { NextField, PageFields } from '../pages.ts'
-import { Bindings, ForkSpec } from '../resolved.ts'
+import { Bindings, ForkSpec } from '../launch/resolved.ts'
 import { Epoch, ForkId, ForkReport, Index, Millis, NodeCapacity, SignalName } from '../shapes.ts'
 import { Empty, row, type Row } from './row.ts'
 

@@ -43,7 +43,7 @@ export function row<const R extends Row>(r: R): R {
 export const Empty = z.object({})
 
 /**
- * A launch document as it was sent: launch.ts validates and resolves it, so that its errors can name path and
- * line.
+ * A launch document as it was sent: launch/document.ts validates and resolves it, so that its errors can
+ * name path and line.
  */
 export const AnyDocument = z.record(z.string(), z.unknown())

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { ProcessHost } from '../../../src/process/process-host.ts'
-import type { ForkSpec } from '../../../src/protocol/resolved.ts'
+import type { ForkSpec } from '../../../src/protocol/launch/resolved.ts'
 import { linuxHost, removeDirectory, sweepProcesses } from '../../support/linux-host.ts'
 import { events, host, open, recordOf, shim, spoolDir, until } from '../../support/linux-host-suite.ts'
 import { forkSpec, NO_BINDINGS } from '../../support/spec.ts'

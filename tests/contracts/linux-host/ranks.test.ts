@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { ForkSpec } from '../../../src/protocol/resolved.ts'
+import type { ForkSpec } from '../../../src/protocol/launch/resolved.ts'
 import { processesOf } from '../../support/linux-host.ts'
 import {
   directory,

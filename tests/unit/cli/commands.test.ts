@@ -6,7 +6,7 @@ import { runDocument } from '../../../src/cli/document/run-document.ts'
 import { cliReference } from '../../../src/cli/frame/reference.ts'
 import { COMMANDS } from '../../../src/cli/frame/commands.ts'
 import { byUser } from '../../../src/protocol/causes.ts'
-import { resolveLaunch } from '../../../src/protocol/launch.ts'
+import { resolveLaunch } from '../../../src/protocol/launch/document.ts'
 import { saveContext, writeCredentials } from '../../../src/system/contexts.ts'
 import { cli } from '../../support/cli.ts'
 import {

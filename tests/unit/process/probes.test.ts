@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { startProbe, type ProbeInput } from '../../../src/process/probes.ts'
-import type { Probe } from '../../../src/protocol/resolved.ts'
+import type { Probe } from '../../../src/protocol/launch/resolved.ts'
 
 const timing = { timeoutMs: 10_000, intervalMs: 20, attemptTimeoutMs: 1000, failures: 2 }
 const cleanUps: (() => unknown)[] = []

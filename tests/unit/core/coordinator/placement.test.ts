@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { place, roomFor, type Ask } from '../../../../src/core/coordinator/placement.ts'
 import { newPlaces, type Place, type Places } from '../../../../src/core/coordinator/places.ts'
-import { resolveLaunch } from '../../../../src/protocol/launch.ts'
-import { resourcesOf, type Role } from '../../../../src/protocol/resolved.ts'
+import { resolveLaunch } from '../../../../src/protocol/launch/document.ts'
+import { resourcesOf, type Role } from '../../../../src/protocol/launch/resolved.ts'
 import { task, torchrun } from '../../../support/coordinator-steps.ts'
 
 const GIB = 1024 ** 3

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { stageOf, type CoordinatorState } from '../../../../src/core/coordinator/state.ts'
-import { resourcesOf } from '../../../../src/protocol/resolved.ts'
+import { resourcesOf } from '../../../../src/protocol/launch/resolved.ts'
 import { isTerminal, type RunState } from '../../../../src/protocol/shapes.ts'
 import {
   coordinatorWith,

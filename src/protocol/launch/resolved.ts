@@ -1,12 +1,12 @@
 /**
  * The launch request after resolution: every default filled in, every unit a number. This is what the
- * coordinator decides on, what is kept in STATE and what `--dry-run` prints. launch.ts turns a document into
- * it; nothing else does.
+ * coordinator decides on, what is kept in STATE and what `--dry-run` prints. document.ts turns a document
+ * into it; nothing else does.
  */
 import * as z from 'zod'
-import { WORKERS_MAX } from './bounds.ts'
-import { LAUNCH_NAME_MAX, NAME } from './names.ts'
-import { Index, Millis, Name, SignalName } from './shapes.ts'
+import { WORKERS_MAX } from '../bounds.ts'
+import { LAUNCH_NAME_MAX, NAME } from '../names.ts'
+import { Index, Millis, Name, SignalName } from '../shapes.ts'
 
 export const Resources = z.object({
   /** 0 reserves nothing */

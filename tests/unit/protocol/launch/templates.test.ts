@@ -1,7 +1,11 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { isFault } from '../../../src/protocol/faults.ts'
-import { fillTemplate, templateNames, type TemplateContext } from '../../../src/protocol/templates.ts'
+import { isFault } from '../../../../src/protocol/faults.ts'
+import {
+  fillTemplate,
+  templateNames,
+  type TemplateContext,
+} from '../../../../src/protocol/launch/templates.ts'
 
 const context: TemplateContext = {
   ports: [10_001, 10_002],

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { Fault } from '../../../src/protocol/faults.ts'
-import { parseLaunchText } from '../../../src/protocol/yaml-lines.ts'
+import { Fault } from '../../../../src/protocol/faults.ts'
+import { parseLaunchText } from '../../../../src/protocol/launch/yaml-lines.ts'
 
 function refusal(text: string): Fault {
   try {

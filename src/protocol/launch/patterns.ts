@@ -3,7 +3,7 @@
  * characters would block Node's own engine for seconds.
  */
 import { RE2JS } from 're2js'
-import { Fault } from './faults.ts'
+import { Fault } from '../faults.ts'
 
 const PATTERN_CHARS_MAX = 1000
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Fault } from '../../../src/protocol/faults.ts'
+import { Fault } from '../../../../src/protocol/faults.ts'
 import {
   applySets,
   issueText,
@@ -7,8 +7,8 @@ import {
   resolveLaunch,
   withAbsoluteCwd,
   type LaunchIssue,
-} from '../../../src/protocol/launch.ts'
-import { Launch, resourcesOf } from '../../../src/protocol/resolved.ts'
+} from '../../../../src/protocol/launch/document.ts'
+import { Launch, resourcesOf } from '../../../../src/protocol/launch/resolved.ts'
 
 function faultOf(run: () => unknown): Fault {
   try {

@@ -1,6 +1,6 @@
 /**
  * Text of a launch document, YAML or JSON, into plain values that remember their lines. Owns the limits
- * (size, tokens, depth, aliases) and what YAML means here; what the keys mean stands in launch.ts.
+ * (size, tokens, depth, aliases) and what YAML means here; what the keys mean stands in document.ts.
  *
  * 1. Duplicate keys are errors; `<<` is a key like any other; unknown tags are errors.
  * 2. Where a string is wanted and somebody wrote a number (`[--lr, 1e-3]`, `VERSION: 1.10`), the text as
@@ -21,7 +21,7 @@ import {
   type ParsedNode,
   type YAMLMap,
 } from 'yaml'
-import { Fault } from './faults.ts'
+import { Fault } from '../faults.ts'
 
 const TEXT_BYTES_MAX = 1024 * 1024
 export const TEXT_DEPTH_MAX = 32

@@ -4,7 +4,7 @@
  * A bare number is refused, except 0: `timeout: 30` means seconds to one reader and milliseconds to the next.
  */
 
-import { WORKERS_MAX } from './bounds.ts'
+import { WORKERS_MAX } from '../bounds.ts'
 
 export const DURATION_FORMS = '250ms, 90s, 1h30m, 4:00:00 or 2d'
 export const SIZE_FORMS = '16GB, 16GiB or 500MB'

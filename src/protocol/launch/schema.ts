@@ -1,13 +1,13 @@
 /**
  * The launch document as people write it: every key, its form and its default. The JSON Schema for editors
  * and the reference page come from here. What the keys mean together (cycles, ports, replicas) stands in
- * launch.ts, defaults that depend on other keys too. Each `strict` object tells its own keys in its error, so
- * that an unknown one can be answered with the nearest.
+ * document.ts, defaults that depend on other keys too. Each `strict` object tells its own keys in its error,
+ * so that an unknown one can be answered with the nearest.
  */
 import * as z from 'zod'
-import { WORKERS_MAX } from './bounds.ts'
-import { LAUNCH_NAME_MAX, NAME } from './names.ts'
-import { parseSignal } from './signals.ts'
+import { WORKERS_MAX } from '../bounds.ts'
+import { LAUNCH_NAME_MAX, NAME } from '../names.ts'
+import { parseSignal } from '../signals.ts'
 import {
   DURATION_FORMS,
   parseDuration,

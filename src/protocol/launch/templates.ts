@@ -3,8 +3,8 @@
  * the node. Values are inserted, never expanded again, so nothing that a worker or a peer says can become a
  * template. `$${{` is a plain `${{`.
  */
-import { Fault } from './faults.ts'
-import { nearest } from './names.ts'
+import { Fault } from '../faults.ts'
+import { nearest } from '../names.ts'
 import type { Bindings } from './resolved.ts'
 
 export interface TemplateContext {

@@ -1,10 +1,10 @@
 /**
  * What is wrong with the form of a launch document, in people's words: zod's issues become one list with
- * path, line and the nearest word. What the keys mean together is judged in launch-checks.ts.
+ * path, line and the nearest word. What the keys mean together is judged in checks.ts.
  */
 import type { z } from 'zod'
-import { LATER } from './launch-schema.ts'
-import { nearest } from './names.ts'
+import { LATER } from './schema.ts'
+import { nearest } from '../names.ts'
 import { pathText, TEXT_DEPTH_MAX, type LaunchIssue, type LaunchSource, type Path } from './yaml-lines.ts'
 
 /** Collects issues; positions come from the source where there is one. */

@@ -5,10 +5,10 @@
  */
 import { isAbsolute, resolve } from 'node:path/posix'
 import { isDeepStrictEqual } from 'node:util'
-import { LAUNCH_BYTES_MAX } from './bounds.ts'
-import { checkLaunch } from './launch-checks.ts'
-import { addFormIssues, issueList, walkDocument } from './launch-issues.ts'
-import { LaunchForm, type ReadyForm, type ResourcesForm, type RoleForm } from './launch-schema.ts'
+import { LAUNCH_BYTES_MAX } from '../bounds.ts'
+import { checkLaunch } from './checks.ts'
+import { addFormIssues, issueList, walkDocument } from './issues.ts'
+import { LaunchForm, type ReadyForm, type ResourcesForm, type RoleForm } from './schema.ts'
 import { Launch, type PreStop, type Probe, type Resources, type Role } from './resolved.ts'
 import { parseValueText, specInvalid, type LaunchIssue, type LaunchSource, type Path } from './yaml-lines.ts'
 
@@ -122,7 +122,7 @@ function networkOf(network: RoleForm['network']): Role['network'] {
       : null
 }
 
-/** launch-checks.ts has seen that exactly one of the four is given. */
+/** checks.ts has seen that exactly one of the four is given. */
 function resolveProbe({
   http,
   tcp,

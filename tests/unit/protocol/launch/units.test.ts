@@ -1,6 +1,11 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { DURATION_MS_MAX, parseDuration, parseShape, parseSize } from '../../../src/protocol/units.ts'
+import {
+  DURATION_MS_MAX,
+  parseDuration,
+  parseShape,
+  parseSize,
+} from '../../../../src/protocol/launch/units.ts'
 
 test.each([
   ['250ms', 250],

@@ -3,7 +3,7 @@
  * The order of keys and the comments of the file do not count.
  */
 import { createHash } from 'node:crypto'
-import { RUN_HASH_CHARS } from './names.ts'
+import { RUN_HASH_CHARS } from '../names.ts'
 
 function sha256(text: string): string {
   return createHash('sha256').update(text, 'utf8').digest('hex')

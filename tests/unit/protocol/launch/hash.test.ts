@@ -1,8 +1,8 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { canonicalJson, runIdOf, specHash } from '../../../src/protocol/hash.ts'
-import { parseLaunchText } from '../../../src/protocol/launch.ts'
-import { isName } from '../../../src/protocol/names.ts'
+import { canonicalJson, runIdOf, specHash } from '../../../../src/protocol/launch/hash.ts'
+import { parseLaunchText } from '../../../../src/protocol/launch/document.ts'
+import { isName } from '../../../../src/protocol/names.ts'
 
 test('order of keys and comments do not count; values do', () => {
   const a = parseLaunchText('# one\nname: x\nroles: { a: { command: [x] } }\n').document

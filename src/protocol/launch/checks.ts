@@ -2,11 +2,11 @@
  * What the keys of a launch document mean together: names that must exist, cycles, counts that must agree.
  * Adds issues, decides nothing. Every refusal of two numbers shows both.
  */
-import { DEPENDENCIES_MAX, WORKERS_MAX } from './bounds.ts'
-import { quoted, type IssueList } from './launch-issues.ts'
-import type { LaunchForm, RoleForm } from './launch-schema.ts'
-import { nearest } from './names.ts'
-import { isFault } from './faults.ts'
+import { DEPENDENCIES_MAX, WORKERS_MAX } from '../bounds.ts'
+import { quoted, type IssueList } from './issues.ts'
+import type { LaunchForm, RoleForm } from './schema.ts'
+import { nearest } from '../names.ts'
+import { isFault } from '../faults.ts'
 import { matcherOf } from './patterns.ts'
 import { parseTemplateName, templateNames } from './templates.ts'
 import type { Path } from './yaml-lines.ts'
