@@ -135,6 +135,8 @@ export interface FakeFleet {
   partial: string | null
   /** every request that the coordinator got: verb and body */
   asked: { verb: string; body: unknown; key: string | undefined }[]
+  /** until it gets the next of this verb: whoever follows or waits listens before it asks for the status */
+  nextAsked(verb: string): Promise<void>
   /** stop or start answering */
   coordinator(up: boolean): void
   onLaunch: (body: Record<string, unknown>, key: string) => string
@@ -170,6 +172,11 @@ export async function fakeFleet(): Promise<FakeFleet> {
     pageCount: Infinity,
     partial: null,
     asked: [],
+    nextAsked(verb) {
+      const count = (): number => fleet.asked.filter((request) => request.verb === verb).length
+      const before = count()
+      return until(`the coordinator is asked for ${verb}`, () => count() > before)
+    },
     answers: new Map(),
     files: new Map(),
     final: new Set(),
@@ -412,6 +419,12 @@ export async function fakeFleet(): Promise<FakeFleet> {
   fleet.coordinator(true)
   fleet.agent(true)
   return Object.assign(fleet, { client, messenger, troupe: troupeOn({ messenger, user: USER }) })
+}
+
+/** Poll a condition that no event tells of; bounded. */
+export async function until(what: string, holds: () => boolean, boundMs = 10_000): Promise<void> {
+  for (const end = Date.now() + boundMs; !holds(); await sleepMs(2))
+    if (Date.now() > end) throw new Error(`not within ${boundMs} ms: ${what}`)
 }
 
 export function sleepMs(ms: number): Promise<void> {

@@ -29,7 +29,7 @@ function cancelled() {
 
 test('stop returns with the receipt of every worker, not when the order is accepted [U-06]', async () => {
   const stopping = fleet.troupe.stop(RUN)
-  await sleepMs(50)
+  await fleet.nextAsked('stop')
   fleet.statuses.set(
     RUN,
     runStatus({
@@ -37,8 +37,9 @@ test('stop returns with the receipt of every worker, not when the order is accep
       workers: [worker('main', 0, exited(143, byUser('ann'))), worker('main', 1, { state: 'stopping' })],
     }),
   )
+  const looked = fleet.nextAsked('status')
   await fleet.workerEvent('gone', `${RUN}.main.0.1`)
-  await sleepMs(50)
+  await looked
   fleet.statuses.set(RUN, cancelled())
   await fleet.runEvent('ended')
   expect((await stopping).receipts.map(({ worker: id, outcome }) => [id, outcome])).toEqual([

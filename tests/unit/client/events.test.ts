@@ -4,7 +4,7 @@ import {
   fakeFleet,
   collect,
   runStatus,
-  sleepMs,
+  until,
   worker,
   type FakeFleet,
 } from '../../support/fake-fleet.ts'
@@ -16,46 +16,50 @@ beforeEach(async () => {
 })
 afterEach(() => fleet.close())
 
-/** Watch until an event `ended`; what was seen, in order. */
-async function watchToEnd(): Promise<string[]> {
+/** Watch until an event `ended`; what was seen so far, in order. */
+function watchToEnd() {
   const seen: string[] = []
-  for await (const event of fleet.troupe.watch(RUN)) {
-    seen.push(`${event.what}${'role' in event ? ` ${event.role}/${event.index}` : ''}`)
-    if (event.what === 'ended') break
+  const watch = async (): Promise<string[]> => {
+    for await (const event of fleet.troupe.watch(RUN)) {
+      seen.push(`${event.what}${'role' in event ? ` ${event.role}/${event.index}` : ''}`)
+      if (event.what === 'ended') break
+    }
+    return seen
   }
-  return seen
+  return { end: watch(), has: (count: number) => until(`${count} events`, () => seen.length >= count) }
 }
 
 test('a watcher gets what was told before it came, then what comes, each once', async () => {
   await fleet.runEvent('accepted', { state: 'pending' })
   await fleet.workerEvent('started', `${RUN}.main.0.1`)
   const watching = watchToEnd()
-  await sleepMs(30)
+  await watching.has(2)
   await fleet.workerEvent('exited', `${RUN}.main.0.1`)
   await fleet.runEvent('ended', { state: 'succeeded' })
-  expect(await watching).toEqual(['accepted', 'started main/0', 'exited main/0', 'ended'])
+  expect(await watching.end).toEqual(['accepted', 'started main/0', 'exited main/0', 'ended'])
 })
 
 test('events that were told while the link was down are there after it is back, none twice', async () => {
   await fleet.runEvent('accepted', { state: 'pending' })
   const watching = watchToEnd()
-  await sleepMs(30)
+  await watching.has(1)
   fleet.client.setLink(false)
   await fleet.runEvent('running')
   await fleet.workerEvent('started', `${RUN}.main.0.1`)
   fleet.client.setLink(true)
-  await sleepMs(30)
+  await watching.has(3)
   await fleet.runEvent('ended', { state: 'succeeded' })
-  expect(await watching).toEqual(['accepted', 'running', 'started main/0', 'ended'])
+  expect(await watching.end).toEqual(['accepted', 'running', 'started main/0', 'ended'])
 })
 
 test('an event that comes twice with one id is given once', async () => {
+  await fleet.runEvent('accepted')
   const watching = watchToEnd()
-  await sleepMs(20)
+  await watching.has(1)
   await fleet.runEvent('running', { id: 'same' })
   await fleet.runEvent('running', { id: 'same' })
   await fleet.runEvent('ended', { id: 'other' })
-  expect(await watching).toEqual(['running', 'ended'])
+  expect(await watching.end).toEqual(['accepted', 'running', 'ended'])
 })
 
 test('the past alone ends at its end; events of other runs are not in it', async () => {
@@ -68,7 +72,7 @@ test('the past alone ends at its end; events of other runs are not in it', async
 test('a watcher that gives up leaves nothing subscribed', async () => {
   const controller = new AbortController()
   const watching = collect(fleet.troupe.watch(RUN, { signal: controller.signal }))
-  await sleepMs(20)
+  await fleet.nextAsked('status')
   controller.abort()
   expect(await watching).toEqual([])
 })

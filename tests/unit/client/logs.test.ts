@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { LogItem, LogOptions } from '../../../src/client/logs/items.ts'
+// troupe.logs loads it when it is called: on a loaded machine that is seconds, and no test's own
+import '../../../src/client/logs/read.ts'
 import {
   collect,
   exited,
@@ -9,6 +11,7 @@ import {
   RUN,
   runStatus,
   sleepMs,
+  until,
   worker,
   type FakeFleet,
 } from '../../support/fake-fleet.ts'
@@ -66,6 +69,18 @@ function show(item: LogItem): string {
 }
 async function read(ref: string, options: LogOptions = {}): Promise<string[]> {
   return (await collect(fleet.troupe.logs(ref, options))).map(show)
+}
+/** A follower that listens already, with what it has given out so far. */
+async function following(ref: string, options: LogOptions = {}) {
+  const items: string[] = []
+  const follow = async (): Promise<string[]> => {
+    for await (const item of fleet.troupe.logs(ref, { follow: true, ...options })) items.push(show(item))
+    return items
+  }
+  const end = follow()
+  end.catch(() => {})
+  await fleet.nextAsked('status')
+  return { end, has: (count: number) => until(`${count} items`, () => items.length >= count) }
 }
 async function bytesOf(ref: string, options: LogOptions): Promise<Buffer> {
   return Buffer.concat(
@@ -163,7 +178,7 @@ test('--raw -f gives the file’s bytes while they come and ends when the log is
   running()
   await fleet.write(FORK, 'stdout', 'past,')
   const reading = bytesOf(RUN, { stream: 'stdout', follow: true })
-  await sleepMs(50)
+  await fleet.nextAsked('status')
   await fleet.write(FORK, 'stdout', 'live,')
   await fleet.write(FORK, 'stdout', 'unshipped', false)
   await end()
@@ -176,14 +191,14 @@ test('-f on a run that has not started waits, says why, and shows all of it', as
     runStatus({ state: 'pending', reason: 'waiting for nodes', workers: [worker('main', 0, pending)] }),
   )
   const why: string[] = []
-  const reading = read(RUN, { follow: true, onTrouble: (text) => why.push(text) })
-  while (why.length === 0) await sleepMs(10)
+  const reader = await following(RUN, { onTrouble: (text) => why.push(text) })
+  await until('it says why', () => why.length > 0)
   running()
   await fleet.runEvent('running')
   await fleet.write(FORK, 'stdout', 'hello\n')
-  await sleepMs(30)
+  await reader.has(1)
   await end()
-  expect(await reading).toEqual(['[main/0] hello'])
+  expect(await reader.end).toEqual(['[main/0] hello'])
   expect(why[0]).toContain('waiting for nodes')
 })
 
@@ -195,29 +210,29 @@ test('without -f a run that has not started has no logs', async () => {
 test('chunks that come twice or overlap are given once', async () => {
   running()
   await fleet.write(FORK, 'stdout', 'a\n')
-  const reading = read(RUN, { follow: true })
-  await sleepMs(50)
+  const reader = await following(RUN)
+  await reader.has(1)
   await fleet.write(FORK, 'stdout', 'b\n')
   // shipped again from the beginning, as after a lost ack
   fleet.files.get(FORK)!.set('stdout', Buffer.alloc(0))
   await fleet.write(FORK, 'stdout', 'a\nb\nc\n')
   await end()
-  expect(await reading).toEqual(['[main/0] a', '[main/0] b', '[main/0] c'])
+  expect(await reader.end).toEqual(['[main/0] a', '[main/0] b', '[main/0] c'])
 })
 
 test('bytes that were shipped while the link was down are got from the node: none missing, none twice [FC-5]', async () => {
   running()
-  const reading = read(RUN, { follow: true })
+  const reader = await following(RUN)
   await fleet.write(FORK, 'stdout', '1\n')
-  await sleepMs(50)
+  await reader.has(1)
   fleet.client.setLink(false)
   await fleet.write(FORK, 'stdout', '2\n')
   await fleet.write(FORK, 'stdout', '3\n')
   fleet.client.setLink(true)
   await fleet.write(FORK, 'stdout', '4\n')
-  await sleepMs(50)
+  await reader.has(4)
   await end()
-  expect(await reading).toEqual(['[main/0] 1', '[main/0] 2', '[main/0] 3', '[main/0] 4'])
+  expect(await reader.end).toEqual(['[main/0] 1', '[main/0] 2', '[main/0] 3', '[main/0] 4'])
 })
 
 /**
@@ -225,13 +240,13 @@ test('bytes that were shipped while the link was down are got from the node: non
  */
 async function followerWithHole(): Promise<{ reading: Promise<string[]> }> {
   running()
-  const reading = read(RUN, { follow: true })
+  const reader = await following(RUN)
   await fleet.write(FORK, 'stdout', '1\n')
-  await sleepMs(50)
+  await reader.has(1)
   fleet.agent(false)
   await fleet.write(FORK, 'stdout', '2\n', false)
   await fleet.write(FORK, 'stdout', '3\n')
-  return { reading }
+  return { reading: reader.end }
 }
 
 test('a follower whose node is silent for a while names no gap: what is missing comes when it answers again [FC-5]', async () => {
@@ -359,35 +374,35 @@ test('--since begins at the chunk of that time, with -f too', async () => {
   await sleepMs(5)
   await fleet.write(FORK, 'stdout', 'new\n')
   expect(await read(RUN, { since })).toEqual(['[main/0] new'])
-  const reading = read(RUN, { since: Date.now() + 1000, follow: true })
-  await sleepMs(50)
+  const reader = await following(RUN, { since: Date.now() + 60_000 })
   await fleet.write(FORK, 'stdout', 'newer\n')
-  await sleepMs(50)
+  await reader.has(1)
   await end()
-  expect(await reading).toEqual(['[main/0] newer'])
+  expect(await reader.end).toEqual(['[main/0] newer'])
 })
 
 test('--grep is matched in linear time: a pattern that blocks backtracking engines is answered at once [U-05]', async () => {
   await fleet.write(FORK, 'stdout', `keep me\n${'a'.repeat(28)}!\ndrop me\n`)
   await end()
-  const began = performance.now()
+  const before = process.cpuUsage()
   expect(await read(RUN, { grep: '^(a+)+$|keep' })).toEqual(['[main/0] keep me'])
-  expect(performance.now() - began).toBeLessThan(2000)
+  // our own time, not that of others on this machine
+  expect(process.cpuUsage(before).user / 1000).toBeLessThan(2000)
   await expect(read(RUN, { grep: '(' })).rejects.toMatchObject({ code: 'SPEC_INVALID' })
 })
 
 test('a follower of a run goes on with the next attempt; one attempt is read by its number', async () => {
   running()
   await fleet.write(FORK, 'stdout', 'first try\n')
-  const reading = read(RUN, { follow: true })
-  await sleepMs(50)
+  const reader = await following(RUN)
+  await reader.has(1)
   fleet.final.add(FORK)
   const second = `${RUN}.main.0.2`
   fleet.statuses.set(RUN, runStatus({ workers: [worker('main', 0, { attempt: 2 })] }))
   await fleet.write(second, 'stdout', 'second try\n')
-  await sleepMs(30)
+  await reader.has(2)
   await end([second], [worker('main', 0, { ...exited(0), attempt: 2 })])
-  expect(await reading).toEqual(['[main/0] first try', '[main/0] second try'])
+  expect(await reader.end).toEqual(['[main/0] first try', '[main/0] second try'])
   expect(await read(RUN)).toEqual(['[main/0] second try'])
   expect(await read(RUN, { attempt: 1 })).toEqual(['[main/0] first try'])
 })
@@ -422,15 +437,16 @@ test('a slow reader of a flood loses nothing: what was dropped here is read from
   let started = false
   const reading = (async () => {
     for await (const item of fleet.troupe.logs(RUN, { follow: true, chunks: true })) {
-      if (!started) await sleepMs(400)
+      const isFirst = !started
       started = true
+      if (isFirst) await sleepMs(400)
       if (item.kind === 'gap') throw new Error(`a gap: ${item.why}`)
       expect(item.offset).toBe(read)
       read += item.bytes!.length
     }
   })()
   await fleet.write(FORK, 'stdout', 'go')
-  await sleepMs(50)
+  await until('it has begun', () => started)
   for (let i = 0; i < 48; i++) await fleet.write(FORK, 'stdout', piece)
   await end()
   await reading
