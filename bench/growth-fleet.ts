@@ -1,11 +1,11 @@
 /**
- * The coordinator's step with agents that do at once what they are told: as little beside the step itself as
- * can be, so that its growth is what is measured.
+ * The coordinator's step with agents that do at once what they are told: as little beside the step itself
+ * as can be, so that its growth is what is measured.
  */
 import { emptyDurable } from '../src/core/coordinator/fold.ts'
-import type { CoordinatorCommand, Fact, OrderOf } from '../src/core/coordinator/messages.ts'
+import type { Fact, OrderOf } from '../src/core/coordinator/messages.ts'
 import { COORDINATOR_DEFAULTS } from '../src/core/coordinator/settings.ts'
-import { newState } from '../src/core/coordinator/state.ts'
+import { newState, type CoordinatorState } from '../src/core/coordinator/state.ts'
 import { stepCoordinator } from '../src/core/coordinator/step.ts'
 import { parseForkId } from '../src/protocol/names.ts'
 import { isTerminal, type ForkReport } from '../src/protocol/shapes.ts'
@@ -15,165 +15,162 @@ const WALL = 1_700_000_000_000
 const INCARNATION = '01ARZ3NDEKTSV4RRFFQ69G5FAV'
 const BEAT_MS = 500
 
+interface World {
+  now: number
+  requests: number
+  /** facts that each node has stated */
+  readonly revs: Map<string, number>
+  readonly running: Map<string, { node: string; report: ForkReport }>
+  readonly gpus: number
+  longestMs: number
+  todo: OrderOf[]
+  timers: { at: number; fact: Fact }[]
+  state: CoordinatorState
+}
+
+function step(w: World, fact: Fact): void {
+  const began = performance.now()
+  const [next, out] = stepCoordinator(w.state, { ...fact, now: w.now, wall: WALL + w.now })
+  w.longestMs = Math.max(w.longestMs, performance.now() - began)
+  w.state = next
+  for (const command of out) {
+    if (command.kind === 'order') w.todo.push(command.order)
+    else if (command.kind === 'timer')
+      w.timers.push({ at: command.at, fact: { kind: 'timer', timer: command.timer } })
+    else if (command.kind === 'refuse') throw new Error(command.fault.message)
+  }
+}
+
+function due(w: World): boolean {
+  const ready = w.timers.filter(({ at }) => at <= w.now)
+  if (ready.length === 0) return false
+  w.timers = w.timers.filter(({ at }) => at > w.now)
+  for (const { fact } of ready) step(w, fact)
+  return true
+}
+
+/** Until no order is unanswered and nothing is left for a next step. */
+function pump(w: World): void {
+  while (w.todo.length > 0 || due(w)) {
+    const orders = w.todo
+    w.todo = []
+    const at = WALL + w.now
+    for (const order of orders)
+      step(w, {
+        kind: 'order-result',
+        id: order.id,
+        sentWall: at,
+        gotWall: at,
+        reply: replyTo(w, order),
+        fault: null,
+      } as Fact)
+  }
+}
+
+function replyTo(w: World, order: OrderOf): unknown {
+  switch (order.verb) {
+    case 'inventory': {
+      const capacity = capacityOf(order.node, w.gpus)
+      return { rev: w.revs.get(order.node), pid: 1, capacity, forks: [], epoch: null }
+    }
+    case 'prepare':
+      return {
+        token: `t${order.id}`,
+        forks: order.body.forks.map(({ forkId }) => reportOf(forkId, 'prepared')),
+      }
+    case 'start':
+      return { forks: order.body.forks.map(({ forkId }) => started(w, order.node, forkId)) }
+    default:
+      return { forks: [] }
+  }
+}
+
+function started(w: World, node: string, forkId: string): ForkReport {
+  const report = { ...reportOf(forkId, 'running'), pid: 1, startedAt: WALL + w.now, ready: true }
+  w.running.set(forkId, { node, report })
+  return report
+}
+
+function beat(w: World, node: string): void {
+  const facts = { tick: w.now, rev: w.revs.get(node)!, loopLagMs: 0 }
+  const flags = { storeRefused: false, leaving: false, draining: false }
+  step(w, { kind: 'beat', node, incarnation: INCARNATION, ...facts, ...flags })
+}
+
+function end(w: World, node: string, report: ForkReport): void {
+  const rev = w.revs.get(node)! + 1
+  w.revs.set(node, rev)
+  const last = { ...ended(report), exitedAt: WALL + w.now }
+  step(w, { kind: 'report', node, incarnation: INCARNATION, rev, report: last })
+  pump(w)
+}
+
+/** Beats and ticks of so much time. */
+function pass(w: World, ms: number): void {
+  const { nodesTickMs } = COORDINATOR_DEFAULTS
+  for (const until = w.now + ms; w.now < until;) {
+    w.now += nodesTickMs
+    if (w.now % BEAT_MS === 0) for (const node of w.revs.keys()) beat(w, node)
+    step(w, { kind: 'nodes-tick' })
+    pump(w)
+  }
+}
+
 export type GrowthFleet = ReturnType<typeof growthFleet>
 
 export function growthFleet(gpus: number) {
-  let now = 1000
-  let requests = 0
-  const revs = new Map<string, number>()
-  const running = new Map<string, { node: string; report: ForkReport }>()
-  let longestMs = 0
-  let todo: OrderOf[] = []
-  let timers: { at: number; fact: Fact }[] = []
-  const durable = emptyDurable()
-  let state = newState({ settings: COORDINATOR_DEFAULTS, incarnation: INCARNATION, storeId: 'S', durable })
-
-  const step = (fact: Fact): void => {
-    const began = performance.now()
-    const [next, out] = stepCoordinator(state, { ...fact, now, wall: WALL + now })
-    longestMs = Math.max(longestMs, performance.now() - began)
-    state = next
-    for (const command of out) take(command)
+  const settings = COORDINATOR_DEFAULTS
+  const w: World = {
+    now: 1000,
+    requests: 0,
+    revs: new Map(),
+    running: new Map(),
+    gpus,
+    longestMs: 0,
+    todo: [],
+    timers: [],
+    state: newState({ settings, incarnation: INCARNATION, storeId: 'S', durable: emptyDurable() }),
   }
-
-  const take = (command: CoordinatorCommand): void => {
-    if (command.kind === 'order') todo.push(command.order)
-    else if (command.kind === 'timer')
-      timers.push({ at: command.at, fact: { kind: 'timer', timer: command.timer } })
-    else if (command.kind === 'refuse') throw new Error(command.fault.message)
-  }
-
-  const due = (): boolean => {
-    const ready = timers.filter(({ at }) => at <= now)
-    if (ready.length === 0) return false
-    timers = timers.filter(({ at }) => at > now)
-    for (const { fact } of ready) step(fact)
-    return true
-  }
-
-  /** until no order is unanswered and nothing is left for a next step */
-  const pump = (): void => {
-    while (todo.length > 0 || due()) {
-      const orders = todo
-      todo = []
-      for (const order of orders)
-        step({
-          kind: 'order-result',
-          id: order.id,
-          sentWall: WALL + now,
-          gotWall: WALL + now,
-          reply: reply(order),
-          fault: null,
-        } as Fact)
-    }
-  }
-
-  const reply = (order: OrderOf): unknown => {
-    switch (order.verb) {
-      case 'inventory':
-        return {
-          rev: revs.get(order.node),
-          pid: 1,
-          capacity: capacityOf(order.node, gpus),
-          forks: [],
-          epoch: null,
-        }
-      case 'prepare':
-        return {
-          token: `t${order.id}`,
-          forks: order.body.forks.map(({ forkId }) => reportOf(forkId, 'prepared')),
-        }
-      case 'start':
-        return {
-          forks: order.body.forks.map(({ forkId }) => {
-            const report = { ...reportOf(forkId, 'running'), pid: 1, startedAt: WALL + now, ready: true }
-            running.set(forkId, { node: order.node, report })
-            return report
-          }),
-        }
-      default:
-        return { forks: [] }
-    }
-  }
-
-  const beat = (node: string): void =>
-    step({
-      kind: 'beat',
-      node,
-      incarnation: INCARNATION,
-      tick: now,
-      rev: revs.get(node)!,
-      loopLagMs: 0,
-      storeRefused: false,
-      leaving: false,
-      draining: false,
-    })
-
-  step({ kind: 'led' })
+  step(w, { kind: 'led' })
   return {
     /** of the steps since it was asked last */
     longestMs(): number {
-      const ms = longestMs
-      longestMs = 0
+      const ms = w.longestMs
+      w.longestMs = 0
       return ms
     },
     join(n: number, prefix = 'n'): void {
       for (let i = 0; i < n; i++) {
-        revs.set(`${prefix}${i}`, 0)
-        beat(`${prefix}${i}`)
-        pump()
+        w.revs.set(`${prefix}${i}`, 0)
+        beat(w, `${prefix}${i}`)
+        pump(w)
       }
     },
     launch(name: string, roles: Record<string, unknown>): void {
       const body = { apiVersion: 'troupe/v1', name, roles }
-      step({ kind: 'request', id: ++requests, verb: 'launch', user: 'me', key: name, body } as Fact)
-      pump()
+      step(w, { kind: 'request', id: ++w.requests, verb: 'launch', user: 'me', key: name, body } as Fact)
+      pump(w)
     },
     /** everything that runs now ends well, one after the other */
     endAll(): void {
-      const ends = [...running]
-      running.clear()
-      for (const [forkId, { node, report }] of ends) {
-        const rev = revs.get(node)! + 1
-        revs.set(node, rev)
-        const exit = { code: 0, signal: null, oom: null, unknown: null, killedBy: null }
-        const receipt = { outcome: 'gone' as const, survivors: [], reason: null, ms: 1 }
-        step({
-          kind: 'report',
-          node,
-          incarnation: INCARNATION,
-          rev,
-          report: {
-            ...report,
-            phase: 'gone',
-            ready: false,
-            exit,
-            exitedAt: WALL + now,
-            receipt,
-            logsFinal: {},
-            forkId,
-          },
-        })
-        pump()
-      }
+      const ends = [...w.running.values()]
+      w.running.clear()
+      for (const { node, report } of ends) end(w, node, report)
       // what waits for an entry to share
-      now += COORDINATOR_DEFAULTS.lazyPersistMs
-      pump()
+      w.now += settings.lazyPersistMs
+      pump(w)
     },
-    /** beats and ticks of so much time */
-    pass(ms: number): void {
-      const { nodesTickMs } = COORDINATOR_DEFAULTS
-      for (const until = now + ms; now < until;) {
-        now += nodesTickMs
-        if (now % BEAT_MS === 0) for (const node of revs.keys()) beat(node)
-        step({ kind: 'nodes-tick' })
-        pump()
-      }
-    },
+    pass: (ms: number) => pass(w, ms),
     /** workers that run now */
-    live: () => running.size,
-    ended: () => [...state.runs.values()].filter((run) => isTerminal(run.record.state)).length,
+    live: () => w.running.size,
+    ended: () => [...w.state.runs.values()].filter((run) => isTerminal(run.record.state)).length,
   }
+}
+
+function ended(report: ForkReport): ForkReport {
+  const exit = { code: 0, signal: null, oom: null, unknown: null, killedBy: null }
+  const receipt = { outcome: 'gone' as const, survivors: [], reason: null, ms: 1 }
+  return { ...report, phase: 'gone', ready: false, exit, receipt, logsFinal: {} }
 }
 
 function capacityOf(node: string, gpus: number) {

@@ -37,12 +37,29 @@ export interface WaitQueue<T> {
   wait(entry: Entry<T>, waits: Pick<Entry<T>, 'names' | 'stuck'> & { holds: boolean }): void
 }
 
+/** Entries by the names that they wait for. */
+function waitIndex<T>() {
+  const byName = new Map<string | null, Set<Entry<T>>>()
+  return {
+    byName,
+    add(entry: Entry<T>): void {
+      for (const name of entry.names ?? [null]) byName.set(name, (byName.get(name) ?? new Set()).add(entry))
+    },
+    drop(entry: Entry<T>): void {
+      for (const name of entry.names ?? [null]) {
+        const others = byName.get(name)
+        if (others?.delete(entry) === true && others.size === 0) byName.delete(name)
+      }
+    },
+  }
+}
+
 export function newWaitQueue<T>(): WaitQueue<T> {
   const entries = new Map<T, Entry<T>>()
   const isBefore = (a: Entry<T>, b: Entry<T>): boolean => a.at < b.at || (a.at === b.at && a.seq < b.seq)
   const due: Heap<Entry<T>> = heapOf(isBefore)
   const held: Heap<Entry<T>> = heapOf(isBefore)
-  const waiting = new Map<string | null, Set<Entry<T>>>()
+  const waiting = waitIndex<T>()
   const late = new Set<Entry<T>>()
   let holder: Entry<T> | null = null
   let seq = 0
@@ -51,11 +68,7 @@ export function newWaitQueue<T>(): WaitQueue<T> {
     due.remove(entry)
     held.remove(entry)
     late.delete(entry)
-    if (entry.state !== 'waits') return
-    for (const name of entry.names ?? [null]) {
-      const others = waiting.get(name)
-      if (others?.delete(entry) === true && others.size === 0) waiting.delete(name)
-    }
+    if (entry.state === 'waits') waiting.drop(entry)
   }
 
   return {
@@ -65,19 +78,12 @@ export function newWaitQueue<T>(): WaitQueue<T> {
     get holder() {
       return holder
     },
-    waiting,
+    waiting: waiting.byName,
     late,
     has: (run) => entries.has(run),
     enter(run, at) {
       if (entries.has(run)) return
-      const entry: Entry<T> = {
-        run,
-        at,
-        seq: ++seq,
-        state: 'due',
-        names: null,
-        stuck: null,
-      }
+      const entry: Entry<T> = { run, at, seq: ++seq, state: 'due', names: null, stuck: null }
       entries.set(run, entry)
       due.push(entry)
     },
@@ -109,10 +115,7 @@ export function newWaitQueue<T>(): WaitQueue<T> {
     wait(entry, { names, stuck, holds }) {
       takeOut(entry)
       Object.assign(entry, { state: 'waits', names, stuck })
-      for (const name of names ?? [null]) {
-        const others = waiting.get(name) ?? new Set()
-        waiting.set(name, others.add(entry))
-      }
+      waiting.add(entry)
       if (holds) holder = entry
       else if (holder === entry) holder = null
     },

@@ -10,7 +10,6 @@ const TESTED_ITSELF = 'tests look at the part itself'
 export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'circle src/core/coordinator/first-failure.ts src/core/coordinator/outcome.ts src/core/coordinator/state.ts':
     UNTIL_SPLIT,
-  'long bench/growth-fleet.ts growthFleet': UNTIL_SPLIT,
   'long bench/raw-bus.ts startRawBus': UNTIL_SPLIT,
   'long src/actors/agent-host.ts agentHostOn': UNTIL_SPLIT,
   'long src/actors/coordinator.ts': UNTIL_SPLIT,
@@ -36,8 +35,6 @@ export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'long src/core/coordinator/orders.ts': UNTIL_SPLIT,
   'long src/core/coordinator/requests.ts answer': UNTIL_SPLIT,
   'long src/core/coordinator/state.ts': UNTIL_SPLIT,
-  'long src/core/coordinator/wait-queue.ts newWaitQueue':
-    'one object over private sets: its verbs share them',
   'long src/fleet/run-agent.ts runAgent': UNTIL_SPLIT,
   'long src/process/leases.ts createLeases': UNTIL_SPLIT,
   'long src/process/linux-host.ts': UNTIL_SPLIT,
