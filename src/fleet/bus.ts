@@ -12,6 +12,7 @@ import { connectNats } from '../transport/nats/bus.ts'
 import { answersAs, findNatsServer, startNatsServer } from '../transport/nats-server.ts'
 import { serverConfigText } from '../transport/server-config.ts'
 import { pickBusPort } from './bus-port.ts'
+import { failedWrite, isStoreDeleted, refuseUnwritable } from './bus-store.ts'
 import { readKey, serverUsers, type KeyOwner } from './keys.ts'
 import type { FleetLayout } from './layout.ts'
 import { endProcess, identify } from './presence.ts'
@@ -48,34 +49,83 @@ export async function findBus(layout: FleetLayout): Promise<ProcIdentity | null>
   return found !== null && readCommand(pid).includes(layout.bus.config) ? found : null
 }
 
+type Env = Readonly<Record<string, string | undefined>>
+type Say = (line: string) => void
+
+interface BusUp {
+  pid: number
+  url: string
+  started: boolean
+}
+
 /**
- * Start it when it is not there (or does not answer), and let it know every key that is there.
+ * Start it when it is not there (or does not answer, or its store is in error), and let it know every key
+ * that is there.
  *
  * @param pickPort  for a fleet that has no address yet
- * @throws {Fault} SETUP when there is no usable nats-server or it does not start
+ * @throws {Fault} SETUP when there is no usable nats-server, it does not start, or its store cannot be
+ * written
  */
 export async function ensureBus(
   layout: FleetLayout,
   user: string,
-  env: Readonly<Record<string, string | undefined>>,
-  say: (line: string) => void,
+  env: Env,
+  say: Say,
   pickPort: () => Promise<number> = pickBusPort,
-): Promise<{ pid: number; url: string; started: boolean }> {
+): Promise<BusUp> {
   await mkdir(layout.bus.store, { recursive: true, mode: 0o700 })
   const running = await findBus(layout)
+  if (running === null) return startBus(layout, user, env, say, pickPort)
   const known = await readAddress(layout)
-  if (
-    running !== null &&
-    known !== null &&
-    (await answersAs(known.host, known.port, layout.bus.name, ANSWER_MS))
-  ) {
-    await reloadBus(layout, user, known)
-    return { pid: running.pid, url: urlOf(known), started: false }
-  }
-  if (running !== null) {
+  if (known === null || !(await answersAs(known.host, known.port, layout.bus.name, ANSWER_MS))) {
     say(`the bus (pid ${running.pid}) does not answer: it is ended and started again`)
     await endProcess(running, 'SIGKILL', 0)
+    return startBus(layout, user, env, say, pickPort)
   }
+  const failed = failedWrite(layout, running.pid)
+  if (failed !== null) {
+    await refuseUnwritable(layout)
+    return restartBus(layout, user, env, say, failed)
+  }
+  if (isStoreDeleted(layout))
+    say(
+      `warning: the store of the bus, '${layout.bus.store}', was deleted under it: all that it holds is ` +
+        'lost when it ends; end the fleet (troupe down) when its runs are over',
+    )
+  await reloadBus(layout, user, known)
+  return { pid: running.pid, url: urlOf(known), started: false }
+}
+
+/**
+ * End a bus that is alive and takes no append, and start it again. As long as its store cannot be written
+ * that helps nobody (refuseUnwritable comes first): the server still answers reads. The caller has the lock.
+ *
+ * @param why  said to people
+ * @throws {Fault} SETUP when it does not start again
+ */
+export async function restartBus(
+  layout: FleetLayout,
+  user: string,
+  env: Env,
+  say: Say,
+  why: string,
+): Promise<BusUp> {
+  const running = await findBus(layout)
+  if (running !== null) {
+    say(`the bus (pid ${running.pid}) takes no append (${why}): it is ended and started again`)
+    await endProcess(running, 'SIGINT', 5000)
+  }
+  return startBus(layout, user, env, say)
+}
+
+async function startBus(
+  layout: FleetLayout,
+  user: string,
+  env: Env,
+  say: Say,
+  pickPort: () => Promise<number> = pickBusPort,
+): Promise<BusUp> {
+  const known = await readAddress(layout)
   const { path: binary, warning } = await findNatsServer({ env, cache: cacheOf(env) })
   if (warning !== null) say(`warning: ${warning}`)
   for (let tries = 1; ; tries++) {
@@ -165,7 +215,8 @@ export async function addToBus(layout: FleetLayout, owner: KeyOwner, user: strin
   if (running === null || address === null)
     throw new Fault(
       'NODE_NOT_FOUND',
-      `there is no key for '${owner.node ?? owner.role}', and the bus of fleet '${layout.fleet}' is not one of ours here: it cannot be told a new one`,
+      `there is no key for '${owner.node ?? owner.role}', and the bus of fleet '${layout.fleet}' is not one of ` +
+        'ours here: it cannot be told a new one',
       { hint: 'on the machine of the bus: troupe up' },
     )
   await reloadBus(layout, user, address)

@@ -3,6 +3,7 @@
  * which must be on a local disk and belong to us alone.
  */
 import { createHash } from 'node:crypto'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import { busDir, ensurePrivateDir, fleetDir, localProblem, nodeDir } from '../system/paths.ts'
@@ -74,16 +75,20 @@ export function layoutOf(home: string, local: string, fleet: string): FleetLayou
 /**
  * Make the directories that everything else is made in.
  *
- * @throws {Fault} SETUP when TROUPE_LOCAL is on a network file system, or somebody else's
+ * @throws {Fault} SETUP when TROUPE_LOCAL is on a network file system, somebody else's, or cannot be written
  */
 export async function prepareLayout({ local, dir }: FleetLayout): Promise<void> {
   const problem = localProblem(local)
   if (problem !== null) throw new Fault('SETUP', problem, { retryable: false })
-  for (const path of [local, dir])
-    await ensurePrivateDir(path).catch((error: unknown) => {
-      throw new Fault('SETUP', `'${path}' cannot hold a fleet: ${(error as Error).message}`, {
-        hint: 'set TROUPE_LOCAL',
-        cause: error,
-      })
+  const cannot = (path: string) => (error: unknown) => {
+    throw new Fault('SETUP', `'${path}' cannot hold a fleet: ${(error as Error).message}`, {
+      hint: 'make it writable, or set TROUPE_LOCAL',
+      cause: error,
     })
+  }
+  for (const path of [local, dir]) await ensurePrivateDir(path).catch(cannot(path))
+  const probe = join(dir, `.probe-${process.pid}`)
+  await writeFile(probe, 'writable')
+    .catch(cannot(dir))
+    .finally(() => rm(probe, { force: true }).catch(() => undefined))
 }

@@ -3,6 +3,7 @@
  * coordinator's actor. A signal makes the coordinator leave. It takes a detached fleet down when nothing ran
  * for long.
  */
+import { answerMute } from '../actors/mute.ts'
 import { startCoordinator } from '../actors/coordinator.ts'
 import { joinBackend } from '../backends/join.ts'
 import { localBackend } from '../backends/local.ts'
@@ -10,11 +11,16 @@ import { Fault } from '../protocol/faults.ts'
 import { systemClock } from '../system/clock.ts'
 import { ulid } from '../system/ulid.ts'
 import { openStateLog } from '../transport/bus-state-log.ts'
+import { watchAppends } from '../transport/append-watch.ts'
+import type { Bus } from '../transport/bus.ts'
+import { messengerOn } from '../transport/messenger.ts'
 import { connectNats } from '../transport/nats/bus.ts'
+import type { StateLog } from '../transport/state-log.ts'
 import { announceService } from '../transport/service-discovery.ts'
+import { keepBus } from './bus-keeper.ts'
 import { takeDown } from './down.ts'
 import { keyFile, readKey } from './keys.ts'
-import { componentLog } from './component-log.ts'
+import { componentLog, type ComponentLog } from './component-log.ts'
 import { prepareLayout, type FleetLayout } from './layout.ts'
 import { announcePresence } from './presence.ts'
 import { semantic, unlessAborted } from './run-component.ts'
@@ -68,9 +74,10 @@ export async function runCoordinator({
       }),
     )
     if (bus === null) return
+    const { stateLog, stopKeeping } = keepBusFor({ layout, url, user, bus, log })
     const coordinator = await startCoordinator({
       bus,
-      stateLog: openStateLog(bus, layout.fleet),
+      stateLog,
       fleet: layout.fleet,
       incarnation,
       clock: systemClock,
@@ -95,6 +102,7 @@ export async function runCoordinator({
     else signal.addEventListener('abort', onAbort, { once: true })
     const { why } = await coordinator.ended
     log({ msg: 'ended', why })
+    await stopKeeping()
     announced.unsubscribe()
     await bus.close()
     if (why === 'crashed')
@@ -104,6 +112,40 @@ export async function runCoordinator({
     if (why === 'idle') await endIdleFleet(layout, user, log)
   } finally {
     await leave()
+  }
+}
+
+/** The state log of this coordinator, and a bus that is started again when that log takes no entry. */
+function keepBusFor({
+  layout,
+  url,
+  user,
+  bus,
+  log,
+}: Pick<CoordinatorOptions, 'layout' | 'url' | 'user'> & { bus: Bus; log: ComponentLog }): {
+  stateLog: StateLog
+  stopKeeping(): Promise<void>
+} {
+  let stopAnswering = (): void => {}
+  const watch = watchAppends(openStateLog(bus, layout.fleet), {
+    bus,
+    clock: systemClock,
+    onChange(mute) {
+      log({
+        level: mute ? 'error' : 'info',
+        msg: mute ? 'the bus takes no append' : 'the bus takes appends again',
+      })
+      stopAnswering()
+      stopAnswering = mute ? answerMute(messengerOn(bus, layout.fleet), keeper.trouble) : () => {}
+    },
+  })
+  const keeper = keepBus({ layout, url, user, env: process.env, isMute: () => watch.mute, log })
+  return {
+    stateLog: watch.stateLog,
+    async stopKeeping() {
+      stopAnswering()
+      await keeper.stop()
+    },
   }
 }
 

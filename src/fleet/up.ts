@@ -9,7 +9,9 @@ import { messengerOn, type Messenger } from '../transport/messenger.ts'
 import { connectNats } from '../transport/nats/bus.ts'
 import { atomicWrite } from '../system/atomic-write.ts'
 import { saveContext } from '../system/contexts.ts'
-import { ensureBus } from './bus.ts'
+import { NO_APPEND } from '../actors/mute.ts'
+import { refuseUnwritable } from './bus-store.ts'
+import { ensureBus, findBus, restartBus } from './bus.ts'
 import { ensureKey, keyFile, readKey } from './keys.ts'
 import type { FleetLayout } from './layout.ts'
 import { announcePresence, endProcess, identify, listPresent } from './presence.ts'
@@ -123,7 +125,7 @@ export async function bringUp(options: UpOptions): Promise<UpInfo> {
       observer: keyFile(layout, { role: 'observer' }),
     },
     pids: {
-      bus: bus.pid,
+      bus: (await findBus(layout))?.pid ?? bus.pid,
       coordinator: components[0]!.pid!,
       agents: Object.fromEntries(present.filter((p) => p.kind === 'agent').map((p) => [p.node, p.pid])),
     },
@@ -189,10 +191,17 @@ async function awaitReady(
 ): Promise<void> {
   const { signal, say } = options
   const giveUpAt = performance.now() + READY_MS
+  let restarted = false
   for (;;) {
     if (signal.aborted) throw new Fault('CANCELLED', 'interrupted')
-    const missing = await missingOf(client, components, options.user)
+    const { missing, why } = await missingOf(client, components, options.user)
     if (missing.length === 0) return
+    // its coordinator would do it, but we hold the lock
+    if (why?.data['reason'] === NO_APPEND && !restarted) {
+      await refuseUnwritable(options.layout)
+      await restartBus(options.layout, options.user, options.env, say, 'says its coordinator')
+      restarted = true
+    }
     // whom a coordinator that is not there cannot have heard is not mute
     if (missing[0]!.kind === 'coordinator')
       for (const component of components) if (component.kind === 'agent') component.since = performance.now()
@@ -214,7 +223,8 @@ async function awaitReady(
     if (performance.now() > giveUpAt)
       throw new Fault(
         'TIMEOUT',
-        `not ready within ${READY_MS / 1000} s: ${missing.map((component) => component.label).join(', ')}`,
+        `not ready within ${READY_MS / 1000} s: ${missing.map((component) => component.label).join(', ')}` +
+          (why === null ? '' : ` (${why.message})`),
         { hint: 'their logs are below TROUPE_LOCAL; troupe down ends what is there' },
       )
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
@@ -225,19 +235,18 @@ async function missingOf(
   client: Messenger,
   components: readonly Component[],
   user: string,
-): Promise<Component[]> {
+): Promise<{ missing: Component[]; why: Fault | null }> {
   try {
     const nodes = await readNodes({ messenger: client, user }, { boundMs: 0 })
-    return components.filter(
-      (component) =>
-        component.kind === 'agent' &&
-        !nodes.some(
-          (node) =>
-            node.node === component.node &&
-            node.pid === component.pid &&
-            (node.state === 'ready' || node.state === 'draining'),
-        ),
-    )
+    const serves = (component: Component): boolean =>
+      nodes.some(
+        ({ node, pid, state }) =>
+          node === component.node && pid === component.pid && (state === 'ready' || state === 'draining'),
+      )
+    return {
+      missing: components.filter((component) => component.kind === 'agent' && !serves(component)),
+      why: null,
+    }
   } catch (error) {
     // a coordinator that takes over answers NOT_LEADER or not at all
     if (
@@ -246,7 +255,7 @@ async function missingOf(
       isFault(error, 'NOT_LEADER') ||
       isFault(error, 'OVERLOADED')
     )
-      return [...components]
+      return { missing: [...components], why: error as Fault }
     throw error
   }
 }
