@@ -1,5 +1,6 @@
-// `npm test [-- vitest arguments]`: all set-up, then every test, then one line `N passed, N failed, N
-// skipped`.
+// `npm test [-- vitest arguments]`: all set-up, then every test, the time of each layer beside its budget,
+// and
+// one line `N passed, N failed, N skipped`.
 // With CI=true a skipped test is a failure: a missing component must not look like success.
 import { spawn } from 'node:child_process'
 import { mkdir, readFile, rm } from 'node:fs/promises'
@@ -7,6 +8,7 @@ import { join } from 'node:path'
 import { root, setUp } from './setup/setup.mjs'
 import { endSteps, say, SetupError } from './setup/say.mjs'
 import { testTools } from './setup/test-tools.mjs'
+import { budgetLines } from './test-budgets.mjs'
 
 const results = join(root, 'dist/test-results.json')
 
@@ -47,8 +49,10 @@ async function main() {
   const brokenFiles = (summary.testResults ?? []).filter(
     (file) => file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed'),
   ).length
+  for (const line of budgetLines(summary, root)) say(line)
+  const failed = summary.numFailedTests + brokenFiles + (forbidden ? skipped : 0)
   process.stdout.write(
-    `${summary.numPassedTests} passed, ${summary.numFailedTests + brokenFiles + (forbidden ? skipped : 0)} failed, ${forbidden ? 0 : skipped} skipped\n`,
+    `${summary.numPassedTests} passed, ${failed} failed, ${forbidden ? 0 : skipped} skipped\n`,
   )
   process.exitCode = code !== 0 ? code : forbidden ? 1 : 0
 }
