@@ -7,15 +7,13 @@ import * as z from 'zod'
 import { Cause } from './causes.ts'
 import {
   Epoch,
-  Exit,
   FirstFailure,
   ForkId,
+  ForkReport,
   Incarnation,
   Index,
   Millis,
   Name,
-  RankReport,
-  Receipt,
   RunState,
   Wall,
 } from './shapes.ts'
@@ -40,25 +38,22 @@ export const WorkerRecord = z.object({
   phase: z.enum(['waiting', 'placed', 'ended']),
   /** why it is being ended (becomes exit.killedBy); null while it should live */
   ending: Cause.nullable(),
-  exit: Exit.nullable(),
-  receipt: Receipt.nullable(),
-  stderrTail: z.array(z.string()),
-  startedAt: Wall.nullable(),
-  exitedAt: Wall.nullable(),
   /**
-   * what its agent said when this was written, for `status` when the agent has forgotten it or cannot be
-   * heard
+   * What its agent said when this was written, for a later coordinator whose agent has forgotten it or cannot
+   * be heard. `exit`, `receipt` and `stderrTail` (shortened) come with the end; null before the agent spoke.
    */
-  seen: z
-    .object({
-      pid: z.number().int().nullable(),
-      addr: z.string().nullable(),
-      ports: z.array(z.number().int()),
-      gpus: z.array(z.string()),
-      ranks: z.array(RankReport),
-    })
-    .nullable()
-    .optional(),
+  last: ForkReport.pick({
+    pid: true,
+    addr: true,
+    ports: true,
+    gpus: true,
+    ranks: true,
+    startedAt: true,
+    exitedAt: true,
+    exit: true,
+    receipt: true,
+    stderrTail: true,
+  }).nullable(),
 })
 export type WorkerRecord = z.infer<typeof WorkerRecord>
 
@@ -68,6 +63,16 @@ export type WorkerRecord = z.infer<typeof WorkerRecord>
  */
 export const RestartKind = z.enum(['restart', 'port', 'launch'])
 export type RestartKind = z.infer<typeof RestartKind>
+
+/** The first failure, with what later ones are compared with: also by a later coordinator. */
+export const FailureRecord = z.object({
+  failure: FirstFailure,
+  /** bounds on the coordinator's clock; null: nothing is known of how early it was */
+  when: z.object({ lo: z.number().nullable(), hi: z.number() }),
+  /** as its own node's clock says */
+  exitedAt: Wall.nullable(),
+})
+export type FailureRecord = z.infer<typeof FailureRecord>
 
 export const RunRecord = z.object({
   run: Name,
@@ -91,7 +96,7 @@ export const RunRecord = z.object({
       kill: z.boolean(),
     })
     .nullable(),
-  firstFailure: FirstFailure.nullable(),
+  firstFailure: FailureRecord.nullable(),
   /** accumulated clocks, and when the present state began; wall times survive a failover */
   clocks: z.object({ queuedMs: Millis, startMs: Millis, runMs: Millis, since: Wall }),
   /** tries that may count, per role and kind: when each was begun */

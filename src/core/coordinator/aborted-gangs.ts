@@ -2,13 +2,14 @@
  * Gangs of a run that go on with what was heard, and those that could not be started: again, elsewhere, or
  * the run ends.
  */
+import { failureAt } from './first-failure.ts'
+import { isUnproven } from './worker.ts'
 import { advanceGang, dissolve, isAborted } from './gangs.ts'
 import { backoff } from './orders.ts'
 import { lostExit } from './reports.ts'
 import { isUsers, noteRestart, toWaiting } from './restart.ts'
 import type { Ctx, Gang, Run, Worker } from './state.ts'
 import { beginStop, endNeverStarted } from './stop.ts'
-import type { FirstFailure } from '../../protocol/shapes.ts'
 
 export function advanceGangs(ctx: Ctx, run: Run): void {
   const news = new Map<Gang, Worker[]>()
@@ -34,7 +35,7 @@ function onAborted(ctx: Ctx, gang: Gang): void {
   const { settings } = ctx.s
   dissolve(gang)
   if (run.record.stopping !== null) return
-  const unproven = workers.find((worker) => worker.record.receipt?.outcome !== 'gone')
+  const unproven = workers.find(isUnproven)
   const uncounted = abort.retry === 'elsewhere' || abort.retry === 'busy'
   const tries = uncounted ? role.launchTries : ++role.launchTries
   if (unproven === undefined && (uncounted || (abort.retry === 'again' && tries < settings.launchTries))) {
@@ -60,18 +61,8 @@ function onAborted(ctx: Ctx, gang: Gang): void {
     return
   }
   const { blame } = abort
-  const failure: FirstFailure | null =
-    blame === null
-      ? null
-      : {
-          worker: blame.id,
-          node: blame.record.node ?? '',
-          exit: abort.exit ?? lostExit(abort.text),
-          stderrTail: blame.report?.stderrTail ?? blame.record.stderrTail,
-          at: abort.at,
-          uncertain: false,
-        }
-  run.record.firstFailure = failure
+  if (blame !== null)
+    run.record.firstFailure ??= failureAt(blame, abort.exit ?? lostExit(abort.text), abort.at)
   const text =
     unproven === undefined
       ? abort.text

@@ -1,4 +1,6 @@
 /** One role goes on: restarts, readiness, places, dependencies, and the launch of its gang. */
+import { failureAt } from './first-failure.ts'
+import { exitOf } from './worker.ts'
 import { isUnheard, secondsText, timedOut } from './deadlines.ts'
 import { launchGang } from './gangs.ts'
 import { unreserve } from './node-usage.ts'
@@ -16,14 +18,7 @@ export function advanceRole(ctx: Ctx, role: RoleLive): void {
   if (role.restart !== null) {
     const left = advanceRestart(ctx, role)
     if (left !== null) {
-      record.firstFailure ??= {
-        worker: left.id,
-        node: left.record.node ?? '',
-        exit: left.record.exit ?? lostExit('it is not proven gone'),
-        stderrTail: left.record.stderrTail,
-        at: ctx.wall,
-        uncertain: false,
-      }
+      record.firstFailure ??= failureAt(left, exitOf(left) ?? lostExit('it is not proven gone'), ctx.wall)
       return beginStop(ctx, run, {
         by: role.restart!.by,
         why: 'failed',

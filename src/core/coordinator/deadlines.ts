@@ -1,8 +1,10 @@
 /**
  * Clocks of a run: queue, start and run, the peers of a torchrun that exited 0, and waiting for a dependency.
  */
+import { failureAt } from './first-failure.ts'
+import { exitOf } from './worker.ts'
 import { reasonOf } from './explain.ts'
-import { exitOf, isDone } from './outcome.ts'
+import { isDone } from './outcome.ts'
 import { lostExit } from './reports.ts'
 import { clocksAt } from './run-state.ts'
 import { type Ctx, type Run, type Worker, live, wakeAt } from './state.ts'
@@ -72,14 +74,8 @@ function checkPeers(ctx: Ctx, run: Run): void {
       (worker) => live(worker) && exitOf(worker) === null && !isUnheard(ctx, worker),
     )
     if (late === undefined || run.record.stopping !== null) continue
-    run.record.firstFailure = {
-      worker: late.id,
-      node: late.record.node ?? '',
-      exit: lostExit(`it ran on ${secondsText(peerExitMs)} after a peer had exited 0`),
-      stderrTail: [],
-      at: ctx.wall,
-      uncertain: false,
-    }
+    const exit = lostExit(`it ran on ${secondsText(peerExitMs)} after a peer had exited 0`)
+    run.record.firstFailure ??= failureAt(late, exit, ctx.wall)
     beginStop(ctx, run, {
       by: { by: 'deadline', clock: 'peer-exit' },
       why: 'failed',

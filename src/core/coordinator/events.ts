@@ -30,7 +30,7 @@ function runEvent(ctx: Ctx, run: Run, what: RunWhat, id: string): void {
       reason: record.reason,
       attempt: attemptOf(run),
       code: record.code,
-      firstFailure: record.firstFailure,
+      firstFailure: record.firstFailure?.failure ?? null,
       key: record.key,
       fault: null,
     },

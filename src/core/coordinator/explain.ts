@@ -6,8 +6,9 @@ import { causeText } from '../../protocol/causes.ts'
 import type { ReplyOf } from '../../protocol/table.ts'
 import { isTerminal } from '../../protocol/shapes.ts'
 import { exitText } from './exit-code.ts'
-import { exitOf, isLeftOut, isMet } from './outcome.ts'
+import { isLeftOut, isMet } from './outcome.ts'
 import { clockOf, clocksAt } from './run-state.ts'
+import { exitOf, viewOf } from './worker.ts'
 import { live, stageOf, type Ctx, type NodeLive, type RoleLive, type Run, type Worker } from './state.ts'
 
 function seconds(ms: number): string {
@@ -118,7 +119,7 @@ export function workerReason(ctx: Ctx, worker: Worker, waits = rememberWaits(ctx
       return isLeftOut(worker) ? 'left out: its elastic role started with fewer nodes' : waits(worker.role)
     case 'ended': {
       const exit = exitOf(worker)
-      const receipt = record.receipt
+      const { receipt } = viewOf(worker)
       const left =
         receipt !== null && receipt.outcome !== 'gone'
           ? `; its tree is ${receipt.outcome}${receipt.reason === null ? '' : ` (${receipt.reason})`}`
@@ -162,7 +163,7 @@ export function explainRun(ctx: Ctx, run: Run, only: (worker: Worker) => boolean
       next: nextFor(ctx, run),
     },
   ]
-  const failure = record.firstFailure
+  const failure = record.firstFailure?.failure ?? null
   if (failure !== null) {
     const name =
       failure.rank === undefined

@@ -26,7 +26,7 @@ export function failureCode(failure: FirstFailure): number {
 }
 
 export function fail(ctx: Ctx, run: Run, lost: boolean, extra: string | null): void {
-  const failure = run.record.firstFailure!
+  const { failure } = run.record.firstFailure!
   beginStop(ctx, run, {
     by: lost ? { by: 'node-lost', node: failure.node } : causeOf(failure),
     why: lost ? 'lost' : 'failed',

@@ -1,4 +1,5 @@
 /** The end of a run: when it is done, how it is called, and the restart of a whole run. */
+import { isUnproven } from './worker.ts'
 import { fail } from './fail-run.ts'
 import { isDone, isWork } from './outcome.ts'
 import { leaveQueue } from './queue.ts'
@@ -19,7 +20,9 @@ export function checkDone(ctx: Ctx, run: Run): void {
       failed !== null &&
       run.roles.some(
         (role) =>
-          !role.spec.failFast && isDone(role) && role.workers.some((worker) => worker.id === failed.worker),
+          !role.spec.failFast &&
+          isDone(role) &&
+          role.workers.some((worker) => worker.id === failed.failure.worker),
       )
     )
       fail(ctx, run, false, null)
@@ -61,9 +64,7 @@ export function finish(ctx: Ctx, run: Run): void {
 
 function restartRun(ctx: Ctx, run: Run): void {
   const { record } = run
-  const left = run.workers.find(
-    (worker) => worker.record.receipt !== null && worker.record.receipt.outcome !== 'gone',
-  )
+  const left = run.workers.find(isUnproven)
   const { text } = record.stopping!
   if (left !== undefined) {
     record.stopping = {

@@ -2,8 +2,10 @@
  * Who failed first. Order of receipt decides, corrected by the measured clocks of the nodes; where these
  * cannot tell two failures apart, the answer says `uncertain`.
  */
-import type { FirstFailure } from '../../protocol/shapes.ts'
+import type { FailureRecord } from '../../protocol/records.ts'
+import type { Exit } from '../../protocol/shapes.ts'
 import { failedRank } from './outcome.ts'
+import { viewOf } from './worker.ts'
 import type { NodeLive, Worker } from './state.ts'
 
 export interface Interval {
@@ -19,38 +21,51 @@ export function onOurClock(node: NodeLive | undefined, nodeWall: number, receive
   return { lo: Math.min(nodeWall - node.offset.hi, hi), hi }
 }
 
-export interface Failure {
-  failure: FirstFailure
-  when: Interval
-  /** as its own node's clock says, or null */
-  exitedAt: number | null
-}
-
-export function failureOf(worker: Worker, node: NodeLive | undefined, receivedWall: number): Failure | null {
-  const { report, record } = worker
-  const exit = record.exit ?? report?.exit ?? null
-  if (exit === null) return null
-  const rank = report === null || worker.role.spec.kind !== 'torchrun' ? null : failedRank(report)
-  const exitedAt = rank?.rank.exitedAt ?? record.exitedAt ?? report?.exitedAt ?? null
-  const when =
+/** A worker's failure as its exit says it. @param receivedWall  when that was heard */
+export function failureOf(
+  worker: Worker,
+  node: NodeLive | undefined,
+  receivedWall: number,
+): FailureRecord | null {
+  const view = viewOf(worker)
+  if (view.exit === null) return null
+  const rank = worker.role.spec.kind === 'torchrun' ? failedRank(view) : null
+  const exitedAt = rank?.rank.exitedAt ?? view.exitedAt
+  const { lo, hi } =
     exitedAt === null ? { lo: -Infinity, hi: receivedWall } : onOurClock(node, exitedAt, receivedWall)
   return {
-    when,
+    when: { lo: Number.isFinite(lo) ? lo : null, hi },
     exitedAt,
     failure: {
       worker: worker.id,
       ...(rank !== null && { rank: rank.rank.rank }),
-      node: record.node ?? '',
-      exit: rank?.exit ?? exit,
-      stderrTail: report?.stderrTail ?? record.stderrTail,
-      at: Math.round(Number.isFinite(when.lo) ? (when.lo + when.hi) / 2 : when.hi),
+      node: worker.record.node ?? '',
+      exit: rank?.exit ?? view.exit,
+      stderrTail: view.stderrTail,
+      at: Math.round(Number.isFinite(lo) ? (lo + hi) / 2 : hi),
+      uncertain: false,
+    },
+  }
+}
+
+/** A failure that somebody saw, and that no exit tells: it was there at `at` for certain. */
+export function failureAt(worker: Worker, exit: Exit, at: number): FailureRecord {
+  return {
+    when: { lo: at, hi: at },
+    exitedAt: null,
+    failure: {
+      worker: worker.id,
+      node: worker.record.node ?? '',
+      exit,
+      stderrTail: viewOf(worker).stderrTail,
+      at,
       uncertain: false,
     },
   }
 }
 
 /** The first of two: the one that was told first stays, unless the other is earlier for certain. */
-export function earlier(told: Failure, other: Failure): Failure {
+export function earlier(told: FailureRecord, other: FailureRecord): FailureRecord {
   if (
     told.failure.node === other.failure.node &&
     told.exitedAt !== null &&
@@ -58,7 +73,7 @@ export function earlier(told: Failure, other: Failure): Failure {
     told.exitedAt !== other.exitedAt
   )
     return other.exitedAt < told.exitedAt ? other : told
-  if (other.when.hi < told.when.lo) return other
-  if (told.when.hi <= other.when.lo) return told
+  if (told.when.lo !== null && other.when.hi < told.when.lo) return other
+  if (other.when.lo !== null && told.when.hi <= other.when.lo) return told
   return { ...told, failure: { ...told.failure, uncertain: true } }
 }

@@ -3,12 +3,12 @@
  * by what its agents say; nothing runs before all are prepared. Any fault voids the attempt: all of it is
  * cancelled, and the next has new ids and ports.
  */
-import { formatHostPort } from '../../protocol/hostport.ts'
 import { forkIdOf } from '../../protocol/names.ts'
 import { resourcesOf, type Bindings, type ForkSpec, type Role } from '../../protocol/launch/resolved.ts'
 import { onOurClock } from './first-failure.ts'
 import { avoid } from './node-usage.ts'
 import { neverStarted } from './reports.ts'
+import { startedAtOf, viewOf } from './worker.ts'
 import {
   change,
   goOn,
@@ -90,12 +90,7 @@ export function launchGang(ctx: Ctx, role: RoleLive, waiting: readonly Worker[])
         incarnation: node?.incarnation ?? null,
         phase: 'placed',
         ending: null,
-        exit: null,
-        receipt: null,
-        stderrTail: [],
-        startedAt: null,
-        exitedAt: null,
-        seen: null,
+        last: null,
       })
       Object.assign(worker, {
         report: null,
@@ -128,7 +123,7 @@ export function launchGang(ctx: Ctx, role: RoleLive, waiting: readonly Worker[])
  */
 export function recoverGang(role: RoleLive): void {
   const workers = role.workers.filter(
-    (worker) => live(worker) && worker.record.ending === null && worker.record.startedAt === null,
+    (worker) => live(worker) && worker.record.ending === null && startedAtOf(worker) === null,
   )
   const filling = role.run.record.launching?.[role.spec.name] !== undefined
   if (workers.length === 0 && !filling) return
@@ -261,7 +256,7 @@ export function advanceGang(ctx: Ctx, gang: Gang, news: readonly Worker[]): void
 }
 
 function hasStarted(worker: Worker): boolean {
-  return live(worker) && worker.record.startedAt !== null
+  return live(worker) && startedAtOf(worker) !== null
 }
 
 export function isAborted(gang: Gang): boolean {
@@ -277,7 +272,7 @@ function settle(ctx: Ctx, gang: Gang): void {
   role.busy = null
   const times = gang.workers
     .map((worker) => {
-      const startedAt = worker.report?.startedAt ?? worker.record.startedAt
+      const { startedAt } = viewOf(worker)
       if (startedAt === null) return null
       const { lo, hi } = onOurClock(nodeFor(ctx, worker), startedAt, ctx.wall)
       return Number.isFinite(lo) ? (lo + hi) / 2 : startedAt
@@ -308,19 +303,8 @@ function addressesOf(role: RoleLive): { own: Addresses; rendezvous: Bindings['re
   }
 }
 
-function addressOf(worker: Worker): string | null {
-  const { report } = worker
-  if (report === null || !live(worker)) return worker.record.seen?.addr ?? null
-  return (
-    report.addr ??
-    (report.host !== null && report.ports[0] !== undefined
-      ? formatHostPort(report.host, report.ports[0])
-      : null)
-  )
-}
-
 function rolesAddresses(role: RoleLive): Addresses {
-  const addrs = role.workers.map(addressOf)
+  const addrs = role.workers.map((worker) => viewOf(worker).addr)
   return { addr: addrs[0] ?? null, addrs: addrs.filter((addr) => addr !== null) }
 }
 

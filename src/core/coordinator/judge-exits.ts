@@ -2,10 +2,11 @@
  * Root exits of a run: which one is a failure, which was the first, and what follows for its peers, its role
  * and the run. Owns no restart rule (restart.ts) and no order (orders.ts).
  */
+import { exitOf } from './worker.ts'
 import { secondsText, timedOut } from './deadlines.ts'
 import { causeOf, fail, failureCode, failureText } from './fail-run.ts'
 import { earlier, failureOf } from './first-failure.ts'
-import { exitOf, isDone, isLost, isNotReady, outcomeOf } from './outcome.ts'
+import { isDone, isLost, isNotReady, outcomeOf } from './outcome.ts'
 import { isPortConflict } from './port-conflict.ts'
 import { beginRestart, isUsers, judgeRestart, replacedBy, triesOf } from './restart.ts'
 import { type Ctx, type Run, type Worker, touchRun, touchWorker, wakeAt } from './state.ts'
@@ -45,11 +46,11 @@ export function judgeExits(ctx: Ctx, run: Run): void {
 /** Another failed by itself before it was told to end: was it the first? */
 function compareFailure(ctx: Ctx, run: Run, worker: Worker): void {
   const other = failureOf(worker, ctx.s.nodes.get(worker.record.node ?? ''), ctx.wall)
-  if (run.failure === null || other === null || run.failure.failure.worker === worker.id) return
-  const first = earlier(run.failure, other)
-  if (first === run.failure) return
-  run.failure = first
-  run.record.firstFailure = first.failure
+  const told = run.record.firstFailure
+  if (told === null || other === null || told.failure.worker === worker.id) return
+  const first = earlier(told, other)
+  if (first === told) return
+  run.record.firstFailure = first
   run.record.stopping = {
     ...run.record.stopping!,
     by: causeOf(first.failure),
@@ -109,8 +110,8 @@ function onFailure(ctx: Ctx, worker: Worker): void {
       by: causeOf(failure.failure),
     })
   }
-  run.failure = run.failure === null ? failure : earlier(run.failure, failure)
-  run.record.firstFailure = run.failure.failure
+  const told = run.record.firstFailure
+  run.record.firstFailure = told === null ? failure : earlier(told, failure)
   if (!role.spec.failFast && !isDone(role)) return touchRun(ctx, run)
   if (isNotReady(worker)) {
     const reason = worker.report?.readyReason ?? null

@@ -9,6 +9,7 @@ import { nodeEvent, lostEvent } from './events.ts'
 import { checkFences } from './fence.ts'
 import { linkGpus, noteUsage } from './node-usage.ts'
 import { applyReport } from './reports.ts'
+import { startedAtOf } from './worker.ts'
 import { change, nodeOf, toStray, workOn, type Ctx, type InventoryAsked, type NodeLive } from './state.ts'
 
 type Beat = Extract<CoordinatorEvent, { kind: 'beat' }>
@@ -160,7 +161,7 @@ export function onInventory(
     if (record.phase !== 'placed' || asked.known.has(forkOf(worker))) continue
     // an order that left after the inventory was asked for may have changed what it says
     if (worker.order !== null || worker.orderedAt >= asked.sentAt) continue
-    if (record.startedAt !== null) worker.spoolLost = true
+    if (startedAtOf(worker) !== null) worker.spoolLost = true
     else
       change(worker, () => {
         worker.report = null

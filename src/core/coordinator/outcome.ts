@@ -4,14 +4,10 @@
 import { isBy } from '../../protocol/causes.ts'
 import type { Exit, ForkReport, RankReport } from '../../protocol/shapes.ts'
 import { exitedCleanly } from './exit-code.ts'
+import { exitOf } from './worker.ts'
 import type { RoleLive, Worker } from './state.ts'
 
 export type Outcome = 'ok' | 'failed' | 'stopped'
-
-/** @returns null while its root is there, or when it never ran */
-export function exitOf(worker: Worker): Exit | null {
-  return worker.record.exit ?? worker.report?.exit ?? null
-}
 
 /** Its agent ended it because nobody spoke to it: for the run it is lost. */
 export function isLost(worker: Worker): boolean {
@@ -57,7 +53,7 @@ export function isDone(role: RoleLive): boolean {
   return (
     role.spec.minReplicas < role.spec.replicas &&
     role.workers.every(
-      (worker) => isLeftOut(worker) || worker.record.phase === 'ended' || worker.report?.exit != null,
+      (worker) => isLeftOut(worker) || worker.record.phase === 'ended' || exitOf(worker) !== null,
     )
   )
 }
@@ -90,7 +86,7 @@ export interface FailedRank {
  * the others with SIGTERM (then SIGKILL), so a rank that was killed by these after another failed is a
  * consequence.
  */
-export function failedRank(report: ForkReport): FailedRank | null {
+export function failedRank(report: Pick<ForkReport, 'ranks'>): FailedRank | null {
   const restart = Math.max(0, ...report.ranks.map((rank) => rank.restart))
   const failed = report.ranks
     .filter(

@@ -1,5 +1,6 @@
 /** A rank fails seconds before its torchrun does: the peers of that torchrun are told at once. */
-import { type FailedRank, exitOf, failedRank } from './outcome.ts'
+import { exitOf } from './worker.ts'
+import { type FailedRank, failedRank } from './outcome.ts'
 import { type Ctx, type Run, type Worker, live, wakeAt } from './state.ts'
 import { endingOf } from './stop.ts'
 

@@ -5,6 +5,7 @@
  */
 import type { Exit, ForkReport, Receipt } from '../../protocol/shapes.ts'
 import { noteUsage, vacate } from './node-usage.ts'
+import { noteEnd, noteReport, startedAtOf } from './worker.ts'
 import {
   change,
   GONE,
@@ -120,17 +121,12 @@ function accept(ctx: Ctx, worker: Worker, over: boolean): void {
   const { record } = worker
   // pid, addresses and ranks go with the start, in an entry that is shared: a later leader shows them for a
   // node that it cannot hear
-  const before = record.seen?.ranks.length ?? 0
-  record.seen = seenOf(report)
-  if (record.startedAt === null && report.startedAt !== null) {
-    record.startedAt = report.startedAt
-    touchWorker(ctx, worker, false)
-  } else if (report.ranks.length > before) touchWorker(ctx, worker, false)
+  const before = record.last
+  noteReport(worker, ctx.wall)
+  const hasStarted = before?.startedAt == null && report.startedAt !== null
+  if (hasStarted || report.ranks.length > (before?.ranks.length ?? 0)) touchWorker(ctx, worker, false)
   if (report.ready) worker.everReady = true
-  if (report.exit !== null && record.exitedAt === null) {
-    record.exitedAt = report.exitedAt ?? ctx.wall
-    if (!worker.judged) worker.run.exits.add(worker)
-  }
+  if (report.exit !== null && !worker.judged) worker.run.exits.add(worker)
   workOn(ctx, worker)
   if (!over) return
   if (report.phase === 'cancelled' && report.startedAt === null)
@@ -147,60 +143,24 @@ export function lostExit(text: string): Exit {
   return { code: null, signal: null, oom: null, unknown: text, killedBy: null }
 }
 
-const TAIL_LINES = 20
-const TAIL_CHARS = 4096
-
-/** A failed worker keeps its last lines in STATE; what ended as it should keeps none. */
-function tailFor(report: ForkReport | null, exit: Exit | null): string[] {
-  if (report === null || exit === null || exit.code === 0 || exit.killedBy !== null) return []
-  const lines: string[] = []
-  let chars = 0
-  for (const line of report.stderrTail.slice(-TAIL_LINES).toReversed()) {
-    chars += line.length
-    if (chars > TAIL_CHARS) break
-    lines.unshift(line)
-  }
-  return lines
-}
-
 /** Nothing of this attempt runs or will: proven by its agent, or decided by force. Its resources are free. */
 export function endWorker(ctx: Ctx, worker: Worker, exit: Exit | null, receipt: Receipt): void {
   const { record, report, run } = worker
   change(worker, () => void (record.phase = 'ended'))
-  record.exit =
-    exit === null
-      ? null
-      : {
-          ...exit,
-          killedBy:
-            exit.killedBy ??
-            (worker.spoolLost
-              ? null
-              : record.ending !== null && report?.exit === null
-                ? record.ending
-                : null),
-        }
-  record.receipt = receipt
-  record.stderrTail = tailFor(report, record.exit)
-  record.seen = seenOf(report)
-  record.exitedAt ??= report?.exitedAt ?? null
+  // decided without its agent's word: the order is the cause, unless the spool was lost
+  const cause = !worker.spoolLost && report?.exit === null ? record.ending : null
+  noteEnd(worker, exit && { ...exit, killedBy: exit.killedBy ?? cause }, receipt)
   worker.gang?.unprepared.delete(worker)
   worker.gang?.unstarted.delete(worker)
   vacate(ctx, record.node === null ? undefined : ctx.s.nodes.get(record.node), worker)
-  if (record.exit !== null && !worker.judged) run.exits.add(worker)
+  if (exit !== null && !worker.judged) run.exits.add(worker)
   // one of many ends: it shares an entry, unless a decision needs it
   const { counts } = worker.role
   touchWorker(ctx, worker, counts.ended + counts.waiting === worker.role.workers.length)
   workOn(ctx, worker)
 }
 
-function seenOf(report: ForkReport | null): Worker['record']['seen'] {
-  return report === null
-    ? null
-    : { pid: report.pid, addr: report.addr, ports: report.ports, gpus: report.gpus, ranks: report.ranks }
-}
-
 /** An attempt of which nothing was ever started, for certain: no start left for it in this leader's time. */
 export function neverStarted(worker: Worker): boolean {
-  return !worker.startSent && worker.record.startedAt === null
+  return !worker.startSent && startedAtOf(worker) === null
 }

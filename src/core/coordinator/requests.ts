@@ -12,10 +12,10 @@ import { currentFork, isReachable } from './gangs.ts'
 import { isKnown, list, nodesPage, planPage } from './lists.ts'
 import { noteUsage } from './node-usage.ts'
 import type { ReplyBody, RequestOf } from './messages.ts'
-import { exitOf } from './outcome.ts'
 import { endWorker, lostExit } from './reports.ts'
 import { statusPage } from './status.ts'
 import { cancelRun, endingOf } from './stop.ts'
+import { exitOf, startedAtOf } from './worker.ts'
 import { change, GONE, live, touchRun, type Ctx, type NodeLive, type Run, type Worker } from './state.ts'
 import { isTerminal } from '../../protocol/shapes.ts'
 
@@ -199,6 +199,7 @@ function stop(ctx: Ctx, request: RequestOf<'stop' | 'kill'>, kill: boolean): voi
       if (live(worker)) endingOf(ctx, worker, byUser(user), kill ? 0 : null)
       else if (worker.record.phase === 'waiting' && record.stopping === null) {
         worker.record.ending = byUser(user)
+        worker.record.last = null
         endWorker(ctx, worker, null, { ...GONE, reason: 'it was never started' })
       }
     }
@@ -254,7 +255,7 @@ function signal(ctx: Ctx, request: RequestOf<'signal'>): void {
   const told: string[] = []
   for (const worker of workers) {
     const node = worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
-    if (!live(worker) || exitOf(worker) !== null || worker.record.startedAt === null || !isReachable(node))
+    if (!live(worker) || exitOf(worker) !== null || startedAtOf(worker) === null || !isReachable(node))
       continue
     const id = ++ctx.s.counter
     ctx.s.orders.set(id, { verb: 'signal' })

@@ -9,7 +9,7 @@ import { resourcesOf, type Role } from '../../protocol/launch/resolved.ts'
 import { currentFork, dissolve } from './gangs.ts'
 import { gpusTaken, isOpen, occupy } from './node-usage.ts'
 import { backoff } from './orders.ts'
-import { exitOf } from './outcome.ts'
+import { exitOf, isUnproven, viewOf } from './worker.ts'
 import { endingOf } from './stop.ts'
 import {
   change,
@@ -35,10 +35,7 @@ function matches(pattern: string, text: string): boolean {
 
 /** The pattern of `restart.not` that a worker's last words match. */
 function excludedBy(spec: Role, worker: Worker): string | null {
-  const texts = [
-    (worker.report?.stderrTail ?? worker.record.stderrTail).join('\n'),
-    worker.report?.errorFile ?? '',
-  ]
+  const texts = [viewOf(worker).stderrTail.join('\n'), worker.report?.errorFile ?? '']
   return spec.restart.not.find((pattern) => texts.some((text) => matches(pattern, text))) ?? null
 }
 
@@ -57,8 +54,7 @@ export function judgeRestart(ctx: Ctx, worker: Worker): Verdict {
   const exit = exitOf(worker)
   if (exit?.code === 126 || exit?.code === 127)
     return { again: false, text: 'what cannot be executed is not tried again' }
-  if (worker.report?.receipt != null && worker.report.receipt.outcome !== 'gone')
-    return { again: false, text: 'its tree is not proven gone' }
+  if (isUnproven(worker)) return { again: false, text: 'its tree is not proven gone' }
   const pattern = excludedBy(role.spec, worker)
   if (pattern !== null) return { again: false, text: `not tried again: '${pattern}' is in its last lines` }
   const counts = (at: number): boolean => windowMs === null || ctx.wall - at < windowMs
@@ -110,9 +106,7 @@ export function beginRestart(ctx: Ctx, role: RoleLive, restart: NonNullable<Role
 export function advanceRestart(ctx: Ctx, role: RoleLive): Worker | null {
   const { restart } = role
   if (restart === null || restart.workers.some(live)) return null
-  const left = restart.workers.find(
-    (worker) => worker.record.receipt !== null && worker.record.receipt.outcome !== 'gone',
-  )
+  const left = restart.workers.find(isUnproven)
   if (left !== undefined) return left
   role.restart = null
   noteRestart(ctx, role, restart.kind, restart.backoffMs)

@@ -6,14 +6,7 @@
 import type { Cause } from '../../protocol/causes.ts'
 import type { KeyRecord, RestartKind, RunRecord, WorkerRecord } from '../../protocol/records.ts'
 import type { Bindings, Launch, Role } from '../../protocol/launch/resolved.ts'
-import type {
-  Exit,
-  FirstFailure,
-  ForkReport,
-  NodeCapacity,
-  Receipt,
-  RunState,
-} from '../../protocol/shapes.ts'
+import type { Exit, ForkReport, NodeCapacity, Receipt, RunState } from '../../protocol/shapes.ts'
 import type { Durable } from './fold.ts'
 import { workerKey } from './fold.ts'
 import type { OrderVerb } from '../../protocol/table.ts'
@@ -147,8 +140,6 @@ export interface Run {
   told: number
   /** role that asked for the restart of the whole run, and the pause before it */
   restartRole: { role: RoleLive; backoffMs: number } | null
-  /** the first failure with its bounds in time, to compare later ones with */
-  failure: import('./first-failure.ts').Failure | null
   /** why it waits for a place */
   placeReason: string | null
   archiving: boolean
@@ -360,11 +351,7 @@ function waitingRecord(role: string, index: number): WorkerRecord {
     incarnation: null,
     phase: 'waiting',
     ending: null,
-    exit: null,
-    receipt: null,
-    stderrTail: [],
-    startedAt: null,
-    exitedAt: null,
+    last: null,
   }
 }
 
@@ -389,7 +376,6 @@ export function newRun(
     toldReason: null,
     told: 0,
     restartRole: null,
-    failure: null,
     placeReason: null,
     archiving: false,
   }
@@ -510,7 +496,7 @@ export function stageOf(worker: Worker): Stage {
   if (record.phase === 'waiting') return 'waiting'
   if (record.phase === 'ended') return 'ended'
   // after a failover its start is on record before its agent has spoken
-  if (report === null) return record.startedAt === null ? 'placed' : 'started'
+  if (report === null) return record.last?.startedAt == null ? 'placed' : 'started'
   switch (report.phase) {
     case 'prepared':
       return 'prepared'
@@ -541,7 +527,6 @@ export function change(worker: Worker, by: () => void): void {
 }
 
 export const GONE: Receipt = { outcome: 'gone', survivors: [], reason: null, ms: 0 }
-export type { FirstFailure }
 
 /** The run's record or one of its workers changed: it goes into the next entry. */
 export function touchRun(ctx: Ctx, run: Run): void {

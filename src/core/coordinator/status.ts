@@ -14,10 +14,11 @@ import type {
 import type { ReplyOf } from '../../protocol/table.ts'
 import { attemptOf } from './events.ts'
 import { reasonOf, rememberWaits, workerReason, type Waits } from './explain.ts'
-import { exitOf, isDone } from './outcome.ts'
+import { isDone } from './outcome.ts'
 import { clocksAt } from './run-state.ts'
 import { isOpen } from './node-usage.ts'
 import { stragglersOf } from './stragglers.ts'
+import { exitOf, startedAtOf, viewOf } from './worker.ts'
 import { live, stageOf, type Ctx, type NodeLive, type RoleLive, type Run, type Worker } from './state.ts'
 
 function workerState(ctx: Ctx, worker: Worker): WorkerState {
@@ -30,8 +31,8 @@ function workerState(ctx: Ctx, worker: Worker): WorkerState {
 }
 
 function workerStatus(ctx: Ctx, worker: Worker, heldBy: Waits): WorkerStatus {
-  const { record, report, run, role } = worker
-  const seen = report ?? record.seen ?? null
+  const { record, run, role } = worker
+  const view = viewOf(worker)
   const waits = record.phase === 'waiting'
   return {
     worker: workerIdOf(run.record.run, record.role, record.index),
@@ -40,19 +41,19 @@ function workerStatus(ctx: Ctx, worker: Worker, heldBy: Waits): WorkerStatus {
     node: record.node,
     incarnation: ctx.s.nodes.get(record.node ?? '')?.incarnation ?? record.incarnation,
     forkId: forkIdOf(run.record.run, record.role, record.index, record.attempt),
-    pid: waits ? null : (seen?.pid ?? null),
+    pid: waits ? null : view.pid,
     state: workerState(ctx, worker),
     ready: stageOf(worker) === 'ready',
     attempt: record.attempt,
-    addr: waits ? null : (seen?.addr ?? null),
-    ports: waits ? [] : (seen?.ports ?? []),
-    gpus: waits ? [] : (seen?.gpus ?? []),
-    exit: waits ? null : exitOf(worker),
-    receipt: waits ? null : (record.receipt ?? report?.receipt ?? null),
-    ranks: waits || role.spec.kind !== 'torchrun' ? [] : (seen?.ranks ?? []),
+    addr: waits ? null : view.addr,
+    ports: waits ? [] : view.ports,
+    gpus: waits ? [] : view.gpus,
+    exit: waits ? null : view.exit,
+    receipt: waits ? null : view.receipt,
+    ranks: waits || role.spec.kind !== 'torchrun' ? [] : view.ranks,
     children: [],
-    startedAt: report?.startedAt ?? record.startedAt,
-    exitedAt: report?.exitedAt ?? record.exitedAt,
+    startedAt: view.startedAt,
+    exitedAt: view.exitedAt,
     reason: workerReason(ctx, worker, heldBy),
   }
 }
@@ -79,7 +80,7 @@ function headOf(ctx: Ctx, run: Run): Omit<RunStatus, 'stragglers' | 'workers'> {
     code: record.code,
     acceptedAt: record.acceptedAt,
     endedAt: record.endedAt,
-    firstFailure: record.firstFailure,
+    firstFailure: record.firstFailure?.failure ?? null,
     clocks: clocksAt(run, ctx.wall),
     stopMs:
       record.endedAt === null || record.stopping === null
@@ -100,7 +101,7 @@ function headOf(ctx: Ctx, run: Run): Omit<RunStatus, 'stragglers' | 'workers'> {
 }
 
 function hasBegun(worker: Worker): boolean {
-  return worker.record.startedAt !== null || !['waiting', 'placed', 'prepared'].includes(stageOf(worker))
+  return startedAtOf(worker) !== null || !['waiting', 'placed', 'prepared'].includes(stageOf(worker))
 }
 function wasReady(worker: Worker): boolean {
   return worker.everReady || stageOf(worker) === 'ready' || exitOf(worker)?.code === 0

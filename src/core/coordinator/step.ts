@@ -17,6 +17,7 @@ import { onQueueTick, placeQueue, wakeQueue } from './queue.ts'
 import { onRequest } from './requests.ts'
 import { beginRestart } from './restart.ts'
 import { statusOf } from './status.ts'
+import { exitOf } from './worker.ts'
 import {
   contextOf,
   goOn,
@@ -129,10 +130,12 @@ function onLed(ctx: Ctx): void {
       else run.toldState = run.record.state
       continue
     }
+    // an entry that has the stop has what followed from the exits before it
+    const judged = run.record.stopping !== null
     for (const worker of run.workers) {
       const { record } = worker
       if (record.phase !== 'ended' && record.node !== null) occupy(ctx, nodeOf(ctx, record.node), worker)
-      if (record.phase === 'ended' && record.exit !== null) run.exits.add(worker)
+      if (!judged && record.phase === 'ended' && exitOf(worker) !== null) run.exits.add(worker)
       workOn(ctx, worker)
     }
     if (run.record.stopping === null) for (const role of run.roles) recoverRole(ctx, role)

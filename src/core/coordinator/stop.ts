@@ -7,6 +7,7 @@ import { causeText, type Cause } from '../../protocol/causes.ts'
 import { dissolve, isReachable } from './gangs.ts'
 import { unreserve } from './node-usage.ts'
 import { endWorker, neverStarted } from './reports.ts'
+import { startedAtOf } from './worker.ts'
 import {
   change,
   goOn,
@@ -87,7 +88,7 @@ export function advanceStop(ctx: Ctx, run: Run): void {
       const worker = role.workers[role.stop.next]!
       if (worker.record.phase === 'waiting') unreserve(ctx, worker)
       // what has not been started is called off at once, whoever depends on it
-      else if (turn || worker.record.startedAt === null) endingOf(ctx, worker, stopping.by, null)
+      else if (turn || startedAtOf(worker) === null) endingOf(ctx, worker, stopping.by, null)
     }
   }
 }

@@ -4,6 +4,7 @@
  */
 import { isTerminal, type Straggler } from '../../protocol/shapes.ts'
 import { onOurClock } from './first-failure.ts'
+import { viewOf } from './worker.ts'
 import { live, type Ctx, type Run, type Worker } from './state.ts'
 
 /** Slow to join, slow to start, a stale heartbeat: by rank where there are ranks. */
@@ -13,8 +14,8 @@ export function stragglersOf(ctx: Ctx, run: Run): Straggler[] {
   if (isTerminal(run.record.state)) return list
   for (const role of run.roles) {
     const rankOf = (worker: Worker): { rank?: number } =>
-      role.spec.kind === 'torchrun' && worker.report?.ranks[0] !== undefined
-        ? { rank: worker.report.ranks[0].rank }
+      role.spec.kind === 'torchrun' && viewOf(worker).ranks[0] !== undefined
+        ? { rank: viewOf(worker).ranks[0]!.rank }
         : {}
     const starts: { worker: Worker; at: number; rank?: number }[] = []
     for (const worker of role.workers) {
@@ -29,7 +30,8 @@ export function stragglersOf(ctx: Ctx, run: Run): Straggler[] {
           ms: silentMs,
           text: `node ${node.name} has not been heard for ${(silentMs / 1000).toFixed(1)} s`,
         })
-      if (worker.record.startedAt === null) {
+      const { startedAt, ranks } = viewOf(worker)
+      if (startedAt === null) {
         const waitedMs = ctx.now - worker.orderedAt
         if (worker.orderedAt > 0 && waitedMs >= stragglerMs)
           list.push({
@@ -44,13 +46,13 @@ export function stragglersOf(ctx: Ctx, run: Run): Straggler[] {
         const { lo, hi } = onOurClock(node, nodeWall, ctx.wall)
         return Number.isFinite(lo) ? (lo + hi) / 2 : nodeWall
       }
-      starts.push({ worker, at: at(worker.record.startedAt) })
-      for (const rank of worker.report?.ranks ?? [])
+      starts.push({ worker, at: at(startedAt) })
+      for (const rank of ranks)
         if (rank.startedAt !== null && rank.restart === 0)
           starts.push({ worker, at: at(rank.startedAt), rank: rank.rank })
     }
-    for (const ranks of [false, true]) {
-      const of = starts.filter((start) => (start.rank !== undefined) === ranks)
+    for (const ofRanks of [false, true]) {
+      const of = starts.filter((start) => (start.rank !== undefined) === ofRanks)
       const first = Math.min(...of.map((start) => start.at))
       for (const { worker, at, rank } of of)
         if (at - first >= stragglerMs)

@@ -8,8 +8,6 @@ const UNTIL_BROKEN = 'until its long lines are broken'
 const TESTED_ITSELF = 'tests look at the part itself'
 
 export const EXCEPTIONS: Readonly<Record<string, string>> = {
-  'circle src/core/coordinator/first-failure.ts src/core/coordinator/outcome.ts src/core/coordinator/state.ts':
-    UNTIL_SPLIT,
   'long bench/raw-bus.ts startRawBus': UNTIL_SPLIT,
   'long src/actors/agent-host.ts agentHostOn': UNTIL_SPLIT,
   'long src/actors/coordinator.ts': UNTIL_SPLIT,

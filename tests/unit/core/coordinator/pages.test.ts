@@ -84,8 +84,8 @@ test('10,000 workers with eight ranks each: every page fits, as JSON and as msgp
   const run = c.launch({ roles: { a: task(10_000) } })
   const exit = { code: 1, signal: null, oom: false, unknown: null, killedBy: null }
   for (const worker of c.state.runs.get(run)!.workers)
-    worker.record.seen = {
-      ...worker.record.seen!,
+    worker.record.last = {
+      ...worker.record.last!,
       ranks: Array.from({ length: 8 }, (_, localRank) => ({
         rank: worker.record.index * 8 + localRank,
         localRank,

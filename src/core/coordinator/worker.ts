@@ -1,0 +1,87 @@
+/**
+ * All that is known of a worker's latest attempt: its agent's last report, merged with the record. Owns that
+ * merge: nobody else reads both.
+ */
+import type { WorkerRecord } from '../../protocol/records.ts'
+import type { Exit, ForkReport } from '../../protocol/shapes.ts'
+import type { Worker } from './state.ts'
+
+export type WorkerView = NonNullable<WorkerRecord['last']>
+
+const NOTHING: WorkerView = {
+  pid: null,
+  addr: null,
+  ports: [],
+  gpus: [],
+  ranks: [],
+  startedAt: null,
+  exitedAt: null,
+  exit: null,
+  receipt: null,
+  stderrTail: [],
+}
+
+/**
+ * Of the tree the agent knows newer things. Of the end the record knows more: the cause, and an end that was
+ * decided without the agent.
+ */
+export function viewOf({ record: { last }, report }: Pick<Worker, 'record' | 'report'>): WorkerView {
+  if (report === null) return last ?? NOTHING
+  const { pid, addr, ports, gpus, ranks } = report
+  return {
+    ...{ pid, addr, ports, gpus, ranks },
+    startedAt: report.startedAt ?? last?.startedAt ?? null,
+    exitedAt: last?.exitedAt ?? report.exitedAt,
+    exit: last?.exit ?? report.exit,
+    receipt: last?.receipt ?? report.receipt,
+    stderrTail: report.stderrTail.length > 0 ? report.stderrTail : (last?.stderrTail ?? []),
+  }
+}
+
+/** @returns null while its root is there, or when it never ran */
+export function exitOf({ record, report }: Pick<Worker, 'record' | 'report'>): Exit | null {
+  return record.last?.exit ?? report?.exit ?? null
+}
+
+/** When its latest attempt started, once that is on record. */
+export function startedAtOf({ record }: Pick<Worker, 'record'>): number | null {
+  return record.last?.startedAt ?? null
+}
+
+/** Its tree is not proven gone, and its end has been decided. */
+export function isUnproven(worker: Worker): boolean {
+  const { receipt } = viewOf(worker)
+  return receipt !== null && receipt.outcome !== 'gone'
+}
+
+/**
+ * What goes on record while it lives: pid, addresses and ranks, for a later coordinator that cannot hear its
+ * node. How it ended is recorded with its end.
+ */
+export function noteReport({ record, report }: Worker, wall: number): void {
+  const view = viewOf({ record, report })
+  const exitedAt = view.exitedAt ?? (report!.exit === null ? null : wall)
+  record.last = { ...view, exitedAt, exit: null, receipt: null, stderrTail: [] }
+}
+
+const TAIL_LINES = 20
+const TAIL_CHARS = 4096
+
+/** A failed worker keeps its last lines in STATE; what ended as it should keeps none. */
+function tailFor(report: ForkReport | null, exit: Exit | null): string[] {
+  if (report === null || exit === null || exit.code === 0 || exit.killedBy !== null) return []
+  const lines: string[] = []
+  let chars = 0
+  for (const line of report.stderrTail.slice(-TAIL_LINES).toReversed()) {
+    chars += line.length
+    if (chars > TAIL_CHARS) break
+    lines.unshift(line)
+  }
+  return lines
+}
+
+/** What goes on record with its end. */
+export function noteEnd(worker: Worker, exit: Exit | null, receipt: WorkerView['receipt']): void {
+  const { record, report } = worker
+  record.last = { ...viewOf(worker), exit, receipt, stderrTail: tailFor(report, exit) }
+}
