@@ -18,7 +18,7 @@ import { HEADERS, REQUEST_VERBS, type ReplyOf, type RequestVerb } from '../proto
 import type { Backend } from '../backends/backend.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Bus, Message, Subscription } from '../transport/bus.ts'
-import { keepEmits } from '../transport/kept-emits.ts'
+import { replayRecent } from '../transport/replay-recent.ts'
 import { messengerOn, type Messenger, type Responder } from '../transport/messenger.ts'
 import type { StateLog } from '../transport/state-log.ts'
 import { ensureStreams } from '../transport/streams.ts'
@@ -67,7 +67,7 @@ export function startCoordinator(options: CoordinatorOptions): Promise<Coordinat
   const { bus, fleet, stateLog, incarnation, clock, log } = options
   const settings = { ...COORDINATOR_DEFAULTS, ...options.settings }
   // beyond a tenure: who lost it with the bus still has the last events to tell
-  const told = keepEmits(messengerOn(bus, fleet), clock)
+  const replay = replayRecent(messengerOn(bus, fleet), clock)
   let office: Office | null = null
   let stopped = false
   let tell: (end: CoordinatorEnd) => void
@@ -81,7 +81,7 @@ export function startCoordinator(options: CoordinatorOptions): Promise<Coordinat
     if (stopped) return
     stopped = true
     leave()
-    told.stop()
+    replay.stop()
     await leadership.resign()
     tell({ why })
   }
@@ -95,7 +95,7 @@ export function startCoordinator(options: CoordinatorOptions): Promise<Coordinat
     onLead(tenure) {
       office = takeOffice({
         ...options,
-        messenger: told.messenger,
+        messenger: replay.messenger,
         settings,
         tenure,
         end: (why) => void stop(why),

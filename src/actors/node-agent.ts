@@ -23,7 +23,7 @@ import type { LogStore } from '../process/log-store.ts'
 import type { HostEvent, ProcessHost } from '../process/process-host.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Bus, Subscription } from '../transport/bus.ts'
-import { keepEmits } from '../transport/kept-emits.ts'
+import { replayRecent } from '../transport/replay-recent.ts'
 import { messengerOn } from '../transport/messenger.ts'
 import { readStateTail } from '../transport/state-tail.ts'
 import { agentHostOn } from './agent-host.ts'
@@ -80,8 +80,8 @@ export async function startNodeAgent(options: NodeAgentOptions): Promise<AgentHa
   const { logs: logOverrides, ...overrides } = options.settings ?? {}
   const settings = { ...AGENT_DEFAULTS, ...overrides }
   const logSettings = { ...LOG_DEFAULTS, ...logOverrides }
-  const told = keepEmits(messengerOn(bus, fleet), clock)
-  const { messenger } = told
+  const replay = replayRecent(messengerOn(bus, fleet), clock)
+  const { messenger } = replay
 
   const answers = new Map<number, Answer>()
   const subscriptions: Subscription[] = []
@@ -296,7 +296,7 @@ export async function startNodeAgent(options: NodeAgentOptions): Promise<AgentHa
     ])
       subscription.unsubscribe()
     emitter.stop()
-    told.stop()
+    replay.stop()
     logServer.stop()
     void (async () => {
       await shipper.stop({ keepMarks: why === 'stopped' })

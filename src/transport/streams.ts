@@ -2,7 +2,7 @@
  * The streams of one fleet: what each holds, how much, how long, and how hard it is kept. Made by whoever
  * leads. STATE and LAUNCH pay an fsync for each message (the bus is set to sync always), and the server does
  * it on the sender's connection: what comes behind waits. With asynchronous persistence a killed server
- * forgets events that it had acknowledged (seen in 2 of 5 trials): kept-emits.ts tells them again.
+ * forgets events that it had acknowledged (seen in 2 of 5 trials): replay-recent.ts tells them again.
  */
 import { rootOf } from '../protocol/subjects.ts'
 import { STREAMS, streamOf, type StreamName } from '../protocol/table.ts'

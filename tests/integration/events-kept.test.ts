@@ -5,7 +5,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { streamOf } from '../../src/protocol/table.ts'
 import { systemClock } from '../../src/system/clock.ts'
-import { keepEmits } from '../../src/transport/kept-emits.ts'
+import { replayRecent } from '../../src/transport/replay-recent.ts'
 import { messengerOn } from '../../src/transport/messenger.ts'
 import { ensureStreams } from '../../src/transport/streams.ts'
 import { startTestServer, until, type TestServer } from '../support/test-server.ts'
@@ -23,7 +23,7 @@ afterEach(() => server.close())
 test('what was acknowledged when the server was killed is in the stream afterwards, once and in order [FC-5]', async () => {
   const bus = await server.connect('n0')
   await ensureStreams(bus, 'main')
-  const kept = keepEmits(messengerOn(bus, 'main'), systemClock)
+  const kept = replayRecent(messengerOn(bus, 'main'), systemClock)
   const told: string[] = []
   const tell = async (id: string): Promise<void> => {
     await kept.messenger.emit(

@@ -1,7 +1,8 @@
 /** One role goes on: restarts, readiness, places, dependencies, and the launch of its gang. */
 import { failureAt } from './first-failure.ts'
 import { exitOf } from './worker.ts'
-import { isUnheard, secondsText, timedOut } from './deadlines.ts'
+import { isUnheard, timedOut } from './deadlines.ts'
+import { secondsText } from './seconds-text.ts'
 import { launchGang } from './gangs.ts'
 import { unreserve } from './node-usage.ts'
 import { isLeftOut, isMet } from './outcome.ts'

@@ -1,6 +1,7 @@
 /**
  * Clocks of a run: queue, start and run, the peers of a torchrun that exited 0, and waiting for a dependency.
  */
+import { secondsText } from './seconds-text.ts'
 import { failureAt } from './first-failure.ts'
 import { exitOf } from './worker.ts'
 import { reasonOf } from './explain.ts'
@@ -17,10 +18,6 @@ export function isUnheard(ctx: Ctx, worker: Worker): boolean {
   return (
     live(worker) && worker.report === null && node !== undefined && !node.inventoried && node.state !== 'lost'
   )
-}
-
-export function secondsText(ms: number): string {
-  return ms >= 120_000 ? `${Math.round(ms / 6000) / 10} min` : `${Math.round(ms / 100) / 10} s`
 }
 
 type Clock = Extract<Cause, { by: 'deadline' }>['clock']

@@ -7,13 +7,10 @@ import type { ReplyOf } from '../../protocol/table.ts'
 import { isTerminal } from '../../protocol/shapes.ts'
 import { exitText } from './exit-code.ts'
 import { isLeftOut, isMet } from './outcome.ts'
+import { secondsText } from './seconds-text.ts'
 import { clockOf, clocksAt } from './run-state.ts'
 import { exitOf, viewOf } from './worker.ts'
 import { live, stageOf, type Ctx, type NodeLive, type RoleLive, type Run, type Worker } from './state.ts'
-
-function seconds(ms: number): string {
-  return `${Math.round(ms / 100) / 10} s`
-}
 
 /**
  * Its orders are all refused until a person says that the store is right; nothing else would tell why nothing
@@ -37,7 +34,7 @@ function roleWaits(ctx: Ctx, role: RoleLive): string | null {
     return null
   const until = run.record.backoffUntil[spec.name] ?? 0
   if (until > ctx.wall)
-    return `waiting for a retry of role ${spec.name} in ${seconds(until - ctx.wall)}${role.busy === null ? '' : ` (${role.busy.text})`}`
+    return `waiting for a retry of role ${spec.name} in ${secondsText(until - ctx.wall)}${role.busy === null ? '' : ` (${role.busy.text})`}`
   const unmet = unmetOf(role)
   if (
     unmet === undefined ||
@@ -153,8 +150,8 @@ export function explainRun(ctx: Ctx, run: Run, only: (worker: Worker) => boolean
   const ticking = clockOf(record.state)
   const clock =
     ticking === null
-      ? `queue ${seconds(clocks.queuedMs)}, start ${seconds(clocks.startMs)}, run ${seconds(clocks.runMs)}`
-      : `the ${{ queuedMs: 'queue', startMs: 'start', runMs: 'run' }[ticking]} clock ticks: ${seconds(clocks[ticking])}${limitText(run, ticking)}`
+      ? `queue ${secondsText(clocks.queuedMs)}, start ${secondsText(clocks.startMs)}, run ${secondsText(clocks.runMs)}`
+      : `the ${{ queuedMs: 'queue', startMs: 'start', runMs: 'run' }[ticking]} clock ticks: ${secondsText(clocks[ticking])}${limitText(run, ticking)}`
   const reason = reasonOf(ctx, run)
   const lines: Line[] = [
     {
@@ -186,7 +183,7 @@ export function explainRun(ctx: Ctx, run: Run, only: (worker: Worker) => boolean
 function limitText(run: Run, clock: 'queuedMs' | 'startMs' | 'runMs'): string {
   const { queueMs, startMs, runMs } = run.spec.deadlines
   const limit = { queuedMs: queueMs, startMs, runMs }[clock]
-  return limit === null ? ', without a deadline' : ` of ${seconds(limit)}`
+  return limit === null ? ', without a deadline' : ` of ${secondsText(limit)}`
 }
 
 function nextFor(ctx: Ctx, run: Run): string | null {

@@ -3,7 +3,8 @@
  * and the run. Owns no restart rule (restart.ts) and no order (orders.ts).
  */
 import { exitOf } from './worker.ts'
-import { secondsText, timedOut } from './deadlines.ts'
+import { timedOut } from './deadlines.ts'
+import { secondsText } from './seconds-text.ts'
 import { causeOf, fail, failureCode, failureText } from './fail-run.ts'
 import { earlier, failureOf } from './first-failure.ts'
 import { isDone, isLost, isNotReady, outcomeOf } from './outcome.ts'

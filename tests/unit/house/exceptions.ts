@@ -42,7 +42,7 @@ export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'long src/process/shim/shim.c': '`cc` builds the shim from one file, whose hash names the build',
   'long src/process/shim/shim.py': 'the twin of shim.c is one file, too',
   'long src/transport/bus-state-log.ts openStateLog': UNTIL_SPLIT,
-  'long src/transport/kept-emits.ts keepEmits': UNTIL_SPLIT,
+  'long src/transport/replay-recent.ts replayRecent': UNTIL_SPLIT,
   'long src/transport/messenger.ts messengerOn': UNTIL_SPLIT,
   'long src/transport/nats/work-queue.ts consumeQueueOn': UNTIL_SPLIT,
   'long tests/contracts/bus.contract.ts': UNTIL_SPLIT,

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest'
-import { keepEmits, type KeptEmits } from '../../../src/transport/kept-emits.ts'
+import { replayRecent, type RecentReplay } from '../../../src/transport/replay-recent.ts'
 import { memoryServer, type MemoryServer } from '../../support/memory-bus/memory-bus.ts'
 import type { MemoryConnection } from '../../support/memory-bus/connection.ts'
 import { messengerOn } from '../../../src/transport/messenger.ts'
@@ -13,7 +13,7 @@ let clock: ManualClock
 let server: MemoryServer
 let bus: MemoryConnection
 let watcher: MemoryConnection
-let kept: KeptEmits
+let kept: RecentReplay
 let heard: string[]
 
 async function made(): Promise<void> {
@@ -69,7 +69,7 @@ beforeEach(async () => {
   await made()
   heard = []
   messengerOn(watcher, 'main').listen('event.node', {}, ({ body }) => void heard.push(body.id))
-  kept = keepEmits(messengerOn(bus, 'main'), clock)
+  kept = replayRecent(messengerOn(bus, 'main'), clock)
 })
 
 test('a server that forgot what it had acknowledged is told again, in order, before anything new', async () => {

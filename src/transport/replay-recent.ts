@@ -1,10 +1,10 @@
 /**
- * What was told and acknowledged in the last moments is looked for when the link to the bus returns, and told
- * again where it is missing: streams with asynchronous persistence acknowledge before they write, and a
- * server that was killed in between has forgotten the newest. What is there is not told twice, and what
- * belongs to the history of another store is not told to a new one. New events wait until the old ones are
- * there again, so that the order holds. Owns how much is kept; trying until it is acknowledged is the
- * caller's.
+ * Publishes events again that a server acknowledged and then forgot. Streams with asynchronous persistence
+ * acknowledge before they write. When the link returns, the newest of the recent events are looked up in
+ * their streams. What is missing is appended again, before anything new, so that the order holds. Events that
+ * an earlier store took are history: a new store does not get them.
+ *
+ * Owns how much is kept. The caller tries until an event is acknowledged.
  */
 import { Fault, isFault } from '../protocol/faults.ts'
 import { subjectOf } from '../protocol/subjects.ts'
@@ -29,8 +29,8 @@ const KEPT_MS = 2000
 const KEPT_MAX = 2000
 const RETRY_MS = 200
 
-export interface KeptEmits {
-  /** as the messenger's, in all other things that messenger */
+export interface RecentReplay {
+  /** the given messenger, with an `emit` whose recent events are replayed */
   messenger: Messenger
   stop(): void
 }
@@ -43,7 +43,7 @@ interface Kept {
   again(): Promise<void>
 }
 
-export function keepEmits(messenger: Messenger, clock: Pick<Clock, 'now' | 'after'>): KeptEmits {
+export function replayRecent(messenger: Messenger, clock: Pick<Clock, 'now' | 'after'>): RecentReplay {
   const { bus, fleet } = messenger
   const kept: Kept[] = []
   let restoring: Promise<void> | null = null
@@ -53,11 +53,11 @@ export function keepEmits(messenger: Messenger, clock: Pick<Clock, 'now' | 'afte
 
   const readStore = async (): Promise<string | null> =>
     (await readStateTail(messenger))?.epoch.storeId ?? null
-  /** What was kept for streams that were made anew since is history. */
+  /** Drop events of a store that was made anew since. */
   const forgetOthers = async (): Promise<void> => {
     if (store === null) return
     const now = await readStore()
-    // who leads writes the first entry: then it is known
+    // the leader writes the first entry of a new store; until then the store is not known
     if (now === null) throw new Fault('CONN', 'the state log is empty')
     if (now !== store) kept.length = 0
     store = now
@@ -73,12 +73,12 @@ export function keepEmits(messenger: Messenger, clock: Pick<Clock, 'now' | 'afte
     return { at: clock.now(), stream, isThere, again: () => messenger.emit(name, params, body) }
   }
 
-  /** The server forgets the newest of a stream: what is older than one that is there is there too. */
+  /** The server forgets the newest of a stream: an event that is older than a stored one is stored, too. */
   const missing = async (stream: StreamName): Promise<Kept[]> => {
-    const told = kept.filter((one) => one.stream === stream)
-    let from = told.length
-    while (from > 0 && !(await told[from - 1]!.isThere())) from--
-    return told.slice(from)
+    const emitted = kept.filter((one) => one.stream === stream)
+    let from = emitted.length
+    while (from > 0 && !(await emitted[from - 1]!.isThere())) from--
+    return emitted.slice(from)
   }
   const restore = async (): Promise<void> => {
     while (!stopped && bus.connected) {
