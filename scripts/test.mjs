@@ -1,6 +1,5 @@
 // `npm test [-- vitest arguments]`: all set-up, then every test, the time of each layer beside its budget,
-// and
-// one line `N passed, N failed, N skipped`.
+// and one line `N passed, N failed, N skipped`.
 // With CI=true a skipped test is a failure: a missing component must not look like success.
 import { spawn } from 'node:child_process'
 import { mkdir, readFile, rm } from 'node:fs/promises'

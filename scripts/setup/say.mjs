@@ -83,7 +83,8 @@ export function quiet(argv, options = {}) {
   return new Promise((resolve) => {
     const child = spawn(argv[0], argv.slice(1), {
       stdio: ['ignore', 'pipe', 'ignore'],
-      timeout: 60_000,
+      // `timeout` of spawn keeps its timer, and Node with it, when the program is not there
+      signal: AbortSignal.timeout(60_000),
       ...options,
     })
     let stdout = ''
