@@ -1,6 +1,6 @@
 /**
  * The coordinator's actor: performs what core/coordinator decides. Owns the bus, the clock and the state
- * log's tenure; decides nothing. While it stands by it serves nothing: it has no subscription that a request
+ * log's term; decides nothing. While it stands by it serves nothing: it has no subscription that a request
  * could reach.
  */
 import { COORDINATOR_DEFAULTS, type CoordinatorSettings } from '../core/coordinator/settings.ts'
@@ -25,9 +25,12 @@ import { ensureStreams } from '../transport/streams.ts'
 import { archiveOn } from './archive.ts'
 import { beatClocks } from './beat-clocks.ts'
 import { runActor, type ActorHandle } from './kernel.ts'
-import { runLeadership, type Tenure } from './leadership.ts'
+import type { LeaderTerm } from './leader-term.ts'
+import { runLeadership } from './leadership.ts'
+import { findLostRun } from './lost-history.ts'
 import { serveLaunchQueue, type LaunchQueue } from './launch-queue.ts'
 import { publisherOn } from './publisher.ts'
+import { unwritableRuns } from './unwritable.ts'
 
 export interface CoordinatorOptions {
   bus: Bus
@@ -56,7 +59,7 @@ export interface CoordinatorHandle {
 
 type Actor = ActorHandle<CoordinatorEvent>
 /** What a leader has and a standby has not. */
-interface Office {
+interface Served {
   actor: Actor
   close(): void
 }
@@ -66,16 +69,16 @@ const RETRY_MS = 500
 export function startCoordinator(options: CoordinatorOptions): Promise<CoordinatorHandle> {
   const { bus, fleet, stateLog, incarnation, clock, log } = options
   const settings = { ...COORDINATOR_DEFAULTS, ...options.settings }
-  // beyond a tenure: who lost it with the bus still has the last events to tell
+  // beyond a term: who lost it with the bus still has the last events to tell
   const replay = replayRecent(messengerOn(bus, fleet), clock)
-  let office: Office | null = null
+  let served: Served | null = null
   let stopped = false
   let tell: (end: CoordinatorEnd) => void
   const ended = new Promise<CoordinatorEnd>((resolve) => (tell = resolve))
 
   const leave = (): void => {
-    office?.close()
-    office = null
+    served?.close()
+    served = null
   }
   const stop = async (why: CoordinatorEnd['why']): Promise<void> => {
     if (stopped) return
@@ -92,35 +95,35 @@ export function startCoordinator(options: CoordinatorOptions): Promise<Coordinat
     clock,
     settings,
     log,
-    onLead(tenure) {
-      office = takeOffice({
+    onLead(term) {
+      served = serveTerm({
         ...options,
         messenger: replay.messenger,
         settings,
-        tenure,
+        term,
         end: (why) => void stop(why),
       })
       // its first step may have thrown
       if (stopped) leave()
     },
-    onLeaseBack: () => office?.actor.flush(),
+    onLeaseBack: () => served?.actor.flush(),
     onDeposed: leave,
   })
   return Promise.resolve({
-    role: () => (stopped ? 'stopped' : office === null ? 'standby' : 'leader'),
+    role: () => (stopped ? 'stopped' : served === null ? 'standby' : 'leader'),
     stop: () => stop('stopped'),
     ended,
   })
 }
 
-function takeOffice(
+function serveTerm(
   options: CoordinatorOptions & {
     messenger: Messenger
     settings: CoordinatorSettings
-    tenure: Tenure
+    term: LeaderTerm
     end(why: 'idle' | 'crashed'): void
   },
-): Office {
+): Served {
   const {
     bus,
     fleet,
@@ -128,7 +131,7 @@ function takeOffice(
     incarnation,
     clock,
     settings,
-    tenure,
+    term,
     backends = [],
     log,
     onStep,
@@ -148,6 +151,7 @@ function takeOffice(
   const clocks = beatClocks(() => clock.now(), settings.lostAfterMs)
   const publisher = publisherOn({ messenger, after, log })
   const archive = archiveOn({ bus, messenger, fleet, log })
+  const unwritable = unwritableRuns(log)
   let queue: LaunchQueue | null = null
 
   // — commands —
@@ -159,6 +163,12 @@ function takeOffice(
   }
 
   const perform = (command: CoordinatorCommand): void => {
+    const fault = unwritable.faultOf(command)
+    if (fault !== undefined) {
+      if (command.kind === 'reply') take(command.request)?.fault(fault)
+      if (command.kind === 'answer-queued') queue?.giveBack(command.seq)
+      return
+    }
     switch (command.kind) {
       case 'persist':
         return
@@ -263,7 +273,7 @@ function takeOffice(
     try {
       done({
         reply: await messenger.ask(`node.${verb}`, { node, incarnation: to }, body as never, {
-          headers: orderHeaders({ epoch: tenure.epoch, notAfter }),
+          headers: orderHeaders({ epoch: term.epoch, notAfter }),
           timeoutMs,
         }),
       })
@@ -275,7 +285,7 @@ function takeOffice(
   // — the actor —
 
   const actor: Actor = runActor<ReturnType<typeof newState>, CoordinatorEvent, CoordinatorCommand, StateOp>({
-    state: newState({ settings, incarnation, storeId: tenure.epoch.storeId, durable: tenure.durable }),
+    state: newState({ settings, incarnation, storeId: term.epoch.storeId, durable: term.durable }),
     step(state, event) {
       try {
         return stepCoordinator(state, event)
@@ -292,8 +302,10 @@ function takeOffice(
     },
     perform,
     persistOf: (command) => (command.kind === 'persist' ? command.ops : null),
-    persist: (ops) => tenure.persist(ops),
-    mayPerform: () => tenure.leased(),
+    persist: async (ops) => {
+      for (const fact of unwritable.note(ops, await term.persist(ops))) post(fact)
+    },
+    mayPerform: () => term.leased(),
     ...(onStep !== undefined && { onStep }),
   })
 
@@ -304,7 +316,7 @@ function takeOffice(
   for (const verb of REQUEST_VERBS) {
     subscriptions.push(
       messenger.serve(`coordinator.${verb}`, {}, (request, responder) => {
-        if (!tenure.leased()) return responder.fault(notNow())
+        if (!term.leased()) return responder.fault(notNow())
         const id = ++requests
         responders.set(id, responder as never)
         const event = {
@@ -324,6 +336,9 @@ function takeOffice(
   subscriptions.push(
     messenger.listen('beat', {}, ({ params, body }) => {
       clocks.heard(params.node, body)
+      const { epoch } = body
+      if (epoch !== null && epoch.storeId === term.epoch.storeId && epoch.n > term.epoch.n)
+        lostHistory(`node ${params.node} obeyed epoch ${epoch.n}, and the log ends with ${term.epoch.n}`)
       post({ kind: 'beat', node: params.node, ...body })
     }),
     messenger.listen('event.worker', {}, ({ params, body }) => {
@@ -344,7 +359,7 @@ function takeOffice(
     }),
   )
   const stopListening = bus.onLink((up) => {
-    if (!up) tenure.doubt()
+    if (!up) term.suspendLease()
     post({ kind: 'link', up })
     if (up) resync()
   })
@@ -353,19 +368,27 @@ function takeOffice(
     bus.publish(
       subjectOf(fleet, 'nodes.resync', {}),
       new Uint8Array(),
-      orderHeaders({ epoch: tenure.epoch, notAfter: 0 }),
+      orderHeaders({ epoch: term.epoch, notAfter: 0 }),
     )
+
+  const lostHistory = (text: string): void => {
+    if (!toldLost) post({ kind: 'history-lost', text })
+    toldLost = true
+  }
+  let toldLost = false
 
   const openQueue = async (): Promise<void> => {
     try {
       await ensureStreams(bus, fleet)
+      const lost = await findLostRun(messenger, (run) => term.durable.runs.has(run))
       if (!open) return
+      if (lost !== null) lostHistory(lost)
       const serving = await serveLaunchQueue({
         bus,
         messenger,
         fleet,
         clock,
-        offer: (fact) => open && tenure.leased() && actor.offer(happened(fact)),
+        offer: (fact) => open && term.leased() && actor.offer(happened(fact)),
         log,
       })
       if (open) queue = serving
@@ -377,6 +400,7 @@ function takeOffice(
   }
 
   post({ kind: 'led' })
+  if (term.lost !== null) lostHistory(term.lost)
   if (!bus.connected) post({ kind: 'link', up: false })
   resync()
   void openQueue()

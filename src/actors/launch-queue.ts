@@ -14,6 +14,8 @@ import type { Messenger } from '../transport/messenger.ts'
 
 export interface LaunchQueue {
   answer(seq: number, answer: { run: string | null; fault: FaultBody | null }): void
+  /** it comes again at once: by then its key has an answer */
+  giveBack(seq: number): void
   close(): void
 }
 
@@ -95,6 +97,11 @@ export async function serveLaunchQueue(options: {
         log({ level: 'warn', msg: 'a queued launch was not acknowledged', seq, error: String(error) })
         done()
       })
+    },
+    giveBack(seq) {
+      if (hand === null || hand.message.seq !== seq) return
+      hand.message.nak()
+      hand.done()
     },
     close() {
       closed = true

@@ -17,7 +17,7 @@ import {
   RunState,
   Wall,
 } from './shapes.ts'
-import { Launch } from './launch/resolved.ts'
+import { WORKERS_MAX } from './bounds.ts'
 
 /**
  * One worker of a run, as decided: where it is to be, and how its latest attempt ended. Whether it is ready
@@ -73,6 +73,15 @@ export const FailureRecord = z.object({
   exitedAt: Wall.nullable(),
 })
 export type FailureRecord = z.infer<typeof FailureRecord>
+
+/** The workers of a role of a live run: how many it should have, and which indices there are. */
+export const RoleRecord = z.object({
+  role: Name,
+  wanted: z.number().int().min(0).max(WORKERS_MAX),
+  /** ranges, first and last */
+  indices: z.array(z.tuple([Index, Index])),
+})
+export type RoleRecord = z.infer<typeof RoleRecord>
 
 export const RunRecord = z.object({
   run: Name,
@@ -134,7 +143,14 @@ export const StateOp = z.discriminatedUnion('op', [
    * Workers never given wait, as the spec says
    */
   z.object({ op: z.literal('run'), run: RunRecord }),
-  z.object({ op: z.literal('spec'), run: Name, spec: Launch }),
+  /** part k of n of the resolved launch, as msgpack: a launch of any allowed size fits into entries */
+  z.object({
+    op: z.literal('spec'),
+    run: Name,
+    part: z.tuple([z.number().int(), z.number().int()]),
+    bytes: z.instanceof(Uint8Array),
+  }),
+  z.object({ op: z.literal('role'), run: Name, role: RoleRecord }),
   z.object({ op: z.literal('drop-run'), run: Name }),
   z.object({ op: z.literal('key'), key: KeyRecord }),
   z.object({ op: z.literal('drop-key'), key: z.string() }),
@@ -145,7 +161,11 @@ export const StateOp = z.discriminatedUnion('op', [
 ])
 export type StateOp = z.infer<typeof StateOp>
 
+/** Of the entries in STATE: a coordinator leads over no other. */
+export const STATE_FORMAT = 1
+
 export const StateEntry = z.object({
+  format: z.literal(STATE_FORMAT),
   epoch: Epoch,
   /** incarnation of the coordinator that wrote it, and its how-manieth entry: "is the tail mine?" */
   writer: Incarnation,
@@ -154,12 +174,13 @@ export const StateEntry = z.object({
   /** resign: the writer has stopped acting; a standby need not wait for its lease */
   kind: z.enum(['takeover', 'renew', 'change', 'snapshot', 'resign']),
   /**
-   * for a snapshot that needs several entries: part k of n; folding restarts at part 1 when all n are there
+   * of a snapshot, [k, 0], and [n, n] when it is the last: changes may stand between the parts. Folding
+   * restarts at part 1 when all n are there
    */
   part: z.tuple([z.number().int(), z.number().int()]).nullable(),
   ops: z.array(StateOp),
 })
 export type StateEntry = z.infer<typeof StateEntry>
 
-/** Soft bound of one entry, bytes: what is over it waits for the next append. */
+/** Bound of the ops of one entry, in encoded bytes: what is over it waits for the next append. */
 export const ENTRY_BYTES_MAX = 512 * 1024

@@ -4,7 +4,7 @@
  */
 import { decode, encode } from '../protocol/codec.ts'
 import { Fault, isFault } from '../protocol/faults.ts'
-import { StateEntry } from '../protocol/records.ts'
+import { STATE_FORMAT, StateEntry } from '../protocol/records.ts'
 import { subjectOf } from '../protocol/subjects.ts'
 import { HEADERS, MSGPACK, streamOf } from '../protocol/table.ts'
 import { systemClock, type Clock } from '../system/clock.ts'
@@ -40,6 +40,7 @@ export function openStateLog(
   let standsOn: Identity | null = null
   let provenAt = clock.now()
   let appending = false
+  let lost: string | null = null
   /** the bytes of the entry that was sent last */
   let sent: Uint8Array | null = null
   const sequences = new WeakMap<StateEntry, number>()
@@ -48,7 +49,9 @@ export function openStateLog(
   cleanups.add(bus.onLink((up) => void (up || (provenAt = -Infinity))))
 
   const entryOf = (message: Message & { seq: number }): StateEntry => {
-    const parsed = StateEntry.safeParse(decode(message.body, message.headers[HEADERS.contentType]))
+    const value = decode(message.body, message.headers[HEADERS.contentType])
+    checkFormat(stream, value)
+    const parsed = StateEntry.safeParse(value)
     if (!parsed.success)
       throw new Fault(
         'FAILED',
@@ -101,6 +104,7 @@ export function openStateLog(
     // not follow it there
     const base = position
     const giveUpAt = clock.now() + settleMs
+    let refusal = ''
     for (;;) {
       try {
         return (
@@ -108,6 +112,7 @@ export function openStateLog(
         ).seq
       } catch (error) {
         if (!isUnsettled(error)) throw error
+        refusal = error.message
       }
       // Refused or unanswered: only the tail tells. A first try that landed makes its own repetition be
       // refused.
@@ -132,7 +137,7 @@ export function openStateLog(
       if (clock.now() >= giveUpAt)
         throw new Fault(
           'CONN',
-          `the state log did not take an entry within ${settleMs} ms; whether it will is not known`,
+          `the state log did not take an entry within ${settleMs} ms (${refusal}); whether it will is not known`,
         )
       await pause(RETRY_MS)
     }
@@ -153,7 +158,11 @@ export function openStateLog(
       }
       const last = entries.at(-1)
       if (last !== undefined) proven(sequences.get(last)!, last)
+      lost = missingIn(entries, (entry) => sequences.get(entry)!)
       return entries.slice(startOfLastSnapshot(entries))
+    },
+    get lost() {
+      return lost
     },
     async append(entry) {
       if (appending) throw new Error('two appends of the state log in flight')
@@ -223,10 +232,41 @@ function isSame(a: Identity, b: Identity): boolean {
   return a.writer === b.writer && a.number === b.number
 }
 
-function isUnsettled(error: unknown): boolean {
+/**
+ * Another version wrote it: to lead over what one cannot read would lose it.
+ *
+ * @throws {Fault} FAILED
+ */
+function checkFormat(stream: string, value: unknown): void {
+  const { format } = value as { format?: unknown }
+  if (format === STATE_FORMAT) return
+  const found = typeof format === 'number' ? String(format) : 'none'
+  throw new Fault('FAILED', `${stream} is in format ${found}; this version reads format ${STATE_FORMAT}`, {
+    data: { reason: 'state-format', found, expected: STATE_FORMAT },
+    hint: `start the version of Troupe that wrote it; where nothing of it is needed, delete the stream ${stream}`,
+  })
+}
+
+/**
+ * What a log that was only written and purged by leaders cannot look like. A tail that was cut off leaves no
+ * trace here: what others remember of it is compared by the coordinator.
+ */
+function missingIn(entries: readonly StateEntry[], seqOf: (entry: StateEntry) => number): string | null {
+  const [first] = entries
+  if (first === undefined) return null
+  const gap = entries.findIndex((entry, i) => i > 0 && seqOf(entry) !== seqOf(entries[i - 1]!) + 1)
+  if (gap > 0)
+    return `entries ${seqOf(entries[gap - 1]!) + 1} to ${seqOf(entries[gap]!) - 1} of the state log are missing`
+  const begins = seqOf(first) === 1 || (first.kind === 'snapshot' && first.part?.[0] === 1)
+  return begins ? null : `the state log begins at entry ${seqOf(first)}, which is no snapshot`
+}
+
+/** `FAILED`: the server's own words, such as that its disk is full; whether it will be is not known. */
+function isUnsettled(error: unknown): error is Fault {
   return (
     isFault(error, 'TIMEOUT') ||
     isFault(error, 'CONN') ||
+    isFault(error, 'FAILED') ||
     (isFault(error, 'EXISTS') && error.data['reason'] === 'wrong-last-sequence')
   )
 }

@@ -8,6 +8,7 @@
  * 2. An append that is refused or unanswered is settled by reading the tail: if the last entry is ours
  * (writer and number) it landed.
  *    Otherwise `append` rejects with NOT_LEADER when somebody else wrote, CONN when the tail could not be read in time.
+ * An entry that is larger than the server takes is refused with the bus's fault (payload.ts), before it is sent.
  * 3. `read` yields every live entry from the last complete snapshot on, in order, and leaves the log
  * positioned at the tail.
  * 4. `onEntry` tells that an entry was written by somebody else, for the standby's clock; what was appended
@@ -19,6 +20,8 @@ export interface StateLog {
   /** make the stream when it is not there. storeId is made by whoever writes the first entry. */
   open(): Promise<void>
   read(): Promise<StateEntry[]>
+  /** what the last `read` proves to be missing, in words; null: the log looks whole */
+  readonly lost: string | null
   append(entry: StateEntry): Promise<void>
   /** delete what a complete snapshot made dead */
   purgeBefore(snapshotEntry: StateEntry): Promise<void>

@@ -4,7 +4,7 @@ import { memoryServer } from '../support/memory-bus/memory-bus.ts'
 import type { MemoryFaults } from '../support/memory-bus/faults.ts'
 import { openStateLog } from '../../src/transport/bus-state-log.ts'
 import type { StateLog } from '../../src/transport/state-log.ts'
-import type { StateEntry } from '../../src/protocol/records.ts'
+import { STATE_FORMAT, type StateEntry } from '../../src/protocol/records.ts'
 import { manualClock } from '../support/manual-clock.ts'
 import { memoryFleet } from '../support/memory-fleet.ts'
 import { busContract } from './bus.contract.ts'
@@ -16,6 +16,7 @@ stateLogContract('memory', memoryFleet)
 /** a change that is number `number` of this writer */
 function entry(writer: string, number: number, n: number): StateEntry {
   return {
+    format: STATE_FORMAT,
     epoch: { storeId: 'store', n },
     writer: writer.padEnd(26, '0'),
     number,

@@ -3,8 +3,10 @@
  * given.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { PAYLOAD_BYTES_MAX } from '../../src/protocol/codec.ts'
 import { Fault } from '../../src/protocol/faults.ts'
-import type { StateEntry } from '../../src/protocol/records.ts'
+import { STATE_FORMAT, type StateEntry } from '../../src/protocol/records.ts'
+import { streamOf } from '../../src/protocol/table.ts'
 import { openStateLog } from '../../src/transport/bus-state-log.ts'
 import type { Bus } from '../../src/transport/bus.ts'
 import type { StateLog } from '../../src/transport/state-log.ts'
@@ -13,6 +15,7 @@ import type { BusFleet } from './bus.contract.ts'
 const WRITERS = { a: '01AAAAAAAAAAAAAAAAAAAAAAAA', b: '01BBBBBBBBBBBBBBBBBBBBBBBB' }
 function entry(writer: keyof typeof WRITERS, number: number, more: Partial<StateEntry> = {}): StateEntry {
   return {
+    format: STATE_FORMAT,
     epoch: { storeId: 'store', n: 1 },
     writer: WRITERS[writer],
     number,
@@ -139,6 +142,46 @@ export function stateLogContract(name: string, make: () => Promise<BusFleet>): v
       ]
       for (const e of all) await mine.append(e)
       expect((await theirs.read()).map((e) => e.number)).toEqual([4, 5, 6, 7, 8, 9])
+    })
+
+    test('entries of another format, or of none, are not read: which it is and what to do is said', async () => {
+      for (const [format, found] of [
+        [STATE_FORMAT + 1, String(STATE_FORMAT + 1)],
+        [undefined, 'none'],
+      ] as const) {
+        const { mine, theirs } = await two()
+        await mine.append({ ...entry('a', 1), format } as unknown as StateEntry)
+        await expect(theirs.read()).rejects.toMatchObject({
+          message: expect.stringContaining(
+            `is in format ${found}; this version reads format ${STATE_FORMAT}`,
+          ),
+          hint: expect.stringMatching(/start the version .* that wrote it.* delete the stream/),
+        })
+      }
+    })
+
+    test('entries are missing in the middle, or before the first that is no snapshot: the log says which', async () => {
+      const { mine, theirs, fleetName } = await two()
+      const stream = streamOf(fleetName, 'STATE')
+      for (let i = 1; i <= 3; i++) await mine.append(entry('a', i))
+      await theirs.read()
+      expect(theirs.lost).toBe(null)
+      await bus.purge(stream, { beforeSeq: 2 })
+      await theirs.read()
+      expect(theirs.lost).toBe('the state log begins at entry 2, which is no snapshot')
+      const snapshot = entry('a', 4, { kind: 'snapshot', part: [1, 1] })
+      await mine.append(snapshot)
+      await mine.purgeBefore(snapshot)
+      await theirs.read()
+      expect(theirs.lost).toBe(null)
+    })
+
+    test('an entry is larger than the server takes: refused before it is sent, and the next one stands', async () => {
+      const { mine, theirs } = await two()
+      const large = entry('a', 1, { ops: [{ op: 'drop-key', key: 'x'.repeat(PAYLOAD_BYTES_MAX) }] })
+      await expect(mine.append(large)).rejects.toMatchObject({ data: { reason: 'too-large' } })
+      await mine.append(entry('a', 2))
+      expect((await theirs.read()).map((e) => e.number)).toEqual([2])
     })
 
     test('what a snapshot made dead is purged, and the log goes on', async () => {

@@ -10,7 +10,8 @@ import { acceptedId, rejectedEvent, tellAccepted } from './events.ts'
 import type { QueuedLaunch, RequestOf } from './messages.ts'
 import { placesOf } from './node-usage.ts'
 import { checkPlan } from './check-plan.ts'
-import { newRun, touchRun, type Ctx, type Run } from './state.ts'
+import { specOps } from './spec-parts.ts'
+import { newRun, rolesOf, touchRun, type Ctx, type Run } from './state.ts'
 
 type Answer = { run: string; existing: boolean; fault: null } | { run: null; fault: FaultBody }
 
@@ -109,6 +110,7 @@ function accept(
 ): void {
   const { s } = ctx
   const at = Math.min(Math.round(since), ctx.wall)
+  const roles = rolesOf(launch)
   const run: Run = newRun(
     {
       run: id,
@@ -129,11 +131,13 @@ function accept(
       startSkewMs: {},
     },
     launch,
+    roles,
     () => undefined,
   )
   s.runs.set(id, run)
   s.lastLiveAt = ctx.now
-  ctx.ops.push({ op: 'spec', run: id, spec: launch })
+  ctx.ops.push(...specOps(id, launch))
+  for (const role of roles) ctx.ops.push({ op: 'role', run: id, role })
   touchRun(ctx, run)
   tellAccepted(ctx, run)
 }

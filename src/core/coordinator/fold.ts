@@ -2,8 +2,15 @@
  * The durable part of a coordinator: what the STATE log says. Folding an entry is putting and dropping; a
  * snapshot is the same puts again. Ops are never changed once made, so a mirror may keep the very objects.
  */
-import type { KeyRecord, RunRecord, StateEntry, StateOp, WorkerRecord } from '../../protocol/records.ts'
-import type { Launch } from '../../protocol/launch/resolved.ts'
+import type {
+  KeyRecord,
+  RoleRecord,
+  RunRecord,
+  StateEntry,
+  StateOp,
+  WorkerRecord,
+} from '../../protocol/records.ts'
+import { addPart, partOps, type SpecParts } from './spec-parts.ts'
 
 export interface DurableRun {
   head: Omit<RunRecord, 'workers'>
@@ -13,7 +20,9 @@ export interface DurableRun {
 
 export interface Durable {
   runs: Map<string, DurableRun>
-  specs: Map<string, Launch>
+  specs: Map<string, SpecParts>
+  /** run → role → its workers */
+  roles: Map<string, Map<string, RoleRecord>>
   keys: Map<string, KeyRecord>
   /** fork id → node */
   fenced: Map<string, string>
@@ -21,7 +30,14 @@ export interface Durable {
 }
 
 export function emptyDurable(): Durable {
-  return { runs: new Map(), specs: new Map(), keys: new Map(), fenced: new Map(), drains: new Set() }
+  return {
+    runs: new Map(),
+    specs: new Map(),
+    roles: new Map(),
+    keys: new Map(),
+    fenced: new Map(),
+    drains: new Set(),
+  }
 }
 
 export function workerKey(role: string, index: number): string {
@@ -42,9 +58,14 @@ export function foldOp(durable: Durable, op: StateOp): void {
       return
     }
     case 'spec':
-      return void durable.specs.set(op.run, op.spec)
+      return void durable.specs.set(op.run, addPart(durable.specs.get(op.run), op))
+    case 'role': {
+      const roles = durable.roles.get(op.run) ?? new Map<string, RoleRecord>()
+      return void durable.roles.set(op.run, roles.set(op.role.role, op.role))
+    }
     case 'drop-run':
       durable.specs.delete(op.run)
+      durable.roles.delete(op.run)
       return void durable.runs.delete(op.run)
     case 'key':
       return void durable.keys.set(op.key.key, op.key)
@@ -78,13 +99,27 @@ export function runOps(head: DurableRun['head'], workers: readonly WorkerRecord[
   return ops
 }
 
-/** Everything that a snapshot has to say. */
-export function opsOf(durable: Durable): StateOp[] {
-  return [
-    ...[...durable.specs].map(([run, spec]): StateOp => ({ op: 'spec', run, spec })),
-    ...[...durable.runs.values()].flatMap((run) => runOps(run.head, [...run.workers.values()])),
-    ...[...durable.keys.values()].map((key): StateOp => ({ op: 'key', key })),
-    ...[...durable.fenced].map(([forkId, node]): StateOp => ({ op: 'fenced', forkId, node })),
-    ...[...durable.drains].map((node): StateOp => ({ op: 'drain', node, on: true })),
-  ]
+/**
+ * Everything that a snapshot has to say, made when it is asked for: what changes while it is written is in
+ * the part behind the change. A spec without a run was never accepted.
+ */
+export function* opsOf(durable: Durable): Generator<StateOp> {
+  for (const [id, run] of durable.runs) {
+    const spec = durable.specs.get(id)
+    if (spec !== undefined) yield* partOps(id, spec)
+    for (const role of durable.roles.get(id)?.values() ?? []) yield { op: 'role', run: id, role }
+    yield* runOps(run.head, [])
+    for (const keys of chunks([...run.workers.keys()], WORKERS_PER_OP))
+      yield* runOps(
+        run.head,
+        keys.map((key) => run.workers.get(key)!),
+      )
+  }
+  for (const key of durable.keys.values()) yield { op: 'key', key }
+  for (const [forkId, node] of durable.fenced) yield { op: 'fenced', forkId, node }
+  for (const node of durable.drains) yield { op: 'drain', node, on: true }
+}
+
+function* chunks<T>(items: readonly T[], size: number): Generator<T[]> {
+  for (let from = 0; from < items.length; from += size) yield items.slice(from, from + size)
 }

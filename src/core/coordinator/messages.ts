@@ -87,6 +87,10 @@ export type Fact =
   | { kind: 'link'; up: boolean }
   | { kind: 'nodes-tick' }
   | { kind: 'archived'; run: string }
+  /** the state log will never take what was to be written of this run, which was accepted just now */
+  | { kind: 'unwritable'; run: string; fault: FaultBody }
+  /** something that others remember is not in the state log */
+  | { kind: 'history-lost'; text: string }
   | { kind: 'timer'; timer: Timer }
 export type CoordinatorEvent = Fact & Times
 

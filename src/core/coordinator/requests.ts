@@ -144,7 +144,9 @@ function noRun(ctx: Ctx, run: string): Fault {
       { data: { run, nodes }, hint: 'troupe nodes lists them; troupe down ends them with the fleet' },
     )
   const near = nearest(run, ctx.s.runs.keys())
-  return new Fault('WORKER_NOT_FOUND', `no run '${run}'${near === null ? '' : `; did you mean ${near}?`}`, {
+  const lost = ctx.s.historyLost
+  const hint = near !== null ? `; did you mean ${near}?` : lost !== null ? `; history was lost: ${lost}` : ''
+  return new Fault('WORKER_NOT_FOUND', `no run '${run}'${hint}`, {
     data: { run },
   })
 }

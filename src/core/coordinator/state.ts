@@ -4,11 +4,12 @@
  * beside, each for one subject.
  */
 import type { Cause } from '../../protocol/causes.ts'
-import type { KeyRecord, RestartKind, RunRecord, WorkerRecord } from '../../protocol/records.ts'
+import type { KeyRecord, RestartKind, RoleRecord, RunRecord, WorkerRecord } from '../../protocol/records.ts'
 import type { Bindings, Launch, Role } from '../../protocol/launch/resolved.ts'
 import type { Exit, ForkReport, NodeCapacity, Receipt, RunState } from '../../protocol/shapes.ts'
 import type { Durable } from './fold.ts'
 import { workerKey } from './fold.ts'
+import { specOf } from './spec-parts.ts'
 import type { OrderVerb } from '../../protocol/table.ts'
 import type { CoordinatorCommand, Times } from './messages.ts'
 import { newPlaces, type Places } from './places.ts'
@@ -268,6 +269,8 @@ export interface CoordinatorState {
   frozen: boolean
   lastLiveAt: number
   ending: boolean
+  /** what is known to be missing of the state log, in words */
+  historyLost: string | null
 }
 
 /** A step handles so many workers, or runs, and leaves the rest to the next. */
@@ -327,14 +330,16 @@ export function newState(options: {
     frozen: false,
     lastLiveAt: 0,
     ending: false,
+    historyLost: null,
   }
   const folded = [...durable.runs.values()].toSorted((a, b) => a.head.acceptedAt - b.head.acceptedAt)
   for (const { head, workers } of folded) {
-    const spec = durable.specs.get(head.run)
-    if (spec === undefined) continue
+    const spec = specOf(durable.specs.get(head.run))
+    const roles = durable.roles.get(head.run)
+    if (spec === null || roles === undefined) continue
     s.runs.set(
       head.run,
-      newRun(structuredClone(head), spec, (role, index) =>
+      newRun(structuredClone(head), spec, [...roles.values()], (role, index) =>
         structuredClone(workers.get(workerKey(role, index))),
       ),
     )
@@ -355,9 +360,23 @@ function waitingRecord(role: string, index: number): WorkerRecord {
   }
 }
 
+/** The workers that a launch begins with. */
+export function rolesOf(spec: Launch): RoleRecord[] {
+  return spec.roles.map(({ name, replicas }) => ({
+    role: name,
+    wanted: replicas,
+    indices: [[0, replicas - 1]],
+  }))
+}
+
+function* indicesOf(role: RoleRecord | undefined): Generator<number> {
+  for (const [first, last] of role?.indices ?? []) for (let index = first; index <= last; index++) yield index
+}
+
 export function newRun(
   head: Omit<RunRecord, 'workers'>,
   spec: Launch,
+  roles: readonly RoleRecord[],
   recordOf: (role: string, index: number) => WorkerRecord | undefined,
 ): Run {
   const run: Run = {
@@ -394,7 +413,7 @@ export function newRun(
       stop: { pass: 'none', next: -1 },
       rankFailed: null,
     }
-    for (let index = 0; index < roleSpec.replicas; index++) {
+    for (const index of indicesOf(roles.find((one) => one.role === roleSpec.name))) {
       const worker = newWorker(
         run,
         role,

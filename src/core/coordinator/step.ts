@@ -8,6 +8,7 @@ import { forgetKeys, onQueuedLaunch } from './accept.ts'
 import { decide } from './decide.ts'
 import { tellAccepted, tellState } from './events.ts'
 import { runOps } from './fold.ts'
+import { onHistoryLost, onUnwritable } from './history.ts'
 import { currentFork, recoverGang } from './gangs.ts'
 import { occupy } from './node-usage.ts'
 import { onBeat, onEvidence, onLink, onNodesTick, onReport } from './membership.ts'
@@ -73,6 +74,10 @@ function hear(ctx: Ctx, event: CoordinatorEvent): void {
       ctx.ops.push({ op: 'drop-run', run: event.run })
       return
     }
+    case 'unwritable':
+      return onUnwritable(ctx, event.run, event.fault)
+    case 'history-lost':
+      return onHistoryLost(ctx, event.text)
     case 'timer':
       return onTimer(ctx, event)
     default:

@@ -31,6 +31,8 @@ export interface MemoryStream {
   last(subject: string): StoredMessage | null
   purge(beforeSeq: number, subject: string | undefined): void
   remove(seq: number): void
+  /** its file is cut short: what is behind `seq` is lost, its numbers too */
+  cutAfter(seq: number): void
 }
 
 /** Whether a subject fits a pattern with `*` and `>`. */
@@ -54,17 +56,9 @@ export function memoryStream(config: StreamConfig): MemoryStream {
   let bytes = 0
   const seen = new Map<string, { seq: number; at: number }>()
 
-  /** discard old, as the limits say */
   const trim = (at: number): void => {
-    let dead = 0
-    while (
-      config.kind === 'limits' &&
-      dead < messages.length &&
-      ((config.maxBytes > 0 && bytes > config.maxBytes) ||
-        (config.maxAgeMs > 0 && messages[dead]!.storedAt + config.maxAgeMs < at))
-    )
-      bytes -= messages[dead++]!.body.length
-    if (dead > 0) messages.splice(0, dead)
+    for (const message of messages.splice(0, deadAt(config, messages, bytes, at)))
+      bytes -= message.body.length
   }
 
   return {
@@ -112,11 +106,31 @@ export function memoryStream(config: StreamConfig): MemoryStream {
       )
       bytes = messages.reduce((sum, message) => sum + message.body.length, 0)
     },
+    cutAfter(seq) {
+      messages = messages.filter((message) => message.seq <= seq)
+      lastSeq = Math.min(lastSeq, seq)
+    },
     remove(seq) {
       bytes -= messages.find((message) => message.seq === seq)?.body.length ?? 0
       messages = messages.filter((message) => message.seq !== seq)
     },
   }
+}
+
+/** How many of the oldest are discarded, as the limits say. */
+function deadAt(
+  { kind, maxBytes, maxAgeMs }: StreamConfig,
+  messages: readonly StoredMessage[],
+  bytes: number,
+  at: number,
+): number {
+  let dead = 0
+  for (const { body, storedAt } of kind === 'limits' ? messages : []) {
+    if (!(maxBytes > 0 && bytes > maxBytes) && !(maxAgeMs > 0 && storedAt + maxAgeMs < at)) break
+    bytes -= body.length
+    dead++
+  }
+  return dead
 }
 
 function lowerBound(messages: readonly StoredMessage[], seq: number): number {

@@ -113,7 +113,7 @@ test('the accepted record is in an entry before the answer leaves, and the key a
   const { ops } = c.commands.find(
     (command): command is Extract<CoordinatorCommand, { kind: 'persist' }> => command.kind === 'persist',
   )!
-  expect(ops.map(({ op }) => op)).toEqual(['spec', 'run', 'key'])
+  expect(ops.map(({ op }) => op)).toEqual(['spec', 'role', 'run', 'key'])
 })
 
 test('a queued launch is given back to nobody before its record is written', () => {
