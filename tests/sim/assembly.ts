@@ -64,6 +64,8 @@ export async function startCoordinator(options: Common): Promise<void> {
       lostAfterMs: LOST_AFTER_MS,
       snapshotEntries: SNAPSHOT_ENTRIES,
       renewMs: 1000,
+      // smaller than most runs: they are launched, stopped and recovered in slices
+      stepWorkersMax: 3,
       nodesTickMs: 500,
     },
     log: logger(options),

@@ -47,6 +47,8 @@ export interface CoordinatorSettings {
   rankFailureMs: number
   /** facts that decide nothing (one of many workers ended) wait so long for an entry to share */
   lazyPersistMs: number
+  /** a step handles so many workers, or runs, at least 2, and leaves the rest to the next */
+  stepWorkersMax: number
   keyKeptMs: number
   /** workers of all runs that have not ended */
   fleetWorkersMax: number
@@ -80,6 +82,7 @@ export const COORDINATOR_DEFAULTS: CoordinatorSettings = {
   peerExitMs: 300_000,
   rankFailureMs: 100,
   lazyPersistMs: 1000,
+  stepWorkersMax: 1000,
   keyKeptMs: 48 * 3600 * 1000,
   fleetWorkersMax: FLEET_WORKERS_MAX,
   endedKept: 200,

@@ -273,9 +273,6 @@ export interface CoordinatorState {
   historyLost: string | null
 }
 
-/** A step handles so many workers, or runs, and leaves the rest to the next. */
-export const STEP_WORKERS_MAX = 1000
-
 /** One step's surroundings: the times, and where its commands go. Ops leave first, as one persist. */
 export interface Ctx extends Times {
   readonly s: CoordinatorState
@@ -289,7 +286,8 @@ export interface Ctx extends Times {
 }
 
 export function contextOf(s: CoordinatorState, { now, wall }: Times): Ctx {
-  return { s, now, wall, left: STEP_WORKERS_MAX, orders: STEP_WORKERS_MAX, ops: [], lateOps: [], out: [] }
+  const { stepWorkersMax } = s.settings
+  return { s, now, wall, left: stepWorkersMax, orders: stepWorkersMax, ops: [], lateOps: [], out: [] }
 }
 
 export function newState(options: {

@@ -23,7 +23,6 @@ import {
   contextOf,
   goOn,
   nodeOf,
-  STEP_WORKERS_MAX,
   toRelease,
   workOn,
   type CoordinatorState,
@@ -233,7 +232,7 @@ function settle(ctx: Ctx): void {
 /** Put what changed of a run into this step's entry; facts that decide nothing wait for one to share. */
 function record(ctx: Ctx, run: Run): void {
   const { s } = ctx
-  if (!run.urgent && run.dirtyWorkers.size < STEP_WORKERS_MAX) {
+  if (!run.urgent && run.dirtyWorkers.size < s.settings.stepWorkersMax) {
     if (run.dirtyWorkers.size === 0) return
     s.lazy.add(run)
     if (s.lazyTimer) return

@@ -4,9 +4,10 @@
  */
 import { expect, test } from 'vitest'
 import type { CoordinatorCommand } from '../../../../src/core/coordinator/messages.ts'
-import { STEP_WORKERS_MAX } from '../../../../src/core/coordinator/state.ts'
+import { COORDINATOR_DEFAULTS } from '../../../../src/core/coordinator/settings.ts'
 import { coordinatorWith, fault, task, type Story } from '../../../support/coordinator-steps.ts'
 
+const STEP_WORKERS_MAX = COORDINATOR_DEFAULTS.stepWorkersMax
 const N = 2 * STEP_WORKERS_MAX + 500
 const FREE = { cpus: 0 }
 
