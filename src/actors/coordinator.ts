@@ -379,7 +379,7 @@ function serveTerm(
 
   const openQueue = async (): Promise<void> => {
     try {
-      await ensureStreams(bus, fleet)
+      await ensureStreams(bus, fleet, settings.replicas)
       const lost = await findLostRun(messenger, (run) => term.durable.runs.has(run))
       if (!open) return
       if (lost !== null) lostHistory(lost)

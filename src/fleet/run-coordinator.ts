@@ -33,6 +33,8 @@ export interface CoordinatorOptions {
   user: string
   /** take the fleet down after so long without runs, ms; null: never */
   idleEndMs: number | null
+  /** servers that keep a copy of each stream; null: as they are, or 1 */
+  replicas: number | null
   version: string
   signal: AbortSignal
 }
@@ -49,6 +51,7 @@ export async function runCoordinator({
   url,
   user,
   idleEndMs,
+  replicas,
   version,
   signal,
 }: CoordinatorOptions): Promise<void> {
@@ -74,7 +77,7 @@ export async function runCoordinator({
       }),
     )
     if (bus === null) return
-    const { stateLog, stopKeeping } = keepBusFor({ layout, url, user, bus, log })
+    const { stateLog, stopKeeping } = keepBusFor({ layout, url, user, replicas, bus, log })
     const coordinator = await startCoordinator({
       bus,
       stateLog,
@@ -83,7 +86,7 @@ export async function runCoordinator({
       clock: systemClock,
       backends: [joinBackend(), localBackend()],
       log,
-      settings: { idleEndMs },
+      settings: { idleEndMs, replicas },
     })
     const announced = announceService(bus, {
       name: 'troupe-coordinator',
@@ -120,14 +123,15 @@ function keepBusFor({
   layout,
   url,
   user,
+  replicas,
   bus,
   log,
-}: Pick<CoordinatorOptions, 'layout' | 'url' | 'user'> & { bus: Bus; log: ComponentLog }): {
+}: Pick<CoordinatorOptions, 'layout' | 'url' | 'user' | 'replicas'> & { bus: Bus; log: ComponentLog }): {
   stateLog: StateLog
   stopKeeping(): Promise<void>
 } {
   let stopAnswering = (): void => {}
-  const watch = watchAppends(openStateLog(bus, layout.fleet), {
+  const watch = watchAppends(openStateLog(bus, layout.fleet, { replicas }), {
     bus,
     clock: systemClock,
     onChange(mute) {

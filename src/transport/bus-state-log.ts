@@ -19,6 +19,8 @@ export interface StateLogSettings {
   appendTimeoutMs?: number
   /** from the first try of an append until it is given up as CONN, ms */
   settleMs?: number
+  /** servers that keep a copy of the log; null: as it is, or 1 */
+  replicas?: number | null
 }
 
 const PAGE = 64
@@ -29,7 +31,7 @@ const RETRY_MS = 50
 export function openStateLog(
   bus: Bus,
   fleet: string,
-  { clock = systemClock, appendTimeoutMs = 1000, settleMs = 2000 }: StateLogSettings = {},
+  { clock = systemClock, appendTimeoutMs = 1000, settleMs = 2000, replicas = null }: StateLogSettings = {},
 ): StateLog {
   const stream = streamOf(fleet, 'STATE')
   const subject = subjectOf(fleet, 'state', {})
@@ -145,7 +147,7 @@ export function openStateLog(
 
   return {
     async open() {
-      const { lastSeq } = await bus.ensureStream(streamConfigOf(fleet, 'STATE'))
+      const { lastSeq } = await bus.ensureStream(streamConfigOf(fleet, 'STATE', replicas))
       proven(lastSeq, null)
     },
     async read() {
@@ -153,7 +155,7 @@ export function openStateLog(
       if (entries.length === 0) {
         // the sequence of an empty log first, then the look that finds it empty: one who wrote in between
         // must be folded, not stood upon
-        proven((await bus.ensureStream(streamConfigOf(fleet, 'STATE'))).lastSeq, null)
+        proven((await bus.ensureStream(streamConfigOf(fleet, 'STATE', replicas))).lastSeq, null)
         entries = await readFrom(1)
       }
       const last = entries.at(-1)

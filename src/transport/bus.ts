@@ -63,6 +63,8 @@ export interface StreamConfig {
   allowDirect: boolean
   /** acknowledge before it is written: no fsync for each message, and a killed server forgets the last ones */
   asyncPersist: boolean
+  /** servers that keep a copy, 1, 3 or 5; absent: 1 for a new stream, and one that is there keeps its own */
+  replicas?: number
 }
 
 export interface AppendOptions {
@@ -100,6 +102,10 @@ export interface Bus {
     options?: AppendOptions,
   ): Promise<{ seq: number; duplicate: boolean }>
 
+  /**
+   * Make it, or let it have these limits. Rejects with EXISTS, and both values in the message and in
+   * `data.differs`, when the stream is there with something that the server does not change.
+   */
   ensureStream(config: StreamConfig): Promise<{ created: boolean; firstSeq: number; lastSeq: number }>
   /** first message at or after `seq` whose subject fits, or null when there is none; Direct Get */
   getMessage(

@@ -63,23 +63,30 @@ const LIMITS: Record<StreamName, Omit<StreamConfig, 'name' | 'subjects'>> = {
   },
 }
 
-export function streamConfigOf(fleet: string, name: StreamName): StreamConfig {
+/** @param replicas  null: 1 for a new stream, and one that is there keeps its own */
+export function streamConfigOf(
+  fleet: string,
+  name: StreamName,
+  replicas: number | null = null,
+): StreamConfig {
   const subject = `${rootOf(fleet)}.${STREAMS[name].token}`
   return {
     name: streamOf(fleet, name),
     subjects: [name === 'STATE' ? subject : `${subject}.>`],
     ...LIMITS[name],
+    ...(replicas !== null && { replicas }),
   }
 }
 
-/** Make what is not there; tells for each whether it was made now. */
+/** Make what is not there, and change what has other limits; tells for each whether it was made now. */
 export async function ensureStreams(
   bus: Bus,
   fleet: string,
+  replicas: number | null = null,
 ): Promise<Record<StreamName, { created: boolean; firstSeq: number; lastSeq: number }>> {
   const names = Object.keys(STREAMS) as StreamName[]
   const made = await Promise.all(
-    names.map(async (name) => [name, await bus.ensureStream(streamConfigOf(fleet, name))] as const),
+    names.map(async (name) => [name, await bus.ensureStream(streamConfigOf(fleet, name, replicas))] as const),
   )
   return Object.fromEntries(made) as Record<
     StreamName,

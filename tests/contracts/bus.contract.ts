@@ -1,5 +1,5 @@
 /**
- * What every Bus must do: the clauses of src/transport/bus.ts as tests. Run against nats-bus.ts (a real
+ * What every Bus must do: the clauses of src/transport/bus.ts as tests. Run against nats/bus.ts (a real
  * nats-server) and tests/support/memory-bus. A new implementation is done when this suite passes; what it
  * cannot do it names in `skip`, with the reason.
  */
@@ -58,6 +58,21 @@ function collector<T>() {
   }
 }
 
+function configOf(stream: string, root: string, options: Partial<StreamConfig> = {}): StreamConfig {
+  return {
+    name: stream,
+    subjects: [`${root}.>`],
+    kind: 'limits',
+    storage: 'file',
+    maxBytes: 1 << 20,
+    maxAgeMs: 0,
+    duplicateWindowMs: 60_000,
+    allowDirect: true,
+    asyncPersist: false,
+    ...options,
+  }
+}
+
 export function busContract(
   name: string,
   make: () => Promise<BusFleet>,
@@ -90,18 +105,7 @@ export function busContract(
     ): Promise<{ stream: string; root: string }> => {
       const stream = `contract_${++streams}`
       const root = `contract.s${streams}`
-      await a.ensureStream({
-        name: stream,
-        subjects: [`${root}.>`],
-        kind: 'limits',
-        storage: 'file',
-        maxBytes: 1 << 20,
-        maxAgeMs: 0,
-        duplicateWindowMs: 60_000,
-        allowDirect: true,
-        asyncPersist: false,
-        ...options,
-      })
+      await a.ensureStream(configOf(stream, root, options))
       return { stream, root }
     }
 
@@ -296,6 +300,32 @@ export function busContract(
         { created: false, firstSeq: 1, lastSeq: 1 },
       ])
     })
+
+    check('a stream that is there with other limits gets the new ones', async () => {
+      const { stream, root } = await newStream({ maxBytes: -1 })
+      for (let i = 1; i <= 5; i++) await a.append(`${root}.x`, new Uint8Array(10_000))
+      await b.ensureStream(configOf(stream, root, { maxBytes: 25_000 }))
+      expect((await a.getMessage(stream, { seq: 1 }))?.seq).toBe(4)
+      expect(await b.append(`${root}.x`, bytes('on'))).toMatchObject({ seq: 6 })
+    })
+
+    const FIXED: [string, Partial<StreamConfig>, RegExp][] = [
+      ['another kind', { kind: 'work-queue' }, /limits.*work-?queue/],
+      ['another storage', { storage: 'memory' }, /file.*memory/],
+      ['more replicas than servers', { replicas: 3 }, /1\D*3/],
+    ]
+    for (const [what, other, both] of FIXED)
+      check(`a stream cannot get ${what}: EXISTS with both values, and it is as before`, async () => {
+        const { stream, root } = await newStream()
+        await a.append(`${root}.x`, bytes('1'))
+        const refused = await a.ensureStream(configOf(stream, root, other)).catch((error: unknown) => error)
+        expect(refused).toMatchObject({
+          code: 'EXISTS',
+          message: expect.stringMatching(both),
+          data: { stream },
+        })
+        expect(await a.ensureStream(configOf(stream, root))).toMatchObject({ created: false, lastSeq: 1 })
+      })
 
     check('the past is read by sequence and subject, with headers, sequence and time', async () => {
       const { stream, root } = await newStream()

@@ -4,7 +4,7 @@ import { homeLayout } from '../../fleet/home.ts'
 import { runCoordinator } from '../../fleet/run-coordinator.ts'
 import { homeOf } from '../../system/paths.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
-import { durationOption } from '../frame/options.ts'
+import { choiceOption, durationOption } from '../frame/options.ts'
 import { untilInterrupted } from '../frame/signals.ts'
 import { version } from '../frame/version.ts'
 
@@ -14,7 +14,12 @@ export const command: CliCommand = {
   register(program, io) {
     verb(program, 'coordinator', command.summary)
       .option('--idle-end <time>', 'take the fleet down after so long without runs', durationOption)
-      .action(async ({ idleEnd }: { idleEnd?: number }) => {
+      .option(
+        '--replicas <n>',
+        'servers of the bus that keep a copy of each stream: 1, 3 or 5 (default: as they are, or 1)',
+        choiceOption(['1', '3', '5']),
+      )
+      .action(async ({ idleEnd, replicas }: { idleEnd?: number; replicas?: '1' | '3' | '5' }) => {
         const signal = untilInterrupted()
         const context = await findContext({
           home: homeOf(io.env),
@@ -25,6 +30,7 @@ export const command: CliCommand = {
           url: context.url,
           user: context.user,
           idleEndMs: idleEnd ?? null,
+          replicas: replicas === undefined ? null : Number(replicas),
           version,
           signal,
         })

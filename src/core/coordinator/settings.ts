@@ -57,6 +57,8 @@ export interface CoordinatorSettings {
   fenceMarginMs: number
   /** slower than the first of its gang by so much: shown as a straggler */
   stragglerMs: number
+  /** servers that keep a copy of each stream; null: one that is there keeps its own, a new one has 1 */
+  replicas: number | null
   /** ends itself after so long without a live run; null: never */
   idleEndMs: number | null
 }
@@ -88,5 +90,6 @@ export const COORDINATOR_DEFAULTS: CoordinatorSettings = {
   endedKept: 200,
   fenceMarginMs: 5000,
   stragglerMs: 2000,
+  replicas: null,
   idleEndMs: null,
 }

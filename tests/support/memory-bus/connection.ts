@@ -280,6 +280,7 @@ export class Connection implements MemoryConnection, Peer {
     return this.call('manage', config.name, () => {
       const created = !this.server.streams.has(config.name)
       if (created) this.server.makeStream(config)
+      else this.server.streamNamed(config.name).configure(config, this.server.clock.wall())
       const { firstSeq, lastSeq } = this.server.streamNamed(config.name)
       return { created, firstSeq, lastSeq }
     })

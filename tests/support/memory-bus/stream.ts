@@ -19,6 +19,8 @@ export interface MemoryStream {
   readonly firstSeq: number
   readonly lastSeq: number
   captures(subject: string): boolean
+  /** @throws {Fault} EXISTS when it differs in more than its limits */
+  configure(config: StreamConfig, at: number): void
   /** @throws {Fault} EXISTS with data.reason `wrong-last-sequence` */
   append(
     subject: string,
@@ -50,7 +52,8 @@ export function subjectFits(pattern: string, subject: string): boolean {
   return wanted.length === tokens.length
 }
 
-export function memoryStream(config: StreamConfig): MemoryStream {
+export function memoryStream(made: StreamConfig): MemoryStream {
+  let config = { ...made, replicas: replicasOf(made, 1) }
   let messages: StoredMessage[] = []
   let lastSeq = 0
   let bytes = 0
@@ -62,7 +65,17 @@ export function memoryStream(config: StreamConfig): MemoryStream {
   }
 
   return {
-    config,
+    get config() {
+      return config
+    },
+    configure(wanted, at) {
+      const next = { ...wanted, replicas: replicasOf(wanted, config.replicas) }
+      const fixed = ['kind', 'storage', 'asyncPersist'] as const
+      const differs = fixed.filter((key) => config[key] !== next[key])
+      if (differs.length > 0) throw unchanged(config, next, differs)
+      config = next
+      trim(at)
+    },
     get messages() {
       return messages
     },
@@ -131,6 +144,25 @@ function deadAt(
     dead++
   }
   return dead
+}
+
+/** One server keeps one copy. */
+function replicasOf({ name, replicas = 1 }: StreamConfig, now: number): number {
+  if (replicas === now) return now
+  throw new Fault('EXISTS', `the stream ${name} has ${now} replicas, asked for are ${replicas}`, {
+    data: { stream: name, differs: [{ key: 'num_replicas', found: now, wanted: replicas }] },
+  })
+}
+
+function unchanged(
+  found: StreamConfig,
+  wanted: StreamConfig,
+  differs: readonly (keyof StreamConfig)[],
+): Fault {
+  const values = differs.map((key) => ({ key, found: found[key], wanted: wanted[key] }))
+  return new Fault('EXISTS', `the stream ${found.name} cannot be changed: ${JSON.stringify(values)}`, {
+    data: { stream: found.name, differs: values },
+  })
 }
 
 function lowerBound(messages: readonly StoredMessage[], seq: number): number {
