@@ -607,10 +607,16 @@ function track(open: Open, fact: Fact): void {
     for (const map of [open.runs, open.forks, open.trees, open.untold]) map.clear()
     for (const run of open.known) open.lost.add(run)
   }
-  if (fact.kind === 'event' && fact.body.what === 'accepted') {
+  if (fact.kind === 'state')
+    for (const op of fact.entry.ops)
+      if (op.op === 'run') {
+        open.known.add(op.run.run)
+        // somebody asked again under the same key: the run stands in the new store
+        open.lost.delete(op.run.run)
+      }
+  // a leader of the lost store may still tell what it accepted there: nobody can end that run any more
+  if (fact.kind === 'event' && fact.body.what === 'accepted' && !open.lost.has(fact.body.run))
     open.runs.set(fact.body.run, fact.at)
-    open.lost.delete(fact.body.run)
-  }
   if (fact.kind === 'event' && fact.body.what === 'ended') open.runs.delete(fact.body.run)
   if (fact.kind === 'event' && fact.body.what === 'logs-final')
     open.untold.delete((fact.body as WorkerEventBody).forkId)
