@@ -17,7 +17,7 @@ function withoutProc(argv: string[]): Promise<Ran> {
   return run('unshare', ['--mount', 'sh', '-c', script, 'sh', ...argv], { env: fleet.env })
 }
 
-async function succeeds(args: string[], input?: string): Promise<string> {
+async function succeeds(args: string[]): Promise<string> {
   const ran = await withoutProc([TROUPE, ...args])
   expect({ args, code: ran.code, stderr: ran.stderr }).toMatchObject({ args, code: 0 })
   return ran.stdout
