@@ -6,6 +6,7 @@ import { forkIdOf } from '../../protocol/names.ts'
 import { Fault, type FaultBody } from '../../protocol/faults.ts'
 import type { WorkerWhat } from '../../protocol/table.ts'
 import type { LogOffsets } from '../../protocol/shapes.ts'
+import { keepLastWords } from './last-words.ts'
 import { stopFork, stopKillAgain, stopStarted } from './ladder.ts'
 import { isOnce, note, reportOf, settle, settleFault, stateFact } from './report.ts'
 import type { AgentState, Fork, HostEvent, Leases, Out, Start } from './state.ts'
@@ -218,8 +219,7 @@ function onExited(
   fork.exit = { ...event.exit, killedBy: fork.stop?.killedBy ?? (event.fenced ? { by: 'fence' } : null) }
   fork.exitedAt = event.exitedAt
   fork.exitedTick = at
-  fork.stderrTail = event.stderrTail
-  fork.errorFile = event.errorFile
+  keepLastWords(state, fork, event.stderrTail, event.errorFile)
   fork.ready = false
   if (fork.start?.pid === null)
     fork.startFault = `${fork.startFault}: ${event.stderrTail.at(-1) ?? `exit code ${event.exit.code}`}`

@@ -7,6 +7,7 @@ import type { Cause } from '../../protocol/causes.ts'
 import { ForkNotes } from '../../protocol/fork-notes.ts'
 import type { WorkerWhat } from '../../protocol/table.ts'
 import type { Exit } from '../../protocol/shapes.ts'
+import { keepLastWords } from './last-words.ts'
 import { stopFork } from './ladder.ts'
 import { note, stateFact } from './report.ts'
 import { newFork } from './orders.ts'
@@ -28,8 +29,6 @@ export function recoverFork(state: AgentState, recovered: RecoveredFork, at: num
         : exitOf(recovered.exit, notes.stop?.killedBy ?? (recovered.exit.fenced ? { by: 'fence' } : null)),
     exitedAt: recovered.exit?.exitedAt ?? null,
     exitedTick: at,
-    stderrTail: recovered.stderrTail,
-    errorFile: recovered.errorFile,
     receipt: notes.receipt ?? recovered.receipt,
     ranks: recovered.ranks,
     logsFinal: notes.logsFinal ?? recovered.logsFinal,
@@ -37,6 +36,7 @@ export function recoverFork(state: AgentState, recovered: RecoveredFork, at: num
   }
   if (fork.start?.pid === null) fork.startFault = `${spec.command[0]} could not be executed`
   state.forks.set(spec.forkId, fork)
+  keepLastWords(state, fork, recovered.stderrTail, recovered.errorFile)
   out.push({ type: 'serve', forkId: spec.forkId })
   switch (recovered.phase) {
     case 'prepared':

@@ -158,6 +158,8 @@ export interface AgentState {
   rev: number
   tokens: number
   forks: Map<string, Fork>
+  /** of all forks, at most */
+  lastWordsBytes: number
   waiting: Map<number, Waiting>
   /** last sequence seen at the state log's tail */
   tailSeq: number
@@ -267,6 +269,7 @@ export function newAgent(options: {
     rev: 0,
     tokens: 0,
     forks: new Map(),
+    lastWordsBytes: 0,
     waiting: new Map(),
     tailSeq: 0,
     coordinatorAt: 0,

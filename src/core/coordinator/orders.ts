@@ -12,6 +12,7 @@ import { abortGang, currentFork, forkSpecOf, isReachable } from './gangs.ts'
 import { onEvidence, onInventory } from './membership.ts'
 import type { CoordinatorEvent, OrderOf } from './messages.ts'
 import { noteUsage } from './node-usage.ts'
+import { inParts } from './order-parts.ts'
 import { applyReport } from './reports.ts'
 import {
   change,
@@ -95,7 +96,9 @@ export function giveOrders(ctx: Ctx, run: Run): void {
   }
   for (const worker of later) run.work.add(worker)
   // all leave in one burst; the owner of torchrun's store is told last
-  const ordered = [...groups.values()]
+  const ordered = [...groups.values()].flatMap((group) =>
+    inParts(group.verb, group.workers).map((workers) => ({ ...group, workers })),
+  )
   if (ordered.some(({ verb }) => verb === 'kill'))
     ordered.sort((a, b) => lowest(b.workers) - lowest(a.workers))
   for (const { verb, node, workers } of ordered) give(ctx, node, verb, workers)

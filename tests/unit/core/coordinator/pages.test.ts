@@ -80,14 +80,24 @@ test('a cursor of another run, another role, or none at all is refused with its 
 })
 
 test('10,000 workers with eight ranks each: every page fits, as JSON and as msgpack', () => {
-  const c = coordinatorWith({ n0: { cpus: 20_000 } })
-  const run = c.launch({ roles: { a: task(10_000) } })
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { first: task(1), a: { ...task(10_000), dependsOn: { first: 'done' } } } })
+  const role = c.state.runs.get(run)!.byRole.get('a')!
   const exit = { code: 1, signal: null, oom: false, unknown: null, killedBy: null }
-  for (const worker of c.state.runs.get(run)!.workers)
-    worker.record.last = {
-      ...worker.record.last!,
+  for (const { record } of role.workers) {
+    Object.assign(record, { phase: 'ended', node: 'n0', attempt: 1 })
+    record.last = {
+      exit,
+      receipt: { outcome: 'gone', survivors: [], reason: null, ms: 0.5 },
+      stderrTail: [],
+      startedAt: 1_700_000_000_000,
+      exitedAt: 1_700_000_001_000,
+      pid: 123_456,
+      addr: '10.0.0.1:12345',
+      ports: [12_345],
+      gpus: ['0', '1', '2', '3', '4', '5', '6', '7'],
       ranks: Array.from({ length: 8 }, (_, localRank) => ({
-        rank: worker.record.index * 8 + localRank,
+        rank: record.index * 8 + localRank,
         localRank,
         restart: 0,
         pid: 123_456,
@@ -97,11 +107,10 @@ test('10,000 workers with eight ranks each: every page fits, as JSON and as msgp
         exitedAt: 1_700_000_001_000,
       })),
     }
+  }
   // ranks are shown of torchrun alone
-  const role = c.state.runs.get(run)!.roles[0]!
   Object.assign(role.spec, { kind: 'torchrun' })
-  for (const worker of role.workers) worker.report = null
-  const pages = pagesOf(c, 'status', { run, count: 1e9 })
+  const pages = pagesOf(c, 'status', { run, role: 'a', count: 1e9 })
   expect(pages.length).toBeGreaterThan(10)
   for (const page of pages)
     for (const form of ['json', 'msgpack'] as const)
