@@ -1,6 +1,6 @@
 /** Stopping: order, grace, targets, force; failures end everything at once. */
 import { expect, test } from 'vitest'
-import { coordinatorWith, service, task, torchrun } from '../../../support/coordinator-steps.ts'
+import { coordinatorWith, service, task, torchrun } from '../../../../support/coordinator-steps.ts'
 
 const ddp = {
   roles: {

@@ -8,7 +8,7 @@ import {
   torchrun,
   type FakeAgent,
   type Story,
-} from '../../../support/coordinator-steps.ts'
+} from '../../../../support/coordinator-steps.ts'
 
 function stateOf(c: ReturnType<typeof coordinatorWith>, node: string): string {
   return c.ask('nodes', {}).body.nodes.find((one: { node: string }) => one.node === node)?.state

@@ -3,9 +3,9 @@
  * rest.
  */
 import { expect, test } from 'vitest'
-import type { CoordinatorCommand } from '../../../../src/core/coordinator/messages.ts'
-import { COORDINATOR_DEFAULTS } from '../../../../src/core/coordinator/settings.ts'
-import { coordinatorWith, fault, task, type Story } from '../../../support/coordinator-steps.ts'
+import type { CoordinatorCommand } from '../../../../../src/core/coordinator/messages.ts'
+import { COORDINATOR_DEFAULTS } from '../../../../../src/core/coordinator/settings.ts'
+import { coordinatorWith, fault, task, type Story } from '../../../../support/coordinator-steps.ts'
 
 const STEP_WORKERS_MAX = COORDINATOR_DEFAULTS.stepWorkersMax
 const N = 2 * STEP_WORKERS_MAX + 500

@@ -3,9 +3,9 @@
  * first served.
  */
 import { expect, test } from 'vitest'
-import { coordinatorWith, fault, service, task, torchrun } from '../../../support/coordinator-steps.ts'
-import type { FaultBody } from '../../../../src/protocol/faults.ts'
-import type { CoordinatorCommand } from '../../../../src/core/coordinator/messages.ts'
+import { coordinatorWith, fault, service, task, torchrun } from '../../../../support/coordinator-steps.ts'
+import type { FaultBody } from '../../../../../src/protocol/faults.ts'
+import type { CoordinatorCommand } from '../../../../../src/core/coordinator/messages.ts'
 
 function document(
   roles: Record<string, unknown>,

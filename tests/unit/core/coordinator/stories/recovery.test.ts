@@ -3,7 +3,7 @@
  * copy of anything.
  */
 import { expect, test } from 'vitest'
-import { coordinatorWith, rankOf, service, task, torchrun } from '../../../support/coordinator-steps.ts'
+import { coordinatorWith, rankOf, service, task, torchrun } from '../../../../support/coordinator-steps.ts'
 
 function forks(c: ReturnType<typeof coordinatorWith>): string[] {
   return [...c.agents.values()].flatMap((agent) => [...agent.forks.keys()])

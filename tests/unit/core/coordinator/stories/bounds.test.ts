@@ -3,9 +3,9 @@
  * beside runs that live, and leaves nothing; what is within them is accepted, written and folded.
  */
 import { expect, test } from 'vitest'
-import type { CoordinatorCommand } from '../../../../src/core/coordinator/messages.ts'
-import type { FaultBody } from '../../../../src/protocol/faults.ts'
-import { coordinatorWith, task } from '../../../support/coordinator-steps.ts'
+import type { CoordinatorCommand } from '../../../../../src/core/coordinator/messages.ts'
+import type { FaultBody } from '../../../../../src/protocol/faults.ts'
+import { coordinatorWith, task } from '../../../../support/coordinator-steps.ts'
 
 type Story = ReturnType<typeof coordinatorWith>
 

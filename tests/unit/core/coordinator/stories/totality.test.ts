@@ -1,9 +1,9 @@
 /** Any events in any order: the step never throws, terminal states absorb, and the ledger adds up. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { stageOf, type CoordinatorState } from '../../../../src/core/coordinator/state.ts'
-import { resourcesOf } from '../../../../src/protocol/launch/resolved.ts'
-import { isTerminal, type RunState } from '../../../../src/protocol/shapes.ts'
+import { stageOf, type CoordinatorState } from '../../../../../src/core/coordinator/state.ts'
+import { resourcesOf } from '../../../../../src/protocol/launch/resolved.ts'
+import { isTerminal, type RunState } from '../../../../../src/protocol/shapes.ts'
 import {
   coordinatorWith,
   exitOf,
@@ -12,7 +12,7 @@ import {
   task,
   torchrun,
   type Story,
-} from '../../../support/coordinator-steps.ts'
+} from '../../../../support/coordinator-steps.ts'
 
 const documents = [
   { roles: { job: task({ replicas: 2, resources: { cpus: 1 } }) } },

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { encode } from '../../../../src/protocol/codec.ts'
-import { PAGE_BYTES_MAX } from '../../../../src/protocol/pages.ts'
-import { TABLE, type ReplyOf, type RowsOf } from '../../../../src/protocol/table.ts'
-import { coordinatorWith, type Story } from '../../../support/coordinator-steps.ts'
+import { encode } from '../../../../../src/protocol/codec.ts'
+import { PAGE_BYTES_MAX } from '../../../../../src/protocol/pages.ts'
+import { TABLE, type ReplyOf, type RowsOf } from '../../../../../src/protocol/table.ts'
+import { coordinatorWith, type Story } from '../../../../support/coordinator-steps.ts'
 
 function task(replicas: number): Record<string, unknown> {
   return { kind: 'task', command: ['true'], replicas, failFast: false }
