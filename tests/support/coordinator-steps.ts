@@ -58,7 +58,7 @@ export function exitOf(exit: Partial<Exit>): Exit {
   return { code: null, signal: null, oom: null, unknown: null, killedBy: null, ...exit }
 }
 
-function blank(forkId: string): ForkReport {
+export function blankReport(forkId: string): ForkReport {
   return {
     forkId,
     ...parseForkId(forkId)!,
@@ -151,7 +151,7 @@ export function coordinatorWith(
   // — agents —
 
   const reportOf = (agent: FakeAgent, forkId: string): ForkReport =>
-    agent.forks.get(forkId)?.report ?? { ...blank(forkId), phase: 'cancelled' }
+    agent.forks.get(forkId)?.report ?? { ...blankReport(forkId), phase: 'cancelled' }
 
   const tell = (agent: FakeAgent, forkId: string): void =>
     void (
@@ -175,7 +175,10 @@ export function coordinatorWith(
     const fork = agent.forks.get(forkId)
     if (fork === undefined || fork.report.phase === 'prepared') agent.tombstones.add(forkId)
     if (fork === undefined)
-      return void agent.forks.set(forkId, { report: { ...blank(forkId), phase: 'cancelled' }, spec: null })
+      return void agent.forks.set(forkId, {
+        report: { ...blankReport(forkId), phase: 'cancelled' },
+        spec: null,
+      })
     if (fork.report.phase === 'prepared') return setReport(agent, forkId, { phase: 'cancelled' })
     if (fork.report.phase === 'gone' || fork.report.phase === 'cancelled') return
     setReport(agent, forkId, {
@@ -201,7 +204,7 @@ export function coordinatorWith(
           agent.forks.set(spec.forkId, {
             spec,
             report: {
-              ...blank(spec.forkId),
+              ...blankReport(spec.forkId),
               host: agent.node,
               ports,
               addr: ports.length > 0 ? `${agent.node}:${ports[0]}` : null,

@@ -1,7 +1,13 @@
 import { expect, test } from 'vitest'
-import { exitOf } from '../../../support/coordinator-steps.ts'
-import { earlier } from '../../../../src/core/coordinator/first-failure.ts'
+import {
+  earlier,
+  failureOf,
+  onOurClock,
+  type Interval,
+} from '../../../../src/core/coordinator/first-failure.ts'
+import type { NodeLive } from '../../../../src/core/coordinator/state.ts'
 import type { FailureRecord } from '../../../../src/protocol/records.ts'
+import { coordinatorWith, exitOf, rankOf, task, torchrun } from '../../../support/coordinator-steps.ts'
 
 function failure(node: string, lo: number | null, hi: number, exitedAt: number | null): FailureRecord {
   return {
@@ -39,4 +45,38 @@ test.each(rows)('%s', (_, told, other, answer) => {
   const first = earlier(told, other)
   expect(first.failure.worker).toBe((answer === 'other' ? other : told).failure.worker)
   expect(first.failure.uncertain).toBe(answer === 'uncertain')
+})
+
+function node(offset: Interval | null): NodeLive {
+  return { offset } as NodeLive
+}
+
+test.each<[string, NodeLive | undefined, Interval]>([
+  ['a node that is not known: up to now', undefined, { lo: -Infinity, hi: 500 }],
+  ['an offset that is not measured: up to now', node(null), { lo: -Infinity, hi: 500 }],
+  ['a clock ahead of ours', node({ lo: 90, hi: 110 }), { lo: 290, hi: 310 }],
+  ['an offset that drifted: never after it was told', node({ lo: -300, hi: 110 }), { lo: 290, hi: 500 }],
+  ['an offset that drifted whole: told at once', node({ lo: -300, hi: -200 }), { lo: 500, hi: 500 }],
+])('400 on %s', (_, on, expected) => {
+  expect(onOurClock(on, 400, 500)).toEqual(expected)
+})
+
+test('a worker that runs has no failure', () => {
+  const c = coordinatorWith()
+  c.launch({ roles: { a: task() } })
+  const [run] = c.state.runs.values()
+  expect(failureOf(run!.workers[0]!, undefined, c.wall())).toBeNull()
+})
+
+test('a rank of a torchrun worker failed: it is named, with its own exit and time', () => {
+  const c = coordinatorWith()
+  const id = c.launch({ roles: { a: torchrun('1x2', { restart: 'never' }) } })
+  const at = c.wall() - 50
+  const ranks = [rankOf(0, { signal: 'SIGTERM' }, at + 9), rankOf(1, { code: 7 }, at)]
+  c.exit(id, 'a/0', { code: 1 }, { ranks })
+  const [run] = c.state.runs.values()
+  expect(failureOf(run!.workers[0]!, undefined, c.wall())).toMatchObject({
+    exitedAt: at,
+    failure: { worker: `${id}/a/0`, rank: 1, exit: { code: 7 } },
+  })
 })

@@ -1,13 +1,13 @@
 /** State in entries: ops cut by their encoded bytes, specs in parts, workers of a role by ranges. */
 import { expect, test } from 'vitest'
-import { cutOps, nextSlice } from '../../../../../src/core/coordinator/entries.ts'
-import { emptyDurable, foldOp, opsOf, type Durable } from '../../../../../src/core/coordinator/fold.ts'
-import { specOf, specOps } from '../../../../../src/core/coordinator/spec-parts.ts'
-import { newRun, rolesOf } from '../../../../../src/core/coordinator/state.ts'
-import { encode } from '../../../../../src/protocol/codec.ts'
-import { resolveLaunch } from '../../../../../src/protocol/launch/document.ts'
-import { ENTRY_BYTES_MAX, StateOp } from '../../../../../src/protocol/records.ts'
-import { coordinatorWith, task } from '../../../../support/coordinator-steps.ts'
+import { cutOps, nextSlice } from '../../../../src/core/coordinator/entries.ts'
+import { emptyDurable, foldOp, opsOf, type Durable } from '../../../../src/core/coordinator/fold.ts'
+import { specOf, specOps } from '../../../../src/core/coordinator/spec-parts.ts'
+import { newRun, rolesOf } from '../../../../src/core/coordinator/state.ts'
+import { encode } from '../../../../src/protocol/codec.ts'
+import { resolveLaunch } from '../../../../src/protocol/launch/document.ts'
+import { ENTRY_BYTES_MAX, StateOp } from '../../../../src/protocol/records.ts'
+import { coordinatorWith, task } from '../../../support/coordinator-steps.ts'
 
 function bytesOf(ops: readonly StateOp[]): number {
   return ops.reduce((sum, op) => sum + encode(op, 'msgpack').length, 0)
