@@ -4,7 +4,7 @@
  * and the joining of notes; timing is the step's.
  */
 import { isFault, toFault } from '../protocol/faults.ts'
-import type { AgentCommand, AgentEvent } from '../core/agent/state.ts'
+import type { AgentCommand, AgentEvent } from '../core/agent/agent-state.ts'
 import type { ProcessHost } from '../process/process-host.ts'
 import type { Clock } from '../system/clock.ts'
 

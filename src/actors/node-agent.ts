@@ -12,7 +12,7 @@ import {
   type AgentEvent,
   type AgentSettings,
   type Order,
-} from '../core/agent/state.ts'
+} from '../core/agent/agent-state.ts'
 import { Fault, isFault, toFault } from '../protocol/faults.ts'
 import { parseForkId, workerIdOf } from '../protocol/names.ts'
 import { readOrderHeaders } from '../protocol/order-headers.ts'
@@ -20,7 +20,8 @@ import { subjectOf } from '../protocol/subjects.ts'
 import { ORDER_VERBS } from '../protocol/table.ts'
 import type { AgentStore } from '../process/agent-store.ts'
 import type { LogStore } from '../process/log-store.ts'
-import type { HostEvent, ProcessHost } from '../process/process-host.ts'
+import type { HostEvent } from '../protocol/host.ts'
+import type { ProcessHost } from '../process/process-host.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Bus, Subscription } from '../transport/bus.ts'
 import { replayRecent } from '../transport/replay-recent.ts'
@@ -103,6 +104,7 @@ export async function startNodeAgent(options: NodeAgentOptions): Promise<AgentHa
         return emitter.emit(command)
       case 'beat': {
         const { type: _, ...body } = command
+        // true when the agent's allocation is about to end: comes with the first backend that allocates
         return messenger.cast('beat', { node }, { incarnation, ...body, draining: false })
       }
       case 'timer':

@@ -9,7 +9,7 @@ import type { Bindings, ForkSpec } from '../protocol/launch/resolved.ts'
 import { formatHostPort } from '../protocol/hostport.ts'
 import { fillTemplate } from '../protocol/launch/templates.ts'
 import { Fault } from '../protocol/faults.ts'
-import type { Prepared } from './process-host.ts'
+import type { Prepared } from '../protocol/host.ts'
 import { SET_UP } from './set-up.ts'
 
 export interface CommandInput {

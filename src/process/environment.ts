@@ -13,7 +13,7 @@ import { join, resolve } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import type { Bindings, ForkSpec } from '../protocol/launch/resolved.ts'
 import { fillTemplate } from '../protocol/launch/templates.ts'
-import type { Prepared } from './process-host.ts'
+import type { Prepared } from '../protocol/host.ts'
 
 export interface EnvironmentInput {
   spec: ForkSpec

@@ -10,7 +10,7 @@ import type { Bindings, ForkSpec, PreStop, Probe } from '../protocol/launch/reso
 import { fillTemplate } from '../protocol/launch/templates.ts'
 import { buildCommand, findTorchPython } from './command.ts'
 import { buildEnvironment } from './environment.ts'
-import type { Prepared } from './process-host.ts'
+import type { Prepared } from '../protocol/host.ts'
 import { fileOf } from './spool.ts'
 
 /**

@@ -8,7 +8,7 @@ import { Fault } from '../protocol/faults.ts'
 import type { GpuClaims } from './gpu-claims.ts'
 import type { ResourceLeases } from './resource-leases.ts'
 import type { PortLease, PortLeaser } from './ports.ts'
-import type { Prepared } from './process-host.ts'
+import type { Prepared } from '../protocol/host.ts'
 
 export type Held = Pick<Prepared, 'ports' | 'rendezvousPort' | 'gpus' | 'cores'>
 

@@ -9,12 +9,12 @@
  */
 import { readJsonSync, replaceFileSync } from '../system/files.ts'
 import { describe, isAlive, type ProcIdentity } from '../system/proc.ts'
-import type { Exit, RankReport, Receipt } from '../protocol/shapes.ts'
+import type { RankReport, Receipt } from '../protocol/shapes.ts'
 import { removeCgroup } from './cgroup.ts'
 import { killMembers, QUIET_LOOKS, signalMembers } from './kill.ts'
 import { errorFileText, stderrTail } from './last-words.ts'
 import { wasOomKilled } from './oom.ts'
-import type { HostEvent } from './process-host.ts'
+import type { HostEvent, HostExit } from '../protocol/host.ts'
 import { readRanks } from './ranks.ts'
 import { exitOf, readRecord, unknownExit, type ForkRecord } from './records.ts'
 import { readSetUp } from './set-up.ts'
@@ -22,11 +22,9 @@ import { fileOf } from './spool.ts'
 import { isComplete, membersOf, type Tree } from './tree.ts'
 import { watchPaths } from './watch.ts'
 
-type PlainExit = Omit<Exit, 'killedBy'>
-
 export interface ForkFacts {
   record: ForkRecord
-  exit: (PlainExit & { exitedAt: number; fenced?: boolean }) | null
+  exit: (HostExit & { exitedAt: number; fenced?: boolean }) | null
   stderrTail: string[]
   errorFile: string | null
   ranks: RankReport[]
@@ -67,7 +65,7 @@ export interface ObserveOptions {
 }
 
 interface Verdict {
-  exit?: PlainExit & { exitedAt: number }
+  exit?: HostExit & { exitedAt: number }
   receipt?: Omit<Receipt, 'ms'> & { at: number }
 }
 
@@ -102,7 +100,7 @@ export function observeFork(options: ObserveOptions): Observer {
     cgroup: facts.record.child?.inCgroup ? options.cgroup : null,
   })
   /** one process with the command: its file says which of the two ended */
-  const inSetUp = (known: PlainExit): PlainExit => {
+  const inSetUp = (known: HostExit): HostExit => {
     const step = options.hasSetUp ? readSetUp(fileOf.setUp(forkDir)) : null
     return step === null ? known : { ...known, inSetUp: step }
   }
@@ -137,7 +135,7 @@ export function observeFork(options: ObserveOptions): Observer {
     return firstFailed
   }
 
-  const tellExit = (exit: PlainExit, exitedAt: number): void => {
+  const tellExit = (exit: HostExit, exitedAt: number): void => {
     const failedRank = lookAtRanks(false)
     const fenced = facts.record.exit?.fenced === true && { fenced: true }
     facts.exit = { ...exit, exitedAt, ...fenced }
@@ -258,6 +256,6 @@ export function observeFork(options: ObserveOptions): Observer {
   }
 }
 
-function plain({ exitedAt: _at, ...exit }: PlainExit & { exitedAt: number }): PlainExit {
+function plain({ exitedAt: _at, ...exit }: HostExit & { exitedAt: number }): HostExit {
   return exit
 }

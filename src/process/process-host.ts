@@ -23,58 +23,9 @@
  * without it: dead and frozen agents too.
  * 9. A listener is never called from inside one of the calls.
  */
+import type { Prepared, HostEvent, Recovered, Started } from '../protocol/host.ts'
 import type { Bindings, ForkSpec } from '../protocol/launch/resolved.ts'
-import type { Exit, LogOffsets, NodeCapacity, RankReport, Receipt } from '../protocol/shapes.ts'
-
-/** Leases and addresses of a prepared fork. */
-export interface Prepared {
-  ports: number[]
-  rendezvousPort: number | null
-  gpus: string[]
-  cores: number[]
-  host: string
-  preparedAt: number
-}
-
-export interface Started {
-  /** root process of the tree, the child of the shim; null when exec failed */
-  pid: number | null
-  startedAt: number
-}
-
-export type HostEvent =
-  | {
-      what: 'exited'
-      forkId: string
-      exit: Omit<Exit, 'killedBy'>
-      exitedAt: number
-      fenced?: boolean
-      stderrTail: string[]
-      errorFile: string | null
-    }
-  /** nothing of the tree is left, or that can never be known (the shim was killed and no marker is found) */
-  | { what: 'empty'; forkId: string; receipt: Omit<Receipt, 'ms'> }
-  | { what: 'ranks'; forkId: string; ranks: RankReport[] }
-  | { what: 'probe'; forkId: string; ready: boolean; reason: string | null }
-
-/** One fork as the spool tells it, after the agent itself died. */
-export interface Recovered {
-  spec: ForkSpec
-  phase: 'prepared' | 'running' | 'exited' | 'gone' | 'cancelled'
-  prepared: Prepared | null
-  started: Started | null
-  exit: (Omit<Exit, 'killedBy'> & { exitedAt: number; fenced?: boolean }) | null
-  stderrTail: string[]
-  errorFile: string | null
-  receipt: Receipt | null
-  ranks: RankReport[]
-  /**
-   * what the agent itself wrote down (who ordered the end, which events are acknowledged): an opaque small
-   * JSON
-   */
-  notes: Record<string, unknown>
-  logsFinal: LogOffsets | null
-}
+import type { NodeCapacity } from '../protocol/shapes.ts'
 
 export interface ProcessHost {
   capacity(): Promise<NodeCapacity>

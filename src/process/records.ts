@@ -3,7 +3,7 @@
  * Owns the format on this side (shim.c and shim.py write it) and the meaning of a raw wait status.
  */
 import { readFileSync } from 'node:fs'
-import type { Exit } from '../protocol/shapes.ts'
+import type { HostExit } from '../protocol/host.ts'
 import type { ProcIdentity } from '../system/proc.ts'
 import { signalName } from '../protocol/signals.ts'
 
@@ -93,7 +93,7 @@ const ENOENT = 2
  * An exit as it is told. `oom` is for SIGKILL alone and comes from whoever can know.
  * @see wait(2): the low seven bits are the signal, 128 says that a core was left, the next byte is the code
  */
-export function exitOf(raw: RawExit, oom: () => boolean | null): Omit<Exit, 'killedBy'> {
+export function exitOf(raw: RawExit, oom: () => boolean | null): HostExit {
   if (raw.kind === 'failed')
     return {
       code: raw.errno === ENOENT && raw.stage === 'exec' ? 127 : 126,
@@ -107,6 +107,6 @@ export function exitOf(raw: RawExit, oom: () => boolean | null): Omit<Exit, 'kil
   return { code: null, signal, oom: signal === 'SIGKILL' ? oom() : false, unknown: null }
 }
 
-export function unknownExit(reason: string): Omit<Exit, 'killedBy'> {
+export function unknownExit(reason: string): HostExit {
   return { code: null, signal: null, oom: null, unknown: reason }
 }

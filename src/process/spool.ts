@@ -5,7 +5,7 @@
  *   lock/<n>               owners (lock.ts), the highest number is the present one
  *   tombstones/<forkId>    this id is refused for ever
  *   forks/<forkId>/        fork.json (spec and leases) · exec (what the shim runs) · record (what the shim saw) · started/ (the barrier) · set-up (how far it came)
- *                          ranks/<localRank>.<restart> · bindings.json (for probes) · fence (renewed by the agent, fence.ts) · notes.json (the agent's) · verdict.json (what no shim could tell) · error.json (torch's)
+ *                          ranks/<localRank>.<restart> · bindings.json (for probes) · fence (renewed by the agent, fence-file.ts) · notes.json (the agent's) · verdict.json (what no shim could tell) · error.json (torch's)
  *   logs/<forkId>/         the log sources: here from the start, so that nothing moves when the fork is released
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'

@@ -162,6 +162,7 @@ export const RunState = z.enum([
   'failed',
   'cancelled',
   'timed-out',
+  // a backend that allocates will say that its scheduler took the nodes
   'preempted',
   'lost',
 ])
@@ -207,6 +208,7 @@ export const WorkerStatus = z.object({
   exit: Exit.nullable(),
   receipt: Receipt.nullable(),
   ranks: z.array(RankReport),
+  /** colocated forks beside it; `coordinator.fork` will make them */
   children: z.array(z.string()),
   startedAt: Wall.nullable(),
   exitedAt: Wall.nullable(),
@@ -218,7 +220,7 @@ export type WorkerStatus = z.infer<typeof WorkerStatus>
 export const Straggler = z.object({
   worker: z.string(),
   rank: Index.optional(),
-  kind: z.enum(['join', 'start', 'heartbeat', 'progress']),
+  kind: z.enum(['join', 'start', 'heartbeat', 'progress']), // progress: from the library in a worker
   ms: Millis,
   text: z.string(),
 })

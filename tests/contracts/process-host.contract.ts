@@ -5,7 +5,8 @@
  */
 import { afterEach, describe, expect, test } from 'vitest'
 import type { ForkSpec } from '../../src/protocol/launch/resolved.ts'
-import type { HostEvent, ProcessHost, Recovered } from '../../src/process/process-host.ts'
+import type { HostEvent, Recovered } from '../../src/protocol/host.ts'
+import type { ProcessHost } from '../../src/process/process-host.ts'
 import { forkSpec, NO_BINDINGS } from '../support/spec.ts'
 
 /** Commands by what they do. */

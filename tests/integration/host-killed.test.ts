@@ -8,7 +8,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { Prepared, ProcessHost, Started } from '../../src/process/process-host.ts'
+import type { Prepared, Started } from '../../src/protocol/host.ts'
+import type { ProcessHost } from '../../src/process/process-host.ts'
 import type { ForkSpec } from '../../src/protocol/launch/resolved.ts'
 import {
   linuxHost,

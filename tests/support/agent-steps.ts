@@ -11,9 +11,9 @@ import {
   type AgentSettings,
   type AgentState,
   type Order,
-  type RecoveredFork,
-} from '../../src/core/agent/state.ts'
+} from '../../src/core/agent/agent-state.ts'
 import { byUser, type Cause } from '../../src/protocol/causes.ts'
+import type { Recovered } from '../../src/protocol/host.ts'
 import { parseForkId } from '../../src/protocol/names.ts'
 import type { ForkSpec } from '../../src/protocol/launch/resolved.ts'
 import type { Epoch, ForkReport, NodeCapacity } from '../../src/protocol/shapes.ts'
@@ -68,7 +68,7 @@ type ForkFact = Extract<AgentEvent, { type: 'fact-acked' }>['what']
 
 export function agentScript(
   options: {
-    recovered?: RecoveredFork[]
+    recovered?: Recovered[]
     epoch?: Epoch | null
     tail?: Epoch | null
     settings?: Partial<AgentSettings>
@@ -169,7 +169,7 @@ export function agentScript(
   return script
 }
 
-export function recoveredFork(changes: Partial<RecoveredFork> = {}): RecoveredFork {
+export function recoveredFork(changes: Partial<Recovered> = {}): Recovered {
   return {
     spec: specOf(FORK),
     phase: 'running',

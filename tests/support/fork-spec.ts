@@ -1,5 +1,5 @@
 /** A fork spec, leases and bindings to change from: a task that reserves nothing. */
-import type { Prepared } from '../../src/process/process-host.ts'
+import type { Prepared } from '../../src/protocol/host.ts'
 import type { Bindings, ForkSpec } from '../../src/protocol/launch/resolved.ts'
 
 export function forkSpec(changes: Partial<ForkSpec> = {}): ForkSpec {

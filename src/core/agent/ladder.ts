@@ -5,7 +5,7 @@
  */
 import type { Cause } from '../../protocol/causes.ts'
 import { note } from './report.ts'
-import type { AgentState, Fork, Out } from './state.ts'
+import type { AgentState, Fork, Out } from './agent-state.ts'
 
 export interface StopOrder {
   /** null: straight to SIGKILL */

@@ -3,7 +3,7 @@
  * may keep as many bytes as any other. When the sum is too large that share is halved until half of the bound
  * is free, so the longest words are cut, at their beginning, and every fork keeps its last line.
  */
-import type { AgentState, Fork } from './state.ts'
+import type { AgentState, Fork } from './agent-state.ts'
 
 /** With it the answer to any order fits one message, whichever forks it is about. */
 export const LAST_WORDS_BYTES_MAX = 2 * 1024 * 1024

@@ -4,16 +4,16 @@
  * not: the inventory of a new incarnation has them.
  */
 import type { Cause } from '../../protocol/causes.ts'
+import type { HostExit, Recovered } from '../../protocol/host.ts'
 import { ForkNotes } from '../../protocol/fork-notes.ts'
 import type { WorkerWhat } from '../../protocol/table.ts'
 import type { Exit } from '../../protocol/shapes.ts'
 import { keepLastWords } from './last-words.ts'
 import { stopFork } from './ladder.ts'
 import { note, stateFact } from './report.ts'
-import { newFork } from './orders.ts'
-import type { AgentState, Fork, Out, RecoveredFork } from './state.ts'
+import { newFork, type AgentState, type Fork, type Out } from './agent-state.ts'
 
-export function recoverFork(state: AgentState, recovered: RecoveredFork, at: number, out: Out): void {
+export function recoverFork(state: AgentState, recovered: Recovered, at: number, out: Out): void {
   const notes = ForkNotes.parse(recovered.notes)
   const { spec } = recovered
   const fork: Fork = {
@@ -52,10 +52,7 @@ export function recoverFork(state: AgentState, recovered: RecoveredFork, at: num
   }
 }
 
-function exitOf(
-  { code, signal, oom, unknown, inSetUp }: Omit<Exit, 'killedBy'>,
-  killedBy: Cause | null,
-): Exit {
+function exitOf({ code, signal, oom, unknown, inSetUp }: HostExit, killedBy: Cause | null): Exit {
   return { code, signal, oom, unknown, killedBy, ...(inSetUp !== undefined && { inSetUp }) }
 }
 

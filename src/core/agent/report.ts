@@ -8,7 +8,7 @@ import type { WorkerWhat } from '../../protocol/table.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
 import type { ForkNotes } from '../../protocol/fork-notes.ts'
 import type { ForkReport } from '../../protocol/shapes.ts'
-import type { AgentState, Fork, Out } from './state.ts'
+import type { AgentState, Fork, Out } from './agent-state.ts'
 
 function phaseOf(fork: Fork): ForkReport['phase'] {
   if (fork.phase === 'preparing') return 'prepared'

@@ -2,23 +2,14 @@
  * The node agent's `step`: total over every event in every phase, pure, and the only place that changes its
  * state.
  */
+import { Fault } from '../../protocol/faults.ts'
 import { stopGraceOver, stopNoted, stopPreStopped, stopResidue, stopTreeKilled } from './ladder.ts'
-import {
-  onCancelled,
-  onFactAcked,
-  onHealth,
-  onHostEvent,
-  onKillAgain,
-  onLapse,
-  onLogsFinal,
-  onPrepared,
-  onReadyTimeout,
-  onStarted,
-} from './lifecycle.ts'
-import { stepOrder } from './orders.ts'
+import { onFactAcked, onHealth, onHostEvent, onKillAgain, onLogsFinal, onReadyTimeout } from './lifecycle.ts'
+import { onCancelled, onLapse, onPrepared, onStarted } from './starts.ts'
+import { stepOrder } from './obey-orders.ts'
 import { recoverFork } from './recover.ts'
 import { beat, onReadTailTimer, onTail, onTailUnreadable, onTick, readTail } from './watch.ts'
-import type { AgentCommand, AgentEvent, AgentState, AgentTimer, Out } from './state.ts'
+import type { AgentCommand, AgentEvent, AgentState, AgentTimer, Out } from './agent-state.ts'
 
 export function stepAgent(
   state: AgentState,
@@ -31,21 +22,8 @@ export function stepAgent(
 
 function decide(state: AgentState, event: AgentEvent, out: Out): void {
   switch (event.type) {
-    case 'recovered': {
-      state.capacity = event.capacity
-      state.epoch = event.epoch
-      state.phase = 'joining'
-      state.coordinatorAt = event.at
-      state.contactAt = event.at
-      for (const fork of event.forks) recoverFork(state, fork, event.at, out)
-      if (event.forks.some((fork) => fork.phase === 'prepared'))
-        out.push({
-          type: 'timer',
-          afterMs: state.settings.prepareLapseMs,
-          timer: { kind: 'lapse', token: '' },
-        })
-      return readTail(state, out)
-    }
+    case 'recovered':
+      return onRecovered(state, event, out)
     case 'tail':
       return onTail(state, event.epoch, event.seq, event.at, out)
     case 'tail-unreadable':
@@ -57,20 +35,7 @@ function decide(state: AgentState, event: AgentEvent, out: Out): void {
     case 'cancelled':
       return onCancelled(state, event.forkId, event.proven, event.fault, event.at, out)
     case 'signalled':
-      return void out.push(
-        event.found
-          ? { type: 'reply', order: event.order, body: {} }
-          : {
-              type: 'fault',
-              order: event.order,
-              fault: {
-                code: 'WORKER_NOT_FOUND',
-                message: `no such process of ${event.forkId}`,
-                data: {},
-                retryable: false,
-              },
-            },
-      )
+      return onSignalled(event, out)
     case 'remembered':
       return void out.push({ type: 'reply', order: event.order, body: {} })
     case 'host':
@@ -103,10 +68,31 @@ function decide(state: AgentState, event: AgentEvent, out: Out): void {
   }
 }
 
-type ForkEvent = Extract<
-  AgentEvent,
-  { type: 'started' | 'noted' | 'pre-stopped' | 'tree-killed' | 'fact-acked' | 'logs-final' }
->
+type EventOf<T extends AgentEvent['type']> = Extract<AgentEvent, { type: T }>
+
+function onRecovered(state: AgentState, event: EventOf<'recovered'>, out: Out): void {
+  state.capacity = event.capacity
+  state.epoch = event.epoch
+  state.phase = 'joining'
+  state.coordinatorAt = event.at
+  state.contactAt = event.at
+  for (const fork of event.forks) recoverFork(state, fork, event.at, out)
+  if (event.forks.some((fork) => fork.phase === 'prepared'))
+    out.push({
+      type: 'timer',
+      afterMs: state.settings.prepareLapseMs,
+      timer: { kind: 'lapse', token: '' },
+    })
+  readTail(state, out)
+}
+
+function onSignalled({ order, forkId, found }: EventOf<'signalled'>, out: Out): void {
+  if (found) return void out.push({ type: 'reply', order, body: {} })
+  const fault = new Fault('WORKER_NOT_FOUND', `no such process of ${forkId}`)
+  out.push({ type: 'fault', order, fault: fault.toBody() })
+}
+
+type ForkEvent = EventOf<'started' | 'noted' | 'pre-stopped' | 'tree-killed' | 'fact-acked' | 'logs-final'>
 
 function decideFork(state: AgentState, event: ForkEvent, out: Out): void {
   const fork = state.forks.get(event.forkId)

@@ -5,9 +5,9 @@
  */
 import type { Cause } from '../../protocol/causes.ts'
 import { stopFork } from './ladder.ts'
-import { raiseEpoch } from './orders.ts'
+import { raiseEpoch } from './refusals.ts'
 import type { Epoch } from '../../protocol/shapes.ts'
-import type { AgentState, Fork, Out } from './state.ts'
+import type { AgentState, Fork, Out } from './agent-state.ts'
 
 export function beat(state: AgentState, at: number, loopLagMs: number, out: Out): void {
   const { rev, epoch, storeRefused, leaving } = state

@@ -49,8 +49,6 @@ export interface Worker {
   graceMs: number | null
   /** its node's spool does not know a fork that had started */
   spoolLost: boolean
-  /** the record has changed and is not yet in an entry */
-  dirty: boolean
   /** its end is in an entry: its agent may forget it once its logs are shipped */
   releasable: boolean
   /** fork of the attempt before, to be forgotten behind the entry that says so */
@@ -130,7 +128,6 @@ export interface Run {
   /** root exits that nobody has judged yet */
   readonly exits: Set<Worker>
   readonly dirtyWorkers: Set<Worker>
-  headDirty: boolean
   /** an entry has to be written in this step */
   urgent: boolean
   /** earliest timer that is set, monotonic */
@@ -386,7 +383,6 @@ export function newRun(
     work: new Set(),
     exits: new Set(),
     dirtyWorkers: new Set(),
-    headDirty: false,
     urgent: false,
     wakeAt: Infinity,
     toldState: null,
@@ -449,7 +445,6 @@ function newWorker(run: Run, role: RoleLive, record: WorkerRecord): Worker {
     killAcked: null,
     graceMs: null,
     spoolLost: false,
-    dirty: false,
     releasable: record.phase === 'ended',
     past: null,
     judged: false,
@@ -547,13 +542,11 @@ export const GONE: Receipt = { outcome: 'gone', survivors: [], reason: null, ms:
 
 /** The run's record or one of its workers changed: it goes into the next entry. */
 export function touchRun(ctx: Ctx, run: Run): void {
-  run.headDirty = true
   run.urgent = true
   ctx.s.dirty.add(run)
 }
 
 export function touchWorker(ctx: Ctx, worker: Worker, urgent: boolean): void {
-  worker.dirty = true
   worker.run.dirtyWorkers.add(worker)
   if (urgent) worker.run.urgent = true
   ctx.s.dirty.add(worker.run)

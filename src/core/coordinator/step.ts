@@ -249,7 +249,6 @@ function record(ctx: Ctx, run: Run): void {
     ),
   )
   for (const worker of changed) {
-    worker.dirty = false
     if (worker.past !== null) toRelease(ctx, nodeOf(ctx, worker.past.node), worker.past.forkId)
     worker.past = null
     if (worker.record.phase !== 'ended' || worker.releasable) continue
@@ -259,7 +258,6 @@ function record(ctx: Ctx, run: Run): void {
       toRelease(ctx, nodeOf(ctx, worker.record.node), currentFork(worker))
   }
   run.dirtyWorkers.clear()
-  run.headDirty = false
   run.urgent = false
   s.lazy.delete(run)
 }

@@ -1,6 +1,6 @@
 /**
  * Rows of orders to one incarnation of a node, `node.VERB`, and of requests to all nodes.
- * core/agent/orders.ts obeys each order.
+ * core/agent/obey-orders.ts obeys each order.
  */
 import * as z from 'zod'
 import { Cause } from '../causes.ts'

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from 'vitest'
 import { startFactEmitter, type FactEmitter } from '../../../src/actors/fact-emitter.ts'
-import { newFork } from '../../../src/core/agent/orders.ts'
+import { newFork } from '../../../src/core/agent/agent-state.ts'
 import { reportOf } from '../../../src/core/agent/report.ts'
 import { memoryServer } from '../../support/memory-bus/memory-bus.ts'
 import type { MemoryConnection } from '../../support/memory-bus/connection.ts'

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 
 const root = resolve(import.meta.dirname, '../../..')
 /** The two switches over verbs. */
-const SERVERS = ['src/core/coordinator/requests.ts', 'src/core/agent/orders.ts']
+const SERVERS = ['src/core/coordinator/requests.ts', 'src/core/agent/obey-orders.ts']
 
 /** Compile the servers as if each of these files had another text; nothing is written. */
 function errorsWith(edits: Record<string, (text: string) => string>): string[] {

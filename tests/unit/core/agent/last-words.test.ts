@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { keepLastWords, LAST_WORDS_BYTES_MAX } from '../../../../src/core/agent/last-words.ts'
-import type { RecoveredFork } from '../../../../src/core/agent/state.ts'
+import type { RecoveredFork } from '../../../../src/core/agent/agent-state.ts'
 import { encode } from '../../../../src/protocol/codec.ts'
 import type { ReplyOf } from '../../../../src/protocol/table.ts'
 import { agentScript, only, specOf, type Script } from '../../../support/agent-steps.ts'

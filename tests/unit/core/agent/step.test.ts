@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { AgentEvent, AgentTimer, Order } from '../../../../src/core/agent/state.ts'
+import type { AgentEvent, AgentTimer, Order } from '../../../../src/core/agent/agent-state.ts'
 import { agentScript, EPOCH, only, recoveredFork, specOf } from '../../../support/agent-steps.ts'
 import { bindingsOf, preparedFork } from '../../../support/fork-spec.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { AgentEvent } from '../../../../src/core/agent/state.ts'
+import type { AgentEvent } from '../../../../src/core/agent/agent-state.ts'
 import { agentScript, EPOCH, FORK, only, specOf, typesOf } from '../../../support/agent-steps.ts'
 
 const PROBE = {

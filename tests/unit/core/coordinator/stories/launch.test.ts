@@ -259,6 +259,18 @@ test('a plan says where everything would go and launches nothing [A-36]', () => 
   expect(c.ask('list', { all: true }).body).toEqual({ runs: [], partial: null, next: null })
 })
 
+test('an agent says that its node is draining (its allocation is about to end): it gets nothing new', () => {
+  const c = coordinatorWith({ n0: {} })
+  const { incarnation, rev } = c.agents.get('n0')!
+  const beat = { kind: 'beat', node: 'n0', incarnation, tick: 0, rev, loopLagMs: 0 } as const
+  c.step({ ...beat, storeRefused: false, leaving: false, draining: true })
+  expect(c.ask('nodes', {}).body.nodes[0]).toMatchObject({ node: 'n0', state: 'draining' })
+  const run = c.launch({ roles: { job: task() } })
+  expect(c.status(run).state).toBe('pending')
+  c.beat('n0')
+  expect(c.status(run).state).toBe('running')
+})
+
 test('a drained node gets nothing new, and gets it again', () => {
   const c = coordinatorWith({ n0: {} })
   c.ask('drain', { node: 'n0', on: true })

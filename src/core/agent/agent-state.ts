@@ -7,6 +7,7 @@
  * died.
  */
 import type { Cause } from '../../protocol/causes.ts'
+import type { HostEvent, Prepared, Recovered, Started } from '../../protocol/host.ts'
 import type { Bindings, ForkSpec } from '../../protocol/launch/resolved.ts'
 import type {
   Epoch,
@@ -43,50 +44,6 @@ export const AGENT_DEFAULTS: AgentSettings = {
   killAgainMs: 5000,
 }
 
-/**
- * What a host says of a prepared and of a started fork; the shapes of process-host.ts, which core does not
- * import.
- */
-export interface Leases {
-  ports: number[]
-  rendezvousPort: number | null
-  gpus: string[]
-  cores: number[]
-  host: string
-  preparedAt: number
-}
-export interface Start {
-  pid: number | null
-  startedAt: number
-}
-export type RawExit = Omit<Exit, 'killedBy'>
-export type HostEvent =
-  | {
-      what: 'exited'
-      forkId: string
-      exit: RawExit
-      exitedAt: number
-      fenced?: boolean
-      stderrTail: string[]
-      errorFile: string | null
-    }
-  | { what: 'empty'; forkId: string; receipt: Omit<Receipt, 'ms'> }
-  | { what: 'ranks'; forkId: string; ranks: RankReport[] }
-  | { what: 'probe'; forkId: string; ready: boolean; reason: string | null }
-export interface RecoveredFork {
-  spec: ForkSpec
-  phase: 'prepared' | 'running' | 'exited' | 'gone' | 'cancelled'
-  prepared: Leases | null
-  started: Start | null
-  exit: (RawExit & { exitedAt: number; fenced?: boolean }) | null
-  stderrTail: string[]
-  errorFile: string | null
-  receipt: Receipt | null
-  ranks: RankReport[]
-  notes: Record<string, unknown>
-  logsFinal: LogOffsets | null
-}
-
 /** A stop that was ordered or decided; it only ever gets shorter. */
 export interface Stop {
   /** null: the root ended by itself, this is for what is left of its tree */
@@ -111,8 +68,8 @@ export interface Fork {
   /** tick after which a prepared fork is dropped */
   lapseAt: number
   cancelling: boolean
-  leases: Leases | null
-  start: Start | null
+  leases: Prepared | null
+  start: Started | null
   /** tick at which this agent knew it running */
   runningSince: number | null
   ready: boolean
@@ -183,7 +140,7 @@ export type AgentTimer =
   | { kind: 'read-tail' }
 
 export type AgentEvent =
-  | { type: 'recovered'; forks: RecoveredFork[]; capacity: NodeCapacity; epoch: Epoch | null; at: number }
+  | { type: 'recovered'; forks: Recovered[]; capacity: NodeCapacity; epoch: Epoch | null; at: number }
   | { type: 'tail'; epoch: Epoch | null; seq: number; at: number }
   | { type: 'tail-unreadable'; at: number }
   | { type: 'order'; order: number; request: Order; epoch: Epoch | null; notAfter: number | null; at: number }
@@ -191,11 +148,11 @@ export type AgentEvent =
       type: 'prepared'
       token: string
       forkIds: string[]
-      leases: Leases[] | null
+      leases: Prepared[] | null
       fault: FaultBody | null
       at: number
     }
-  | { type: 'started'; forkId: string; start: Start | null; fault: FaultBody | null; at: number }
+  | { type: 'started'; forkId: string; start: Started | null; fault: FaultBody | null; at: number }
   | { type: 'cancelled'; forkId: string; proven: boolean; fault: FaultBody | null; at: number }
   | { type: 'noted'; forkId: string; at: number }
   | { type: 'pre-stopped'; forkId: string; at: number }
@@ -276,5 +233,34 @@ export function newAgent(options: {
     contactAt: 0,
     nextTailReadAt: 0,
     tailReading: false,
+  }
+}
+
+export function newFork(spec: Fork['spec']): Fork {
+  return {
+    spec,
+    phase: 'preparing',
+    token: '',
+    lapseAt: 0,
+    cancelling: false,
+    leases: null,
+    start: null,
+    runningSince: null,
+    ready: false,
+    readyReason: null,
+    everReady: false,
+    exit: null,
+    exitedAt: null,
+    exitedTick: null,
+    stderrTail: [],
+    errorFile: null,
+    receipt: null,
+    ranks: [],
+    logsFinal: null,
+    startFault: null,
+    stop: null,
+    acked: [],
+    released: false,
+    held: [],
   }
 }

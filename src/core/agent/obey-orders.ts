@@ -1,28 +1,22 @@
 /**
- * Orders of a coordinator: which are obeyed (epoch, time), and what each verb does. Ladders stand in
- * ladder.ts, what hosts answer in lifecycle.ts.
+ * Orders of a coordinator: what each verb does. refusals.ts says which orders are obeyed, ladder.ts has the
+ * stop ladder, starts.ts and lifecycle.ts what follows from a host's answers.
  */
 import { Fault, type FaultBody } from '../../protocol/faults.ts'
 import { fillPage, noCursor } from '../../protocol/pages.ts'
-import type { Epoch } from '../../protocol/shapes.ts'
-import { TABLE, type OrderVerb, type Row } from '../../protocol/table.ts'
 import { stopFork } from './ladder.ts'
+import { obeyEpoch, refusalOf, type OrderEvent } from './refusals.ts'
 import { isForkId, reportOf, reportsOf, type Awaited } from './report.ts'
 import { releaseIfDone } from './lifecycle.ts'
-import type { AgentEvent, AgentState, Fork, Order, Out } from './state.ts'
+import { newFork, type AgentState, type Fork, type Order, type Out } from './agent-state.ts'
 
-type OrderEvent = Extract<AgentEvent, { type: 'order' }>
 type BodyOfVerb<V extends Order['verb']> = Extract<Order, { verb: V }>['body']
-
-function rowOf(verb: OrderVerb): Row {
-  return TABLE[`node.${verb}`]
-}
 
 export function stepOrder(state: AgentState, event: OrderEvent, out: Out): void {
   const { order, request, at } = event
   const refusal = refusalOf(state, event)
   if (refusal !== null) return void out.push({ type: 'fault', order, fault: refusal.toBody() })
-  if (rowOf(request.verb).anyEpoch !== true) obeyEpoch(state, event.epoch!, at, out)
+  obeyEpoch(state, event, out)
   switch (request.verb) {
     case 'prepare':
       return prepare(state, order, request.body, at, out)
@@ -48,79 +42,6 @@ export function stepOrder(state: AgentState, event: OrderEvent, out: Out): void 
     default:
       return request satisfies never
   }
-}
-
-/** Why an order is not obeyed; null when it is. */
-function refusalOf(state: AgentState, { request, epoch, notAfter, at }: OrderEvent): Fault | null {
-  const { verb } = request
-  if (rowOf(verb).untimed !== true) {
-    if (notAfter === null) return new Fault('EXPIRED', `${verb} came without Troupe-Not-After`)
-    if (at > notAfter)
-      return new Fault('EXPIRED', `${verb} was read ${Math.ceil(at - notAfter)} ms too late`, {
-        data: { lateMs: at - notAfter },
-      })
-  }
-  if (rowOf(verb).anyEpoch !== true) {
-    if (epoch === null) return new Fault('STALE_EPOCH', `${verb} came without Troupe-Epoch`)
-    if (state.epoch !== null && epoch.storeId !== state.epoch.storeId) {
-      state.storeRefused = true
-      return new Fault(
-        'STORE_UNKNOWN',
-        `the state store was made anew (${epoch.storeId}; this node knows ${state.epoch.storeId})`,
-        { hint: `accept it with: troupe nodes adopt ${state.node}` },
-      )
-    }
-    if (state.epoch !== null && epoch.n < state.epoch.n)
-      return new Fault('STALE_EPOCH', `${verb} comes from epoch ${epoch.n}, deposed by ${state.epoch.n}`, {
-        data: { epoch: state.epoch },
-      })
-  }
-  const bad = forkIdsOf(request).find((forkId) => !isForkId(forkId))
-  if (bad !== undefined) return new Fault('REQUEST_INVALID', `'${bad}' is no fork id`)
-  if (request.verb === 'prepare') {
-    const odd = request.body.forks.find(
-      (spec) => spec.forkId !== `${spec.run}.${spec.role}.${spec.index}.${spec.attempt}`,
-    )
-    if (odd !== undefined)
-      return new Fault(
-        'REQUEST_INVALID',
-        `'${odd.forkId}' is not the id of ${odd.run}/${odd.role}/${odd.index}, attempt ${odd.attempt}`,
-      )
-  }
-  return null
-}
-
-function forkIdsOf(request: Order): string[] {
-  switch (request.verb) {
-    case 'prepare':
-    case 'start':
-    case 'kill':
-      return request.body.forks.map((fork) => fork.forkId)
-    case 'cancel':
-    case 'release':
-      return request.body.forks
-    case 'signal':
-      return [request.body.forkId]
-    case 'inventory':
-    case 'adopt':
-      return []
-    default:
-      return request satisfies never
-  }
-}
-
-/** An accepted order is a sign of life, and its epoch the lowest that is obeyed from now on. */
-function obeyEpoch(state: AgentState, epoch: Epoch, at: number, out: Out): void {
-  state.coordinatorAt = at
-  state.contactAt = at
-  raiseEpoch(state, epoch, out)
-}
-
-/** Remember a higher epoch of the store that is ours (or of the first one that is heard of). */
-export function raiseEpoch(state: AgentState, epoch: Epoch, out: Out): void {
-  if (state.epoch !== null && (epoch.storeId !== state.epoch.storeId || epoch.n <= state.epoch.n)) return
-  state.epoch = epoch
-  out.push({ type: 'remember', epoch, order: null })
 }
 
 function wait(
@@ -194,35 +115,6 @@ function prepare(
     })
   state.waiting.set(order, { left: new Set([`prepare ${fresh}`]), forks: ids, token: fresh })
   out.push({ type: 'prepare', token: fresh, specs })
-}
-
-export function newFork(spec: Fork['spec']): Fork {
-  return {
-    spec,
-    phase: 'preparing',
-    token: '',
-    lapseAt: 0,
-    cancelling: false,
-    leases: null,
-    start: null,
-    runningSince: null,
-    ready: false,
-    readyReason: null,
-    everReady: false,
-    exit: null,
-    exitedAt: null,
-    exitedTick: null,
-    stderrTail: [],
-    errorFile: null,
-    receipt: null,
-    ranks: [],
-    logsFinal: null,
-    startFault: null,
-    stop: null,
-    acked: [],
-    released: false,
-    held: [],
-  }
 }
 
 function start(
