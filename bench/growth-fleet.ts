@@ -3,7 +3,8 @@
  * as can be, so that its growth is what is measured.
  */
 import { emptyDurable } from '../src/core/coordinator/fold.ts'
-import type { Fact, OrderOf } from '../src/core/coordinator/messages.ts'
+import { heapOf, type Heap } from '../src/core/coordinator/heap.ts'
+import type { Fact, OrderOf, OrderReply } from '../src/core/coordinator/messages.ts'
 import { COORDINATOR_DEFAULTS } from '../src/core/coordinator/settings.ts'
 import { newState, type CoordinatorState } from '../src/core/coordinator/state.ts'
 import { stepCoordinator } from '../src/core/coordinator/step.ts'
@@ -24,7 +25,7 @@ interface World {
   readonly gpus: number
   longestMs: number
   todo: OrderOf[]
-  timers: { at: number; fact: Fact }[]
+  readonly timers: Heap<{ at: number; fact: Fact }>
   state: CoordinatorState
 }
 
@@ -42,10 +43,10 @@ function step(w: World, fact: Fact): void {
 }
 
 function due(w: World): boolean {
-  const ready = w.timers.filter(({ at }) => at <= w.now)
-  if (ready.length === 0) return false
-  w.timers = w.timers.filter(({ at }) => at > w.now)
-  for (const { fact } of ready) step(w, fact)
+  const first = w.timers.first()
+  if (first === undefined || first.at > w.now) return false
+  w.timers.remove(first)
+  step(w, first.fact)
   return true
 }
 
@@ -63,15 +64,15 @@ function pump(w: World): void {
         gotWall: at,
         reply: replyTo(w, order),
         fault: null,
-      } as Fact)
+      })
   }
 }
 
-function replyTo(w: World, order: OrderOf): unknown {
+function replyTo(w: World, order: OrderOf): OrderReply {
   switch (order.verb) {
     case 'inventory': {
       const capacity = capacityOf(order.node, w.gpus)
-      return { rev: w.revs.get(order.node), pid: 1, capacity, forks: [], epoch: null }
+      return { rev: w.revs.get(order.node)!, pid: 1, capacity, forks: [], epoch: null, next: null }
     }
     case 'prepare':
       return {
@@ -128,7 +129,7 @@ export function growthFleet(gpus: number) {
     gpus,
     longestMs: 0,
     todo: [],
-    timers: [],
+    timers: heapOf((a, b) => a.at < b.at),
     state: newState({ settings, incarnation: INCARNATION, storeId: 'S', durable: emptyDurable() }),
   }
   step(w, { kind: 'led' })

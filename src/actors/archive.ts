@@ -5,7 +5,7 @@
  */
 import { archiveCursor } from '../core/coordinator/lists.ts'
 import { summaryOfStatus } from '../core/coordinator/status.ts'
-import { Fault } from '../protocol/faults.ts'
+import { Fault, isFault } from '../protocol/faults.ts'
 import { parseWorkerId } from '../protocol/names.ts'
 import { fillPage, newPage, noCursor, PAGE_BYTES_MAX, type Page } from '../protocol/pages.ts'
 import type { RunStatus, RunSummary, WorkerStatus } from '../protocol/shapes.ts'
@@ -77,6 +77,30 @@ export function archiveOn(options: ArchiveOptions): Archive {
       })
       return { runs: page.items, partial, next: seq === null ? null : archiveCursor(seq) }
     },
+  }
+}
+
+const RETRY_MS = 500
+
+/**
+ * Resolves when a status is archived, or given up. The bus may come back and a permission be given; a status
+ * that does not fit now never will, and its run would stay in memory and in STATE for ever.
+ */
+export async function archiveAtLast(
+  archive: Pick<Archive, 'put'>,
+  status: RunStatus,
+  { after, log }: Pick<ArchiveOptions, 'log'> & { after(ms: number, fn: () => void): void },
+): Promise<void> {
+  for (;;) {
+    try {
+      return await archive.put(status)
+    } catch (error) {
+      const said = { run: status.run, error: String(error) }
+      if (!isFault(error) || error.code === 'REQUEST_INVALID')
+        return log({ level: 'error', msg: 'a run cannot be archived: its status is given up', ...said })
+      log({ level: 'warn', msg: 'a run was not archived; trying again', ...said })
+      await new Promise<void>((resolve) => after(RETRY_MS, resolve))
+    }
   }
 }
 

@@ -22,7 +22,7 @@ import { replayRecent } from '../transport/replay-recent.ts'
 import { messengerOn, type Messenger, type Responder } from '../transport/messenger.ts'
 import type { StateLog } from '../transport/state-log.ts'
 import { ensureStreams } from '../transport/streams.ts'
-import { archiveOn } from './archive.ts'
+import { archiveAtLast, archiveOn } from './archive.ts'
 import { beatClocks } from './beat-clocks.ts'
 import { runActor, type ActorHandle } from './kernel.ts'
 import type { LeaderTerm } from './leader-term.ts'
@@ -227,18 +227,7 @@ function serveTerm(
   }
 
   const archiveRun = async (status: RunStatus): Promise<void> => {
-    const said = { run: status.run, error: '' }
-    try {
-      await archive.put(status)
-    } catch (error) {
-      said.error = String(error)
-      if (mayBeArchived(error)) {
-        log({ level: 'warn', msg: 'a run was not archived; trying again', ...said })
-        return after(RETRY_MS, () => void archiveRun(status))
-      }
-      // it would be tried for ever, and kept in memory and in STATE
-      log({ level: 'error', msg: 'a run cannot be archived: its status is given up', ...said })
-    }
+    await archiveAtLast(archive, status, { after, log })
     post({ kind: 'archived', run: status.run })
   }
 
@@ -418,11 +407,6 @@ function serveTerm(
       responders.clear()
     },
   }
-}
-
-/** The bus may come back, and a permission be given; what does not fit now never will. */
-function mayBeArchived(error: unknown): boolean {
-  return isFault(error) && error.code !== 'REQUEST_INVALID'
 }
 
 function notNow(): Fault {

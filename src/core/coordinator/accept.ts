@@ -30,9 +30,7 @@ export function resolveAndCheck(ctx: Ctx, document: unknown): Launch {
 /** @throws {Fault} PLAN_INVALID when the fleet would have more live workers than it may */
 function checkFleet({ s }: Ctx, launch: Launch): void {
   const asked = launch.roles.reduce((sum, role) => sum + role.replicas, 0)
-  let live = 0
-  for (const run of s.runs.values())
-    for (const role of run.roles) live += role.workers.length - role.counts.ended
+  const live = s.liveWorkers
   const most = s.settings.fleetWorkersMax
   if (live + asked <= most) return
   throw new Fault(

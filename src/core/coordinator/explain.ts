@@ -83,11 +83,8 @@ export function reasonOf(ctx: Ctx, run: Run): string | null {
   for (const role of run.roles) {
     const waits = roleWaits(ctx, role)
     if (waits === null) continue
-    const closed =
-      record.state === 'pending'
-        ? [...ctx.s.nodes.values()].map(refusal).find((text) => text !== null)
-        : undefined
-    return closed === undefined ? waits : `${waits}; ${closed}`
+    const [refusing] = record.state === 'pending' ? ctx.s.refusing : []
+    return refusing === undefined ? waits : `${waits}; ${refusal(refusing)}`
   }
   for (const role of run.roles) {
     const { placed, prepared } = role.counts

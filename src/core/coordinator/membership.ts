@@ -7,7 +7,7 @@ import type { ReplyOf } from '../../protocol/table.ts'
 import type { CoordinatorEvent } from './messages.ts'
 import { nodeEvent, lostEvent } from './events.ts'
 import { checkFences } from './fence.ts'
-import { linkGpus, noteUsage } from './node-usage.ts'
+import { linkGpus, noteStore, noteUsage } from './node-usage.ts'
 import { applyReport } from './reports.ts'
 import { startedAtOf } from './worker.ts'
 import { change, nodeOf, toStray, workOn, type Ctx, type InventoryAsked, type NodeLive } from './state.ts'
@@ -57,8 +57,8 @@ export function onBeat(ctx: Ctx, beat: Beat): void {
   if (ctx.s.heard.delete(node)) ctx.s.heard.add(node)
   node.evidence = false
   node.loopLagMs = beat.loopLagMs
-  if (node.storeRefused !== beat.storeRefused || node.drainingItself !== beat.draining) noteUsage(ctx, node)
-  node.storeRefused = beat.storeRefused
+  noteStore(ctx, node, beat.storeRefused)
+  if (node.drainingItself !== beat.draining) noteUsage(ctx, node)
   node.drainingItself = beat.draining
   node.beatRev = beat.rev
   if (beat.leaving) return leave(ctx, node)
@@ -279,6 +279,7 @@ function forgetNodes(ctx: Ctx): void {
     noteUsage(ctx, node)
     s.away.delete(node)
     s.nodeWork.delete(node)
+    s.refusing.delete(node)
     s.nodes.delete(node.name)
   }
 }

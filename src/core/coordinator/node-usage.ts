@@ -14,6 +14,15 @@ export function noteUsage(ctx: Ctx, node: NodeLive): void {
   for (const peer of node.gpuPeers.keys()) ctx.s.stalePlaces.add(peer)
 }
 
+/** The node refuses this state store, or takes it. */
+export function noteStore(ctx: Ctx, node: NodeLive, refused: boolean): void {
+  if (node.storeRefused === refused) return
+  node.storeRefused = refused
+  if (refused) ctx.s.refusing.add(node)
+  else ctx.s.refusing.delete(node)
+  noteUsage(ctx, node)
+}
+
 export function occupy(ctx: Ctx, node: NodeLive, worker: Worker): void {
   if (node.workers.has(worker)) return
   node.workers.add(worker)

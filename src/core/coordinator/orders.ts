@@ -11,7 +11,7 @@ import type { OrderVerb, ReplyOf } from '../../protocol/table.ts'
 import { abortGang, currentFork, forkSpecOf, isReachable } from './gangs.ts'
 import { onEvidence, onInventory } from './membership.ts'
 import type { CoordinatorEvent, OrderOf } from './messages.ts'
-import { noteUsage } from './node-usage.ts'
+import { noteStore } from './node-usage.ts'
 import { inParts } from './order-parts.ts'
 import { applyReport } from './reports.ts'
 import {
@@ -289,9 +289,7 @@ export function backoff([first, most]: readonly [number, number], tries: number)
 function noticeFault(ctx: Ctx, node: NodeLive, incarnation: string, fault: FaultBody): void {
   if (fault.code === 'CONN' && ctx.s.linkUpAt !== null)
     onEvidence(ctx, node, incarnation, 'its agent does not answer: nobody listens there')
-  if (fault.code !== 'STORE_UNKNOWN') return
-  node.storeRefused = true
-  noteUsage(ctx, node)
+  if (fault.code === 'STORE_UNKNOWN') noteStore(ctx, node, true)
 }
 
 const AGAIN_LATER: ReadonlySet<string> = new Set<Fault['code']>([

@@ -55,9 +55,8 @@ function answer(ctx: Ctx, request: RequestOf): void {
       return list(ctx, request)
     case 'explain': {
       const { run, workers } = target(ctx, request.body)
-      const whole = request.body.role === undefined
       const few = new Set(
-        workers.length > 50 && whole
+        workers.length > 50
           ? workers.filter((worker) => live(worker) && !worker.everReady).slice(0, 50)
           : workers,
       )

@@ -140,6 +140,8 @@ export interface Run {
   restartRole: { role: RoleLive; backoffMs: number } | null
   /** why it waits for a place */
   placeReason: string | null
+  /** its share of the fleet's `liveWorkers` */
+  liveWorkers: number
   archiving: boolean
 }
 
@@ -251,6 +253,10 @@ export interface CoordinatorState {
   readonly stalePlaces: Set<NodeLive>
   /** nodes that are used last for a while */
   readonly avoided: Set<NodeLive>
+  /** nodes that do not know this state store */
+  readonly refusing: Set<NodeLive>
+  /** workers that have not ended, of runs that have not */
+  liveWorkers: number
   placeDue: boolean
   /** a step is ordered that goes on with what this one leaves, and with these runs */
   goingOn: boolean
@@ -324,6 +330,8 @@ export function newState(options: {
     linkUpAt: 0,
     frozen: false,
     lastLiveAt: 0,
+    refusing: new Set(),
+    liveWorkers: 0,
     ending: false,
     historyLost: null,
   }
@@ -390,6 +398,7 @@ export function newRun(
     told: 0,
     restartRole: null,
     placeReason: null,
+    liveWorkers: 0,
     archiving: false,
   }
   for (const roleSpec of spec.roles) {

@@ -210,6 +210,7 @@ function settle(ctx: Ctx): void {
       // what was told of its workers is recorded with it
       ctx.left -= 1 + (run.urgent ? run.dirtyWorkers.size : 0)
       decide(ctx, run)
+      countLive(ctx, run)
       touched.add(run)
     }
     wakeQueue(ctx)
@@ -227,6 +228,15 @@ function settle(ctx: Ctx): void {
     giveNodeOrders(ctx, node)
   }
   archiveOld(ctx)
+}
+
+/** The fleet's count follows each run that was looked at: nobody passes over all runs for it. */
+function countLive({ s }: Ctx, run: Run): void {
+  const live = isTerminal(run.record.state)
+    ? 0
+    : run.roles.reduce((sum, { workers, counts }) => sum + workers.length - counts.ended, 0)
+  s.liveWorkers += live - run.liveWorkers
+  run.liveWorkers = live
 }
 
 /** Put what changed of a run into this step's entry; facts that decide nothing wait for one to share. */

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { archiveOn, type Archive } from '../../../src/actors/archive.ts'
+import { archiveAtLast, archiveOn, type Archive } from '../../../src/actors/archive.ts'
+import { Fault } from '../../../src/protocol/faults.ts'
 import { PAGE_BYTES_MAX } from '../../../src/protocol/pages.ts'
 import type { RunStatus } from '../../../src/protocol/shapes.ts'
 import { rootOf } from '../../../src/protocol/subjects.ts'
@@ -117,6 +118,28 @@ test('1,100 ended runs: pages of a bounded look each, every run once', async () 
   const pages = await listed()
   expect(pages.length).toBe(3)
   expect(pages.flat()).toEqual(runs.toReversed())
+})
+
+test('a status that the bus does not take now is tried again; one that it never takes is given up, and said', async () => {
+  const status = ended(RUN, { a: 1 })
+  const faults = [new Fault('CONN', 'away'), new Fault('PERMISSION', 'not yet')]
+  const again: number[] = []
+  const options = {
+    log: (fields: Record<string, unknown>) => void logged.push(fields),
+    after: (ms: number, fn: () => void) => (again.push(ms), fn()),
+  }
+  const put = async (): Promise<void> => {
+    const fault = faults.shift()
+    if (fault !== undefined) throw fault
+  }
+  await archiveAtLast({ put }, status, options)
+  expect(again).toEqual([500, 500])
+  for (const error of [new Fault('REQUEST_INVALID', '5 MB'), new Error('does not fit its row')]) {
+    faults.push(error as Fault)
+    await archiveAtLast({ put }, status, options)
+    expect(logged.at(-1)).toMatchObject({ level: 'error', run: RUN })
+  }
+  expect(again).toHaveLength(2)
 })
 
 test('the list says so when the stream has dropped runs, and when it cannot be read', async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { keepLastWords, LAST_WORDS_BYTES_MAX } from '../../../../src/core/agent/last-words.ts'
-import type { RecoveredFork } from '../../../../src/core/agent/agent-state.ts'
+import type { Recovered } from '../../../../src/protocol/host.ts'
 import { encode } from '../../../../src/protocol/codec.ts'
 import type { ReplyOf } from '../../../../src/protocol/table.ts'
 import { agentScript, only, specOf, type Script } from '../../../support/agent-steps.ts'
@@ -121,7 +121,7 @@ test('forks that were forgotten free their share', () => {
 })
 
 test('after the agent died: what the spool brings back is bounded, too', () => {
-  const recovered = Array.from({ length: 330 }, (_, index): RecoveredFork => ({
+  const recovered = Array.from({ length: 330 }, (_, index): Recovered => ({
     spec: specOf(idOf(index)),
     phase: 'gone',
     prepared: null,

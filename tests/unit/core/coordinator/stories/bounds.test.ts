@@ -2,7 +2,7 @@
  * Bounds of runs and of the fleet: what is beyond them is refused with both numbers by both doors, also
  * beside runs that live, and leaves nothing; what is within them is accepted, written and folded.
  */
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { CoordinatorCommand } from '../../../../../src/core/coordinator/messages.ts'
 import type { FaultBody } from '../../../../../src/protocol/faults.ts'
 import { coordinatorWith, task } from '../../../../support/coordinator-steps.ts'
@@ -116,4 +116,13 @@ test('a key that is too long is refused by both doors, and no record or event ho
   expect(queued(c, null, key)!.fault).toMatchObject(refusal)
   expect(c.state.keys.size).toBe(0)
   for (const command of c.commands) expect(JSON.stringify(command).length).toBeLessThan(5000)
+})
+
+test('a run is stopped before it was placed: its workers no longer count, and a launch passes over no other run', () => {
+  const c = coordinatorWith({ n0: {} }, { fleetWorkersMax: 3 })
+  const run = c.launch({ name: 'a', roles: { job: task({ replicas: 3, nodelist: ['late'] }) } })
+  c.ask('stop', { run })
+  const passed = vi.spyOn(c.state.runs, 'values')
+  const next = c.launch({ name: 'b', roles: { job: task({ replicas: 3 }) } })
+  expect([passed.mock.calls.length, c.state.liveWorkers, c.status(next).state]).toEqual([0, 3, 'running'])
 })

@@ -120,6 +120,15 @@ test('10,000 workers with eight ranks each: every page fits, as JSON and as msgp
   expect(workers.every((w) => w.ranks.length === 8)).toBe(true)
 })
 
+test('explain of a large role names the first fifty workers that are not ready, as of a large run', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { first: task(1), a: { ...task(5000), dependsOn: { first: 'done' } } } })
+  for (const worker of c.state.runs.get(run)!.byRole.get('a')!.workers)
+    Object.assign(worker.record, { phase: 'placed', node: 'n0', attempt: 1 })
+  for (const target of [{ run }, { run, role: 'a' }])
+    expect(c.ask('explain', target).body.lines.length).toBeLessThanOrEqual(51)
+})
+
 test('runs in pages, newest first; a run that comes or goes between two pages moves no other', () => {
   const c = coordinatorWith({ n0: { cpus: 8 } })
   const runs = [1, 2, 3, 4].map(() => {
