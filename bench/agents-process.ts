@@ -2,7 +2,7 @@
  * A process that is many node agents: the real actor, each with two real connections and its own key, over a
  * simulated process host; only what would be a machine below them is not real. It ends with its parent.
  */
-import { startNodeAgent } from '../src/actors/node-agent.ts'
+import { startNodeAgent } from '../src/actors/agent/node-agent.ts'
 import { readKey } from '../src/fleet/keys.ts'
 import { layoutOf } from '../src/fleet/layout.ts'
 import { agentConnectionName } from '../src/protocol/names.ts'

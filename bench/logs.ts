@@ -5,7 +5,7 @@
  * in flight, acknowledged by the same kind of stream.
  */
 import { createHash } from 'node:crypto'
-import { LOG_DEFAULTS } from '../src/actors/log-settings.ts'
+import { LOG_DEFAULTS } from '../src/actors/logs/log-settings.ts'
 import { subjectOf } from '../src/protocol/subjects.ts'
 import type { Bus } from '../src/transport/bus.ts'
 import { ensureStreams } from '../src/transport/streams.ts'

@@ -4,7 +4,7 @@
  */
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { startNodeAgent } from '../actors/node-agent.ts'
+import { startNodeAgent } from '../actors/agent/node-agent.ts'
 import { fileAgentStore } from '../process/agent-store.ts'
 import { fileLogStore } from '../process/file-log-store.ts'
 import { createLinuxHost } from '../process/linux-host.ts'

@@ -3,8 +3,8 @@
  * coordinator's actor. A signal makes the coordinator leave. It takes a detached fleet down when nothing ran
  * for long.
  */
-import { answerMute } from '../actors/mute.ts'
-import { startCoordinator } from '../actors/coordinator.ts'
+import { answerMute } from '../actors/coordinator/mute.ts'
+import { startCoordinator } from '../actors/coordinator/coordinator.ts'
 import { joinBackend } from '../backends/join.ts'
 import { localBackend } from '../backends/local.ts'
 import { Fault } from '../protocol/faults.ts'

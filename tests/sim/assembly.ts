@@ -2,8 +2,8 @@
  * Where the real actors are put over simulated parts: one function per kind of process, and the times that a
  * simulation uses.
  */
-import { startCoordinator as startRealCoordinator } from '../../src/actors/coordinator.ts'
-import { startNodeAgent } from '../../src/actors/node-agent.ts'
+import { startCoordinator as startRealCoordinator } from '../../src/actors/coordinator/coordinator.ts'
+import { startNodeAgent } from '../../src/actors/agent/node-agent.ts'
 import type { AgentMemory } from '../../src/process/agent-store.ts'
 import type { MemoryConnection } from '../support/memory-bus/connection.ts'
 import { openStateLog } from '../../src/transport/bus-state-log.ts'

@@ -5,7 +5,7 @@
 import { fileAgentStore } from '../../src/process/agent-store.ts'
 import { fileLogStore } from '../../src/process/file-log-store.ts'
 import { createLinuxHost } from '../../src/process/linux-host.ts'
-import { startNodeAgent } from '../../src/actors/node-agent.ts'
+import { startNodeAgent } from '../../src/actors/agent/node-agent.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { ulid } from '../../src/system/ulid.ts'
 import { connectNats } from '../../src/transport/nats/bus.ts'

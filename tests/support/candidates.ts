@@ -2,8 +2,8 @@
  * Who stands for leading a fleet, over a log in memory with appends that a test holds or loses, and with a
  * bound of what one entry may be.
  */
-import type { LeaderTerm } from '../../src/actors/leader-term.ts'
-import { runLeadership } from '../../src/actors/leadership.ts'
+import type { LeaderTerm } from '../../src/actors/leadership/leader-term.ts'
+import { runLeadership } from '../../src/actors/leadership/leadership.ts'
 import { encode } from '../../src/protocol/codec.ts'
 import { Fault } from '../../src/protocol/faults.ts'
 import type { StateEntry, StateOp } from '../../src/protocol/records.ts'

@@ -3,11 +3,11 @@
  * flight, kept while the bus is away. Bounded: of a fork at most one each of its kinds waits, a newer report
  * of ready or ranks takes the place of the older.
  */
-import { Fault } from '../protocol/faults.ts'
-import type { ForkReport } from '../protocol/shapes.ts'
-import type { BodyOf, WorkerWhat } from '../protocol/table.ts'
-import type { Clock } from '../system/clock.ts'
-import type { Messenger } from '../transport/messenger.ts'
+import { Fault } from '../../protocol/faults.ts'
+import type { ForkReport } from '../../protocol/shapes.ts'
+import type { BodyOf, WorkerWhat } from '../../protocol/table.ts'
+import type { Clock } from '../../system/clock.ts'
+import type { Messenger } from '../../transport/messenger.ts'
 
 export type WorkerFact = BodyOf<'event.worker'>
 export interface FactEmitter {

@@ -6,11 +6,11 @@
  * A record stands where it belongs in the order: it leaves when all before it is acknowledged, and what
  * follows waits for it.
  */
-import { isFault } from '../protocol/faults.ts'
-import { logHeaders, recordHeaders, type LogRecord } from '../protocol/log-records.ts'
-import type { LogChunk, LogStore, SourceMarks } from '../process/log-store.ts'
-import type { Clock } from '../system/clock.ts'
-import type { Bus } from '../transport/bus.ts'
+import { isFault } from '../../protocol/faults.ts'
+import { logHeaders, recordHeaders, type LogRecord } from '../../protocol/log-records.ts'
+import type { LogChunk, LogStore, SourceMarks } from '../../process/log-store.ts'
+import type { Clock } from '../../system/clock.ts'
+import type { Bus } from '../../transport/bus.ts'
 import type { LogSettings } from './log-settings.ts'
 import type { ByteSemaphore } from './byte-semaphore.ts'
 

@@ -1,8 +1,8 @@
 /** A leader's term: snapshots in slices, and entries that are larger than the server takes. */
 import { expect, test } from 'vitest'
-import { foldEntries } from '../../../src/core/coordinator/fold.ts'
-import { candidate, drainOp, keyOp, newShared } from '../../support/candidates.ts'
-import { manualClock } from '../../support/manual-clock.ts'
+import { foldEntries } from '../../../../src/core/coordinator/fold.ts'
+import { candidate, drainOp, keyOp, newShared } from '../../../support/candidates.ts'
+import { manualClock } from '../../../support/manual-clock.ts'
 
 test('many entries: a snapshot says everything again, and the log before it is dropped', async () => {
   const [shared, clock] = [newShared(), manualClock()]

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { beatClocks } from '../../../src/actors/beat-clocks.ts'
+import { beatClocks } from '../../../../src/actors/coordinator/beat-clocks.ts'
 
 test('a beat tells an agent’s clock: it runs on with ours', () => {
   let now = 1000

@@ -2,13 +2,13 @@
  * Who leads a fleet: one writer of the STATE log at a time. Owns the wait of a standby and its takeover; whose
  * turn it is stands in core/coordinator/lease.ts, a leader's term in leader-term.ts.
  */
-import { foldEntries } from '../core/coordinator/fold.ts'
-import { readTail, whoLeads, type LogView } from '../core/coordinator/lease.ts'
-import { isFault } from '../protocol/faults.ts'
-import { STATE_FORMAT, type StateEntry, type StateOp } from '../protocol/records.ts'
-import type { Epoch } from '../protocol/shapes.ts'
-import type { Clock } from '../system/clock.ts'
-import type { StateLog } from '../transport/state-log.ts'
+import { foldEntries } from '../../core/coordinator/fold.ts'
+import { readTail, whoLeads, type LogView } from '../../core/coordinator/lease.ts'
+import { isFault } from '../../protocol/faults.ts'
+import { STATE_FORMAT, type StateEntry, type StateOp } from '../../protocol/records.ts'
+import type { Epoch } from '../../protocol/shapes.ts'
+import type { Clock } from '../../system/clock.ts'
+import type { StateLog } from '../../transport/state-log.ts'
 import { RESIGN_MS, startTerm, type LeaderTerm, type LiveTerm, type TermSettings } from './leader-term.ts'
 
 export interface LeadershipOptions {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { byteSemaphore } from '../../../src/actors/byte-semaphore.ts'
+import { byteSemaphore } from '../../../../src/actors/logs/byte-semaphore.ts'
 
 test('never more than its size is out, and whoever waits is served in order', async () => {
   await fc.assert(

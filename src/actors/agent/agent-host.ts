@@ -3,10 +3,10 @@
  * decided, so that a drop never races with the next prepare. Outcomes come back as events. Owns that order
  * and the joining of notes; timing is the step's.
  */
-import { isFault, toFault } from '../protocol/faults.ts'
-import type { AgentCommand, AgentEvent } from '../core/agent/agent-state.ts'
-import type { ProcessHost } from '../process/process-host.ts'
-import type { Clock } from '../system/clock.ts'
+import { isFault, toFault } from '../../protocol/faults.ts'
+import type { AgentCommand, AgentEvent } from '../../core/agent/agent-state.ts'
+import type { ProcessHost } from '../../process/process-host.ts'
+import type { Clock } from '../../system/clock.ts'
 
 export type HostCommand = Extract<
   AgentCommand,

@@ -2,9 +2,9 @@
  * A coordinator that cannot lead because its state log takes no entry: it says so to those who ask, instead
  * of not being there. Serves nothing else.
  */
-import { Fault } from '../protocol/faults.ts'
-import { REQUEST_VERBS } from '../protocol/table.ts'
-import type { Messenger } from '../transport/messenger.ts'
+import { Fault } from '../../protocol/faults.ts'
+import { REQUEST_VERBS } from '../../protocol/table.ts'
+import type { Messenger } from '../../transport/messenger.ts'
 
 /** `data.reason` of its faults. */
 export const NO_APPEND = 'no-append'

@@ -2,10 +2,10 @@
  * Runs whose records the state log will never take: what was decided of them in good faith does not leave.
  * Their askers get the refusal; a queued launch is given back once, and its key then has the answer.
  */
-import type { CoordinatorCommand, Fact } from '../core/coordinator/messages.ts'
-import { Fault } from '../protocol/faults.ts'
-import type { StateOp } from '../protocol/records.ts'
-import type { Refused } from './leader-term.ts'
+import type { CoordinatorCommand, Fact } from '../../core/coordinator/messages.ts'
+import { Fault } from '../../protocol/faults.ts'
+import type { StateOp } from '../../protocol/records.ts'
+import type { Refused } from '../leadership/leader-term.ts'
 
 export interface UnwritableRuns {
   /** @returns what the coordinator is to hear: the runs that were accepted in these ops */

@@ -3,16 +3,16 @@
  * in pages for `status` and `list`. Part 0 has the head of the status, and is written when all others are
  * there.
  */
-import { archiveCursor } from '../core/coordinator/lists.ts'
-import { summaryOfStatus } from '../core/coordinator/status.ts'
-import { Fault, isFault } from '../protocol/faults.ts'
-import { parseWorkerId } from '../protocol/names.ts'
-import { fillPage, newPage, noCursor, PAGE_BYTES_MAX, type Page } from '../protocol/pages.ts'
-import type { RunStatus, RunSummary, WorkerStatus } from '../protocol/shapes.ts'
-import { rootOf, subjectOf } from '../protocol/subjects.ts'
-import { streamOf, type BodyOf, type ReplyOf } from '../protocol/table.ts'
-import type { Bus } from '../transport/bus.ts'
-import type { Messenger } from '../transport/messenger.ts'
+import { archiveCursor } from '../../core/coordinator/lists.ts'
+import { summaryOfStatus } from '../../core/coordinator/status.ts'
+import { Fault, isFault } from '../../protocol/faults.ts'
+import { parseWorkerId } from '../../protocol/names.ts'
+import { fillPage, newPage, noCursor, PAGE_BYTES_MAX, type Page } from '../../protocol/pages.ts'
+import type { RunStatus, RunSummary, WorkerStatus } from '../../protocol/shapes.ts'
+import { rootOf, subjectOf } from '../../protocol/subjects.ts'
+import { streamOf, type BodyOf, type ReplyOf } from '../../protocol/table.ts'
+import type { Bus } from '../../transport/bus.ts'
+import type { Messenger } from '../../transport/messenger.ts'
 
 type Part = BodyOf<'archive'>
 type StatusQuery = BodyOf<'coordinator.status'>

@@ -3,13 +3,13 @@
  * they share (memory, a worker's rate) and the keeping of marks; one source's way is source-shipper.ts. Log
  * bytes never pass an actor's mailbox.
  */
-import { parseForkId } from '../protocol/names.ts'
-import { sourceToken } from '../protocol/log-records.ts'
-import type { LogOffsets } from '../protocol/shapes.ts'
-import { subjectOf } from '../protocol/subjects.ts'
-import { NO_MARKS, type LogStore, type SourceMarks } from '../process/log-store.ts'
-import type { Clock } from '../system/clock.ts'
-import type { Bus } from '../transport/bus.ts'
+import { parseForkId } from '../../protocol/names.ts'
+import { sourceToken } from '../../protocol/log-records.ts'
+import type { LogOffsets } from '../../protocol/shapes.ts'
+import { subjectOf } from '../../protocol/subjects.ts'
+import { NO_MARKS, type LogStore, type SourceMarks } from '../../process/log-store.ts'
+import type { Clock } from '../../system/clock.ts'
+import type { Bus } from '../../transport/bus.ts'
 import type { LogSettings } from './log-settings.ts'
 import { startSourceShipper, type SourceShipper, type Throttle } from './source-shipper.ts'
 import { byteSemaphore } from './byte-semaphore.ts'

@@ -7,12 +7,12 @@
  * asked for none, each answers with its latest, and who cannot live with that asks with the attempt that
  * status names (the client library does).
  */
-import { Fault, toFault } from '../protocol/faults.ts'
-import { forkIdOf, parseForkId, workerIdOf } from '../protocol/names.ts'
-import type { ReplyOf } from '../protocol/table.ts'
-import { NO_MARKS, type LogStore } from '../process/log-store.ts'
-import type { Subscription } from '../transport/bus.ts'
-import type { Messenger, Request } from '../transport/messenger.ts'
+import { Fault, toFault } from '../../protocol/faults.ts'
+import { forkIdOf, parseForkId, workerIdOf } from '../../protocol/names.ts'
+import type { ReplyOf } from '../../protocol/table.ts'
+import { NO_MARKS, type LogStore } from '../../process/log-store.ts'
+import type { Subscription } from '../../transport/bus.ts'
+import type { Messenger, Request } from '../../transport/messenger.ts'
 
 export interface LogServer {
   hold(forkId: string): void

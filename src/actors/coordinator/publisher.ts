@@ -2,9 +2,9 @@
  * Events on their way into their stream: in order, tried again while nobody has acknowledged them. A report,
  * so it is bounded: when the stream is gone for long the oldest are given up.
  */
-import type { Publication } from '../core/coordinator/messages.ts'
-import { isFault } from '../protocol/faults.ts'
-import type { Messenger } from '../transport/messenger.ts'
+import type { Publication } from '../../core/coordinator/messages.ts'
+import { isFault } from '../../protocol/faults.ts'
+import type { Messenger } from '../../transport/messenger.ts'
 
 export interface Publisher {
   publish(event: Publication): void

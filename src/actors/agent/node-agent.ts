@@ -4,7 +4,7 @@
  *
  * Control goes over `bus`; chunks and ranges of logs over `logBus`, so that no order waits behind a flood.
  */
-import { stepAgent } from '../core/agent/step.ts'
+import { stepAgent } from '../../core/agent/step.ts'
 import {
   AGENT_DEFAULTS,
   newAgent,
@@ -12,27 +12,27 @@ import {
   type AgentEvent,
   type AgentSettings,
   type Order,
-} from '../core/agent/agent-state.ts'
-import { Fault, isFault, toFault } from '../protocol/faults.ts'
-import { parseForkId, workerIdOf } from '../protocol/names.ts'
-import { readOrderHeaders } from '../protocol/order-headers.ts'
-import { subjectOf } from '../protocol/subjects.ts'
-import { ORDER_VERBS } from '../protocol/table.ts'
-import type { AgentStore } from '../process/agent-store.ts'
-import type { LogStore } from '../process/log-store.ts'
-import type { HostEvent } from '../protocol/host.ts'
-import type { ProcessHost } from '../process/process-host.ts'
-import type { Clock } from '../system/clock.ts'
-import type { Bus, Subscription } from '../transport/bus.ts'
-import { replayRecent } from '../transport/replay-recent.ts'
-import { messengerOn } from '../transport/messenger.ts'
-import { readStateTail } from '../transport/state-tail.ts'
+} from '../../core/agent/agent-state.ts'
+import { Fault, isFault, toFault } from '../../protocol/faults.ts'
+import { parseForkId, workerIdOf } from '../../protocol/names.ts'
+import { readOrderHeaders } from '../../protocol/order-headers.ts'
+import { subjectOf } from '../../protocol/subjects.ts'
+import { ORDER_VERBS } from '../../protocol/table.ts'
+import type { AgentStore } from '../../process/agent-store.ts'
+import type { LogStore } from '../../process/log-store.ts'
+import type { HostEvent } from '../../protocol/host.ts'
+import type { ProcessHost } from '../../process/process-host.ts'
+import type { Clock } from '../../system/clock.ts'
+import type { Bus, Subscription } from '../../transport/bus.ts'
+import { replayRecent } from '../../transport/replay-recent.ts'
+import { messengerOn } from '../../transport/messenger.ts'
+import { readStateTail } from '../../transport/state-tail.ts'
 import { agentHostOn } from './agent-host.ts'
 import { startFactEmitter } from './fact-emitter.ts'
-import { runActor } from './kernel.ts'
-import { startLogServer } from './log-server.ts'
-import { LOG_DEFAULTS, type LogSettings } from './log-settings.ts'
-import { startLogShipper } from './log-shipper.ts'
+import { runActor } from '../kernel.ts'
+import { startLogServer } from '../logs/log-server.ts'
+import { LOG_DEFAULTS, type LogSettings } from '../logs/log-settings.ts'
+import { startLogShipper } from '../logs/log-shipper.ts'
 
 export interface NodeAgentOptions {
   bus: Bus

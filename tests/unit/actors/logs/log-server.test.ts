@@ -3,12 +3,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { startLogServer, type LogServer } from '../../../src/actors/log-server.ts'
-import { fileLogStore } from '../../../src/process/file-log-store.ts'
-import { NO_MARKS, type LogStore } from '../../../src/process/log-store.ts'
-import { systemClock } from '../../../src/system/clock.ts'
-import { memoryServer } from '../../support/memory-bus/memory-bus.ts'
-import { messengerOn, type Messenger } from '../../../src/transport/messenger.ts'
+import { startLogServer, type LogServer } from '../../../../src/actors/logs/log-server.ts'
+import { fileLogStore } from '../../../../src/process/file-log-store.ts'
+import { NO_MARKS, type LogStore } from '../../../../src/process/log-store.ts'
+import { systemClock } from '../../../../src/system/clock.ts'
+import { memoryServer } from '../../../support/memory-bus/memory-bus.ts'
+import { messengerOn, type Messenger } from '../../../../src/transport/messenger.ts'
 
 const WORKER = { run: 'run', role: 'trainer', index: 0 }
 let dir: string

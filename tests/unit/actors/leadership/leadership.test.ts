@@ -2,9 +2,9 @@
  * Who leads: the lease, its renewal, takeover, deposal.
  */
 import { expect, test } from 'vitest'
-import { Fault } from '../../../src/protocol/faults.ts'
-import { candidate, drainOp, newShared } from '../../support/candidates.ts'
-import { manualClock } from '../../support/manual-clock.ts'
+import { Fault } from '../../../../src/protocol/faults.ts'
+import { candidate, drainOp, newShared } from '../../../support/candidates.ts'
+import { manualClock } from '../../../support/manual-clock.ts'
 
 test('the log is empty: the first one leads at once, and makes the store’s id', async () => {
   const [shared, clock] = [newShared(), manualClock()]

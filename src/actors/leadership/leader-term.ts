@@ -11,14 +11,14 @@
  * 3. What is too large for the log was never sent: it is given back to who wanted it written, and nobody is
  * deposed.
  */
-import { cutOps, nextSlice } from '../core/coordinator/entries.ts'
-import { foldOp, opsOf, type Durable } from '../core/coordinator/fold.ts'
-import { isFault, type Fault } from '../protocol/faults.ts'
-import type { StateEntry, StateOp } from '../protocol/records.ts'
-import type { Epoch } from '../protocol/shapes.ts'
-import type { Clock } from '../system/clock.ts'
-import { isTooLarge } from '../transport/payload.ts'
-import type { StateLog } from '../transport/state-log.ts'
+import { cutOps, nextSlice } from '../../core/coordinator/entries.ts'
+import { foldOp, opsOf, type Durable } from '../../core/coordinator/fold.ts'
+import { isFault, type Fault } from '../../protocol/faults.ts'
+import type { StateEntry, StateOp } from '../../protocol/records.ts'
+import type { Epoch } from '../../protocol/shapes.ts'
+import type { Clock } from '../../system/clock.ts'
+import { isTooLarge } from '../../transport/payload.ts'
+import type { StateLog } from '../../transport/state-log.ts'
 
 export interface Refused {
   op: StateOp

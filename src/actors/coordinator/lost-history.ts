@@ -2,9 +2,9 @@
  * Is the end of the state log missing? The newest run that was told as accepted was in it before it was told:
  * it is there still, or in the archive.
  */
-import { subjectOf, wildcardOf } from '../protocol/subjects.ts'
-import { streamOf } from '../protocol/table.ts'
-import type { Messenger } from '../transport/messenger.ts'
+import { subjectOf, wildcardOf } from '../../protocol/subjects.ts'
+import { streamOf } from '../../protocol/table.ts'
+import type { Messenger } from '../../transport/messenger.ts'
 
 /**
  * @param isKnown  whether the state log, as it is now, has this run

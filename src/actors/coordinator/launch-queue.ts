@@ -2,15 +2,15 @@
  * The durable door: launches from the work queue, one in hand. It is acknowledged when its answer is in
  * STATE, not before; an invalid one is answered and ended after one try.
  */
-import type { Fact } from '../core/coordinator/messages.ts'
-import { encode } from '../protocol/codec.ts'
-import { Fault, type FaultBody } from '../protocol/faults.ts'
-import { isInbox } from '../protocol/permissions.ts'
-import { parseSubject } from '../protocol/subjects.ts'
-import { HEADERS, streamOf } from '../protocol/table.ts'
-import type { Clock } from '../system/clock.ts'
-import type { Bus, QueuedMessage } from '../transport/bus.ts'
-import type { Messenger } from '../transport/messenger.ts'
+import type { Fact } from '../../core/coordinator/messages.ts'
+import { encode } from '../../protocol/codec.ts'
+import { Fault, type FaultBody } from '../../protocol/faults.ts'
+import { isInbox } from '../../protocol/permissions.ts'
+import { parseSubject } from '../../protocol/subjects.ts'
+import { HEADERS, streamOf } from '../../protocol/table.ts'
+import type { Clock } from '../../system/clock.ts'
+import type { Bus, QueuedMessage } from '../../transport/bus.ts'
+import type { Messenger } from '../../transport/messenger.ts'
 
 export interface LaunchQueue {
   answer(seq: number, answer: { run: string | null; fault: FaultBody | null }): void

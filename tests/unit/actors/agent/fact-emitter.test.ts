@@ -1,13 +1,13 @@
 import { beforeEach, expect, test } from 'vitest'
-import { startFactEmitter, type FactEmitter } from '../../../src/actors/fact-emitter.ts'
-import { newFork } from '../../../src/core/agent/agent-state.ts'
-import { reportOf } from '../../../src/core/agent/report.ts'
-import { memoryServer } from '../../support/memory-bus/memory-bus.ts'
-import type { MemoryConnection } from '../../support/memory-bus/connection.ts'
-import { messengerOn } from '../../../src/transport/messenger.ts'
-import { ensureStreams } from '../../../src/transport/streams.ts'
-import { FORK, INCARNATION, specOf } from '../../support/agent-steps.ts'
-import { manualClock, type ManualClock } from '../../support/manual-clock.ts'
+import { startFactEmitter, type FactEmitter } from '../../../../src/actors/agent/fact-emitter.ts'
+import { newFork } from '../../../../src/core/agent/agent-state.ts'
+import { reportOf } from '../../../../src/core/agent/report.ts'
+import { memoryServer } from '../../../support/memory-bus/memory-bus.ts'
+import type { MemoryConnection } from '../../../support/memory-bus/connection.ts'
+import { messengerOn } from '../../../../src/transport/messenger.ts'
+import { ensureStreams } from '../../../../src/transport/streams.ts'
+import { FORK, INCARNATION, specOf } from '../../../support/agent-steps.ts'
+import { manualClock, type ManualClock } from '../../../support/manual-clock.ts'
 
 let clock: ManualClock
 let bus: MemoryConnection
