@@ -169,7 +169,7 @@ function errorsPage(): string {
   return `${NOTE}# Errors
 
 \`exit\` is the exit code of the command line, \`status\` the \`${HEADERS.errorCode}\`. A retryable error may be tried
-again as it is; after TIMEOUT nobody knows whether the first try ran.
+again as it is; after TIMEOUT nobody knows whether the first try ran. Words: [the glossary](../glossary.md).
 
 ${table(
   ['code', 'means', 'exit', 'status', 'retryable'],

@@ -37,7 +37,8 @@ with 0; \`run\` goes on to its end.
 
 A run, role, worker or rank is written \`RUN\`, \`RUN/role\`, \`RUN/role/3\`, \`RUN/role/1-3,5\` or
 \`RUN/role:11\`. RUN is an id, a unique prefix of one, \`last\` (the newest) or \`all\` (those that have not
-ended). Times are \`250ms\`, \`90s\`, \`1h30m\`, \`4:00:00\` or \`2d\`.
+ended). Times are \`250ms\`, \`90s\`, \`1h30m\`, \`4:00:00\` or \`2d\`. Words:
+[the glossary](../glossary.md).
 
 ${verbs.map(entry).join('\n')}
 
