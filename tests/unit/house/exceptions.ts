@@ -10,8 +10,6 @@ const TESTED_ITSELF = 'tests look at the part itself'
 export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'long bench/raw-bus.ts startRawBus': UNTIL_SPLIT,
   'long src/actors/agent/agent-host.ts agentHostOn': UNTIL_SPLIT,
-  'long src/actors/coordinator/coordinator.ts': UNTIL_SPLIT,
-  'long src/actors/coordinator/coordinator.ts serveTerm': UNTIL_SPLIT,
   'long src/actors/agent/fact-emitter.ts startFactEmitter': UNTIL_SPLIT,
   'long src/actors/kernel.ts runActor': UNTIL_SPLIT,
   'long src/actors/coordinator/launch-queue.ts serveLaunchQueue': UNTIL_SPLIT,
