@@ -3,7 +3,7 @@
  * queue of launches, which opens when the fleet's streams are there.
  */
 import type { CoordinatorCommand, CoordinatorEvent } from '../../core/coordinator/messages.ts'
-import { newState } from '../../core/coordinator/state.ts'
+import { newState } from '../../core/coordinator/new-state.ts'
 import { stepCoordinator } from '../../core/coordinator/step.ts'
 import type { StateOp } from '../../protocol/records.ts'
 import { ensureStreams } from '../../transport/streams.ts'

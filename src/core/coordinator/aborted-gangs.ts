@@ -2,14 +2,14 @@
  * Gangs of a run that go on with what was heard, and those that could not be started: again, elsewhere, or
  * the run ends.
  */
+import { lostExit } from './ends.ts'
 import { failureAt } from './first-failure.ts'
-import { isUnproven } from './worker.ts'
 import { advanceGang, dissolve, isAborted } from './gangs.ts'
 import { backoff } from './orders.ts'
-import { lostExit } from './reports.ts'
 import { isUsers, noteRestart, toWaiting } from './restart.ts'
-import type { Ctx, Gang, Run, Worker } from './state.ts'
 import { beginStop, endNeverStarted } from './stop.ts'
+import type { Ctx, Gang, Run, Worker } from './types.ts'
+import { isUnproven } from './worker.ts'
 
 export function advanceGangs(ctx: Ctx, run: Run): void {
   const news = new Map<Gang, Worker[]>()

@@ -3,15 +3,17 @@
  * answer leaves; a refused document leaves no run.
  */
 import { KEY_CHARS_MAX } from '../../protocol/bounds.ts'
-import { Fault, toFault, type FaultBody } from '../../protocol/faults.ts'
+import { Fault, type FaultBody, toFault } from '../../protocol/faults.ts'
 import { resolveLaunch, runIdOf, specHash } from '../../protocol/launch/document.ts'
 import type { Launch } from '../../protocol/launch/resolved.ts'
+import { checkPlan } from './check-plan.ts'
 import { acceptedId, rejectedEvent, tellAccepted } from './events.ts'
 import type { QueuedLaunch, RequestOf } from './messages.ts'
+import { newRun, rolesOf } from './new-run.ts'
 import { placesOf } from './node-usage.ts'
-import { checkPlan } from './check-plan.ts'
 import { specOps } from './spec-parts.ts'
-import { newRun, rolesOf, touchRun, type Ctx, type Run } from './state.ts'
+import type { Ctx, Run } from './types.ts'
+import { touchRun } from './update.ts'
 
 type Answer = { run: string; existing: boolean; fault: null } | { run: null; fault: FaultBody }
 

@@ -1,16 +1,18 @@
 /** One role goes on: restarts, readiness, places, dependencies, and the launch of its gang. */
-import { failureAt } from './first-failure.ts'
-import { exitOf } from './worker.ts'
 import { isUnheard, timedOut } from './deadlines.ts'
-import { secondsText } from './seconds-text.ts'
+import { lostExit } from './ends.ts'
+import { failureAt } from './first-failure.ts'
 import { launchGang } from './gangs.ts'
 import { unreserve } from './node-usage.ts'
 import { isLeftOut, isMet } from './outcome.ts'
 import { enterQueue } from './queue.ts'
-import { lostExit } from './reports.ts'
 import { advanceRestart } from './restart.ts'
-import { type Ctx, type RoleLive, type Worker, touchRun, wakeAt } from './state.ts'
+import { secondsText } from './seconds-text.ts'
 import { beginStop } from './stop.ts'
+import { wakeAt } from './timers.ts'
+import type { Ctx, RoleLive, Worker } from './types.ts'
+import { touchRun } from './update.ts'
+import { exitOf } from './worker.ts'
 
 export function advanceRole(ctx: Ctx, role: RoleLive): void {
   const { run, counts, spec } = role

@@ -1,16 +1,18 @@
 /**
  * Clocks of a run: queue, start and run, the peers of a torchrun that exited 0, and waiting for a dependency.
  */
-import { secondsText } from './seconds-text.ts'
-import { failureAt } from './first-failure.ts'
-import { exitOf } from './worker.ts'
-import { reasonOf } from './explain.ts'
-import { isDone } from './outcome.ts'
-import { lostExit } from './reports.ts'
-import { clocksAt } from './run-state.ts'
-import { type Ctx, type Run, type Worker, live, wakeAt } from './state.ts'
-import { beginStop } from './stop.ts'
 import type { Cause } from '../../protocol/causes.ts'
+import { lostExit } from './ends.ts'
+import { reasonOf } from './explain.ts'
+import { failureAt } from './first-failure.ts'
+import { isDone } from './outcome.ts'
+import { clocksAt } from './run-state.ts'
+import { secondsText } from './seconds-text.ts'
+import { live } from './stages.ts'
+import { beginStop } from './stop.ts'
+import { wakeAt } from './timers.ts'
+import type { Ctx, Run, Worker } from './types.ts'
+import { exitOf } from './worker.ts'
 
 /** A new leader has not heard its node yet: what became of it meanwhile may have been in time. */
 export function isUnheard(ctx: Ctx, worker: Worker): boolean {

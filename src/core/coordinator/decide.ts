@@ -3,6 +3,7 @@
  * carried through. Level-triggered: it may be called at any time and any number of times; what is due next
  * sets a timer.
  */
+import { isTerminal } from '../../protocol/shapes.ts'
 import { advanceGangs } from './aborted-gangs.ts'
 import { advanceRole } from './advance-role.ts'
 import { checkTimes } from './deadlines.ts'
@@ -14,9 +15,8 @@ import { giveOrders } from './orders.ts'
 import { leaveQueue } from './queue.ts'
 import { tellPeersOfRanks } from './rank-failures.ts'
 import { liveState, setState } from './run-state.ts'
-import type { Ctx, Run } from './state.ts'
 import { advanceStop, endNeverStarted, isStopped } from './stop.ts'
-import { isTerminal } from '../../protocol/shapes.ts'
+import type { Ctx, Run } from './types.ts'
 
 export function decide(ctx: Ctx, run: Run): void {
   const { record } = run

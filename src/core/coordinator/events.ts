@@ -5,9 +5,9 @@
 import { KEY_CHARS_MAX } from '../../protocol/bounds.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
 import { forkIdOf, toName } from '../../protocol/names.ts'
-import type { NodeWhat, RunWhat } from '../../protocol/table.ts'
 import { isTerminal } from '../../protocol/shapes.ts'
-import type { Ctx, NodeLive, Run, Worker } from './state.ts'
+import type { NodeWhat, RunWhat } from '../../protocol/table.ts'
+import type { Ctx, NodeLive, Run, Worker } from './types.ts'
 
 export function attemptOf(run: Run): number {
   return run.workers.reduce((most, worker) => Math.max(most, worker.record.attempt), 0)

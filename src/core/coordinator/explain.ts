@@ -3,14 +3,15 @@
  * `explain`.
  */
 import { causeText } from '../../protocol/causes.ts'
-import type { ReplyOf } from '../../protocol/table.ts'
 import { isTerminal } from '../../protocol/shapes.ts'
+import type { ReplyOf } from '../../protocol/table.ts'
 import { exitText } from './exit-code.ts'
 import { isLeftOut, isMet } from './outcome.ts'
-import { secondsText } from './seconds-text.ts'
 import { clockOf, clocksAt } from './run-state.ts'
+import { secondsText } from './seconds-text.ts'
+import { live, stageOf } from './stages.ts'
+import type { Ctx, NodeLive, RoleLive, Run, Worker } from './types.ts'
 import { exitOf, viewOf } from './worker.ts'
-import { live, stageOf, type Ctx, type NodeLive, type RoleLive, type Run, type Worker } from './state.ts'
 
 /**
  * Its orders are all refused until a person says that the store is right; nothing else would tell why nothing

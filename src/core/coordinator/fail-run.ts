@@ -1,10 +1,10 @@
 /** A run ends by a failure: its text, its code and its cause come from the first failure. */
-import { exitText } from './exit-code.ts'
-import type { Ctx, Run } from './state.ts'
-import { beginStop } from './stop.ts'
 import type { Cause } from '../../protocol/causes.ts'
 import type { FirstFailure } from '../../protocol/shapes.ts'
 import { exitCodeOf } from '../../protocol/signals.ts'
+import { exitText } from './exit-code.ts'
+import { beginStop } from './stop.ts'
+import type { Ctx, Run } from './types.ts'
 
 function nameOf(failure: FirstFailure): string {
   return failure.rank === undefined

@@ -3,9 +3,11 @@
  * does when the agent is dead or frozen. After T, its grace and a margin since the last beat the tree is gone
  * as far as anybody can know, and the worker may be placed again.
  */
-import { currentFork } from './gangs.ts'
-import { endWorker, lostExit } from './reports.ts'
-import { live, type Ctx, type NodeLive } from './state.ts'
+import { lostExit } from './ends.ts'
+import { endWorker } from './reports.ts'
+import { live } from './stages.ts'
+import type { Ctx, NodeLive } from './types.ts'
+import { currentFork } from './worker.ts'
 
 export function checkFences(ctx: Ctx, node: NodeLive): void {
   if (ctx.s.frozen || ctx.s.linkUpAt === null) return

@@ -1,12 +1,12 @@
 /** The end of a run: when it is done, how it is called, and the restart of a whole run. */
-import { isUnproven } from './worker.ts'
 import { fail } from './fail-run.ts'
 import { isDone, isWork } from './outcome.ts'
 import { leaveQueue } from './queue.ts'
 import { isUsers, noteRestart, toWaiting } from './restart.ts'
 import { setState } from './run-state.ts'
-import type { Ctx, Run } from './state.ts'
 import { beginStop, cancelRun } from './stop.ts'
+import type { Ctx, Run } from './types.ts'
+import { isUnproven } from './worker.ts'
 
 /** `stopWhen`, or all that is work is done. */
 export function checkDone(ctx: Ctx, run: Run): void {

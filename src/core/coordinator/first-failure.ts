@@ -4,9 +4,9 @@
  */
 import type { FailureRecord } from '../../protocol/records.ts'
 import type { Exit } from '../../protocol/shapes.ts'
-import { failedRank } from './outcome.ts'
+import { failedRank } from './ranks.ts'
+import type { NodeLive, Worker } from './types.ts'
 import { viewOf } from './worker.ts'
-import type { NodeLive, Worker } from './state.ts'
 
 export interface Interval {
   lo: number

@@ -3,31 +3,15 @@
  * by what its agents say; nothing runs before all are prepared. Any fault voids the attempt: all of it is
  * cancelled, and the next has new ids and ports.
  */
-import { forkIdOf } from '../../protocol/names.ts'
-import { resourcesOf, type Bindings, type ForkSpec, type Role } from '../../protocol/launch/resolved.ts'
+import { type Bindings, type ForkSpec, resourcesOf, type Role } from '../../protocol/launch/resolved.ts'
 import { onOurClock } from './first-failure.ts'
 import { avoid } from './node-usage.ts'
 import { neverStarted } from './reports.ts'
-import { startedAtOf, viewOf } from './worker.ts'
-import {
-  change,
-  goOn,
-  live,
-  phaseOrder,
-  touchRun,
-  touchWorker,
-  workOn,
-  type Abort,
-  type Ctx,
-  type Gang,
-  type NodeLive,
-  type RoleLive,
-  type Worker,
-} from './state.ts'
-
-export function currentFork(worker: Worker): string {
-  return forkIdOf(worker.run.record.run, worker.record.role, worker.record.index, worker.record.attempt)
-}
+import { live, phaseOrder } from './stages.ts'
+import { goOn } from './timers.ts'
+import type { Abort, Ctx, Gang, NodeLive, RoleLive, Worker } from './types.ts'
+import { change, touchRun, touchWorker, workOn } from './update.ts'
+import { currentFork, startedAtOf, viewOf } from './worker.ts'
 
 function newGang(role: RoleLive, workers: Worker[]): Gang {
   return {

@@ -7,7 +7,7 @@ import { runIdOf } from '../../protocol/launch/document.ts'
 import { keyIdOf } from './accept.ts'
 import { rejectedEvent } from './events.ts'
 import { vacate } from './node-usage.ts'
-import type { Ctx, Run } from './state.ts'
+import type { Ctx, Run } from './types.ts'
 
 /**
  * A run that was accepted, and whose record the log will never take. Nothing of it left: what stood behind

@@ -2,17 +2,19 @@
  * Root exits of a run: which one is a failure, which was the first, and what follows for its peers, its role
  * and the run. Owns no restart rule (restart.ts) and no order (orders.ts).
  */
-import { exitOf } from './worker.ts'
+import { isBy } from '../../protocol/causes.ts'
 import { timedOut } from './deadlines.ts'
-import { secondsText } from './seconds-text.ts'
 import { causeOf, fail, failureCode, failureText } from './fail-run.ts'
 import { earlier, failureOf } from './first-failure.ts'
 import { isDone, isLost, isNotReady, outcomeOf } from './outcome.ts'
 import { isPortConflict } from './port-conflict.ts'
 import { beginRestart, isUsers, judgeRestart, replacedBy, triesOf } from './restart.ts'
-import { type Ctx, type Run, type Worker, touchRun, touchWorker, wakeAt } from './state.ts'
+import { secondsText } from './seconds-text.ts'
 import { beginStop, cancelRun } from './stop.ts'
-import { isBy } from '../../protocol/causes.ts'
+import { wakeAt } from './timers.ts'
+import type { Ctx, Run, Worker } from './types.ts'
+import { touchRun, touchWorker } from './update.ts'
+import { exitOf } from './worker.ts'
 
 export function judgeExits(ctx: Ctx, run: Run): void {
   for (const worker of run.exits) {

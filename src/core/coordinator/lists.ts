@@ -2,16 +2,16 @@
  * The lists that people ask the coordinator for, in pages: runs, nodes, the placements of a plan. Reading
  * never writes. The meaning of each list's cursor stands here, the bounds of a page in protocol/pages.ts.
  */
-import { fillPage, noCursor, type PageQuery } from '../../protocol/pages.ts'
 import { isName } from '../../protocol/names.ts'
+import { fillPage, noCursor, type PageQuery } from '../../protocol/pages.ts'
 import { isTerminal } from '../../protocol/shapes.ts'
 import type { ReplyOf } from '../../protocol/table.ts'
 import { resolveAndCheck } from './accept.ts'
-import { placesOf } from './node-usage.ts'
 import type { RequestOf } from './messages.ts'
+import { placesOf } from './node-usage.ts'
 import { place } from './placement.ts'
 import { nodeInfo, summaryOf } from './status.ts'
-import type { Ctx, NodeLive, Run } from './state.ts'
+import type { Ctx, NodeLive, Run } from './types.ts'
 
 /** `ACCEPTED_AT/RUN`: a run in memory. `ended/SEQ`: at or before this message of the archive's stream. */
 const RUN_CURSOR = /^(\d{1,16})\/([^/]+)$/

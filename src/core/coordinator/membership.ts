@@ -4,13 +4,15 @@
  * for a full timeout, and when many fall silent at once it is the bus that is suspected.
  */
 import type { ReplyOf } from '../../protocol/table.ts'
-import type { CoordinatorEvent } from './messages.ts'
-import { nodeEvent, lostEvent } from './events.ts'
+import { lostEvent, nodeEvent } from './events.ts'
 import { checkFences } from './fence.ts'
+import type { CoordinatorEvent } from './messages.ts'
 import { linkGpus, noteStore, noteUsage } from './node-usage.ts'
+import { nodeOf, toStray } from './nodes.ts'
 import { applyReport } from './reports.ts'
-import { startedAtOf } from './worker.ts'
-import { change, nodeOf, toStray, workOn, type Ctx, type InventoryAsked, type NodeLive } from './state.ts'
+import type { Ctx, InventoryAsked, NodeLive } from './types.ts'
+import { change, workOn } from './update.ts'
+import { currentFork, startedAtOf } from './worker.ts'
 
 type Beat = Extract<CoordinatorEvent, { kind: 'beat' }>
 
@@ -158,7 +160,7 @@ export function onInventory(
   for (const worker of node.workers) {
     const { record } = worker
     workOn(ctx, worker)
-    if (record.phase !== 'placed' || asked.known.has(forkOf(worker))) continue
+    if (record.phase !== 'placed' || asked.known.has(currentFork(worker))) continue
     // an order that left after the inventory was asked for may have changed what it says
     if (worker.order !== null || worker.orderedAt >= asked.sentAt) continue
     if (startedAtOf(worker) !== null) worker.spoolLost = true
@@ -173,10 +175,6 @@ export function onInventory(
   for (const [forkId, name] of ctx.s.fenced) if (name === node.name) toStray(ctx, node, forkId)
   if (first) nodeEvent(ctx, node, 'joined', null)
   noteUsage(ctx, node)
-}
-
-function forkOf(worker: import('./state.ts').Worker): string {
-  return `${worker.run.record.run}.${worker.record.role}.${worker.record.index}.${worker.record.attempt}`
 }
 
 export function onReport(ctx: Ctx, event: Extract<CoordinatorEvent, { kind: 'report' }>): void {

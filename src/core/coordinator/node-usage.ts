@@ -4,9 +4,11 @@
  */
 import { resourcesOf } from '../../protocol/launch/resolved.ts'
 import type { Gpu } from '../../protocol/shapes.ts'
+import { nodeOf } from './nodes.ts'
 import { freeIn, KINDS, weightOf } from './placement.ts'
 import type { Place, Places } from './places.ts'
-import { change, nodeOf, type Ctx, type NodeLive, type Worker } from './state.ts'
+import type { Ctx, NodeLive, Worker } from './types.ts'
+import { change } from './update.ts'
 
 /** What is taken on a node, or whether it is open, has changed. */
 export function noteUsage(ctx: Ctx, node: NodeLive): void {

@@ -1,7 +1,7 @@
 /** How many workers one order is about: so many that the order and its answer fit one message. */
 import type { OrderVerb } from '../../protocol/table.ts'
 import { forkSpecOf } from './gangs.ts'
-import type { Worker } from './state.ts'
+import type { Worker } from './types.ts'
 
 /** An answer has a report of each, and at most all last words of a node. */
 const WORKERS_MAX = 500

@@ -3,29 +3,21 @@
  * Level-triggered: an order that was lost is simply needed still, and all orders may be given twice. One
  * order for each node, whatever the number of workers.
  */
-import { isBy, type Cause } from '../../protocol/causes.ts'
-import type { Fault } from '../../protocol/faults.ts'
-import type { FaultBody } from '../../protocol/faults.ts'
+import { type Cause, isBy } from '../../protocol/causes.ts'
+import type { Fault, FaultBody } from '../../protocol/faults.ts'
 import type { ForkReport } from '../../protocol/shapes.ts'
 import type { OrderVerb, ReplyOf } from '../../protocol/table.ts'
-import { abortGang, currentFork, forkSpecOf, isReachable } from './gangs.ts'
+import { abortGang, forkSpecOf, isReachable } from './gangs.ts'
 import { onEvidence, onInventory } from './membership.ts'
 import type { CoordinatorEvent, OrderOf } from './messages.ts'
 import { noteStore } from './node-usage.ts'
 import { inParts } from './order-parts.ts'
 import { applyReport } from './reports.ts'
-import {
-  change,
-  goOn,
-  phaseOrder,
-  wakeAt,
-  workOn,
-  type Ctx,
-  type NodeLive,
-  type OrderContext,
-  type Run,
-  type Worker,
-} from './state.ts'
+import { phaseOrder } from './stages.ts'
+import { goOn, wakeAt } from './timers.ts'
+import type { Ctx, NodeLive, OrderContext, Run, Worker } from './types.ts'
+import { change, workOn } from './update.ts'
+import { currentFork } from './worker.ts'
 
 const GIVEN_UP: Cause = { by: 'attempt' }
 

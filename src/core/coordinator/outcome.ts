@@ -2,10 +2,9 @@
  * What a worker's exit means, and which rank it was: the rows of the table of ends that speak of one worker.
  */
 import { isBy } from '../../protocol/causes.ts'
-import type { Exit, ForkReport, RankReport } from '../../protocol/shapes.ts'
 import { exitedCleanly } from './exit-code.ts'
+import type { RoleLive, Worker } from './types.ts'
 import { exitOf } from './worker.ts'
-import type { RoleLive, Worker } from './state.ts'
 
 export type Outcome = 'ok' | 'failed' | 'stopped'
 
@@ -14,6 +13,7 @@ export function isLost(worker: Worker): boolean {
   const killedBy = exitOf(worker)?.killedBy
   return worker.spoolLost || isBy(killedBy, 'fence') || isBy(killedBy, 'orphan')
 }
+
 /** Its readiness probe ran out of patience: the agent ended it, and that is a failure. */
 export function isNotReady(worker: Worker): boolean {
   return isBy(exitOf(worker)?.killedBy, 'not-ready')
@@ -74,31 +74,6 @@ function isNeeded(role: RoleLive): boolean {
       ? role.dependents
       : run.roles.filter((other) => other !== role && isWork(other))
   return others.length === 0 || others.some((other) => !isDone(other))
-}
-
-export interface FailedRank {
-  rank: RankReport
-  exit: Exit
-}
-
-/**
- * The first failed rank of a torchrun agent: by its own time of exit, in torch's last restart. torchrun ends
- * the others with SIGTERM (then SIGKILL), so a rank that was killed by these after another failed is a
- * consequence.
- */
-export function failedRank(report: Pick<ForkReport, 'ranks'>): FailedRank | null {
-  const restart = Math.max(0, ...report.ranks.map((rank) => rank.restart))
-  const failed = report.ranks
-    .filter(
-      (rank) =>
-        rank.restart === restart &&
-        rank.exit !== null &&
-        !exitedCleanly(rank.exit) &&
-        rank.exit.killedBy === null,
-    )
-    .toSorted((a, b) => (a.exitedAt ?? Infinity) - (b.exitedAt ?? Infinity) || a.rank - b.rank)
-  const cause = failed.find((rank) => rank.exit!.signal !== 'SIGTERM') ?? failed[0]
-  return cause === undefined ? null : { rank: cause, exit: cause.exit! }
 }
 
 /** Has a role come as far as one that depends on it waits for? `done` counts failure too. */

@@ -5,11 +5,12 @@
  */
 import { allResources, resourcesOf, type Role } from '../../protocol/launch/resolved.ts'
 import { placesOf, refreshPlaces, reserve } from './node-usage.ts'
-import { asksNothing, place, roomFor, type Ask } from './placement.ts'
-import type { Place } from './places.ts'
 import { isLeftOut } from './outcome.ts'
+import { type Ask, asksNothing, place, roomFor } from './placement.ts'
+import type { Place } from './places.ts'
+import { goOn } from './timers.ts'
+import type { Ctx, Run, Worker } from './types.ts'
 import type { Entry } from './wait-queue.ts'
-import { goOn, type Ctx, type Run, type Worker } from './state.ts'
 
 function size({ role, record }: Worker): number {
   const { gpus, cpus } = resourcesOf(role.spec, record.index)

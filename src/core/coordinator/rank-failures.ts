@@ -1,8 +1,10 @@
 /** A rank fails seconds before its torchrun does: the peers of that torchrun are told at once. */
-import { exitOf } from './worker.ts'
-import { type FailedRank, failedRank } from './outcome.ts'
-import { type Ctx, type Run, type Worker, live, wakeAt } from './state.ts'
+import { type FailedRank, failedRank } from './ranks.ts'
+import { live } from './stages.ts'
 import { endingOf } from './stop.ts'
+import { wakeAt } from './timers.ts'
+import type { Ctx, Run, Worker } from './types.ts'
+import { exitOf } from './worker.ts'
 
 /**
  * A rank has failed, so its torchrun will (it is never told to restart ranks), but only seconds later. Its

@@ -4,20 +4,13 @@
  * nothing.
  */
 import type { Exit, ForkReport, Receipt } from '../../protocol/shapes.ts'
+import { GONE, lostExit } from './ends.ts'
 import { noteUsage, vacate } from './node-usage.ts'
+import { toRelease, toStray } from './nodes.ts'
+import { phaseOrder } from './stages.ts'
+import type { Ctx, NodeLive, Worker } from './types.ts'
+import { change, touchWorker, workOn } from './update.ts'
 import { noteEnd, noteReport, startedAtOf } from './worker.ts'
-import {
-  change,
-  GONE,
-  phaseOrder,
-  touchWorker,
-  toRelease,
-  toStray,
-  workOn,
-  type Ctx,
-  type NodeLive,
-  type Worker,
-} from './state.ts'
 
 /**
  * @param rev  null for what an order's answer says: it is not numbered. @param whole  from an inventory: what
@@ -137,10 +130,6 @@ function accept(ctx: Ctx, worker: Worker, over: boolean): void {
       report.receipt ?? { ...GONE, reason: 'it was never started' },
     )
   else endWorker(ctx, worker, report.exit, report.receipt ?? GONE)
-}
-
-export function lostExit(text: string): Exit {
-  return { code: null, signal: null, oom: null, unknown: text, killedBy: null }
 }
 
 /** Nothing of this attempt runs or will: proven by its agent, or decided by force. Its resources are free. */

@@ -4,24 +4,17 @@
  */
 import { isBy } from '../../protocol/causes.ts'
 import { matcherOf } from '../../protocol/launch/patterns.ts'
-import type { RestartKind } from '../../protocol/records.ts'
 import { resourcesOf, type Role } from '../../protocol/launch/resolved.ts'
-import { currentFork, dissolve } from './gangs.ts'
+import type { RestartKind } from '../../protocol/records.ts'
+import { dissolve } from './gangs.ts'
 import { gpusTaken, isOpen, occupy } from './node-usage.ts'
 import { backoff } from './orders.ts'
-import { exitOf, isUnproven, viewOf } from './worker.ts'
+import { live } from './stages.ts'
 import { endingOf } from './stop.ts'
-import {
-  change,
-  live,
-  touchRun,
-  touchWorker,
-  wakeAt,
-  type Ctx,
-  type RoleLive,
-  type Run,
-  type Worker,
-} from './state.ts'
+import { wakeAt } from './timers.ts'
+import type { Ctx, RoleLive, Run, Worker } from './types.ts'
+import { change, touchRun, touchWorker } from './update.ts'
+import { currentFork, exitOf, isUnproven, viewOf } from './worker.ts'
 
 const matchers = new Map<string, (text: string) => boolean>()
 function matches(pattern: string, text: string): boolean {

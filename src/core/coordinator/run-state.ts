@@ -4,7 +4,8 @@
  */
 import { isTerminal, type RunState } from '../../protocol/shapes.ts'
 import { isLeftOut } from './outcome.ts'
-import { touchRun, type Ctx, type RoleLive, type Run } from './state.ts'
+import type { Ctx, RoleLive, Run } from './types.ts'
+import { touchRun } from './update.ts'
 
 const CLOCK = { pending: 'queuedMs', starting: 'startMs', running: 'runMs', stopping: 'runMs' } as const
 export type ClockName = (typeof CLOCK)[keyof typeof CLOCK]

@@ -13,13 +13,14 @@ import type {
 } from '../../protocol/shapes.ts'
 import type { ReplyOf } from '../../protocol/table.ts'
 import { attemptOf } from './events.ts'
-import { reasonOf, rememberWaits, workerReason, type Waits } from './explain.ts'
+import { reasonOf, rememberWaits, type Waits, workerReason } from './explain.ts'
+import { isOpen } from './node-usage.ts'
 import { isDone } from './outcome.ts'
 import { clocksAt } from './run-state.ts'
-import { isOpen } from './node-usage.ts'
+import { live, stageOf } from './stages.ts'
 import { stragglersOf } from './stragglers.ts'
+import type { Ctx, NodeLive, RoleLive, Run, Worker } from './types.ts'
 import { exitOf, startedAtOf, viewOf } from './worker.ts'
-import { live, stageOf, type Ctx, type NodeLive, type RoleLive, type Run, type Worker } from './state.ts'
 
 function workerState(ctx: Ctx, worker: Worker): WorkerState {
   const stage = stageOf(worker)

@@ -8,27 +8,22 @@ import { forgetKeys, onQueuedLaunch } from './accept.ts'
 import { decide } from './decide.ts'
 import { tellAccepted, tellState } from './events.ts'
 import { runOps } from './fold.ts'
+import { recoverGang } from './gangs.ts'
 import { onHistoryLost, onUnwritable } from './history.ts'
-import { currentFork, recoverGang } from './gangs.ts'
-import { occupy } from './node-usage.ts'
 import { onBeat, onEvidence, onLink, onNodesTick, onReport } from './membership.ts'
 import type { CoordinatorCommand, CoordinatorEvent } from './messages.ts'
+import { contextOf } from './new-state.ts'
+import { occupy } from './node-usage.ts'
+import { nodeOf, toRelease } from './nodes.ts'
 import { giveNodeOrders, onOrderResult } from './orders.ts'
 import { onQueueTick, placeQueue, wakeQueue } from './queue.ts'
 import { onRequest } from './requests.ts'
 import { beginRestart } from './restart.ts'
 import { statusOf } from './status.ts'
-import { exitOf } from './worker.ts'
-import {
-  contextOf,
-  goOn,
-  nodeOf,
-  toRelease,
-  workOn,
-  type CoordinatorState,
-  type Ctx,
-  type Run,
-} from './state.ts'
+import { goOn } from './timers.ts'
+import type { CoordinatorState, Ctx, Run } from './types.ts'
+import { workOn } from './update.ts'
+import { currentFork, exitOf } from './worker.ts'
 
 export function stepCoordinator(
   s: CoordinatorState,

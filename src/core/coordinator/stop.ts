@@ -3,24 +3,16 @@
  * gone; with `parallel`, after a failure, and for a kill, all are told at once. The order itself is
  * orders.ts's, the ladder is the agent's.
  */
-import { causeText, type Cause } from '../../protocol/causes.ts'
+import { type Cause, causeText } from '../../protocol/causes.ts'
+import { GONE } from './ends.ts'
 import { dissolve, isReachable } from './gangs.ts'
 import { unreserve } from './node-usage.ts'
 import { endWorker, neverStarted } from './reports.ts'
+import { live } from './stages.ts'
+import { goOn } from './timers.ts'
+import type { Ctx, RoleLive, Run, Worker } from './types.ts'
+import { change, touchRun, touchWorker, workOn } from './update.ts'
 import { startedAtOf } from './worker.ts'
-import {
-  change,
-  goOn,
-  GONE,
-  live,
-  touchRun,
-  touchWorker,
-  workOn,
-  type Ctx,
-  type RoleLive,
-  type Run,
-  type Worker,
-} from './state.ts'
 
 type Stopping = NonNullable<Run['record']['stopping']>
 

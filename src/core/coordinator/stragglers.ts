@@ -4,8 +4,9 @@
  */
 import { isTerminal, type Straggler } from '../../protocol/shapes.ts'
 import { onOurClock } from './first-failure.ts'
+import { live } from './stages.ts'
+import type { Ctx, Run, Worker } from './types.ts'
 import { viewOf } from './worker.ts'
-import { live, type Ctx, type Run, type Worker } from './state.ts'
 
 /** Slow to join, slow to start, a stale heartbeat: by rank where there are ranks. */
 export function stragglersOf(ctx: Ctx, run: Run): Straggler[] {

@@ -2,9 +2,14 @@
  * All that is known of a worker's latest attempt: its agent's last report, merged with the record. Owns that
  * merge: nobody else reads both.
  */
+import { forkIdOf } from '../../protocol/names.ts'
 import type { WorkerRecord } from '../../protocol/records.ts'
 import type { Exit, ForkReport } from '../../protocol/shapes.ts'
-import type { Worker } from './state.ts'
+import type { Worker } from './types.ts'
+
+export function currentFork(worker: Worker): string {
+  return forkIdOf(worker.run.record.run, worker.record.role, worker.record.index, worker.record.attempt)
+}
 
 export type WorkerView = NonNullable<WorkerRecord['last']>
 

@@ -23,7 +23,6 @@ export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'long src/core/coordinator/gangs.ts advanceGang': UNTIL_SPLIT,
   'long src/core/coordinator/orders.ts': UNTIL_SPLIT,
   'long src/core/coordinator/requests.ts answer': UNTIL_SPLIT,
-  'long src/core/coordinator/state.ts': UNTIL_SPLIT,
   'long src/fleet/run-agent.ts runAgent': UNTIL_SPLIT,
   'long src/fleet/run-coordinator.ts runCoordinator':
     'an assembly point: parts are made and ended in one order',

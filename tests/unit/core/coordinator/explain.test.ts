@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { explainRun, reasonOf, workerReason } from '../../../../src/core/coordinator/explain.ts'
-import { contextOf, type Ctx, type Run } from '../../../../src/core/coordinator/state.ts'
+import { contextOf } from '../../../../src/core/coordinator/new-state.ts'
+import type { Ctx, Run } from '../../../../src/core/coordinator/types.ts'
 import { coordinatorWith, service, task, type Story } from '../../../support/coordinator-steps.ts'
 
 type Roles = Record<string, Record<string, unknown>>

@@ -5,7 +5,7 @@ import {
   onOurClock,
   type Interval,
 } from '../../../../src/core/coordinator/first-failure.ts'
-import type { NodeLive } from '../../../../src/core/coordinator/state.ts'
+import type { NodeLive } from '../../../../src/core/coordinator/types.ts'
 import type { FailureRecord } from '../../../../src/protocol/records.ts'
 import { coordinatorWith, exitOf, rankOf, task, torchrun } from '../../../support/coordinator-steps.ts'
 

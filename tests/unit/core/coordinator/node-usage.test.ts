@@ -2,13 +2,9 @@ import { expect, test, vi } from 'vitest'
 import { emptyDurable } from '../../../../src/core/coordinator/fold.ts'
 import { gpusTaken, linkGpus } from '../../../../src/core/coordinator/node-usage.ts'
 import { COORDINATOR_DEFAULTS } from '../../../../src/core/coordinator/settings.ts'
-import {
-  contextOf,
-  newState,
-  nodeOf,
-  type Ctx,
-  type NodeLive,
-} from '../../../../src/core/coordinator/state.ts'
+import { contextOf, newState } from '../../../../src/core/coordinator/new-state.ts'
+import { nodeOf } from '../../../../src/core/coordinator/nodes.ts'
+import type { Ctx, NodeLive } from '../../../../src/core/coordinator/types.ts'
 import type { Gpu } from '../../../../src/protocol/shapes.ts'
 
 function context(): Ctx {

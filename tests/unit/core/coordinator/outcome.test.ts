@@ -1,13 +1,12 @@
 import { expect, test } from 'vitest'
 import * as outcome from '../../../../src/core/coordinator/outcome.ts'
-import type { Worker } from '../../../../src/core/coordinator/state.ts'
+import type { Worker } from '../../../../src/core/coordinator/types.ts'
 import type { Cause } from '../../../../src/protocol/causes.ts'
-import type { Exit, RankReport } from '../../../../src/protocol/shapes.ts'
+import type { Exit } from '../../../../src/protocol/shapes.ts'
 import {
   blankReport,
   coordinatorWith,
   exitOf,
-  rankOf,
   service,
   task,
   type Story,
@@ -53,19 +52,6 @@ test.each<[string, Cause, boolean]>([
   ['its readiness probe', { by: 'not-ready' }, false],
 ])('a worker that was ended by %s: is it lost for the run?', (_, killedBy, lost) => {
   expect(outcome.isLost(worker({ signal: 'SIGKILL', killedBy }))).toBe(lost)
-})
-
-test.each<[string, RankReport[], number | null]>([
-  ['none failed', [rankOf(0, { code: 0 }, 1), rankOf(1, null)], null],
-  ['the earliest', [rankOf(0, { code: 1 }, 9), rankOf(1, { code: 7 }, 5)], 1],
-  ['of two at one time the lower', [rankOf(1, { code: 7 }, 5), rankOf(0, { code: 1 }, 5)], 0],
-  ['a TERM is a consequence', [rankOf(0, { signal: 'SIGTERM' }, 1), rankOf(1, { code: 7 }, 5)], 1],
-  ['nothing but TERM', [rankOf(0, { signal: 'SIGTERM' }, 9), rankOf(1, { signal: 'SIGTERM' }, 5)], 1],
-  ['only the last restart counts', [rankOf(0, { code: 1 }, 1, 0), rankOf(1, { code: 7 }, 5, 1)], 1],
-  ['a rank that we killed is none', [rankOf(0, { code: 1, killedBy: bob }, 1), rankOf(1, { code: 7 }, 5)], 1],
-  ['one without a time comes last', [rankOf(0, { code: 1 }, null), rankOf(1, { code: 7 }, 5)], 1],
-])('the rank that failed first: %s', (_, ranks, expected) => {
-  expect(outcome.failedRank({ ...blankReport('r.a.0.1'), ranks })?.rank.rank ?? null).toBe(expected)
 })
 
 const probe = { ready: { exec: ['true'] } }

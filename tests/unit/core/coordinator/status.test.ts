@@ -6,7 +6,8 @@ import {
   summaryOf,
   summaryOfStatus,
 } from '../../../../src/core/coordinator/status.ts'
-import { contextOf, type Ctx, type Run } from '../../../../src/core/coordinator/state.ts'
+import { contextOf } from '../../../../src/core/coordinator/new-state.ts'
+import type { Ctx, Run } from '../../../../src/core/coordinator/types.ts'
 import { coordinatorWith, task, type Story } from '../../../support/coordinator-steps.ts'
 
 type Happens = (c: Story, run: string) => void

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { exitOf as exitWith } from '../../../support/coordinator-steps.ts'
 import { exitOf, viewOf, type WorkerView } from '../../../../src/core/coordinator/worker.ts'
-import type { Worker } from '../../../../src/core/coordinator/state.ts'
+import type { Worker } from '../../../../src/core/coordinator/types.ts'
 import type { Receipt } from '../../../../src/protocol/shapes.ts'
 
 const GONE: Receipt = { outcome: 'gone', survivors: [], reason: null, ms: 4 }

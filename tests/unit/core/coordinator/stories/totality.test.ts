@@ -1,7 +1,8 @@
 /** Any events in any order: the step never throws, terminal states absorb, and the ledger adds up. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { stageOf, type CoordinatorState } from '../../../../../src/core/coordinator/state.ts'
+import { stageOf } from '../../../../../src/core/coordinator/stages.ts'
+import type { CoordinatorState } from '../../../../../src/core/coordinator/types.ts'
 import { resourcesOf } from '../../../../../src/protocol/launch/resolved.ts'
 import { isTerminal, type RunState } from '../../../../../src/protocol/shapes.ts'
 import {

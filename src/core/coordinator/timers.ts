@@ -1,0 +1,17 @@
+/** When a run is looked at again for the sake of time, and when a step leaves the rest to the next. */
+import type { Ctx, Run } from './types.ts'
+
+/** Set a timer for a run, unless an earlier one is set: what is due is looked at again then. */
+export function wakeAt(ctx: Ctx, run: Run, at: number): void {
+  if (at >= run.wakeAt) return
+  run.wakeAt = at
+  ctx.out.push({ kind: 'timer', at, timer: { of: 'run', run: run.record.run } })
+}
+
+/** A step has done its share: the rest is for the next, and other events come between. */
+export function goOn(ctx: Ctx, run: Run | null = null): void {
+  if (run !== null) ctx.s.rest.add(run)
+  if (ctx.s.goingOn) return
+  ctx.s.goingOn = true
+  ctx.out.push({ kind: 'timer', at: ctx.now, timer: { of: 'rest' } })
+}
