@@ -5,7 +5,7 @@
  */
 import { rm } from 'node:fs/promises'
 import { byUser } from '../protocol/causes.ts'
-import { Fault } from '../protocol/faults.ts'
+import { Fault, isFault } from '../protocol/faults.ts'
 import type { WorkerReceipt } from '../protocol/shapes.ts'
 import { messengerOn } from '../transport/messenger.ts'
 import { connectNats } from '../transport/nats/bus.ts'
@@ -38,7 +38,8 @@ const WATCHER_MS = 3000
 /**
  * The caller holds the up lock.
  *
- * @throws {Fault} FAILED when something does not end
+ * @throws {Fault} FAILED when something does not end; SPOOL, when all else has ended, for a spool of another
+ * version
  */
 export async function takeDown({ layout, user, keepWorkers, say }: DownOptions): Promise<DownResult> {
   const ended: string[] = []
@@ -61,14 +62,22 @@ export async function takeDown({ layout, user, keepWorkers, say }: DownOptions):
     )
   }
   await ends('agent', AGENT_MS)
+  const closed: Fault[] = []
   if (!keepWorkers)
     for (const node of await listNodes(layout))
-      for (const receipt of await sweepNode(layout, node, byUser(user), say))
-        receipts.set(receipt.forkId, receipt)
+      try {
+        for (const receipt of await sweepNode(layout, node, byUser(user), say))
+          receipts.set(receipt.forkId, receipt)
+      } catch (error) {
+        // a spool that this version cannot read keeps its workers, and nothing else
+        if (!isFault(error, 'SPOOL')) throw error
+        closed.push(error)
+      }
   await ends('coordinator', COORDINATOR_MS)
   const bus = await endBus(layout)
   if (bus !== null) ended.push(`bus (pid ${bus})`)
   await watchersLeft(layout)
+  if (closed.length > 0) throw closed[0]!
   return { ended, receipts: [...receipts.values()] }
 }
 

@@ -2,14 +2,25 @@
  * The spool: where everything of a node's forks is on disk. Owns names and layout; what stands in the files
  * is others'.
  *
- *   lock/<n>               owners (lock.ts), the highest number is the present one
+ *   format                 the number of this layout, as a link that points nowhere
+ *   lock/<n>               owners (spool-lock.ts), the highest number is the present one
  *   tombstones/<forkId>    this id is refused for ever
  *   forks/<forkId>/        fork.json (spec and leases) · exec (what the shim runs) · record (what the shim saw) · started/ (the barrier) · set-up (how far it came)
  *                          ranks/<localRank>.<restart> · bindings.json (for probes) · fence (renewed by the agent, fence-file.ts) · notes.json (the agent's) · verdict.json (what no shim could tell) · error.json (torch's)
  *   logs/<forkId>/         the log sources: here from the start, so that nothing moves when the fork is released
  */
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
+import { Fault } from '../protocol/faults.ts'
 
 export function lockDir(spool: string): string {
   return join(spool, 'lock')
@@ -38,8 +49,46 @@ export const fileOf = {
   error: (forkDir: string) => join(forkDir, 'error.json'),
 } as const
 
+/** Raised when a file of a spool changes its name or form in a way that an older or newer agent misreads. */
+const SPOOL_FORMAT = 1
+
+/** Like an owner's lock: made at once or not at all, and also on a full disk. @returns null when there is none */
+function readFormat(spool: string): string | null {
+  try {
+    return readlinkSync(join(spool, 'format'))
+  } catch {
+    return null
+  }
+}
+
+/**
+ * Nothing of a spool in another format may be touched, not even its lock: its agent may be alive. A spool that
+ * never held a fork gets this format.
+ *
+ * @throws {Fault} SPOOL when another version of Troupe made it
+ */
+function claimFormat(spool: string): void {
+  const found = readFormat(spool)
+  if (found === String(SPOOL_FORMAT)) return
+  if (found === null && !existsSync(join(spool, 'forks'))) {
+    mkdirSync(spool, { recursive: true, mode: 0o700 })
+    try {
+      return symlinkSync(String(SPOOL_FORMAT), join(spool, 'format'))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return claimFormat(spool)
+      throw new Fault('SPOOL', `the spool cannot be written: ${(error as Error).message}`, { cause: error })
+    }
+  }
+  const its = found === null ? 'has no format number' : `has format ${found}`
+  throw new Fault('SPOOL', `the spool ${spool} ${its}; this version reads format ${SPOOL_FORMAT}`, {
+    data: { spool, found, format: SPOOL_FORMAT },
+    hint: 'end its workers with the version that made it (troupe down), then move the directory away',
+  })
+}
+
 /** Environments and logs may hold secrets: nobody else may look into a spool. */
 export function makeSpool(spool: string): void {
+  claimFormat(spool)
   for (const name of ['lock', 'tombstones', 'forks', 'logs'])
     mkdirSync(join(spool, name), { recursive: true, mode: 0o700 })
 }

@@ -2,7 +2,7 @@
  * What `down` does for a node whose agent is dead: its spool is opened as the agent would, and everything in
  * it is ended.
  */
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -74,4 +74,20 @@ test('a tree with daemons, one whose root has ended and one that is only prepare
 
 test('a spool in which nothing runs: no receipts, and it stays as it is', async () => {
   expect(await sweepNode(layout, 'n0', byUser('ada'), () => undefined)).toEqual([])
+})
+
+test('a spool of another format is refused, and its processes run on', async () => {
+  const spec = forkSpec(['sleep', '1000'], { n: 0 })
+  const before = linuxHost(spool, shim)
+  await before.recover()
+  await before.prepare([spec])
+  const { pid } = await before.start(spec.forkId, NO_BINDINGS)
+  await before.close()
+  rmSync(join(spool, 'format'))
+  symlinkSync('99', join(spool, 'format'))
+  await expect(sweepNode(layout, 'n0', byUser('ada'), () => undefined)).rejects.toMatchObject({
+    code: 'SPOOL',
+    message: expect.stringContaining('format 99'),
+  })
+  expect(processesOf(spool, spec.forkId)).toContain(pid)
 })

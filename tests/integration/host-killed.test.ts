@@ -10,6 +10,8 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Prepared, Started } from '../../src/protocol/host.ts'
 import type { ProcessHost } from '../../src/process/process-host.ts'
+import { readRecord } from '../../src/process/records.ts'
+import { fileOf, forkDirOf } from '../../src/process/spool.ts'
 import type { ForkSpec } from '../../src/protocol/launch/resolved.ts'
 import {
   linuxHost,
@@ -20,6 +22,7 @@ import {
   sweepProcesses,
   temporaryDirectory,
 } from '../support/linux-host.ts'
+import { until } from '../support/fleet.ts'
 import { forkSpec, NO_BINDINGS } from '../support/spec.ts'
 
 const directory = temporaryDirectory()
@@ -70,33 +73,41 @@ async function startAgent(specs: ForkSpec[], until: 'prepared' | 'started') {
   return { agent, gone, ...told }
 }
 
+/** A worker that exits with the code once the file is there. */
+function exitsAfter(file: string, code: number, n: number): ForkSpec {
+  return forkSpec(['sh', '-c', `while [ ! -e '${file}' ]; do sleep 0.05; done; exit ${code}`], { n })
+}
+
 test('the agent is killed with -9 while workers run: they run on, and the next agent has their true exits [FC-3 A-32]', async () => {
-  const go = join(directory, 'go')
+  const [goBefore, goAfter] = [join(directory, 'go-before'), join(directory, 'go-after')]
   const specs = [
-    forkSpec(['sh', '-c', `while [ ! -e '${go}' ]; do sleep 0.05; done; exit 7`], { n: 0 }),
-    forkSpec(['sleep', '3600'], { n: 1 }),
-  ]
-  const { agent, gone, started } = await startAgent(specs, 'started')
+    exitsAfter(goBefore, 7, 0),
+    exitsAfter(goAfter, 8, 1),
+    forkSpec(['sleep', '3600'], { n: 2 }),
+  ] as const
+  const [before, after, killed] = specs.map(({ forkId }) => forkId) as [string, string, string]
+  const { agent, gone, started } = await startAgent([...specs], 'started')
   agent.kill('SIGKILL')
   await gone
-  expect(
-    specs.map(({ forkId }) =>
-      processesOf(spoolDir, forkId).includes(started[forkId === specs[0]!.forkId ? 0 : 1]!.pid!),
-    ),
-  ).toEqual([true, true])
-  writeFileSync(go, '')
+  for (const [n, { forkId }] of specs.entries())
+    expect(processesOf(spoolDir, forkId)).toContain(started[n]!.pid)
+  // An exit that recover finds is in its answer and in no event, so each worker ends on one side of it.
+  writeFileSync(goBefore, '')
+  const record = fileOf.record(forkDirOf(spoolDir, before))
+  await until('the shim has recorded its exit', () => readRecord(record).exit !== null)
   const events = listenTo(host)
   const found = await host.recover()
-  expect(found.map(({ started }) => started)).toEqual(started)
-  expect((await events.next('exited', specs[0]!.forkId)).exit).toEqual({
-    code: 7,
-    signal: null,
-    oom: false,
-    unknown: null,
-  })
-  await host.killTree(specs[1]!.forkId)
-  expect((await events.next('exited', specs[1]!.forkId)).exit.signal).toBe('SIGKILL')
-  expect((await events.next('empty', specs[1]!.forkId)).receipt.outcome).toBe('gone')
+  expect(new Map(found.map(({ spec, started }) => [spec.forkId, started]))).toEqual(
+    new Map(specs.map(({ forkId }, n) => [forkId, started[n]])),
+  )
+  const exit = { signal: null, oom: false, unknown: null }
+  expect(found.find(({ spec }) => spec.forkId === before)!.exit).toMatchObject({ ...exit, code: 7 })
+  writeFileSync(goAfter, '')
+  expect((await events.next('exited', after)).exit).toEqual({ ...exit, code: 8 })
+  await host.killTree(killed)
+  expect((await events.next('exited', killed)).exit.signal).toBe('SIGKILL')
+  expect((await events.next('empty', killed)).receipt.outcome).toBe('gone')
+  expect(events.of(before)).toEqual([])
 })
 
 test('the agent is killed with -9 between prepare and start: the next one has the same leases, and starts it once [FC-3]', async () => {
