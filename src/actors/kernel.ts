@@ -7,13 +7,15 @@
  * 2. Events are handled one at a time, in order of arrival; an event that a perform brings back waits its
  * turn (no re-entrance).
  * 3. Commands leave in the order in which steps gave them. `persist` is a barrier: what follows it, of this
- * step and of later ones, waits until it is acknowledged,
- *    so nothing that anybody sees rests on a fact that could still be lost. Persists that meet while one is in flight are joined into one append.
+ * step and of later ones, waits until it is acknowledged. So nothing that anybody sees rests on a fact that
+ * could still be lost. Persists that meet while one is in flight are joined into one append.
  * 4. A refused persist ends the actor (`deposed`): its waiting commands are dropped, never performed.
  *    `mayPerform` can close the door for a while (a lease that ran out): commands wait, and leave on `flush`.
- * 5. At the watermark `offer` refuses (the asker sheds with OVERLOADED); `post` — results, timers, exits — is
- * never refused.
+ * 5. At the watermark `offer` refuses, and the asker is told OVERLOADED. `post` is never refused: it brings
+ * results, timers and exits.
  */
+import { fifo, type Fifo } from './fifo.ts'
+
 export interface Step<S, E, C> {
   (state: S, event: E): readonly [S, readonly C[]]
 }
@@ -52,138 +54,111 @@ export interface ActorHandle<E> {
 
 const MAILBOX_MAX = 10_000
 
+interface Actor<S, E, C, P> extends ActorOptions<S, E, C, P> {
+  halted: boolean
+  /** A step runs, or what it gave is performed. */
+  draining: boolean
+  /** Persists are on their way. */
+  writing: boolean
+  readonly mailbox: Fifo<E>
+  /** Commands in order; a persist that is not acknowledged yet holds back all behind it. */
+  readonly outbox: Fifo<C>
+  /** Persists that are acknowledged: they are passed over. */
+  acked: Set<C>
+}
+
 export function runActor<S, E, C, P = never>(options: ActorOptions<S, E, C, P>): ActorHandle<E> {
-  const {
-    step,
-    perform,
-    persistOf,
-    persist,
-    onDeposed,
-    mayPerform,
-    onStep,
-    mailboxMax = MAILBOX_MAX,
-  } = options
-  let state = options.state
-  let halted = false
-  let draining = false
-  let writing = false
-  const mailbox = queue<E>()
-  /** commands in order; a persist that is not acknowledged yet holds back all behind it */
-  const outbox = queue<C>()
-  /** persists whose acknowledgement came: they are passed over */
-  let acked = new Set<C>()
-
-  const flush = (): void => {
-    while (!halted && outbox.size > 0) {
-      const command = outbox.first()
-      if (acked.delete(command)) {
-        outbox.shift()
-        continue
-      }
-      if (persistOf?.(command) != null) {
-        if (!writing) write()
-        return
-      }
-      if (mayPerform?.() === false) return
-      outbox.shift()
-      perform(command)
-    }
+  const { mailboxMax = MAILBOX_MAX } = options
+  const a: Actor<S, E, C, P> = {
+    ...options,
+    halted: false,
+    draining: false,
+    writing: false,
+    mailbox: fifo(),
+    outbox: fifo(),
+    acked: new Set(),
   }
-
-  const write = (): void => {
-    const taken = new Set<C>()
-    const ops: P[] = []
-    for (const command of outbox) {
-      const wanted = persistOf!(command)
-      if (wanted === null) continue
-      taken.add(command)
-      for (const op of wanted) ops.push(op)
-    }
-    writing = true
-    persist!(ops).then(
-      () => {
-        writing = false
-        if (halted) return
-        acked = taken
-        flush()
-      },
-      (error: unknown) => {
-        writing = false
-        if (halted) return
-        halted = true
-        onDeposed?.(error)
-      },
-    )
-  }
-
-  const drain = (): void => {
-    if (draining) return
-    draining = true
-    try {
-      while (!halted && mailbox.size > 0) {
-        const event = mailbox.shift()
-        const [next, commands] = step(state, event)
-        state = next
-        for (const command of commands) outbox.push(command)
-        onStep?.(event, commands)
-        flush()
-      }
-    } finally {
-      draining = false
-    }
-  }
-
-  const post = (event: E): void => {
-    if (halted) return
-    mailbox.push(event)
-    drain()
-  }
-
   return {
     offer(event) {
-      if (halted || mailbox.size + outbox.size >= mailboxMax) return false
-      post(event)
+      if (a.halted || a.mailbox.size + a.outbox.size >= mailboxMax) return false
+      post(a, event)
       return true
     },
-    post,
-    flush,
-    halt: () => void (halted = true),
+    post: (event) => post(a, event),
+    flush: () => flush(a),
+    halt: () => void (a.halted = true),
     get depth() {
-      return mailbox.size
+      return a.mailbox.size
     },
     get halted() {
-      return halted
+      return a.halted
     },
   }
 }
 
-interface Queue<T> extends Iterable<T> {
-  readonly size: number
-  push(item: T): void
-  first(): T
-  shift(): T
+function post<S, E, C, P>(a: Actor<S, E, C, P>, event: E): void {
+  if (a.halted) return
+  a.mailbox.push(event)
+  drain(a)
 }
 
-/** First in, first out; `Array.shift` moves everything that is left each time. */
-function queue<T>(): Queue<T> {
-  let items: T[] = []
-  let head = 0
-  return {
-    get size() {
-      return items.length - head
-    },
-    push: (item) => void items.push(item),
-    first: () => items[head]!,
-    shift() {
-      const item = items[head++]!
-      if (head > 1024 && head * 2 > items.length) {
-        items = items.slice(head)
-        head = 0
-      }
-      return item
-    },
-    *[Symbol.iterator]() {
-      for (let i = head; i < items.length; i++) yield items[i]!
-    },
+function drain<S, E, C, P>(a: Actor<S, E, C, P>): void {
+  if (a.draining) return
+  a.draining = true
+  try {
+    while (!a.halted && a.mailbox.size > 0) {
+      const event = a.mailbox.shift()
+      const [next, commands] = a.step(a.state, event)
+      a.state = next
+      for (const command of commands) a.outbox.push(command)
+      a.onStep?.(event, commands)
+      flush(a)
+    }
+  } finally {
+    a.draining = false
   }
+}
+
+function flush<S, E, C, P>(a: Actor<S, E, C, P>): void {
+  while (!a.halted && a.outbox.size > 0) {
+    const command = a.outbox.first()
+    if (a.acked.delete(command)) {
+      a.outbox.shift()
+      continue
+    }
+    if (a.persistOf?.(command) != null) {
+      if (!a.writing) write(a)
+      return
+    }
+    if (a.mayPerform?.() === false) return
+    a.outbox.shift()
+    a.perform(command)
+  }
+}
+
+/** Write all persists that wait, as one append. */
+function write<S, E, C, P>(a: Actor<S, E, C, P>): void {
+  const taken = new Set<C>()
+  const ops: P[] = []
+  for (const command of a.outbox) {
+    const wanted = a.persistOf!(command)
+    if (wanted === null) continue
+    taken.add(command)
+    for (const op of wanted) ops.push(op)
+  }
+  a.writing = true
+  a.persist!(ops).then(
+    () => {
+      a.writing = false
+      if (a.halted) return
+      a.acked = taken
+      flush(a)
+    },
+    (error: unknown) => {
+      a.writing = false
+      if (a.halted) return
+      a.halted = true
+      a.onDeposed?.(error)
+    },
+  )
 }

@@ -8,6 +8,7 @@ import type { ForkReport } from '../../protocol/shapes.ts'
 import type { BodyOf, WorkerWhat } from '../../protocol/table.ts'
 import type { Clock } from '../../system/clock.ts'
 import type { Messenger } from '../../transport/messenger.ts'
+import { pausesOn, type Pauses } from '../pauses.ts'
 
 export type WorkerFact = BodyOf<'event.worker'>
 export interface FactEmitter {
@@ -29,79 +30,72 @@ interface Line {
   sending: boolean
 }
 
-export function startFactEmitter(options: {
+interface EmitterOptions {
   messenger: Messenger
   node: string
   incarnation: string
   clock: Clock
   onAcked(forkId: string, what: WorkerWhat): void
   log(fields: Record<string, unknown>): void
-}): FactEmitter {
-  const { messenger, node, incarnation, clock, onAcked, log } = options
-  const lines = new Map<string, Line>()
-  let stopped = false
-  /** what waits for the next try; the link's return wakes them all */
-  let sleepers: (() => void)[] = []
-  const wake = (): void => {
-    const woken = sleepers
-    sleepers = []
-    for (const sleeper of woken) sleeper()
-  }
-  const unlink = messenger.bus.onLink((connected) => connected && wake())
-  const pause = (ms: number): Promise<void> =>
-    new Promise((resolve) => {
-      sleepers.push(resolve)
-      clock.after(ms, () => {
-        sleepers = sleepers.filter((sleeper) => sleeper !== resolve)
-        resolve()
-      })
-    })
+}
 
-  const sendOne = async (fact: WorkerFact): Promise<void> => {
-    const { run, role, index, what } = fact
-    for (let wait: number = RETRY_MS[0]; !stopped; wait = Math.min(wait * 2, RETRY_MS[1])) {
-      try {
-        return await messenger.emit('event.worker', { run, role, index, what, node }, fact)
-      } catch (error) {
-        // a fact that does not fit its row would block all after it for ever
-        if (!(error instanceof Fault))
-          return log({ msg: 'a fact does not fit the protocol', id: fact.id, error: String(error) })
-        if (error.code === 'PERMISSION')
-          log({ msg: 'the bus refuses a fact', id: fact.id, error: error.message })
-      }
-      await pause(wait)
-    }
-  }
+interface Emitter extends EmitterOptions {
+  /** The facts of each fork that has something to tell. */
+  readonly lines: Map<string, Line>
+  readonly pauses: Pauses
+  stopped: boolean
+}
 
-  const drain = async (forkId: string, line: Line): Promise<void> => {
-    line.sending = true
-    while (!stopped && line.queue.length > 0) {
-      const fact = line.queue.shift()!
-      await sendOne(fact)
-      if (!stopped) onAcked(forkId, fact.what as WorkerWhat)
-    }
-    line.sending = false
-    if (line.queue.length === 0) lines.delete(forkId)
-  }
-
+export function startFactEmitter(options: EmitterOptions): FactEmitter {
+  const { messenger, node, incarnation, clock } = options
+  const e: Emitter = { ...options, lines: new Map(), pauses: pausesOn(clock), stopped: false }
+  const unlink = messenger.bus.onLink((connected) => connected && e.pauses.wake())
   return {
     emit({ id, what, rev, report }) {
-      if (stopped) return
-      const line = lines.get(report.forkId) ?? { queue: [], sending: false }
-      lines.set(report.forkId, line)
+      if (e.stopped) return
+      const line = e.lines.get(report.forkId) ?? { queue: [], sending: false }
+      e.lines.set(report.forkId, line)
       const replaced = REPLACES[what]
       if (replaced !== undefined)
         line.queue = line.queue.filter((waiting) => !replaced.includes(waiting.what as WorkerWhat))
       line.queue.push({ id, at: clock.wall(), what, node, incarnation, rev, ...report })
-      if (!line.sending) void drain(report.forkId, line)
+      if (!line.sending) void drain(e, report.forkId, line)
     },
     stop() {
-      stopped = true
+      e.stopped = true
       unlink()
-      wake()
+      e.pauses.wake()
     },
     get waiting() {
-      return lines.size
+      return e.lines.size
     },
+  }
+}
+
+async function drain(e: Emitter, forkId: string, line: Line): Promise<void> {
+  line.sending = true
+  while (!e.stopped && line.queue.length > 0) {
+    const fact = line.queue.shift()!
+    await sendOne(e, fact)
+    if (!e.stopped) e.onAcked(forkId, fact.what as WorkerWhat)
+  }
+  line.sending = false
+  if (line.queue.length === 0) e.lines.delete(forkId)
+}
+
+/** Returns when the fact is acknowledged, or can never be, or the emitter was stopped. */
+async function sendOne(e: Emitter, fact: WorkerFact): Promise<void> {
+  const { run, role, index, what } = fact
+  for (let wait: number = RETRY_MS[0]; !e.stopped; wait = Math.min(wait * 2, RETRY_MS[1])) {
+    try {
+      return await e.messenger.emit('event.worker', { run, role, index, what, node: e.node }, fact)
+    } catch (error) {
+      // a fact that does not fit its row would block all after it for ever
+      if (!(error instanceof Fault))
+        return e.log({ msg: 'a fact does not fit the protocol', id: fact.id, error: String(error) })
+      if (error.code === 'PERMISSION')
+        e.log({ msg: 'the bus refuses a fact', id: fact.id, error: error.message })
+    }
+    await e.pauses.pause(wait)
   }
 }

@@ -9,14 +9,9 @@ const TESTED_ITSELF = 'tests look at the part itself'
 
 export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'long bench/raw-bus.ts startRawBus': UNTIL_SPLIT,
-  'long src/actors/agent/agent-host.ts agentHostOn': UNTIL_SPLIT,
-  'long src/actors/agent/fact-emitter.ts startFactEmitter': UNTIL_SPLIT,
-  'long src/actors/kernel.ts runActor': UNTIL_SPLIT,
   'long src/actors/coordinator/launch-queue.ts serveLaunchQueue': UNTIL_SPLIT,
   'long src/actors/logs/log-server.ts startLogServer': UNTIL_SPLIT,
   'long src/actors/logs/log-shipper.ts startLogShipper': UNTIL_SPLIT,
-  'long src/actors/agent/node-agent.ts': UNTIL_SPLIT,
-  'long src/actors/agent/node-agent.ts startNodeAgent': UNTIL_SPLIT,
   'long src/actors/logs/source-shipper.ts startSourceShipper': UNTIL_SPLIT,
   'long src/client/troupe.ts troupeOn': UNTIL_SPLIT,
   'long src/core/coordinator/gangs.ts': UNTIL_SPLIT,
@@ -102,7 +97,6 @@ export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'wide scripts/rows.mjs': UNTIL_BROKEN,
   'wide scripts/start/main-job.mjs': UNTIL_BROKEN,
   'wide src/actors/coordinator/beat-clocks.ts': UNTIL_BROKEN,
-  'wide src/actors/kernel.ts': UNTIL_BROKEN,
   'wide src/actors/leadership/leadership.ts': UNTIL_BROKEN,
   'wide src/core/coordinator/explain.ts': UNTIL_BROKEN,
   'wide src/core/coordinator/messages.ts': UNTIL_BROKEN,
