@@ -11,22 +11,25 @@ import { readFileSync, writeFileSync } from 'node:fs'
 const WHOLE = 'eval "$troupe_setup"'
 
 /**
- * The first command of the set-up that fails ends the worker with its code (`set +e` in the set-up turns that
- * off, and the word of who it was with it). The set-up is an argument of eval, so an open quote or
+ * The first command of the set-up that fails ends the worker with its code. `set +e` in the set-up turns that
+ * off, and with it the name of the command. The set-up is an argument of eval, so an open quote or
  * here-document in it can only break itself, and the worker gets its argv as `"$@"`.
  *
  * bash -c SET_UP troupe SETUP FILE CMD…
  */
 export const SET_UP = [
+  // After an `exit` in eval, BASH_COMMAND is what it was before this text: the last command of $BASH_ENV, or
+  // of ~/.bashrc, which bash reads when its stdin is a socket. A group's redirection still sees that.
+  `{ IFS= read -rd '' troupe_before; troupe_before=\${troupe_before%?}; } <<<"$BASH_COMMAND"`,
   'troupe_setup=$1 troupe_file=$2; shift 2; set -e',
   `troupe_say='printf "%s\\n" "$BASH_COMMAND" 2>/dev/null >>"$troupe_file"'`,
-  // where bash ends without the first trap (a missing file to source, an unset variable), the second one
-  // still knows the command
-  'trap "[[ \\$- != *e* ]] || $troupe_say" ERR; trap "$troupe_say" EXIT; unset troupe_say',
+  'trap "[[ \\$- != *e* ]] || $troupe_say" ERR',
+  // Bash ends without that trap at a missing file to source or an unset variable. This one runs then.
+  'trap "[[ \\$BASH_COMMAND == \\"\\$troupe_before\\" ]] || $troupe_say" EXIT; unset troupe_say',
   WHOLE,
   // noclobber may be on, and the spool may be gone: that is no failure of the set-up
   'trap - ERR EXIT; true 2>/dev/null >|"$troupe_file" || true',
-  'unset troupe_setup troupe_file; exec "$@"',
+  'unset troupe_setup troupe_file troupe_before; exec "$@"',
 ].join('; ')
 
 const BEGUN = 'begun\n'

@@ -128,15 +128,16 @@ test.each([
   'the set-up ends the worker (%s): its file says so, and at which command where that is known [A-04]',
   async (_, setup, code, step) => {
     const file = join(bin, 'set-up')
-    writeSetUp(file)
+    const startup = join(bin, 'startup.sh')
     await writeFile(join(bin, 'lib.sh'), 'true\ngrep -q nothing /dev/null\n')
-    const ran = await run([
-      'env',
-      '-C',
-      bin,
-      ...build({ spec: forkSpec({ setup: setup.replace('lib.sh', './lib.sh'), command: ['true'] }) }),
-    ])
-    expect([ran.code, readSetUp(file)]).toEqual([code, step])
+    await writeFile(startup, ': "[x]\ny"\n')
+    const argv = build({ spec: forkSpec({ setup: setup.replace('lib.sh', './lib.sh'), command: ['true'] }) })
+    // The last command of a start-up file must not be taken for one of the set-up.
+    for (const env of [{}, { BASH_ENV: startup }]) {
+      writeSetUp(file)
+      const ran = await run(['env', '-C', bin, ...argv], { ...process.env, ...env })
+      expect([ran.code, readSetUp(file)], JSON.stringify(env)).toEqual([code, step])
+    }
   },
 )
 
@@ -152,7 +153,7 @@ test.each([
   async (setup) => {
     const file = join(bin, 'set-up')
     for (const [command, code] of [
-      [['bash', '-c', '[ -z "${troupe_setup-}${troupe_file-}" ] && exit 7'], 7],
+      [['bash', '-c', '[ -z "${!troupe_*}" ] && exit 7'], 7],
       [['no-such-program-here'], 127],
     ] as const) {
       writeSetUp(file)
