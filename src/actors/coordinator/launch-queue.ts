@@ -25,7 +25,7 @@ const WORKING_MS = 500
 /** the coordinator has too much to do, or may not act now */
 const AGAIN_MS = 250
 
-export async function serveLaunchQueue(options: {
+interface QueueOptions {
   bus: Bus
   messenger: Messenger
   fleet: string
@@ -33,81 +33,92 @@ export async function serveLaunchQueue(options: {
   /** false: not now */
   offer(fact: Fact): boolean
   log(fields: Record<string, unknown>): void
-}): Promise<LaunchQueue> {
-  const { bus, messenger, fleet, clock, offer, log } = options
-  let closed = false
-  let hand: { message: QueuedMessage; done(): void } | null = null
+}
 
-  const factOf = (message: QueuedMessage): Fact => {
-    const params = parseSubject(fleet, 'launch', message.subject)
-    const read = messenger.read('launch', message)
-    return {
-      kind: 'queued-launch',
-      seq: message.seq,
-      user: params?.user ?? 'unknown',
-      key: message.headers[HEADERS.key] ?? null,
-      storedAt: message.storedAt,
-      body: read?.body ?? null,
-      fault:
-        read === null
-          ? new Fault(
-              'REQUEST_INVALID',
-              'the body is no launch document: neither JSON nor msgpack of a mapping',
-            ).toBody()
-          : null,
-    }
-  }
+interface Queue extends QueueOptions {
+  /** The launch in hand. */
+  hand: { message: QueuedMessage; done(): void } | null
+  closed: boolean
+}
 
-  const onMessage = (message: QueuedMessage): Promise<void> =>
-    new Promise((resolve) => {
-      const stopWorking = clock.every(WORKING_MS, () => message.working())
-      hand = {
-        message,
-        done() {
-          stopWorking()
-          hand = null
-          resolve()
-        },
-      }
-      const tryOffer = (): void => {
-        if (closed || hand?.message !== message) return
-        if (!offer(factOf(message))) clock.after(AGAIN_MS, tryOffer)
-      }
-      tryOffer()
-    })
-
-  const stopConsuming = await bus.consumeQueue(streamOf(fleet, 'LAUNCH'), CONSUMER, ACK_WAIT_MS, onMessage)
-
+export async function serveLaunchQueue(options: QueueOptions): Promise<LaunchQueue> {
+  const { bus, fleet } = options
+  const q: Queue = { ...options, hand: null, closed: false }
+  const stopConsuming = await bus.consumeQueue(streamOf(fleet, 'LAUNCH'), CONSUMER, ACK_WAIT_MS, (message) =>
+    take(q, message),
+  )
   return {
-    answer(seq, { run, fault }) {
-      if (hand === null || hand.message.seq !== seq) return
-      const { message, done } = hand
-      const replyTo = message.headers[HEADERS.replyTo]
-      // an inbox and nothing else: what the coordinator may publish is more than the asker may
-      if (replyTo !== undefined && isInbox(replyTo))
-        bus.publish(
-          replyTo,
-          encode(fault ?? { run }, 'json'),
-          fault === null
-            ? {}
-            : { [HEADERS.error]: `${fault.code}: ${fault.message}`.replace(/[\r\n]+/g, ' ').slice(0, 400) },
-        )
-      message.ack().then(done, (error: unknown) => {
-        // it comes again, and its key gives the same answer
-        log({ level: 'warn', msg: 'a queued launch was not acknowledged', seq, error: String(error) })
-        done()
-      })
+    answer(seq, outcome) {
+      if (q.hand?.message.seq === seq) answer(q, q.hand, outcome)
     },
     giveBack(seq) {
-      if (hand === null || hand.message.seq !== seq) return
-      hand.message.nak()
-      hand.done()
+      if (q.hand?.message.seq !== seq) return
+      q.hand.message.nak()
+      q.hand.done()
     },
     close() {
-      closed = true
-      hand?.message.nak()
-      hand?.done()
+      q.closed = true
+      q.hand?.message.nak()
+      q.hand?.done()
       void stopConsuming()
     },
   }
+}
+
+/** Hold a launch until it is answered: the server hears meanwhile that it is worked on. */
+function take(q: Queue, message: QueuedMessage): Promise<void> {
+  return new Promise((resolve) => {
+    const stopWorking = q.clock.every(WORKING_MS, () => message.working())
+    q.hand = {
+      message,
+      done() {
+        stopWorking()
+        q.hand = null
+        resolve()
+      },
+    }
+    const tryOffer = (): void => {
+      if (q.closed || q.hand?.message !== message) return
+      if (!q.offer(factOf(q, message))) q.clock.after(AGAIN_MS, tryOffer)
+    }
+    tryOffer()
+  })
+}
+
+function factOf({ fleet, messenger }: Queue, message: QueuedMessage): Fact {
+  const params = parseSubject(fleet, 'launch', message.subject)
+  const read = messenger.read('launch', message)
+  const noDocument = 'the body is no launch document: neither JSON nor msgpack of a mapping'
+  return {
+    kind: 'queued-launch',
+    seq: message.seq,
+    user: params?.user ?? 'unknown',
+    key: message.headers[HEADERS.key] ?? null,
+    storedAt: message.storedAt,
+    body: read?.body ?? null,
+    fault: read === null ? new Fault('REQUEST_INVALID', noDocument).toBody() : null,
+  }
+}
+
+function answer(
+  { bus, log }: Queue,
+  { message, done }: NonNullable<Queue['hand']>,
+  { run, fault }: { run: string | null; fault: FaultBody | null },
+): void {
+  const replyTo = message.headers[HEADERS.replyTo]
+  // an inbox and nothing else: what the coordinator may publish is more than the asker may
+  if (replyTo !== undefined && isInbox(replyTo))
+    bus.publish(
+      replyTo,
+      encode(fault ?? { run }, 'json'),
+      fault === null
+        ? {}
+        : { [HEADERS.error]: `${fault.code}: ${fault.message}`.replace(/[\r\n]+/g, ' ').slice(0, 400) },
+    )
+  message.ack().then(done, (error: unknown) => {
+    // it comes again, and its key gives the same answer
+    const { seq } = message
+    log({ level: 'warn', msg: 'a queued launch was not acknowledged', seq, error: String(error) })
+    done()
+  })
 }

@@ -93,19 +93,24 @@ function stepOrCrash(
 }
 
 async function openQueue(t: TermState): Promise<void> {
+  const { bus, messenger, fleet, clock, log } = t
   try {
-    await ensureStreams(t.bus, t.fleet, t.settings.replicas)
-    const lost = await findLostRun(t.messenger, (run) => t.term.durable.runs.has(run))
+    await ensureStreams(bus, fleet, t.settings.replicas)
+    const lost = await findLostRun(messenger, (run) => t.term.durable.runs.has(run))
     if (!t.open) return
     if (lost !== null) tellLostHistory(t, lost)
     const serving = await serveLaunchQueue({
-      ...t,
+      bus,
+      messenger,
+      fleet,
+      clock,
+      log,
       offer: (fact) => t.open && t.term.leased() && t.actor.offer(eventOf(t, fact)),
     })
     if (t.open) t.queue = serving
     else serving.close()
   } catch (error) {
-    t.log({ level: 'warn', msg: 'the streams of the fleet cannot be made yet', error: String(error) })
+    log({ level: 'warn', msg: 'the streams of the fleet cannot be made yet', error: String(error) })
     after(t, RETRY_MS, () => void openQueue(t))
   }
 }

@@ -26,100 +26,107 @@ const BYTES_DEFAULT = 256 * 1024
 /** Requests that are read for at the same time; each holds at most half a mebibyte. */
 const READS_MAX = 16
 
+interface Held {
+  run: string
+  role: string
+  index: number
+  attempts: Set<number>
+  subscription: Subscription
+}
+
+interface Server {
+  readonly messenger: Messenger
+  readonly node: string
+  readonly store: LogStore
+  /** By the worker's id. */
+  readonly workers: Map<string, Held>
+  /** Requests that are read for now. */
+  reads: number
+}
+
 export function startLogServer(options: { messenger: Messenger; node: string; store: LogStore }): LogServer {
-  const { messenger, node, store } = options
-  const workers = new Map<
-    string,
-    { attempts: Set<number>; of: (attempt: number) => string; subscription: Subscription }
-  >()
-  let reads = 0
-
-  const answer = async (
-    forkId: string,
-    attempt: number,
-    body: Request<'worker.log'>['body'],
-  ): Promise<ReplyOf<'worker.log'>> => {
-    const [sizes, marks] = await Promise.all([store.sizes(forkId), store.marks(forkId)])
-    const sources = Object.fromEntries(
-      Object.entries(sizes).map(([name, size]) => [
-        name,
-        {
-          size,
-          floor: marks[name]?.floor ?? 0,
-          generation: marks[name]?.generation ?? 0,
-          shipped: marks[name]?.shipped ?? 0,
-        },
-      ]),
-    )
-    const isFinal = (name: string): boolean => (marks[name] ?? NO_MARKS).final
-    const about = { node, forkId, attempt, sources }
-    const { source, bytesMax = BYTES_DEFAULT } = body
-    if (source === undefined)
-      return {
-        ...about,
-        source: null,
-        offset: 0,
-        bytes: new Uint8Array(0),
-        final: Object.keys(sizes).every(isFinal),
-      }
-    const found = sources[source]
-    if (found === undefined)
-      throw new Fault('WORKER_NOT_FOUND', `${forkId} has no log '${source}'`, {
-        hint: `it has: ${Object.keys(sources).join(', ') || 'none yet'}`,
-      })
-    const offset =
-      body.offset ??
-      (body.tailLines === undefined ? found.floor : await store.offsetOfTail(forkId, source, body.tailLines))
-    const bytes = (await store.read(forkId, source, offset, bytesMax)) as Uint8Array<ArrayBuffer>
-    return { ...about, source, offset, bytes, final: isFinal(source) && offset + bytes.length >= found.size }
-  }
-
-  const serve = (run: string, role: string, index: number, attempts: Set<number>): Subscription =>
-    messenger.serve('worker.log', { run, role, index }, ({ body }, responder) => {
-      const attempt = body.attempt ?? Math.max(...attempts)
-      // another node may hold it: silence is the only answer that cannot be wrong
-      if (!attempts.has(attempt)) return
-      if (reads >= READS_MAX)
-        return responder.fault(new Fault('OVERLOADED', `${READS_MAX} log requests are being read for`))
-      reads++
-      answer(forkIdOf(run, role, index, attempt), attempt, body)
-        .then(responder.reply, (error: unknown) => responder.fault(toFault(error)))
-        .catch(() => undefined) // the connection was closed meanwhile
-        .finally(() => reads--)
-    })
-
-  const drop = (forkId: string): void => {
-    const parts = parseForkId(forkId)
-    if (parts === null) return
-    const id = workerIdOf(parts.run, parts.role, parts.index)
-    const held = workers.get(id)
-    if (!held?.attempts.delete(parts.attempt) || held.attempts.size > 0) return
-    held.subscription.unsubscribe()
-    workers.delete(id)
-  }
-
+  const s: Server = { ...options, workers: new Map(), reads: 0 }
   return {
-    hold(forkId) {
-      const parts = parseForkId(forkId)
-      if (parts === null) return
-      const id = workerIdOf(parts.run, parts.role, parts.index)
-      const held = workers.get(id)
-      if (held !== undefined) return void held.attempts.add(parts.attempt)
-      const attempts = new Set([parts.attempt])
-      workers.set(id, {
-        attempts,
-        of: (attempt) => forkIdOf(parts.run, parts.role, parts.index, attempt),
-        subscription: serve(parts.run, parts.role, parts.index, attempts),
-      })
-    },
-    drop,
+    hold: (forkId) => hold(s, forkId),
+    drop: (forkId) => drop(s, forkId),
     keepOnly(forkIds) {
-      for (const { attempts, of } of workers.values())
-        for (const attempt of attempts) if (!forkIds.has(of(attempt))) drop(of(attempt))
+      for (const { run, role, index, attempts } of s.workers.values())
+        for (const attempt of attempts) {
+          const forkId = forkIdOf(run, role, index, attempt)
+          if (!forkIds.has(forkId)) drop(s, forkId)
+        }
     },
     stop() {
-      for (const { subscription } of workers.values()) subscription.unsubscribe()
-      workers.clear()
+      for (const { subscription } of s.workers.values()) subscription.unsubscribe()
+      s.workers.clear()
     },
   }
+}
+
+function hold(s: Server, forkId: string): void {
+  const parts = parseForkId(forkId)
+  if (parts === null) return
+  const { run, role, index, attempt } = parts
+  const id = workerIdOf(run, role, index)
+  const held = s.workers.get(id)
+  if (held !== undefined) return void held.attempts.add(attempt)
+  const attempts = new Set([attempt])
+  s.workers.set(id, { run, role, index, attempts, subscription: serve(s, { run, role, index, attempts }) })
+}
+
+function drop({ workers }: Server, forkId: string): void {
+  const parts = parseForkId(forkId)
+  if (parts === null) return
+  const id = workerIdOf(parts.run, parts.role, parts.index)
+  const held = workers.get(id)
+  if (!held?.attempts.delete(parts.attempt) || held.attempts.size > 0) return
+  held.subscription.unsubscribe()
+  workers.delete(id)
+}
+
+function serve(s: Server, { run, role, index, attempts }: Omit<Held, 'subscription'>): Subscription {
+  return s.messenger.serve('worker.log', { run, role, index }, ({ body }, responder) => {
+    const attempt = body.attempt ?? Math.max(...attempts)
+    // another node may hold it: silence is the only answer that cannot be wrong
+    if (!attempts.has(attempt)) return
+    if (s.reads >= READS_MAX)
+      return responder.fault(new Fault('OVERLOADED', `${READS_MAX} log requests are being read for`))
+    s.reads++
+    answer(s, forkIdOf(run, role, index, attempt), attempt, body)
+      .then(responder.reply, (error: unknown) => responder.fault(toFault(error)))
+      .catch(() => undefined) // the connection was closed meanwhile
+      .finally(() => s.reads--)
+  })
+}
+
+async function answer(
+  { store, node }: Server,
+  forkId: string,
+  attempt: number,
+  body: Request<'worker.log'>['body'],
+): Promise<ReplyOf<'worker.log'>> {
+  const [sizes, marks] = await Promise.all([store.sizes(forkId), store.marks(forkId)])
+  const sources = Object.fromEntries(
+    Object.entries(sizes).map(([name, size]) => {
+      const { floor = 0, generation = 0, shipped = 0 } = marks[name] ?? {}
+      return [name, { size, floor, generation, shipped }]
+    }),
+  )
+  const isFinal = (name: string): boolean => (marks[name] ?? NO_MARKS).final
+  const about = { node, forkId, attempt, sources }
+  const { source, bytesMax = BYTES_DEFAULT } = body
+  if (source === undefined) {
+    const final = Object.keys(sizes).every(isFinal)
+    return { ...about, source: null, offset: 0, bytes: new Uint8Array(0), final }
+  }
+  const found = sources[source]
+  if (found === undefined)
+    throw new Fault('WORKER_NOT_FOUND', `${forkId} has no log '${source}'`, {
+      hint: `it has: ${Object.keys(sources).join(', ') || 'none yet'}`,
+    })
+  const offset =
+    body.offset ??
+    (body.tailLines === undefined ? found.floor : await store.offsetOfTail(forkId, source, body.tailLines))
+  const bytes = (await store.read(forkId, source, offset, bytesMax)) as Uint8Array<ArrayBuffer>
+  return { ...about, source, offset, bytes, final: isFinal(source) && offset + bytes.length >= found.size }
 }

@@ -11,8 +11,9 @@ import { NO_MARKS, type LogStore, type SourceMarks } from '../../process/log-sto
 import type { Clock } from '../../system/clock.ts'
 import type { Bus } from '../../transport/bus.ts'
 import type { LogSettings } from './log-settings.ts'
-import { startSourceShipper, type SourceShipper, type Throttle } from './source-shipper.ts'
-import { byteSemaphore } from './byte-semaphore.ts'
+import { startSourceShipper, type SourceShipper } from './source-shipper.ts'
+import { byteSemaphore, type ByteSemaphore } from './byte-semaphore.ts'
+import { throttleOf, type Throttle } from './throttle.ts'
 
 export interface LogShipper {
   /** follow a fork's sources, from where their marks say */
@@ -36,7 +37,7 @@ interface Shipment {
   finishing: boolean
 }
 
-export function startLogShipper(options: {
+interface ShipperOptions {
   bus: Bus
   fleet: string
   node: string
@@ -45,149 +46,151 @@ export function startLogShipper(options: {
   settings: LogSettings
   onFinal(forkId: string, offsets: LogOffsets): void
   log(fields: Record<string, unknown>): void
-}): LogShipper {
-  const { bus, fleet, node, store, clock, settings, onFinal, log } = options
-  const shipments = new Map<string, Promise<Shipment>>()
-  const opened = new Set<Shipment>()
-  const semaphore = byteSemaphore(settings.windowBytesMax)
-  let stopped = false
+}
 
-  const sourceOf = (shipment: Shipment, source: string): SourceShipper => {
-    const existing = shipment.sources.get(source)
-    if (existing !== undefined) return existing
-    const { run, role, index, attempt } = parseForkId(shipment.forkId)!
-    const shipper = startSourceShipper({
-      bus,
-      subject: subjectOf(fleet, 'log', { run, role, index, attempt, source: sourceToken(source), node }),
-      store,
-      forkId: shipment.forkId,
-      source,
-      from: shipment.known[source] ?? NO_MARKS,
-      semaphore,
-      throttle: shipment.throttle,
-      settings,
-      clock,
-      onChange: () => void (shipment.dirty = true),
-      log,
-    })
-    shipment.sources.set(source, shipper)
-    return shipper
-  }
+interface Shipper extends ShipperOptions {
+  readonly shipments: Map<string, Promise<Shipment>>
+  readonly opened: Set<Shipment>
+  readonly semaphore: ByteSemaphore
+  stopped: boolean
+}
 
-  const open = async (forkId: string): Promise<Shipment> => {
-    const known = await store.marks(forkId)
-    const shipment: Shipment = {
-      forkId,
-      known,
-      sources: new Map(),
-      unwatch: () => undefined,
-      throttle: throttleOf(settings.workerBytesPerSecond, clock),
-      dirty: false,
-      grown: false,
-      finishing: false,
-    }
-    opened.add(shipment)
-    if (!stopped)
-      shipment.unwatch = store.watch(forkId, (source) => {
-        if (stopped || shipment.finishing) return
-        shipment.grown = true
-        sourceOf(shipment, source).more()
-      })
-    return shipment
+export function startLogShipper(options: ShipperOptions): LogShipper {
+  const { bus, clock, settings } = options
+  const s: Shipper = {
+    ...options,
+    shipments: new Map(),
+    opened: new Set(),
+    semaphore: byteSemaphore(settings.windowBytesMax),
+    stopped: false,
   }
-  const shipmentOf = (forkId: string): Promise<Shipment> => {
-    const existing = shipments.get(forkId)
-    if (existing !== undefined) return existing
-    const opening = open(forkId)
-    shipments.set(forkId, opening)
-    return opening
-  }
-
-  const marksOf = ({ known, sources }: Shipment): Record<string, SourceMarks> => ({
-    ...known,
-    ...Object.fromEntries([...sources].map(([source, shipper]) => [source, shipper.marks])),
-  })
-  const save = async (shipment: Shipment): Promise<void> => {
-    shipment.dirty = false
-    try {
-      await store.mark(shipment.forkId, marksOf(shipment))
-    } catch (error) {
-      // a full disk: shipping goes on, the next agent would begin further back
-      log({ msg: 'log marks cannot be written', forkId: shipment.forkId, error: String(error) })
-      shipment.dirty = true
-    }
-  }
-  const look = async (shipment: Shipment): Promise<void> => {
-    if (shipment.dirty) await save(shipment)
-    if (!shipment.grown) return
-    shipment.grown = false
-    const sizes = await store.sizes(shipment.forkId)
-    for (const [source, size] of Object.entries(sizes))
-      if (size > settings.spoolBytesMax) await sourceOf(shipment, source).cap(size)
-  }
-
-  const finishAll = async (shipment: Shipment): Promise<void> => {
-    shipment.finishing = true
-    shipment.unwatch()
-    const names = new Set([...Object.keys(await store.sizes(shipment.forkId)), ...shipment.sources.keys()])
-    await Promise.all(
-      [...names]
-        .filter((source) => shipment.known[source]?.final !== true)
-        .map((source) => sourceOf(shipment, source).finish()),
-    )
-    if (stopped) return
-    await save(shipment)
-    shipments.delete(shipment.forkId)
-    opened.delete(shipment)
-    const final = Object.entries(marksOf(shipment)).map(([source, { generation, shipped, lost }]) => [
-      source,
-      { bytes: shipped, lost, ...(generation > 0 && { generation }) },
-    ])
-    onFinal(shipment.forkId, Object.fromEntries(final) as LogOffsets)
-  }
-
-  const failed = (what: string, forkId: string) => (error: unknown) => {
-    if (!stopped) log({ msg: what, forkId, error: String(error) })
+  const failed = (msg: string, forkId: string) => (error: unknown) => {
+    if (!s.stopped) s.log({ msg, forkId, error: String(error) })
   }
   const endLooking = clock.every(settings.markMs, () => {
-    for (const shipment of opened)
-      void look(shipment).catch(failed('logs cannot be looked after', shipment.forkId))
+    for (const shipment of s.opened)
+      void look(s, shipment).catch(failed('logs cannot be looked after', shipment.forkId))
   })
   const unlink = bus.onLink((connected) => {
-    if (connected) for (const { sources } of opened) for (const source of sources.values()) source.wake()
+    if (connected) for (const { sources } of s.opened) for (const source of sources.values()) source.wake()
   })
-
   return {
-    ship: (forkId) => void shipmentOf(forkId).catch(failed('logs cannot be shipped', forkId)),
+    ship: (forkId) => void shipmentOf(s, forkId).catch(failed('logs cannot be shipped', forkId)),
     finish(forkId) {
-      void shipmentOf(forkId)
-        .then((shipment) => (shipment.finishing ? undefined : finishAll(shipment)))
+      void shipmentOf(s, forkId)
+        .then((shipment) => (shipment.finishing ? undefined : finish(s, shipment)))
         .catch(failed('logs cannot be finished', forkId))
     },
     async stop({ keepMarks }) {
-      stopped = true
+      s.stopped = true
       endLooking()
       unlink()
-      for (const shipment of opened) {
+      for (const shipment of s.opened) {
         shipment.unwatch()
         await Promise.all([...shipment.sources.values()].map((source) => source.stop()))
-        if (keepMarks && shipment.dirty) await save(shipment)
+        if (keepMarks && shipment.dirty) await save(s, shipment)
       }
     },
   }
 }
 
-/** A bucket of one second's worth: what is over it waits. */
-function throttleOf(bytesPerSecond: number | null, clock: Clock): Throttle {
-  if (bytesPerSecond === null) return () => ({ waitMs: 0, limited: false })
-  let level = bytesPerSecond
-  let at = clock.now()
-  return (bytes) => {
-    const now = clock.now()
-    level = Math.min(bytesPerSecond, level + ((now - at) * bytesPerSecond) / 1000) - bytes
-    at = now
-    return level < 0
-      ? { waitMs: (-level * 1000) / bytesPerSecond, limited: true }
-      : { waitMs: 0, limited: false }
+function shipmentOf(s: Shipper, forkId: string): Promise<Shipment> {
+  const existing = s.shipments.get(forkId)
+  if (existing !== undefined) return existing
+  const opening = open(s, forkId)
+  s.shipments.set(forkId, opening)
+  return opening
+}
+
+async function open(s: Shipper, forkId: string): Promise<Shipment> {
+  const known = await s.store.marks(forkId)
+  const shipment: Shipment = {
+    forkId,
+    known,
+    sources: new Map(),
+    unwatch: () => undefined,
+    throttle: throttleOf(s.settings.workerBytesPerSecond, s.clock),
+    dirty: false,
+    grown: false,
+    finishing: false,
   }
+  s.opened.add(shipment)
+  if (!s.stopped)
+    shipment.unwatch = s.store.watch(forkId, (source) => {
+      if (s.stopped || shipment.finishing) return
+      shipment.grown = true
+      sourceOf(s, shipment, source).more()
+    })
+  return shipment
+}
+
+function sourceOf(s: Shipper, shipment: Shipment, source: string): SourceShipper {
+  const existing = shipment.sources.get(source)
+  if (existing !== undefined) return existing
+  const { bus, fleet, node, store, semaphore, settings, clock, log } = s
+  const { run, role, index, attempt } = parseForkId(shipment.forkId)!
+  const shipper = startSourceShipper({
+    bus,
+    store,
+    semaphore,
+    settings,
+    clock,
+    log,
+    subject: subjectOf(fleet, 'log', { run, role, index, attempt, source: sourceToken(source), node }),
+    forkId: shipment.forkId,
+    source,
+    from: shipment.known[source] ?? NO_MARKS,
+    throttle: shipment.throttle,
+    onChange: () => void (shipment.dirty = true),
+  })
+  shipment.sources.set(source, shipper)
+  return shipper
+}
+
+function marksOf({ known, sources }: Shipment): Record<string, SourceMarks> {
+  return {
+    ...known,
+    ...Object.fromEntries([...sources].map(([source, shipper]) => [source, shipper.marks])),
+  }
+}
+
+async function save({ store, log }: Shipper, shipment: Shipment): Promise<void> {
+  shipment.dirty = false
+  try {
+    await store.mark(shipment.forkId, marksOf(shipment))
+  } catch (error) {
+    // a full disk: shipping goes on, the next agent would begin further back
+    log({ msg: 'log marks cannot be written', forkId: shipment.forkId, error: String(error) })
+    shipment.dirty = true
+  }
+}
+
+/** Write the marks that changed, and hold sources that grew to the cap of the spool. */
+async function look(s: Shipper, shipment: Shipment): Promise<void> {
+  if (shipment.dirty) await save(s, shipment)
+  if (!shipment.grown) return
+  shipment.grown = false
+  const sizes = await s.store.sizes(shipment.forkId)
+  for (const [source, size] of Object.entries(sizes))
+    if (size > s.settings.spoolBytesMax) await sourceOf(s, shipment, source).cap(size)
+}
+
+async function finish(s: Shipper, shipment: Shipment): Promise<void> {
+  shipment.finishing = true
+  shipment.unwatch()
+  const names = new Set([...Object.keys(await s.store.sizes(shipment.forkId)), ...shipment.sources.keys()])
+  await Promise.all(
+    [...names]
+      .filter((source) => shipment.known[source]?.final !== true)
+      .map((source) => sourceOf(s, shipment, source).finish()),
+  )
+  if (s.stopped) return
+  await save(s, shipment)
+  s.shipments.delete(shipment.forkId)
+  s.opened.delete(shipment)
+  const final = Object.entries(marksOf(shipment)).map(([source, { generation, shipped, lost }]) => [
+    source,
+    { bytes: shipped, lost, ...(generation > 0 && { generation }) },
+  ])
+  s.onFinal(shipment.forkId, Object.fromEntries(final) as LogOffsets)
 }

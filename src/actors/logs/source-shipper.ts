@@ -8,11 +8,13 @@
  */
 import { isFault } from '../../protocol/faults.ts'
 import { logHeaders, recordHeaders, type LogRecord } from '../../protocol/log-records.ts'
-import type { LogChunk, LogStore, SourceMarks } from '../../process/log-store.ts'
+import type { LogChunk, LogStore, LogTail, SourceMarks } from '../../process/log-store.ts'
 import type { Clock } from '../../system/clock.ts'
 import type { Bus } from '../../transport/bus.ts'
+import { pausesOn, type Pauses } from '../pauses.ts'
 import type { LogSettings } from './log-settings.ts'
 import type { ByteSemaphore } from './byte-semaphore.ts'
+import type { Throttle } from './throttle.ts'
 
 export interface SourceShipper {
   readonly marks: SourceMarks
@@ -27,14 +29,11 @@ export interface SourceShipper {
   stop(): Promise<void>
 }
 
-/** Tells how long bytes must wait for the worker's rate. */
-export type Throttle = (bytes: number) => { waitMs: number; limited: boolean }
-
 const RETRY_MS = [100, 2000] as const
 const APPEND_TIMEOUT_MS = 5000
 const READ_RETRIES_MAX = 3
 
-export function startSourceShipper(options: {
+interface SourceOptions {
   bus: Bus
   subject: string
   store: LogStore
@@ -47,217 +46,249 @@ export function startSourceShipper(options: {
   clock: Clock
   onChange(): void
   log(fields: Record<string, unknown>): void
-}): SourceShipper {
-  const { bus, subject, store, forkId, source, semaphore, throttle, settings, clock, onChange, log } = options
+}
+
+interface Source extends SourceOptions {
+  readonly marks: SourceMarks
+  readonly tail: LogTail
+  /** Where the next byte is read. */
+  readAt: number
+  /** Chunks that were sent, in order, up to the oldest without an acknowledgement. */
+  readonly inFlight: { to: number; acked: boolean }[]
+  /** Records that wait for what is before them. */
+  readonly records: LogRecord[]
+  /** The worker's rate holds the source back. */
+  limited: boolean
+  stopped: boolean
+  finishing: boolean
+  /** There was more to read since the last look. */
+  wanted: boolean
+  pumping: Promise<void> | null
+  /** The use of the file before, done or not: bytes must not be freed while they are read. */
+  reading: Promise<unknown>
+  /** They wait for an acknowledgement. */
+  onAck: (() => void)[]
+  readonly pauses: Pauses
+}
+
+export function startSourceShipper(options: SourceOptions): SourceShipper {
+  const { store, forkId, source, settings, clock } = options
   const marks: SourceMarks = { ...options.from, lost: [...options.from.lost] }
-  let readAt = Math.max(marks.shipped, marks.floor)
-  const tail = store.tail(forkId, source, {
-    generation: marks.generation,
-    offset: readAt,
-    chunkBytesMax: settings.chunkBytesMax,
-  })
-  const inFlight: { to: number; acked: boolean }[] = []
-  let records: LogRecord[] = []
-  let limited = false
-  let stopped = false
-  let finishing = false
-  let wanted = false
-  let pumping: Promise<void> | null = null
-  let reading: Promise<unknown> = Promise.resolve()
-  let onAck: (() => void)[] = []
-  let sleepers: (() => void)[] = []
-
-  const wake = (): void => {
-    const woken = [...sleepers, ...onAck]
-    sleepers = []
-    onAck = []
-    for (const go of woken) go()
+  const readAt = Math.max(marks.shipped, marks.floor)
+  const s: Source = {
+    ...options,
+    marks,
+    tail: store.tail(forkId, source, {
+      generation: marks.generation,
+      offset: readAt,
+      chunkBytesMax: settings.chunkBytesMax,
+    }),
+    readAt,
+    inFlight: [],
+    records: [],
+    limited: false,
+    stopped: false,
+    finishing: false,
+    wanted: false,
+    pumping: null,
+    reading: Promise.resolve(),
+    onAck: [],
+    pauses: pausesOn(clock),
   }
-  const pause = (ms: number): Promise<void> =>
-    new Promise((resolve) => {
-      sleepers.push(resolve)
-      clock.after(ms, () => {
-        sleepers = sleepers.filter((one) => one !== resolve)
-        resolve()
-      })
-    })
-  /** One at a time: bytes must not be freed while they are read. */
-  const alone = <T>(work: () => Promise<T>): Promise<T> => {
-    const result = reading.then(work)
-    reading = result.catch(() => undefined)
-    return result
-  }
-
-  /** @returns false when we were stopped before it was acknowledged */
-  const deliver = async (body: Uint8Array, headers: Record<string, string>): Promise<boolean> => {
-    for (let wait: number = RETRY_MS[0]; !stopped; wait = Math.min(wait * 2, RETRY_MS[1])) {
-      try {
-        await bus.append(subject, body, { headers, timeoutMs: APPEND_TIMEOUT_MS })
-        return true
-      } catch (error) {
-        if (!isFault(error, 'CONN') && !isFault(error, 'TIMEOUT'))
-          log({ msg: 'the bus does not take a log chunk', subject, error: String(error) })
-      }
-      await pause(wait)
-    }
-    return false
-  }
-
-  const acknowledged = async (below: number): Promise<void> => {
-    while (!stopped && inFlight.length >= below) await new Promise<void>((resolve) => onAck.push(resolve))
-  }
-
-  const sendChunk = async ({ generation, offset, bytes }: LogChunk): Promise<void> => {
-    const entry = { to: offset + bytes.length, acked: false }
-    inFlight.push(entry)
-    const arrived = await deliver(bytes, logHeaders({ forkId, generation, offset }))
-    semaphore.give(bytes.length)
-    if (!arrived) return
-    entry.acked = true
-    while (inFlight[0]?.acked) marks.shipped = inFlight.shift()!.to
-    onChange()
-    const woken = onAck
-    onAck = []
-    for (const go of woken) go()
-  }
-
-  const sendRecords = async (): Promise<void> => {
-    while (!stopped && records.length > 0) {
-      await acknowledged(1)
-      const record = records.shift()!
-      await deliver(new Uint8Array(0), recordHeaders(forkId, record))
-    }
-  }
-
-  const lose = (from: number, to: number, why: string): void => {
-    if (to <= from) return
-    const last = marks.lost.at(-1)
-    if (last?.[1] === from) last[1] = to
-    else marks.lost.push([from, to])
-    const waiting = records.at(-1)
-    if (waiting?.kind === 'lost' && waiting.to === from) waiting.to = to
-    else records.push({ kind: 'lost', generation: marks.generation, from, to, why })
-    readAt = to
-    if (inFlight.length === 0) marks.shipped = to
-    onChange()
-  }
-
-  const readChunk = async (): Promise<LogChunk | null> => {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await alone(async () => {
-          if (stopped) return null
-          const chunk = await tail.read()
-          if (chunk !== null && chunk.generation === marks.generation)
-            readAt = chunk.offset + chunk.bytes.length
-          return chunk
-        })
-      } catch (error) {
-        log({ msg: 'a log cannot be read', forkId, source, error: String(error) })
-        if (finishing && tries >= READ_RETRIES_MAX) {
-          lose(
-            readAt,
-            (await store.sizes(forkId))[source] ?? readAt,
-            `cannot be read: ${(error as Error).message}`,
-          )
-          return null
-        }
-        await pause(RETRY_MS[1])
-      }
-    }
-  }
-
-  const beginGeneration = async (chunk: LogChunk): Promise<void> => {
-    await acknowledged(1)
-    records.push({ kind: 'truncated', generation: chunk.generation, bytes: readAt })
-    Object.assign(marks, { generation: chunk.generation, shipped: 0, floor: 0, lost: [] })
-    readAt = chunk.offset + chunk.bytes.length
-    await sendRecords()
-  }
-
-  const keepRate = async (chunk: LogChunk): Promise<void> => {
-    const { waitMs, limited: now } = throttle(chunk.bytes.length)
-    if (now && !limited)
-      records.push({
-        kind: 'limited',
-        generation: marks.generation,
-        offset: chunk.offset,
-        bytesPerSecond: settings.workerBytesPerSecond!,
-      })
-    limited = now
-    await sendRecords()
-    if (waitMs > 0) await new Promise<void>((resolve) => clock.after(waitMs, resolve))
-  }
-
-  const pump = async (): Promise<void> => {
-    while (!stopped) {
-      await acknowledged(settings.sourceChunksMax)
-      wanted = false
-      await sendRecords()
-      const chunk = await readChunk()
-      if (chunk === null) {
-        if (wanted || records.length > 0) continue
-        return
-      }
-      if (chunk.generation !== marks.generation) await beginGeneration(chunk)
-      await keepRate(chunk)
-      await semaphore.take(chunk.bytes.length)
-      void sendChunk(chunk)
-      if (chunk.bytes.length < settings.chunkBytesMin && !finishing) await pause(settings.batchMs)
-    }
-  }
-  const start = (): Promise<void> => {
-    pumping ??= pump().finally(() => {
-      pumping = null
-    })
-    return pumping
-  }
-
   return {
     marks,
     more() {
-      wanted = true
-      if (!stopped && !finishing) void start()
+      s.wanted = true
+      if (!s.stopped && !s.finishing) void startPump(s)
     },
-    async finish() {
-      finishing = true
-      wake()
-      await pumping
-      // what came after the last read of the pump that just ended
-      await start()
-      await acknowledged(1)
-      await deliver(
-        new Uint8Array(0),
-        recordHeaders(forkId, {
-          kind: 'final',
-          generation: marks.generation,
-          bytes: readAt,
-          lost: marks.lost,
-        }),
-      )
-      if (stopped) return
-      marks.shipped = readAt
-      marks.final = true
-      await tail.close()
-    },
-    cap: (size) =>
-      alone(async () => {
-        if (stopped || marks.final || size - marks.floor <= settings.spoolBytesMax) return
-        const floor = size - Math.floor((settings.spoolBytesMax * 15) / 16)
-        if (readAt < floor) {
-          lose(readAt, floor, 'over the cap of the spool')
-          tail.seek(floor)
-        }
-        marks.floor = floor
-        await store.giveUp(forkId, source, floor)
-        onChange()
-      }),
-    wake,
+    finish: () => finish(s),
+    cap: (size) => alone(s, () => cap(s, size)),
+    wake: () => wake(s),
     async stop() {
-      stopped = true
-      wake()
-      await reading
-      await tail.close()
+      s.stopped = true
+      wake(s)
+      await s.reading
+      await s.tail.close()
     },
   }
+}
+
+function wake(s: Source): void {
+  s.pauses.wake()
+  tellAcked(s)
+}
+
+function tellAcked(s: Source): void {
+  const woken = s.onAck
+  s.onAck = []
+  for (const go of woken) go()
+}
+
+/** One at a time. */
+function alone<T>(s: Source, work: () => Promise<T>): Promise<T> {
+  const result = s.reading.then(work)
+  s.reading = result.catch(() => undefined)
+  return result
+}
+
+/** @returns false when the source was stopped before the message was acknowledged */
+async function deliver(s: Source, body: Uint8Array, headers: Record<string, string>): Promise<boolean> {
+  const { bus, subject, log } = s
+  for (let wait: number = RETRY_MS[0]; !s.stopped; wait = Math.min(wait * 2, RETRY_MS[1])) {
+    try {
+      await bus.append(subject, body, { headers, timeoutMs: APPEND_TIMEOUT_MS })
+      return true
+    } catch (error) {
+      if (!isFault(error, 'CONN') && !isFault(error, 'TIMEOUT'))
+        log({ msg: 'the bus does not take a log chunk', subject, error: String(error) })
+    }
+    await s.pauses.pause(wait)
+  }
+  return false
+}
+
+/** Resolves when fewer than so many chunks are in flight. */
+async function acknowledged(s: Source, below: number): Promise<void> {
+  while (!s.stopped && s.inFlight.length >= below) await new Promise<void>((resolve) => s.onAck.push(resolve))
+}
+
+async function sendChunk(s: Source, { generation, offset, bytes }: LogChunk): Promise<void> {
+  const entry = { to: offset + bytes.length, acked: false }
+  s.inFlight.push(entry)
+  const arrived = await deliver(s, bytes, logHeaders({ forkId: s.forkId, generation, offset }))
+  s.semaphore.give(bytes.length)
+  if (!arrived) return
+  entry.acked = true
+  while (s.inFlight[0]?.acked) s.marks.shipped = s.inFlight.shift()!.to
+  s.onChange()
+  tellAcked(s)
+}
+
+async function sendRecords(s: Source): Promise<void> {
+  while (!s.stopped && s.records.length > 0) {
+    await acknowledged(s, 1)
+    await sendRecord(s, s.records.shift()!)
+  }
+}
+
+function sendRecord(s: Source, record: LogRecord): Promise<boolean> {
+  return deliver(s, new Uint8Array(0), recordHeaders(s.forkId, record))
+}
+
+function lose(s: Source, from: number, to: number, why: string): void {
+  const { marks, records } = s
+  if (to <= from) return
+  const last = marks.lost.at(-1)
+  if (last?.[1] === from) last[1] = to
+  else marks.lost.push([from, to])
+  const waiting = records.at(-1)
+  if (waiting?.kind === 'lost' && waiting.to === from) waiting.to = to
+  else records.push({ kind: 'lost', generation: marks.generation, from, to, why })
+  s.readAt = to
+  if (s.inFlight.length === 0) marks.shipped = to
+  s.onChange()
+}
+
+async function readChunk(s: Source): Promise<LogChunk | null> {
+  const { store, forkId, source } = s
+  for (let tries = 1; ; tries++) {
+    try {
+      return await alone(s, async () => {
+        if (s.stopped) return null
+        const chunk = await s.tail.read()
+        if (chunk !== null && chunk.generation === s.marks.generation)
+          s.readAt = chunk.offset + chunk.bytes.length
+        return chunk
+      })
+    } catch (error) {
+      s.log({ msg: 'a log cannot be read', forkId, source, error: String(error) })
+      if (s.finishing && tries >= READ_RETRIES_MAX) {
+        const end = (await store.sizes(forkId))[source] ?? s.readAt
+        lose(s, s.readAt, end, `cannot be read: ${(error as Error).message}`)
+        return null
+      }
+      await s.pauses.pause(RETRY_MS[1])
+    }
+  }
+}
+
+async function beginGeneration(s: Source, chunk: LogChunk): Promise<void> {
+  await acknowledged(s, 1)
+  s.records.push({ kind: 'truncated', generation: chunk.generation, bytes: s.readAt })
+  Object.assign(s.marks, { generation: chunk.generation, shipped: 0, floor: 0, lost: [] })
+  s.readAt = chunk.offset + chunk.bytes.length
+  await sendRecords(s)
+}
+
+async function keepRate(s: Source, { bytes, offset }: LogChunk): Promise<void> {
+  const { waitMs, limited } = s.throttle(bytes.length)
+  if (limited && !s.limited)
+    s.records.push({
+      kind: 'limited',
+      generation: s.marks.generation,
+      offset,
+      bytesPerSecond: s.settings.workerBytesPerSecond!,
+    })
+  s.limited = limited
+  await sendRecords(s)
+  if (waitMs > 0) await new Promise<void>((resolve) => s.clock.after(waitMs, resolve))
+}
+
+function startPump(s: Source): Promise<void> {
+  s.pumping ??= pump(s).finally(() => {
+    s.pumping = null
+  })
+  return s.pumping
+}
+
+async function pump(s: Source): Promise<void> {
+  const { settings } = s
+  while (!s.stopped) {
+    await acknowledged(s, settings.sourceChunksMax)
+    s.wanted = false
+    await sendRecords(s)
+    const chunk = await readChunk(s)
+    if (chunk === null) {
+      if (s.wanted || s.records.length > 0) continue
+      return
+    }
+    if (chunk.generation !== s.marks.generation) await beginGeneration(s, chunk)
+    await keepRate(s, chunk)
+    await s.semaphore.take(chunk.bytes.length)
+    void sendChunk(s, chunk)
+    if (chunk.bytes.length < settings.chunkBytesMin && !s.finishing) await s.pauses.pause(settings.batchMs)
+  }
+}
+
+async function finish(s: Source): Promise<void> {
+  const { marks } = s
+  s.finishing = true
+  wake(s)
+  await s.pumping
+  // what came after the last read of the pump that just ended
+  await startPump(s)
+  await acknowledged(s, 1)
+  await sendRecord(s, {
+    kind: 'final',
+    generation: marks.generation,
+    bytes: s.readAt,
+    lost: marks.lost,
+  })
+  if (s.stopped) return
+  marks.shipped = s.readAt
+  marks.final = true
+  await s.tail.close()
+}
+
+async function cap(s: Source, size: number): Promise<void> {
+  const { marks, settings } = s
+  if (s.stopped || marks.final || size - marks.floor <= settings.spoolBytesMax) return
+  const floor = size - Math.floor((settings.spoolBytesMax * 15) / 16)
+  if (s.readAt < floor) {
+    lose(s, s.readAt, floor, 'over the cap of the spool')
+    s.tail.seek(floor)
+  }
+  marks.floor = floor
+  await s.store.giveUp(s.forkId, s.source, floor)
+  s.onChange()
 }

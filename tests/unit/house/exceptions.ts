@@ -9,10 +9,6 @@ const TESTED_ITSELF = 'tests look at the part itself'
 
 export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'long bench/raw-bus.ts startRawBus': UNTIL_SPLIT,
-  'long src/actors/coordinator/launch-queue.ts serveLaunchQueue': UNTIL_SPLIT,
-  'long src/actors/logs/log-server.ts startLogServer': UNTIL_SPLIT,
-  'long src/actors/logs/log-shipper.ts startLogShipper': UNTIL_SPLIT,
-  'long src/actors/logs/source-shipper.ts startSourceShipper': UNTIL_SPLIT,
   'long src/client/troupe.ts troupeOn': UNTIL_SPLIT,
   'long src/core/coordinator/gangs.ts': UNTIL_SPLIT,
   'long src/core/coordinator/gangs.ts advanceGang': UNTIL_SPLIT,
