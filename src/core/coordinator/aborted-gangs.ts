@@ -3,7 +3,7 @@
  * the run ends.
  */
 import { lostExit } from './ends.ts'
-import { failureAt } from './first-failure.ts'
+import { noteFailure } from './fail-run.ts'
 import { advanceGang, dissolve, isAborted } from './gangs.ts'
 import { backoff } from './orders.ts'
 import { isUsers, noteRestart, toWaiting } from './restart.ts'
@@ -33,7 +33,7 @@ function onAborted(ctx: Ctx, gang: Gang): void {
   const { run } = role
   const abort = gang.abort!
   const { settings } = ctx.s
-  dissolve(gang)
+  dissolve(ctx, gang)
   if (run.record.stopping !== null) return
   const unproven = workers.find(isUnproven)
   const uncounted = abort.retry === 'elsewhere' || abort.retry === 'busy'
@@ -61,8 +61,7 @@ function onAborted(ctx: Ctx, gang: Gang): void {
     return
   }
   const { blame } = abort
-  if (blame !== null)
-    run.record.firstFailure ??= failureAt(blame, abort.exit ?? lostExit(abort.text), abort.at)
+  if (blame !== null) noteFailure(ctx, blame, abort.exit ?? lostExit(abort.text), abort.at)
   const text =
     unproven === undefined
       ? abort.text

@@ -13,7 +13,7 @@ import { newRun, rolesOf } from './new-run.ts'
 import { placesOf } from './node-usage.ts'
 import { specOps } from './spec-parts.ts'
 import type { Ctx, Run } from './types.ts'
-import { touchRun } from './update.ts'
+import { update } from './update.ts'
 
 type Answer = { run: string; existing: boolean; fault: null } | { run: null; fault: FaultBody }
 
@@ -138,7 +138,8 @@ function accept(
   s.lastLiveAt = ctx.now
   ctx.ops.push(...specOps(id, launch))
   for (const role of roles) ctx.ops.push({ op: 'role', run: id, role })
-  touchRun(ctx, run)
+  // nothing of it is in STATE yet
+  update(ctx, run, { record: {} })
   tellAccepted(ctx, run)
 }
 

@@ -1,7 +1,7 @@
 /** One role goes on: restarts, readiness, places, dependencies, and the launch of its gang. */
 import { isUnheard, timedOut } from './deadlines.ts'
 import { lostExit } from './ends.ts'
-import { failureAt } from './first-failure.ts'
+import { noteFailure } from './fail-run.ts'
 import { launchGang } from './gangs.ts'
 import { unreserve } from './node-usage.ts'
 import { isLeftOut, isMet } from './outcome.ts'
@@ -11,7 +11,7 @@ import { secondsText } from './seconds-text.ts'
 import { beginStop } from './stop.ts'
 import { wakeAt } from './timers.ts'
 import type { Ctx, RoleLive, Worker } from './types.ts'
-import { touchRun } from './update.ts'
+import { update } from './update.ts'
 import { exitOf } from './worker.ts'
 
 export function advanceRole(ctx: Ctx, role: RoleLive): void {
@@ -21,7 +21,7 @@ export function advanceRole(ctx: Ctx, role: RoleLive): void {
   if (role.restart !== null) {
     const left = advanceRestart(ctx, role)
     if (left !== null) {
-      record.firstFailure ??= failureAt(left, exitOf(left) ?? lostExit('it is not proven gone'), ctx.wall)
+      noteFailure(ctx, left, exitOf(left) ?? lostExit('it is not proven gone'), ctx.wall)
       return beginStop(ctx, run, {
         by: role.restart!.by,
         why: 'failed',
@@ -37,9 +37,7 @@ export function advanceRole(ctx: Ctx, role: RoleLive): void {
     record.roleReadyAt[spec.name] === undefined &&
     role.workers.every((w) => w.record.phase !== 'waiting' || isLeftOut(w))
   ) {
-    record.roleReadyAt[spec.name] = ctx.wall
-    touchRun(ctx, run)
-    for (const dependent of role.dependents) ctx.s.dirty.add(dependent.run)
+    update(ctx, run, { record: { roleReadyAt: { ...record.roleReadyAt, [spec.name]: ctx.wall } } })
   }
   if (role.restart !== null || counts.waiting === 0 || role.filling?.abort != null) return
   const waiting = role.workers.filter((worker) => worker.record.phase === 'waiting' && !isLeftOut(worker))
@@ -51,7 +49,7 @@ export function advanceRole(ctx: Ctx, role: RoleLive): void {
     if (ctx.s.queue.has(run)) return
     return enterQueue(ctx, run)
   }
-  run.placeReason = null
+  if (run.placeReason !== null) update(ctx, run, { placeReason: null })
   if (role.filling === null && !dependenciesMet(ctx, role)) return
   const spoilt = waiting.filter((worker) => !isPlaceGood(ctx, worker))
   if (spoilt.length === 0) return launchGang(ctx, role, waiting)
@@ -71,16 +69,18 @@ function dependenciesMet(ctx: Ctx, role: RoleLive): boolean {
   const { run, spec } = role
   if (spec.dependsOn.length === 0) return true
   const unmet = spec.dependsOn.filter(({ role: on, condition }) => !isMet(run.byRole.get(on)!, condition))
-  const waits = (run.record.waitsSince ??= {})
+  const waits = { ...run.record.waitsSince }
   // waited for again, after a restart, is waited for anew
   for (const { role: on } of spec.dependsOn)
     if (!unmet.some((dependency) => dependency.role === on)) delete waits[`${spec.name}/${on}`]
+  update(ctx, run, { record: { waitsSince: waits } }, 'along')
   for (const { role: on, condition, timeoutMs } of unmet) {
     // its patience counts from when this role could start but for it
     if (timeoutMs === null || unmet.length > 1) continue
     const key = `${spec.name}/${on}`
-    if (waits[key] === undefined) touchRun(ctx, run)
-    const since = (waits[key] ??= ctx.wall)
+    const since = waits[key] ?? ctx.wall
+    if (waits[key] === undefined)
+      update(ctx, run, { record: { waitsSince: { ...run.record.waitsSince, [key]: since } } })
     if (ctx.wall - since >= timeoutMs) {
       if (run.byRole.get(on)!.workers.some((worker) => isUnheard(ctx, worker))) continue
       timedOut(

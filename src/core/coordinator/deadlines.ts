@@ -4,7 +4,7 @@
 import type { Cause } from '../../protocol/causes.ts'
 import { lostExit } from './ends.ts'
 import { reasonOf } from './explain.ts'
-import { failureAt } from './first-failure.ts'
+import { noteFailure } from './fail-run.ts'
 import { isDone } from './outcome.ts'
 import { clocksAt } from './run-state.ts'
 import { secondsText } from './seconds-text.ts'
@@ -74,7 +74,7 @@ function checkPeers(ctx: Ctx, run: Run): void {
     )
     if (late === undefined || run.record.stopping !== null) continue
     const exit = lostExit(`it ran on ${secondsText(peerExitMs)} after a peer had exited 0`)
-    run.record.firstFailure ??= failureAt(late, exit, ctx.wall)
+    noteFailure(ctx, late, exit, ctx.wall)
     beginStop(ctx, run, {
       by: { by: 'deadline', clock: 'peer-exit' },
       why: 'failed',

@@ -17,6 +17,7 @@ import { tellPeersOfRanks } from './rank-failures.ts'
 import { liveState, setState } from './run-state.ts'
 import { advanceStop, endNeverStarted, isStopped } from './stop.ts'
 import type { Ctx, Run } from './types.ts'
+import { update } from './update.ts'
 
 export function decide(ctx: Ctx, run: Run): void {
   const { record } = run
@@ -41,7 +42,8 @@ export function decide(ctx: Ctx, run: Run): void {
   if (!isTerminal(record.state)) {
     giveOrders(ctx, run)
     setState(ctx, run, record.stopping === null ? liveState(run) : 'stopping')
-    if (record.state === 'pending' || record.state !== run.toldState) record.reason = reasonOf(ctx, run)
+    if (record.state === 'pending' || record.state !== run.toldState)
+      update(ctx, run, { record: { reason: reasonOf(ctx, run) } }, 'along')
   }
   // it is placed in this very step, perhaps
   if (!(ctx.s.placeDue && ctx.s.queue.has(run))) tellState(ctx, run)

@@ -1,10 +1,12 @@
 /** A run ends by a failure: its text, its code and its cause come from the first failure. */
 import type { Cause } from '../../protocol/causes.ts'
-import type { FirstFailure } from '../../protocol/shapes.ts'
+import type { Exit, FirstFailure } from '../../protocol/shapes.ts'
 import { exitCodeOf } from '../../protocol/signals.ts'
 import { exitText } from './exit-code.ts'
+import { failureAt } from './first-failure.ts'
 import { beginStop } from './stop.ts'
-import type { Ctx, Run } from './types.ts'
+import type { Ctx, Run, Worker } from './types.ts'
+import { update } from './update.ts'
 
 function nameOf(failure: FirstFailure): string {
   return failure.rank === undefined
@@ -23,6 +25,13 @@ export function causeOf({ worker, rank }: FirstFailure): Cause {
 /** A service that exits 0 while others need it has failed all the same. */
 export function failureCode(failure: FirstFailure): number {
   return exitCodeOf(failure.exit) || 1
+}
+
+/** The run's first failure, unless it has one. */
+export function noteFailure(ctx: Ctx, worker: Worker, exit: Exit, at: number): void {
+  const { run } = worker
+  if (run.record.firstFailure !== null) return
+  update(ctx, run, { record: { firstFailure: failureAt(worker, exit, at) } })
 }
 
 export function fail(ctx: Ctx, run: Run, lost: boolean, extra: string | null): void {

@@ -6,6 +6,7 @@ import { isUsers, noteRestart, toWaiting } from './restart.ts'
 import { setState } from './run-state.ts'
 import { beginStop, cancelRun } from './stop.ts'
 import type { Ctx, Run } from './types.ts'
+import { update } from './update.ts'
 import { isUnproven } from './worker.ts'
 
 /** `stopWhen`, or all that is work is done. */
@@ -53,9 +54,7 @@ export function finish(ctx: Ctx, run: Run): void {
   const { record } = run
   const { why, text, code } = record.stopping!
   if (why === 'restart') return restartRun(ctx, run)
-  record.code = code
-  record.endedAt = ctx.wall
-  record.reason = why === 'done' ? null : text
+  update(ctx, run, { record: { code, endedAt: ctx.wall, reason: why === 'done' ? null : text } })
   setState(ctx, run, TERMINAL[why])
   run.work.clear()
   leaveQueue(ctx, run)
@@ -67,12 +66,10 @@ function restartRun(ctx: Ctx, run: Run): void {
   const left = run.workers.find(isUnproven)
   const { text } = record.stopping!
   if (left !== undefined) {
-    record.stopping = {
-      ...record.stopping!,
-      why: 'failed',
-      text: `${text}; but ${left.id} is not proven gone`,
-      code: 125,
-    }
+    const unproven = `${text}; but ${left.id} is not proven gone`
+    update(ctx, run, {
+      record: { stopping: { ...record.stopping!, why: 'failed', text: unproven, code: 125 } },
+    })
     return finish(ctx, run)
   }
   const by = run.restartRole ?? {
@@ -80,8 +77,7 @@ function restartRun(ctx: Ctx, run: Run): void {
     backoffMs: 1000,
   }
   run.restartRole = null
-  record.stopping = null
-  record.roleReadyAt = {}
+  update(ctx, run, { record: { stopping: null, roleReadyAt: {} } })
   for (const worker of run.workers)
     if (worker.record.phase === 'ended' && !isUsers(worker)) toWaiting(ctx, worker)
   for (const role of run.roles) role.stop = { pass: 'none', next: -1 }

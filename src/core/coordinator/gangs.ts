@@ -10,7 +10,7 @@ import { neverStarted } from './reports.ts'
 import { live, phaseOrder } from './stages.ts'
 import { goOn } from './timers.ts'
 import type { Abort, Ctx, Gang, NodeLive, RoleLive, Worker } from './types.ts'
-import { change, touchRun, touchWorker, workOn } from './update.ts'
+import { update } from './update.ts'
 import { currentFork, startedAtOf, viewOf } from './worker.ts'
 
 function newGang(role: RoleLive, workers: Worker[]): Gang {
@@ -27,15 +27,20 @@ function newGang(role: RoleLive, workers: Worker[]): Gang {
 }
 
 /** The gang has all its workers, or will get no more. */
-function endFilling(role: RoleLive): void {
+function endFilling(ctx: Ctx, role: RoleLive): void {
   role.filling = null
-  unmarkLaunch(role)
+  unmarkLaunch(ctx, role)
 }
 
-function unmarkLaunch({ run: { record }, spec }: RoleLive): void {
-  if (record.launching === undefined) return
-  delete record.launching[spec.name]
-  if (Object.keys(record.launching).length === 0) delete record.launching
+function unmarkLaunch(ctx: Ctx, { run, spec }: RoleLive): void {
+  const { launching } = run.record
+  if (launching?.[spec.name] !== undefined)
+    update(ctx, run, { record: { launching: without(launching, spec.name) } })
+}
+
+function without<T>(map: Readonly<Record<string, T>>, key: string): Record<string, T> {
+  const { [key]: _, ...others } = map
+  return others
 }
 
 /**
@@ -54,13 +59,14 @@ export function launchGang(ctx: Ctx, role: RoleLive, waiting: readonly Worker[])
   const workers = waiting.slice(0, most)
   const gang = role.filling ?? newGang(role, [])
   role.gangs.add(gang)
-  delete run.record.firstDoneAt?.[spec.name]
+  if (run.record.firstDoneAt !== undefined)
+    update(ctx, run, { record: { firstDoneAt: without(run.record.firstDoneAt, spec.name) } })
   role.rankFailed = null
   ctx.left -= workers.length
-  endFilling(role)
+  endFilling(ctx, role)
   if (workers.length < waiting.length) {
     role.filling = gang
-    run.record.launching = { ...run.record.launching, [spec.name]: attempt }
+    update(ctx, run, { record: { launching: { ...run.record.launching, [spec.name]: attempt } } })
     goOn(ctx, run)
   }
   for (const worker of workers) {
@@ -68,37 +74,39 @@ export function launchGang(ctx: Ctx, role: RoleLive, waiting: readonly Worker[])
     gang.unprepared.add(worker)
     gang.unstarted.add(worker)
     const node = ctx.s.nodes.get(worker.record.node!)
-    change(worker, () => {
-      Object.assign(worker.record, {
+    update(ctx, worker, {
+      record: {
         attempt,
         incarnation: node?.incarnation ?? null,
         phase: 'placed',
         ending: null,
         last: null,
-      })
-      Object.assign(worker, {
-        report: null,
-        rev: -1,
-        gang,
-        token: null,
-        startSent: false,
-        startUnsure: false,
-        order: null,
-        retryAt: 0,
-        tries: 0,
-        killAcked: null,
-        graceMs: null,
-        spoolLost: false,
-        judged: false,
-        everReady: false,
-        releasable: false,
-        lostTold: false,
-      })
+      },
+      gang,
+      ...newAttempt(),
     })
-    touchWorker(ctx, worker, true)
-    workOn(ctx, worker)
   }
-  touchRun(ctx, role.run)
+}
+
+/** What is known of an attempt that nobody has been told of. */
+function newAttempt() {
+  return {
+    report: null,
+    rev: -1,
+    token: null,
+    startSent: false,
+    startUnsure: false,
+    order: null,
+    retryAt: 0,
+    tries: 0,
+    killAcked: null,
+    graceMs: null,
+    spoolLost: false,
+    judged: false,
+    everReady: false,
+    releasable: false,
+    lostTold: false,
+  }
 }
 
 /**
@@ -117,9 +125,9 @@ export function recoverGang(role: RoleLive): void {
   role.gangs.add(gang)
 }
 
-export function dissolve(gang: Gang): void {
+export function dissolve(ctx: Ctx, gang: Gang): void {
   gang.role.gangs.delete(gang)
-  if (gang.role.filling === gang) endFilling(gang.role)
+  if (gang.role.filling === gang) endFilling(ctx, gang.role)
   for (const worker of gang.workers) if (worker.gang === gang) worker.gang = null
 }
 
@@ -142,17 +150,14 @@ export function abortGang(ctx: Ctx, gang: Gang, abort: Omit<Abort, 'at'>): void 
   if (gang.abort !== null) return
   gang.abort = { ...abort, at: ctx.wall }
   // the others stay where they are until all of the attempt is over
-  if (gang.role.filling === gang) unmarkLaunch(gang.role)
+  if (gang.role.filling === gang) unmarkLaunch(ctx, gang.role)
   if (abort.blame !== null) {
     const node = nodeFor(ctx, abort.blame)
     if (node !== undefined) avoid(ctx, node, ctx.now + 30_000)
   }
   for (const worker of gang.workers) {
     if (!live(worker)) continue
-    change(worker, () => void (worker.record.ending ??= { by: 'attempt' }))
-    worker.retryAt = 0
-    touchWorker(ctx, worker, true)
-    workOn(ctx, worker)
+    update(ctx, worker, { record: { ending: worker.record.ending ?? { by: 'attempt' } }, retryAt: 0 })
   }
 }
 
@@ -236,7 +241,7 @@ export function advanceGang(ctx: Ctx, gang: Gang, news: readonly Worker[]): void
       exit: null,
     })
   gang.bindings ??= { text, value: bindingsOf(role) }
-  for (const worker of gang.unstarted) workOn(ctx, worker)
+  for (const worker of gang.unstarted) update(ctx, worker, {})
 }
 
 function hasStarted(worker: Worker): boolean {
@@ -263,12 +268,13 @@ function settle(ctx: Ctx, gang: Gang): void {
     })
     .filter((at) => at !== null)
   if (times.length === gang.workers.length && times.length > 0 && gang.workers.length === role.workers.length)
-    role.run.record.startSkewMs[role.spec.name] = Math.max(
-      0,
-      Math.round(Math.max(...times) - Math.min(...times)),
-    )
-  dissolve(gang)
-  touchRun(ctx, role.run)
+    noteSkew(ctx, role, times)
+  dissolve(ctx, gang)
+}
+
+function noteSkew(ctx: Ctx, { run, spec }: RoleLive, times: readonly number[]): void {
+  const skewMs = Math.max(0, Math.round(Math.max(...times) - Math.min(...times)))
+  update(ctx, run, { record: { startSkewMs: { ...run.record.startSkewMs, [spec.name]: skewMs } } })
 }
 
 interface Addresses {

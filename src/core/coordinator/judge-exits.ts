@@ -13,7 +13,7 @@ import { secondsText } from './seconds-text.ts'
 import { beginStop, cancelRun } from './stop.ts'
 import { wakeAt } from './timers.ts'
 import type { Ctx, Run, Worker } from './types.ts'
-import { touchRun, touchWorker } from './update.ts'
+import { update } from './update.ts'
 import { exitOf } from './worker.ts'
 
 export function judgeExits(ctx: Ctx, run: Run): void {
@@ -38,9 +38,9 @@ export function judgeExits(ctx: Ctx, run: Run): void {
       worker.role.spec.kind === 'torchrun' &&
       run.record.firstDoneAt?.[worker.role.spec.name] === undefined
     ) {
-      run.record.firstDoneAt = { ...run.record.firstDoneAt, [worker.role.spec.name]: ctx.wall }
+      const firstDoneAt = { ...run.record.firstDoneAt, [worker.role.spec.name]: ctx.wall }
       // with the entry of its exit: this decides nothing yet
-      touchWorker(ctx, worker, false)
+      update(ctx, run, { record: { firstDoneAt } }, 'soon')
       wakeAt(ctx, run, ctx.now + ctx.s.settings.peerExitMs)
     }
   }
@@ -53,14 +53,14 @@ function compareFailure(ctx: Ctx, run: Run, worker: Worker): void {
   if (told === null || other === null || told.failure.worker === worker.id) return
   const first = earlier(told, other)
   if (first === told) return
-  run.record.firstFailure = first
-  run.record.stopping = {
+  const { failure } = first
+  const stopping = {
     ...run.record.stopping!,
-    by: causeOf(first.failure),
-    text: failureText(first.failure),
-    code: failureCode(first.failure),
+    by: causeOf(failure),
+    text: failureText(failure),
+    code: failureCode(failure),
   }
-  touchRun(ctx, run)
+  update(ctx, run, { record: { firstFailure: first, stopping } })
 }
 
 function onFailure(ctx: Ctx, worker: Worker): void {
@@ -114,8 +114,8 @@ function onFailure(ctx: Ctx, worker: Worker): void {
     })
   }
   const told = run.record.firstFailure
-  run.record.firstFailure = told === null ? failure : earlier(told, failure)
-  if (!role.spec.failFast && !isDone(role)) return touchRun(ctx, run)
+  update(ctx, run, { record: { firstFailure: told === null ? failure : earlier(told, failure) } })
+  if (!role.spec.failFast && !isDone(role)) return
   if (isNotReady(worker)) {
     const reason = worker.report?.readyReason ?? null
     const text = `${worker.id} was not ready within ${secondsText(role.spec.ready?.timeoutMs ?? 0)}`

@@ -11,7 +11,7 @@ import { linkGpus, noteStore, noteUsage } from './node-usage.ts'
 import { nodeOf, toStray } from './nodes.ts'
 import { applyReport } from './reports.ts'
 import type { Ctx, InventoryAsked, NodeLive } from './types.ts'
-import { change, workOn } from './update.ts'
+import { update } from './update.ts'
 import { currentFork, startedAtOf } from './worker.ts'
 
 type Beat = Extract<CoordinatorEvent, { kind: 'beat' }>
@@ -41,10 +41,7 @@ function join(ctx: Ctx, node: NodeLive, incarnation: string): void {
   node.tries = 0
   node.retryAt = 0
   for (const worker of node.workers) {
-    worker.token = null
-    worker.order = null
-    worker.retryAt = 0
-    worker.tries = 0
+    update(ctx, worker, { token: null, order: null, retryAt: 0, tries: 0 })
   }
 }
 
@@ -94,9 +91,7 @@ function revive(ctx: Ctx, node: NodeLive): void {
   node.leaving = false
   noteUsage(ctx, node)
   for (const worker of node.workers) {
-    worker.lostTold = false
-    worker.retryAt = 0
-    workOn(ctx, worker)
+    update(ctx, worker, { lostTold: false, retryAt: 0 })
   }
 }
 
@@ -159,17 +154,15 @@ export function onInventory(
   for (const forkId of asked.unowned) if (!asked.known.has(forkId)) node.unowned.delete(forkId)
   for (const worker of node.workers) {
     const { record } = worker
-    workOn(ctx, worker)
+    update(ctx, worker, {})
     if (record.phase !== 'placed' || asked.known.has(currentFork(worker))) continue
     // an order that left after the inventory was asked for may have changed what it says
     if (worker.order !== null || worker.orderedAt >= asked.sentAt) continue
-    if (startedAtOf(worker) !== null) worker.spoolLost = true
-    else
-      change(worker, () => {
-        worker.report = null
-        worker.token = null
-        if (worker.gang !== null) worker.gang.unprepared.add(worker)
-      })
+    if (startedAtOf(worker) !== null) update(ctx, worker, { spoolLost: true })
+    else {
+      worker.gang?.unprepared.add(worker)
+      update(ctx, worker, { report: null, token: null })
+    }
   }
   // decided without its word while it was away: it hears of it now, known to its spool or not
   for (const [forkId, name] of ctx.s.fenced) if (name === node.name) toStray(ctx, node, forkId)
@@ -200,7 +193,7 @@ function suspect(ctx: Ctx, node: NodeLive, text: string): void {
   node.reason = text
   noteUsage(ctx, node)
   nodeEvent(ctx, node, 'suspect', text)
-  for (const worker of node.workers) workOn(ctx, worker)
+  for (const worker of node.workers) update(ctx, worker, {})
 }
 
 /** Silence counts from the later of its last beat and the moment our own link came up. */
@@ -252,7 +245,7 @@ function judgeSilence(ctx: Ctx, node: NodeLive): void {
   toAway(ctx, node)
   nodeEvent(ctx, node, 'lost', node.reason)
   for (const worker of node.workers) {
-    workOn(ctx, worker)
+    update(ctx, worker, {})
     if (worker.record.phase !== 'placed' || worker.lostTold) continue
     worker.lostTold = true
     lostEvent(ctx, worker, node)

@@ -37,15 +37,15 @@ export function newRun(
   recordOf: (role: string, index: number) => WorkerRecord | undefined,
 ): Run {
   const run: Run = {
-    record: { ...head, workers: [] },
+    record: { ...head },
     spec,
     roles: [],
     byRole: new Map(),
     workers: [],
     work: new Set(),
     exits: new Set(),
-    dirtyWorkers: new Set(),
-    urgent: false,
+    unwritten: new Set(),
+    entry: null,
     wakeAt: Infinity,
     toldState: null,
     toldReason: null,
@@ -56,11 +56,12 @@ export function newRun(
     archiving: false,
   }
   for (const roleSpec of spec.roles) {
+    const counts = { waiting: 0, placed: 0, prepared: 0, started: 0, ready: 0, exited: 0, ended: 0 }
     const role: RoleLive = {
       run,
       spec: roleSpec,
       workers: [],
-      counts: { waiting: 0, placed: 0, prepared: 0, started: 0, ready: 0, exited: 0, ended: 0 },
+      counts,
       dependents: [],
       gangs: new Set(),
       filling: null,
@@ -78,8 +79,7 @@ export function newRun(
       )
       role.workers.push(worker)
       run.workers.push(worker)
-      run.record.workers.push(worker.record)
-      role.counts[stageOf(worker)]++
+      counts[stageOf(worker)]++
     }
     run.roles.push(role)
     run.byRole.set(roleSpec.name, role)

@@ -8,7 +8,7 @@ import { nodeOf } from './nodes.ts'
 import { freeIn, KINDS, weightOf } from './placement.ts'
 import type { Place, Places } from './places.ts'
 import type { Ctx, NodeLive, Worker } from './types.ts'
-import { change } from './update.ts'
+import { update } from './update.ts'
 
 /** What is taken on a node, or whether it is open, has changed. */
 export function noteUsage(ctx: Ctx, node: NodeLive): void {
@@ -87,7 +87,7 @@ export function linkGpus(ctx: Ctx, node: NodeLive, gpus: readonly Gpu[] | null):
 
 /** Keep a place for a worker that waits. */
 export function reserve(ctx: Ctx, worker: Worker, name: string): void {
-  change(worker, () => void (worker.record.node = name))
+  update(ctx, worker, { record: { node: name } }, 'along')
   occupy(ctx, nodeOf(ctx, name), worker)
 }
 
@@ -95,7 +95,7 @@ export function reserve(ctx: Ctx, worker: Worker, name: string): void {
 export function unreserve(ctx: Ctx, worker: Worker): void {
   if (worker.record.node === null) return
   vacate(ctx, ctx.s.nodes.get(worker.record.node), worker)
-  worker.record.node = null
+  update(ctx, worker, { record: { node: null } }, 'along')
 }
 
 /** Others first until then: something could not be started here. */

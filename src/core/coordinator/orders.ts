@@ -16,7 +16,7 @@ import { applyReport } from './reports.ts'
 import { phaseOrder } from './stages.ts'
 import { goOn, wakeAt } from './timers.ts'
 import type { Ctx, NodeLive, OrderContext, Run, Worker } from './types.ts'
-import { change, workOn } from './update.ts'
+import { update } from './update.ts'
 import { currentFork } from './worker.ts'
 
 const GIVEN_UP: Cause = { by: 'attempt' }
@@ -300,8 +300,7 @@ function onWorkResult(ctx: Ctx, context: Extract<OrderContext, { verb: WorkVerb 
     (worker, i) => worker.record.attempt === context.attempts[i] && worker.order?.id === result.id,
   )
   for (const worker of workers) {
-    worker.order = null
-    workOn(ctx, worker)
+    update(ctx, worker, { order: null })
   }
   if (node.incarnation !== context.incarnation) return
   if (result.fault !== null) {
@@ -352,10 +351,8 @@ function onWorkFault(ctx: Ctx, verb: OrderVerb, workers: Worker[], fault: FaultB
       // read too late, or the prepare lapsed: either way nothing was started, and a prepare answers with what
       // is still held
       if (!worker.startUnsure) worker.startSent = false
-      change(worker, () => {
-        worker.token = null
-        worker.gang?.unprepared.add(worker)
-      })
+      worker.token = null
+      worker.gang?.unprepared.add(worker)
     }
   }
   if (AGAIN_LATER.has(fault.code) || (verb !== 'prepare' && verb !== 'start')) return

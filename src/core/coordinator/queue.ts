@@ -10,6 +10,7 @@ import { type Ask, asksNothing, place, roomFor } from './placement.ts'
 import type { Place } from './places.ts'
 import { goOn } from './timers.ts'
 import type { Ctx, Run, Worker } from './types.ts'
+import { update } from './update.ts'
 import type { Entry } from './wait-queue.ts'
 
 function size({ role, record }: Worker): number {
@@ -121,7 +122,7 @@ export function placeQueue(ctx: Ctx): void {
 }
 
 function look(ctx: Ctx, entry: Entry<Run>): void {
-  const { queue, dirty } = ctx.s
+  const { queue } = ctx.s
   const { run } = entry
   const workers = homeless(run)
   if (workers.length === 0 || run.record.stopping !== null) return void queue.leave(run)
@@ -143,8 +144,7 @@ function look(ctx: Ctx, entry: Entry<Run>): void {
   const placed = workers.filter((_, i) => !left.has(asks[i]!))
   placed.forEach((worker, i) => reserve(ctx, worker, answer.places[i]!))
   queue.leave(run)
-  run.placeReason = null
-  dirty.add(run)
+  update(ctx, run, { placeReason: null })
 }
 
 const HELD = 'waiting for its turn: an earlier run waits for resources'
@@ -162,6 +162,5 @@ function namesOf(asks: readonly Ask[]): ReadonlySet<string> | null {
 
 function tellWait(ctx: Ctx, run: Run, reason: string): void {
   if (run.placeReason === reason) return
-  run.placeReason = reason
-  ctx.s.dirty.add(run)
+  update(ctx, run, { placeReason: reason })
 }

@@ -9,8 +9,8 @@ import { noteUsage, vacate } from './node-usage.ts'
 import { toRelease, toStray } from './nodes.ts'
 import { phaseOrder } from './stages.ts'
 import type { Ctx, NodeLive, Worker } from './types.ts'
-import { change, touchWorker, workOn } from './update.ts'
-import { noteEnd, noteReport, startedAtOf } from './worker.ts'
+import { update } from './update.ts'
+import { lastAtEnd, lastOf, startedAtOf } from './worker.ts'
 
 /**
  * @param rev  null for what an order's answer says: it is not numbered. @param whole  from an inventory: what
@@ -58,9 +58,7 @@ export function applyReport(
     // its end was decided without its agent's word, which comes only now: released here, or with the entry
     // that is still to be written
     if (over && !whole && worker.report === null)
-      return worker.releasable
-        ? toRelease(ctx, node, report.forkId)
-        : change(worker, () => void (worker.report = report))
+      return worker.releasable ? toRelease(ctx, node, report.forkId) : update(ctx, worker, { report })
     // else it was released when its end was recorded; an inventory that still shows it has not heard that
     return whole && (worker.releasable || !over) ? notWanted(ctx, node, report, over, whole) : undefined
   }
@@ -76,7 +74,7 @@ export function applyReport(
     })
     return
   }
-  if (merge(worker, report, rev)) accept(ctx, worker, over)
+  if (isNews(worker, report, rev)) accept(ctx, worker, report, over)
 }
 
 /** Only an inventory shows what lives now: a fact told again may be about what has been forgotten since. */
@@ -96,8 +94,8 @@ function applyFenced(ctx: Ctx, node: NodeLive, report: ForkReport): void {
   toRelease(ctx, node, report.forkId)
 }
 
-/** @returns whether anything changed */
-function merge(worker: Worker, report: ForkReport, rev: number | null): boolean {
+/** Facts only move forward. */
+function isNews(worker: Worker, report: ForkReport, rev: number | null): boolean {
   const old = worker.report
   if (old !== null) {
     const step = phaseOrder(report) - phaseOrder(old)
@@ -105,22 +103,24 @@ function merge(worker: Worker, report: ForkReport, rev: number | null): boolean 
       return false
   }
   if (rev !== null) worker.rev = Math.max(worker.rev, rev)
-  change(worker, () => void (worker.report = report))
   return true
 }
 
-function accept(ctx: Ctx, worker: Worker, over: boolean): void {
-  const report = worker.report!
-  const { record } = worker
+function accept(ctx: Ctx, worker: Worker, report: ForkReport, over: boolean): void {
+  const before = worker.record.last
+  const hasStarted = before?.startedAt == null && report.startedAt !== null
+  const hasRanks = report.ranks.length > (before?.ranks.length ?? 0)
+  update(ctx, worker, { report })
   // pid, addresses and ranks go with the start, in an entry that is shared: a later leader shows them for a
   // node that it cannot hear
-  const before = record.last
-  noteReport(worker, ctx.wall)
-  const hasStarted = before?.startedAt == null && report.startedAt !== null
-  if (hasStarted || report.ranks.length > (before?.ranks.length ?? 0)) touchWorker(ctx, worker, false)
+  update(
+    ctx,
+    worker,
+    { record: { last: lastOf(worker, ctx.wall) } },
+    hasStarted || hasRanks ? 'soon' : 'along',
+  )
   if (report.ready) worker.everReady = true
   if (report.exit !== null && !worker.judged) worker.run.exits.add(worker)
-  workOn(ctx, worker)
   if (!over) return
   if (report.phase === 'cancelled' && report.startedAt === null)
     endWorker(
@@ -135,18 +135,17 @@ function accept(ctx: Ctx, worker: Worker, over: boolean): void {
 /** Nothing of this attempt runs or will: proven by its agent, or decided by force. Its resources are free. */
 export function endWorker(ctx: Ctx, worker: Worker, exit: Exit | null, receipt: Receipt): void {
   const { record, report, run } = worker
-  change(worker, () => void (record.phase = 'ended'))
   // decided without its agent's word: the order is the cause, unless the spool was lost
   const cause = !worker.spoolLost && report?.exit === null ? record.ending : null
-  noteEnd(worker, exit && { ...exit, killedBy: exit.killedBy ?? cause }, receipt)
+  const last = lastAtEnd(worker, exit && { ...exit, killedBy: exit.killedBy ?? cause }, receipt)
+  update(ctx, worker, { record: { phase: 'ended', last } }, 'soon')
   worker.gang?.unprepared.delete(worker)
   worker.gang?.unstarted.delete(worker)
   vacate(ctx, record.node === null ? undefined : ctx.s.nodes.get(record.node), worker)
   if (exit !== null && !worker.judged) run.exits.add(worker)
   // one of many ends: it shares an entry, unless a decision needs it
   const { counts } = worker.role
-  touchWorker(ctx, worker, counts.ended + counts.waiting === worker.role.workers.length)
-  workOn(ctx, worker)
+  if (counts.ended + counts.waiting === worker.role.workers.length) update(ctx, run, { record: {} })
 }
 
 /** An attempt of which nothing was ever started, for certain: no start left for it in this leader's time. */

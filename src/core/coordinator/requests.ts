@@ -19,7 +19,7 @@ import { live } from './stages.ts'
 import { statusPage } from './status.ts'
 import { cancelRun, endingOf } from './stop.ts'
 import type { Ctx, NodeLive, Run, Worker } from './types.ts'
-import { change, touchRun } from './update.ts'
+import { update } from './update.ts'
 import { currentFork, exitOf, startedAtOf } from './worker.ts'
 
 export function onRequest(ctx: Ctx, request: RequestOf): void {
@@ -195,21 +195,19 @@ function stop(ctx: Ctx, request: RequestOf<'stop' | 'kill'>, kill: boolean): voi
   if (body.role === undefined) {
     if (record.stopping === null || record.stopping.why === 'restart') cancelRun(ctx, run, byUser(user), kill)
     else if (kill && !record.stopping.kill) {
-      record.stopping = { ...record.stopping, kill: true }
-      touchRun(ctx, run)
+      update(ctx, run, { record: { stopping: { ...record.stopping, kill: true } } })
     }
   } else if (record.stopping === null || kill) {
     for (const worker of workers) {
       if (live(worker)) endingOf(ctx, worker, byUser(user), kill ? 0 : null)
       else if (worker.record.phase === 'waiting' && record.stopping === null) {
-        worker.record.ending = byUser(user)
-        worker.record.last = null
+        update(ctx, worker, { record: { ending: byUser(user), last: null } })
         endWorker(ctx, worker, null, { ...GONE, reason: 'it was never started' })
       }
     }
   }
   if (body.force === true) for (const worker of workers) forceEnd(ctx, worker, user)
-  ctx.s.dirty.add(run)
+  update(ctx, run, {})
   reply(ctx, request, { workers: concerned.map((worker) => worker.id) })
 }
 
@@ -222,7 +220,7 @@ function forceEnd(ctx: Ctx, worker: Worker, user: string): void {
   const forkId = currentFork(worker)
   ctx.s.fenced.set(forkId, worker.record.node!)
   ctx.ops.push({ op: 'fenced', forkId, node: worker.record.node! })
-  change(worker, () => void (worker.record.ending ??= byUser(user)))
+  update(ctx, worker, { record: { ending: worker.record.ending ?? byUser(user) } })
   endWorker(
     ctx,
     worker,

@@ -7,13 +7,13 @@ import { matcherOf } from '../../protocol/launch/patterns.ts'
 import { resourcesOf, type Role } from '../../protocol/launch/resolved.ts'
 import type { RestartKind } from '../../protocol/records.ts'
 import { dissolve } from './gangs.ts'
-import { gpusTaken, isOpen, occupy } from './node-usage.ts'
+import { gpusTaken, isOpen, reserve } from './node-usage.ts'
 import { backoff } from './orders.ts'
 import { live } from './stages.ts'
 import { endingOf } from './stop.ts'
 import { wakeAt } from './timers.ts'
 import type { Ctx, RoleLive, Run, Worker } from './types.ts'
-import { change, touchRun, touchWorker } from './update.ts'
+import { update } from './update.ts'
 import { currentFork, exitOf, isUnproven, viewOf } from './worker.ts'
 
 const matchers = new Map<string, (text: string) => boolean>()
@@ -84,12 +84,12 @@ export function beginRestart(ctx: Ctx, role: RoleLive, restart: NonNullable<Role
       : { ...restart, workers: [...new Set([...role.restart.workers, ...restart.workers])] }
   role.restart = merged
   for (const gang of role.gangs)
-    if (gang.workers.some((worker) => merged.workers.includes(worker))) dissolve(gang)
+    if (gang.workers.some((worker) => merged.workers.includes(worker))) dissolve(ctx, gang)
   for (const worker of merged.workers) {
     // one whose root has exited is cleaned up by its agent; the others are told
     if (live(worker) && exitOf(worker) === null) endingOf(ctx, worker, restart.by, null)
   }
-  ctx.s.dirty.add(role.run)
+  update(ctx, role.run, {})
 }
 
 /**
@@ -114,9 +114,12 @@ export function noteRestart(ctx: Ctx, { run, spec }: RoleLive, kind: RestartKind
   const { record } = run
   const tries = { role: spec.name, kind, at: [...triesOf(run, spec.name, kind), ctx.wall].slice(-TRIES_KEPT) }
   const others = record.restarts.filter((other) => other.role !== spec.name || other.kind !== kind)
-  record.restarts = [...others, tries]
-  record.backoffUntil[spec.name] = ctx.wall + Math.max(1, backoffMs)
-  touchRun(ctx, run)
+  update(ctx, run, {
+    record: {
+      restarts: [...others, tries],
+      backoffUntil: { ...record.backoffUntil, [spec.name]: ctx.wall + Math.max(1, backoffMs) },
+    },
+  })
   wakeAt(ctx, run, ctx.now + Math.max(1, backoffMs))
 }
 
@@ -125,16 +128,13 @@ export function toWaiting(ctx: Ctx, worker: Worker): void {
   const node = worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
   if (!worker.releasable && worker.report !== null && worker.record.node !== null)
     worker.past = { node: worker.record.node, forkId: currentFork(worker) }
-  change(worker, () => {
-    worker.record.phase = 'waiting'
-    worker.record.ending = null
-    worker.gang = null
-    worker.report = null
-    worker.judged = false
+  update(ctx, worker, {
+    record: { phase: 'waiting', ending: null, node: null },
+    gang: null,
+    report: null,
+    judged: false,
   })
-  worker.record.node = null
   if (node !== undefined && isOpen(ctx, node) && node.avoidUntil <= ctx.now) keep(ctx, worker, node.name)
-  touchWorker(ctx, worker, true)
 }
 
 function keep(ctx: Ctx, worker: Worker, name: string): void {
@@ -149,6 +149,5 @@ function keep(ctx: Ctx, worker: Worker, name: string): void {
     (!asked.share && gpusTaken(node) + asked.gpus > capacity.gpus.length)
   )
     return
-  worker.record.node = name
-  occupy(ctx, node, worker)
+  reserve(ctx, worker, name)
 }

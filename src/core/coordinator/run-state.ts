@@ -5,7 +5,7 @@
 import { isTerminal, type RunState } from '../../protocol/shapes.ts'
 import { isLeftOut } from './outcome.ts'
 import type { Ctx, RoleLive, Run } from './types.ts'
-import { touchRun } from './update.ts'
+import { update } from './update.ts'
 
 const CLOCK = { pending: 'queuedMs', starting: 'startMs', running: 'runMs', stopping: 'runMs' } as const
 export type ClockName = (typeof CLOCK)[keyof typeof CLOCK]
@@ -25,11 +25,8 @@ export function clocksAt(run: Run, wall: number): { queuedMs: number; startMs: n
 }
 
 export function setState(ctx: Ctx, run: Run, state: RunState): void {
-  const { record } = run
-  if (record.state === state) return
-  record.clocks = { ...clocksAt(run, ctx.wall), since: ctx.wall }
-  record.state = state
-  touchRun(ctx, run)
+  if (run.record.state === state) return
+  update(ctx, run, { record: { state, clocks: { ...clocksAt(run, ctx.wall), since: ctx.wall } } })
 }
 
 /** Waits, directly or not, for another role to be done: that is no start. */

@@ -7,7 +7,7 @@ import { isTerminal } from '../../protocol/shapes.ts'
 import { forgetKeys, onQueuedLaunch } from './accept.ts'
 import { decide } from './decide.ts'
 import { tellAccepted, tellState } from './events.ts'
-import { runOps } from './fold.ts'
+import { type DurableRun, runOps } from './fold.ts'
 import { recoverGang } from './gangs.ts'
 import { onHistoryLost, onUnwritable } from './history.ts'
 import { onBeat, onEvidence, onLink, onNodesTick, onReport } from './membership.ts'
@@ -22,7 +22,7 @@ import { beginRestart } from './restart.ts'
 import { statusOf } from './status.ts'
 import { goOn } from './timers.ts'
 import type { CoordinatorState, Ctx, Run } from './types.ts'
-import { workOn } from './update.ts'
+import { update } from './update.ts'
 import { currentFork, exitOf } from './worker.ts'
 
 export function stepCoordinator(
@@ -86,20 +86,17 @@ function onTimer(ctx: Ctx, { timer }: Extract<CoordinatorEvent, { kind: 'timer' 
       const run = s.runs.get(timer.run)
       if (run === undefined) return
       run.wakeAt = Infinity
-      return void s.dirty.add(run)
+      return update(ctx, run, {})
     }
     case 'rest':
       s.goingOn = false
-      for (const run of s.rest) s.dirty.add(run)
+      for (const run of s.rest) update(ctx, run, {})
       s.rest.clear()
       s.placeDue ||= s.queue.next() !== null
       return
     case 'lazy':
       s.lazyTimer = false
-      for (const run of s.lazy) {
-        run.urgent = true
-        s.dirty.add(run)
-      }
+      for (const run of s.lazy) update(ctx, run, { record: {} })
       return
     case 'node': {
       const node = s.nodes.get(timer.node)
@@ -135,10 +132,10 @@ function onLed(ctx: Ctx): void {
       const { record } = worker
       if (record.phase !== 'ended' && record.node !== null) occupy(ctx, nodeOf(ctx, record.node), worker)
       if (!judged && record.phase === 'ended' && exitOf(worker) !== null) run.exits.add(worker)
-      workOn(ctx, worker)
+      update(ctx, worker, {})
     }
     if (run.record.stopping === null) for (const role of run.roles) recoverRole(ctx, role)
-    s.dirty.add(run)
+    update(ctx, run, {})
   }
   s.ended.sort((a, b) => (a.record.endedAt ?? 0) - (b.record.endedAt ?? 0))
 }
@@ -203,7 +200,7 @@ function settle(ctx: Ctx): void {
       if (ctx.left <= 0) break
       s.dirty.delete(run)
       // what was told of its workers is recorded with it
-      ctx.left -= 1 + (run.urgent ? run.dirtyWorkers.size : 0)
+      ctx.left -= 1 + (run.entry === 'now' ? run.unwritten.size : 0)
       decide(ctx, run)
       countLive(ctx, run)
       touched.add(run)
@@ -212,7 +209,7 @@ function settle(ctx: Ctx): void {
     if (s.placeDue) placeQueue(ctx)
   }
   if (s.dirty.size > 0 || s.placeDue) goOn(ctx)
-  for (const run of s.dirty) if (run.urgent) touched.add(run)
+  for (const run of s.dirty) if (run.entry === 'now') touched.add(run)
   for (const run of touched) record(ctx, run)
   for (const node of s.nodeWork) {
     if (ctx.orders-- <= 0) {
@@ -237,19 +234,18 @@ function countLive({ s }: Ctx, run: Run): void {
 /** Put what changed of a run into this step's entry; facts that decide nothing wait for one to share. */
 function record(ctx: Ctx, run: Run): void {
   const { s } = ctx
-  if (!run.urgent && run.dirtyWorkers.size < s.settings.stepWorkersMax) {
-    if (run.dirtyWorkers.size === 0) return
+  if (run.entry === null) return
+  if (run.entry === 'soon' && run.unwritten.size < s.settings.stepWorkersMax) {
     s.lazy.add(run)
     if (s.lazyTimer) return
     s.lazyTimer = true
     ctx.out.push({ kind: 'timer', at: ctx.now + s.settings.lazyPersistMs, timer: { of: 'lazy' } })
     return
   }
-  const { workers: _all, ...head } = run.record
-  const changed = [...run.dirtyWorkers]
+  const changed = [...run.unwritten]
   ctx.ops.push(
     ...runOps(
-      structuredClone(head),
+      structuredClone(run.record) as DurableRun['head'],
       changed.map((worker) => ({ ...worker.record })),
     ),
   )
@@ -262,8 +258,8 @@ function record(ctx: Ctx, run: Run): void {
     if (worker.record.node !== null && worker.report !== null)
       toRelease(ctx, nodeOf(ctx, worker.record.node), currentFork(worker))
   }
-  run.dirtyWorkers.clear()
-  run.urgent = false
+  run.unwritten.clear()
+  run.entry = null
   s.lazy.delete(run)
 }
 

@@ -11,19 +11,18 @@ import { endWorker, neverStarted } from './reports.ts'
 import { live } from './stages.ts'
 import { goOn } from './timers.ts'
 import type { Ctx, RoleLive, Run, Worker } from './types.ts'
-import { change, touchRun, touchWorker, workOn } from './update.ts'
+import { update } from './update.ts'
 import { startedAtOf } from './worker.ts'
 
 type Stopping = NonNullable<Run['record']['stopping']>
 
 export function beginStop(ctx: Ctx, run: Run, stop: Omit<Stopping, 'at'>): void {
-  run.record.stopping = { ...stop, at: ctx.wall }
   for (const role of run.roles) {
     role.restart = null
     role.stop = { pass: 'none', next: -1 }
-    for (const gang of role.gangs) dissolve(gang)
+    for (const gang of role.gangs) dissolve(ctx, gang)
   }
-  touchRun(ctx, run)
+  update(ctx, run, { record: { stopping: { ...stop, at: ctx.wall } } })
 }
 
 /** A person stops the run: by name, and with the code of a Ctrl-C. */
@@ -34,13 +33,9 @@ export function cancelRun(ctx: Ctx, run: Run, by: Cause, kill: boolean): void {
 /** Tell a worker to end. What it was told first stays the reason; a kill makes the grace shorter. */
 export function endingOf(ctx: Ctx, worker: Worker, killedBy: Cause, graceMs: number | null): void {
   if (!live(worker)) return
-  if (graceMs !== null) worker.graceMs = worker.graceMs === null ? graceMs : Math.min(worker.graceMs, graceMs)
-  if (worker.record.ending === null) {
-    change(worker, () => void (worker.record.ending = killedBy))
-    worker.retryAt = 0
-    touchWorker(ctx, worker, true)
-  }
-  workOn(ctx, worker)
+  if (graceMs !== null) update(ctx, worker, { graceMs: Math.min(worker.graceMs ?? Infinity, graceMs) })
+  if (worker.record.ending === null) update(ctx, worker, { record: { ending: killedBy }, retryAt: 0 })
+  else update(ctx, worker, {})
 }
 
 function isOver(role: RoleLive): boolean {

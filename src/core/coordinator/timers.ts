@@ -1,7 +1,10 @@
 /** When a run is looked at again for the sake of time, and when a step leaves the rest to the next. */
 import type { Ctx, Run } from './types.ts'
 
-/** Set a timer for a run, unless an earlier one is set: what is due is looked at again then. */
+/**
+ * Look at a run again at a time, unless it is looked at earlier. Nothing of the run changes now, so this is
+ * no update: it is a command, and its timer's event looks at whatever is due by then.
+ */
 export function wakeAt(ctx: Ctx, run: Run, at: number): void {
   if (at >= run.wakeAt) return
   run.wakeAt = at

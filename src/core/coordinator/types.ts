@@ -19,13 +19,21 @@ import type { WaitQueue } from './wait-queue.ts'
  */
 export type Stage = 'waiting' | 'placed' | 'prepared' | 'started' | 'ready' | 'exited' | 'ended'
 
+/** What is in STATE of a run besides its workers: update.ts alone changes it. */
+type RunHead = { readonly [K in keyof Omit<RunRecord, 'workers'>]: Readonly<RunRecord[K]> }
+
+/** What is readonly here is changed by update.ts alone: more follows from it than its value. */
 export interface Worker {
   readonly run: Run
   readonly role: RoleLive
-  readonly record: WorkerRecord
+  readonly record: Readonly<WorkerRecord>
   readonly id: string
   /** all of one attempt that its agent said last; null before */
-  report: ForkReport | null
+  readonly report: ForkReport | null
+  /** grace of a stop aimed at it alone; null: the role's */
+  readonly graceMs: number | null
+  /** its node's spool does not know a fork that had started */
+  readonly spoolLost: boolean
   /** `rev` of the report, for facts that do not only move forward */
   rev: number
   gang: Gang | null
@@ -41,10 +49,6 @@ export interface Worker {
   tries: number
   /** the stop that its agent has acknowledged: grace and incarnation */
   killAcked: { graceMs: number; incarnation: string } | null
-  /** grace of a stop aimed at it alone; null: the role's */
-  graceMs: number | null
-  /** its node's spool does not know a fork that had started */
-  spoolLost: boolean
   /** its end is in an entry: its agent may forget it once its logs are shipped */
   releasable: boolean
   /** fork of the attempt before, to be forgotten behind the entry that says so */
@@ -93,7 +97,7 @@ export interface RoleLive {
   readonly run: Run
   readonly spec: Role
   readonly workers: Worker[]
-  readonly counts: Record<Stage, number>
+  readonly counts: Readonly<Record<Stage, number>>
   /** roles that depend on this one */
   readonly dependents: RoleLive[]
   gangs: Set<Gang>
@@ -114,7 +118,7 @@ export interface RoleLive {
 }
 
 export interface Run {
-  readonly record: RunRecord
+  readonly record: RunHead
   readonly spec: Launch
   readonly roles: RoleLive[]
   readonly byRole: Map<string, RoleLive>
@@ -123,9 +127,10 @@ export interface Run {
   readonly work: Set<Worker>
   /** root exits that nobody has judged yet */
   readonly exits: Set<Worker>
-  readonly dirtyWorkers: Set<Worker>
-  /** an entry has to be written in this step */
-  urgent: boolean
+  /** workers whose records have changed since the last entry about them */
+  readonly unwritten: Set<Worker>
+  /** when the next entry about it is due: in this step, or soon; null: nothing has to be written */
+  entry: 'now' | 'soon' | null
   /** earliest timer that is set, monotonic */
   wakeAt: number
   toldState: RunState | null
@@ -135,7 +140,7 @@ export interface Run {
   /** role that asked for the restart of the whole run, and the pause before it */
   restartRole: { role: RoleLive; backoffMs: number } | null
   /** why it waits for a place */
-  placeReason: string | null
+  readonly placeReason: string | null
   /** its share of the fleet's `liveWorkers` */
   liveWorkers: number
   archiving: boolean
@@ -237,6 +242,7 @@ export interface CoordinatorState {
   /** uuid of a GPU → the nodes that give it out */
   readonly gpuOwners: Map<string, Set<NodeLive>>
   readonly orders: Map<number, OrderContext>
+  /** runs that are looked at in this step */
   readonly dirty: Set<Run>
   /** runs with facts that wait for an entry to share */
   readonly lazy: Set<Run>

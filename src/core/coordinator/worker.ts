@@ -63,10 +63,10 @@ export function isUnproven(worker: Worker): boolean {
  * What goes on record while it lives: pid, addresses and ranks, for a later coordinator that cannot hear its
  * node. How it ended is recorded with its end.
  */
-export function noteReport({ record, report }: Worker, wall: number): void {
-  const view = viewOf({ record, report })
-  const exitedAt = view.exitedAt ?? (report!.exit === null ? null : wall)
-  record.last = { ...view, exitedAt, exit: null, receipt: null, stderrTail: [] }
+export function lastOf(worker: Worker, wall: number): WorkerView {
+  const view = viewOf(worker)
+  const exitedAt = view.exitedAt ?? (worker.report!.exit === null ? null : wall)
+  return { ...view, exitedAt, exit: null, receipt: null, stderrTail: [] }
 }
 
 const TAIL_LINES = 20
@@ -86,7 +86,6 @@ function tailFor(report: ForkReport | null, exit: Exit | null): string[] {
 }
 
 /** What goes on record with its end. */
-export function noteEnd(worker: Worker, exit: Exit | null, receipt: WorkerView['receipt']): void {
-  const { record, report } = worker
-  record.last = { ...viewOf(worker), exit, receipt, stderrTail: tailFor(report, exit) }
+export function lastAtEnd(worker: Worker, exit: Exit | null, receipt: WorkerView['receipt']): WorkerView {
+  return { ...viewOf(worker), exit, receipt, stderrTail: tailFor(worker.report, exit) }
 }

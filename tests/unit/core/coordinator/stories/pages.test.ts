@@ -1,3 +1,4 @@
+import type { WorkerRecord } from '../../../../../src/protocol/records.ts'
 import { expect, test } from 'vitest'
 import { encode } from '../../../../../src/protocol/codec.ts'
 import { PAGE_BYTES_MAX } from '../../../../../src/protocol/pages.ts'
@@ -85,8 +86,7 @@ test('10,000 workers with eight ranks each: every page fits, as JSON and as msgp
   const role = c.state.runs.get(run)!.byRole.get('a')!
   const exit = { code: 1, signal: null, oom: false, unknown: null, killedBy: null }
   for (const { record } of role.workers) {
-    Object.assign(record, { phase: 'ended', node: 'n0', attempt: 1 })
-    record.last = {
+    const last: WorkerRecord['last'] = {
       exit,
       receipt: { outcome: 'gone', survivors: [], reason: null, ms: 0.5 },
       stderrTail: [],
@@ -107,6 +107,7 @@ test('10,000 workers with eight ranks each: every page fits, as JSON and as msgp
         exitedAt: 1_700_000_001_000,
       })),
     }
+    Object.assign(record, { phase: 'ended', node: 'n0', attempt: 1, last })
   }
   // ranks are shown of torchrun alone
   Object.assign(role.spec, { kind: 'torchrun' })

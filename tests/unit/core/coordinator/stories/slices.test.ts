@@ -129,7 +129,7 @@ test('it is stopped while it is launched: those that were placed are ended, the 
   expect(c.status(run).state).toBe('cancelled')
   expect(c.orders('start')).toEqual([])
   expect(Object.keys(attempts(c, run))).toEqual(['0', '1'])
-  expect(c.durable.runs.get(run)!.head.launching).toBeUndefined()
+  expect(c.durable.runs.get(run)!.head.launching).toEqual({})
 })
 
 test('the coordinator dies between two slices: the next one goes on with the same attempt, and starts nothing before it has all', () => {
@@ -140,7 +140,7 @@ test('the coordinator dies between two slices: the next one goes on with the sam
   c.failover()
   expect(c.status(run)).toMatchObject({ state: 'running', roles: [{ ready: N }] })
   expect([preparedBeforeStart(c), attempts(c, run)]).toEqual([N, { 1: N }])
-  expect(c.durable.runs.get(run)!.head.launching).toBeUndefined()
+  expect(c.durable.runs.get(run)!.head.launching).toEqual({})
 })
 
 test('a prepare is refused while the rest is still being placed: all of it is tried again together', () => {
