@@ -114,12 +114,16 @@ export function troupeOn({ messenger, user }: { messenger: Messenger; user: stri
       })
     return refs[0]!
   }
-  /** What looked like a whole id and is none gets the same answer as any other word. */
+  /**
+   * What looked like a whole id and is none gets the same answer as any other word, unless the coordinator
+   * knows that history was lost.
+   */
   const knowing = async <T>(ref: Ref, act: () => Promise<T>): Promise<T> => {
     try {
       return await act()
     } catch (error) {
-      if (!isFault(error, 'WORKER_NOT_FOUND') || (await isKnown(ref.run))) throw error
+      if (!isFault(error, 'WORKER_NOT_FOUND') || error.data['reason'] === 'lost') throw error
+      if (await isKnown(ref.run)) throw error
       throw notFound(ref.run, (await readRuns(asker, RECENT).catch(() => null))?.runs ?? [])
     }
   }

@@ -34,6 +34,13 @@ function document(name: string, roles: number, role: object, more: object = {}):
   return { apiVersion: 'troupe/v1', name, roles: Object.fromEntries(all), ...more }
 }
 
+/** Roles that wait for a first one which goes on. */
+function waiting(name: string, roles: number, replicas: number): Record<string, unknown> {
+  const body = document(name, roles, { replicas, dependsOn: { first: 'done' } })
+  const first = { kind: 'task', command: ['sleep', '600'] }
+  return { ...body, roles: { first, ...(body['roles'] as object) } }
+}
+
 type Answer = { run: string | null; fault: { code: string; message: string } | null }
 
 /** What the durable door says of it, in the time of one try. */
@@ -51,7 +58,10 @@ async function queued(body: Record<string, unknown>, key: string): Promise<Answe
 }
 async function asked(body: Record<string, unknown>, key: string): Promise<Answer> {
   return people
-    .ask('coordinator.launch', { user: fleet.info.user }, body, { headers: { [HEADERS.key]: key } })
+    .ask('coordinator.launch', { user: fleet.info.user }, body, {
+      headers: { [HEADERS.key]: key },
+      timeoutMs: 10_000,
+    })
     .then(
       ({ run }) => ({ run, fault: null }),
       (fault: { code: string; message: string }) => ({ run: null, fault }),
@@ -69,6 +79,7 @@ test('beyond the bounds, beside a live run: refused by both doors with both numb
       document('many', 11, { replicas: 10_000 }),
       /110000 workers in 11 roles; a run has at most 20000/,
     ],
+    ['deep', waiting('deep', 3, 10_000), /30001 workers in 4 roles; a run has at most 20000/],
     ['large', document('large', 30, { env: big }), /has 30\d{5} bytes .*; at most 2097152/],
   ] as const)
     for (const [door, answer] of [
@@ -97,4 +108,25 @@ test('50 roles with 100 kB of environment that all share run, by both doors', as
     expect(answer, key).toMatchObject({ fault: null })
     expect(await fleet.troupe(['wait', answer.run!, '--timeout', '90s']), key).toMatchObject({ code: 0 })
   }
+})
+
+test('16,001 workers of which all but one wait, by both doors beside a live run: seen, stopped and killed', async () => {
+  const launched = await fleet.troupe(['launch', '-f', '-', '-q'], {
+    input: task('beside', ['sleep', '600']),
+  })
+  const beside = launched.stdout.trim()
+  for (const [answer, end] of [
+    [await asked(waiting('wide', 2, 8000), 'wide-request'), 'stop'],
+    [await queued(waiting('wide', 2, 8000), 'wide-durable'), 'kill'],
+  ] as const) {
+    expect(answer).toMatchObject({ fault: null })
+    const run = answer.run!
+    expect((await fleet.json<{ run: string }[]>(['ps'])).map((one) => one.run)).toContain(run)
+    const { workers } = await fleet.json<{ workers: unknown[] }>(['status', run])
+    expect(workers).toHaveLength(16_001)
+    expect(await fleet.troupe([end, run]), end).toMatchObject({ code: 0 })
+    expect(await fleet.json(['status', run])).toMatchObject({ state: 'cancelled' })
+  }
+  expect(await fleet.json(['status', beside])).toMatchObject({ state: 'running' })
+  expect(await fleet.troupe(['kill', beside])).toMatchObject({ code: 0 })
 })

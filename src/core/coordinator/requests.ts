@@ -143,13 +143,16 @@ function noRun(ctx: Ctx, run: string): Fault {
     return new Fault(
       'WORKER_NOT_FOUND',
       `no run '${run}' is in the state log, which was lost; workers of it run on, unowned, on ${nodes.join(', ')}`,
-      { data: { run, nodes }, hint: 'troupe nodes lists them; troupe down ends them with the fleet' },
+      {
+        data: { run, nodes, reason: 'lost' },
+        hint: 'troupe nodes lists them; troupe down ends them with the fleet',
+      },
     )
   const near = nearest(run, ctx.s.runs.keys())
   const lost = ctx.s.historyLost
-  const hint = near !== null ? `; did you mean ${near}?` : lost !== null ? `; history was lost: ${lost}` : ''
+  const hint = lost !== null ? `; history was lost: ${lost}` : near !== null ? `; did you mean ${near}?` : ''
   return new Fault('WORKER_NOT_FOUND', `no run '${run}'${hint}`, {
-    data: { run },
+    data: { run, ...(lost !== null && { reason: 'lost' }) },
   })
 }
 
