@@ -1,6 +1,6 @@
 /**
- * Everything that is read in pages, asked by a client of a few lines that speaks JSON, on a real server: sizes
- * and cursors that are none are refused with their text, and 10,000 workers with their ranks come in pages.
+ * Everything that is read in pages, asked by a client of a few lines that speaks JSON, on a real server:
+ * sizes and cursors that are none are refused with their text, and 10,000 workers come with their ranks.
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'

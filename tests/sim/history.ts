@@ -57,7 +57,10 @@ export type Fact = { at: number } & (
   /** a stream did not take it */
   | { kind: 'append-refused'; from: string; subject: string }
   | { kind: 'calm' }
-  /** no coordinator gave a sign of life for longer than orphans may live; an agent that was there all the time has these trees */
+  /**
+   * No coordinator gave a sign of life for longer than orphans may live. An agent that was there all the time
+   * has these trees.
+   */
   | { kind: 'orphans'; node: string; trees: string[] }
   /** an append that landed, and whether its ack was lost */
   | { kind: 'ack-lost'; from: string; subject: string }
@@ -91,11 +94,12 @@ export type Fact = { at: number } & (
 
 export interface History {
   readonly facts: readonly Fact[]
-  add(fact: DistributiveOmit<Fact, 'at'>): void
+  add(fact: NewFact): void
   traffic(traffic: Traffic, frozen: (name: string) => boolean): void
   /** an answer on this inbox will never arrive */
   answerLost(inbox: string): void
 }
+type NewFact = DistributiveOmit<Fact, 'at'>
 type DistributiveOmit<T, K extends keyof never> = T extends unknown ? Omit<T, K> : never
 
 export function historyOn(now: () => number, listener: (fact: Fact) => void = () => {}): History {
@@ -108,26 +112,12 @@ export function historyOn(now: () => number, listener: (fact: Fact) => void = ()
   /** inboxes of orders and of clients' questions that are not answered yet */
   const asked = new Map<string, { order: OrderFact } | { verb: string }>()
 
-  const orderOf = (traffic: Traffic): OrderFact => {
-    const [, , , , node, incarnation, verb] = traffic.subject.split('.')
-    const body = decode(traffic.body, traffic.headers[HEADERS.contentType]) as {
-      forks?: (string | { forkId: string })[]
-      forkId?: string
-    }
-    return {
-      verb: verb!,
-      node: node!,
-      incarnation: incarnation!,
-      from: traffic.from,
-      to: traffic.to,
-      epoch: parseEpoch(traffic.headers[HEADERS.epoch]),
-      forks:
-        body.forkId !== undefined
-          ? [body.forkId]
-          : (body.forks ?? []).map((fork) => (typeof fork === 'string' ? fork : fork.forkId)),
-      reply: traffic.reply ?? '',
-      copy: traffic.copy,
-    }
+  const answered = ({ subject, what, from, headers }: Traffic): void => {
+    const question = what === 'message' ? asked.get(subject) : undefined
+    if (question === undefined) return
+    const code = headers[HEADERS.error]?.split(':')[0] ?? null
+    if ('verb' in question) add({ kind: 'served', from, verb: question.verb, ok: code === null })
+    else add({ kind: 'order-answer', to: question.order, ok: code === null, code, lost: false })
   }
 
   return {
@@ -139,25 +129,8 @@ export function historyOn(now: () => number, listener: (fact: Fact) => void = ()
         add({ kind: 'order-answer', to: question.order, ok: true, code: null, lost: true })
     },
     traffic(traffic, frozen) {
-      const { subject, what } = traffic
-      if (subject.startsWith('_INBOX.')) {
-        if (what !== 'message' && what !== 'delivered') return
-        const question = asked.get(subject)
-        if (question === undefined) return
-        const fault = traffic.headers[HEADERS.error]
-        const ok = fault === undefined
-        if ('verb' in question) {
-          if (what === 'message') add({ kind: 'served', from: traffic.from, verb: question.verb, ok })
-        } else if (what === 'message')
-          add({
-            kind: 'order-answer',
-            to: question.order,
-            ok,
-            code: ok ? null : fault!.split(':')[0]!,
-            lost: false,
-          })
-        return
-      }
+      const { subject, what, reply } = traffic
+      if (subject.startsWith('_INBOX.')) return answered(traffic)
       const rest = subject.slice(ROOT.length + 1)
       if (rest.startsWith('node.')) {
         if (what === 'append') return
@@ -171,8 +144,7 @@ export function historyOn(now: () => number, listener: (fact: Fact) => void = ()
         })
       }
       if (rest.startsWith('coordinator.')) {
-        if (what === 'message' && traffic.reply !== null)
-          asked.set(traffic.reply, { verb: rest.split('.')[1]! })
+        if (what === 'message' && reply !== null) asked.set(reply, { verb: rest.split('.')[1]! })
         return
       }
       if (rest.startsWith('event.') && what === 'delivered')
@@ -180,42 +152,57 @@ export function historyOn(now: () => number, listener: (fact: Fact) => void = ()
       if (rest.startsWith('launch.') && what === 'delivered' && traffic.stream !== null && traffic.copy > 0)
         return add({ kind: 'queue-redelivered', seq: traffic.seq! })
       if (what !== 'append') return
-      if (traffic.seq === null) return add({ kind: 'append-refused', from: traffic.from, subject })
-      const { seq } = traffic
-      if (rest === 'state')
-        add({
-          kind: 'state',
-          seq,
-          from: traffic.from,
-          entry: decode(traffic.body, traffic.headers[HEADERS.contentType]) as StateEntry,
-        })
-      else if (rest.startsWith('event.'))
-        add({
-          kind: 'event',
-          seq,
-          subject,
-          body: decode(traffic.body, traffic.headers[HEADERS.contentType]) as EventBody,
-        })
-      else if (rest.startsWith('archive.'))
-        add({
-          kind: 'archive',
-          status: decode(traffic.body, traffic.headers[HEADERS.contentType]) as RunStatus,
-        })
-      else if (rest.startsWith('launch.'))
-        add({ kind: 'queued', seq, key: traffic.headers[HEADERS.key] ?? null })
-      else if (rest.startsWith('log.')) {
-        const head = readLogHeaders(traffic.headers)
-        if (head !== null)
-          add({
-            kind: 'log',
-            node: subject.split('.').at(-1)!,
-            forkId: head.forkId,
-            offset: head.offset,
-            bytes: traffic.body,
-            record: head.record,
-          })
-      }
+      const fact =
+        traffic.seq === null
+          ? ({ kind: 'append-refused', from: traffic.from, subject } as const)
+          : appended(traffic, rest, traffic.seq)
+      if (fact !== null) add(fact)
     },
+  }
+}
+
+function orderOf(traffic: Traffic): OrderFact {
+  const [, , , , node, incarnation, verb] = traffic.subject.split('.')
+  const body = decode(traffic.body, traffic.headers[HEADERS.contentType]) as {
+    forks?: (string | { forkId: string })[]
+    forkId?: string
+  }
+  return {
+    verb: verb!,
+    node: node!,
+    incarnation: incarnation!,
+    from: traffic.from,
+    to: traffic.to,
+    epoch: parseEpoch(traffic.headers[HEADERS.epoch]),
+    forks:
+      body.forkId !== undefined
+        ? [body.forkId]
+        : (body.forks ?? []).map((fork) => (typeof fork === 'string' ? fork : fork.forkId)),
+    reply: traffic.reply ?? '',
+    copy: traffic.copy,
+  }
+}
+
+/** What a stream took, by the subject below the fleet's root. */
+function appended({ subject, from, body, headers }: Traffic, rest: string, seq: number): NewFact | null {
+  const content = <T>(): T => decode(body, headers[HEADERS.contentType]) as T
+  switch (rest.split('.')[0]) {
+    case 'state':
+      return { kind: 'state', seq, from, entry: content<StateEntry>() }
+    case 'event':
+      return { kind: 'event', seq, subject, body: content<EventBody>() }
+    case 'archive':
+      return { kind: 'archive', status: content<RunStatus>() }
+    case 'launch':
+      return { kind: 'queued', seq, key: headers[HEADERS.key] ?? null }
+    case 'log': {
+      const head = readLogHeaders(headers)
+      if (head === null) return null
+      const { forkId, offset, record } = head
+      return { kind: 'log', node: subject.split('.').at(-1)!, forkId, offset, bytes: body, record }
+    }
+    default:
+      return null
   }
 }
 
