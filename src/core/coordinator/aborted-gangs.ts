@@ -2,10 +2,11 @@
  * Gangs of a run that go on with what was heard, and those that could not be started: again, elsewhere, or
  * the run ends.
  */
+import { advanceGang } from './advance-gang.ts'
+import { backoff } from './backoff.ts'
 import { lostExit } from './ends.ts'
 import { noteFailure } from './fail-run.ts'
-import { advanceGang, dissolve, isAborted } from './gangs.ts'
-import { backoff } from './orders.ts'
+import { dissolve, isAborted } from './gangs.ts'
 import { isUsers, noteRestart, toWaiting } from './restart.ts'
 import { beginStop, endNeverStarted } from './stop.ts'
 import type { Ctx, Gang, Run, Worker } from './types.ts'

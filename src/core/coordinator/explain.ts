@@ -3,7 +3,7 @@
  * `explain`.
  */
 import { causeText } from '../../protocol/causes.ts'
-import { isTerminal } from '../../protocol/shapes.ts'
+import { type FirstFailure, isTerminal } from '../../protocol/shapes.ts'
 import type { ReplyOf } from '../../protocol/table.ts'
 import { exitText } from './exit-code.ts'
 import { isLeftOut, isMet } from './outcome.ts'
@@ -63,14 +63,16 @@ function lostWorkers(ctx: Ctx, run: Run): Worker[] {
   )
 }
 
+function lostTextOf([first, ...others]: readonly Worker[]): string | null {
+  if (first === undefined) return null
+  const are = others.length > 0 ? `and ${others.length} more are` : 'is'
+  return `${first.id} ${are} lost: node ${first.record.node} is silent; its processes may be running`
+}
+
 export function reasonOf(ctx: Ctx, run: Run): string | null {
   const { record } = run
   if (isTerminal(record.state)) return record.reason
-  const lost = lostWorkers(ctx, run)
-  const lostText =
-    lost.length === 0
-      ? null
-      : `${lost[0]!.id}${lost.length > 1 ? ` and ${lost.length - 1} more` : ''} ${lost.length > 1 ? 'are' : 'is'} lost: node ${lost[0]!.record.node} is silent; its processes may be running`
+  const lostText = lostTextOf(lostWorkers(ctx, run))
   if (record.stopping !== null) {
     const { text } = record.stopping
     return lostText === null ? text : `${text}; ${lostText} (troupe stop --force ends it without proof)`
@@ -166,7 +168,7 @@ export function explainRun(ctx: Ctx, run: Run, only: (worker: Worker) => boolean
         : `${failure.worker.split('/').slice(0, 2).join('/')}:${failure.rank}`
     lines.push({
       subject: name,
-      text: `failed first${failure.uncertain ? ' (uncertain: clocks cannot decide)' : ''}: ${exitText(failure.exit)} on ${failure.node}${failure.stderrTail.length > 0 ? `; last line: ${failure.stderrTail.at(-1)}` : ''}`,
+      text: firstFailureText(failure),
       next: `troupe logs ${failure.worker} --stream stderr --tail 50`,
     })
   }
@@ -176,6 +178,12 @@ export function explainRun(ctx: Ctx, run: Run, only: (worker: Worker) => boolean
     if (text !== null) lines.push({ subject: worker.id, text, next: nextForWorker(ctx, worker) })
   }
   return lines
+}
+
+function firstFailureText({ uncertain, exit, node, stderrTail }: FirstFailure): string {
+  const doubt = uncertain ? ' (uncertain: clocks cannot decide)' : ''
+  const words = stderrTail.length > 0 ? `; last line: ${stderrTail.at(-1)}` : ''
+  return `failed first${doubt}: ${exitText(exit)} on ${node}${words}`
 }
 
 function limitText(run: Run, clock: 'queuedMs' | 'startMs' | 'runMs'): string {

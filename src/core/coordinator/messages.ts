@@ -128,7 +128,7 @@ export type CoordinatorCommand =
     }
   /** the backend's words are the performer's to add */
   | { kind: 'reply-plan'; request: number; body: ReplyOf<'coordinator.plan'> }
-  /** @param told  id of the event that tells the outcome: the queue keeps its message until that is acknowledged */
+  /** @param told  id of the outcome's event: the queue keeps its message until that is acknowledged */
   | { kind: 'answer-queued'; seq: number; run: string | null; fault: FaultBody | null; told: string }
   | Publication
   | { kind: 'archive'; status: RunStatus }

@@ -1,5 +1,5 @@
 /** Nodes by name, and the forks that a node has to forget or to end. membership.ts judges which are there. */
-import type { Ctx, NodeLive } from './types.ts'
+import type { Ctx, NodeLive, Worker } from './types.ts'
 
 function newNode(name: string, now: number): NodeLive {
   return {
@@ -55,4 +55,19 @@ export function toRelease(ctx: Ctx, node: NodeLive, forkId: string): void {
 export function toStray(ctx: Ctx, node: NodeLive, forkId: string): void {
   node.strays.add(forkId)
   ctx.s.nodeWork.add(node)
+}
+
+export function nodeFor(ctx: Ctx, worker: Worker): NodeLive | undefined {
+  return worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
+}
+
+/** May orders be sent there now, and is it known what it has? */
+export function isReachable(node: NodeLive | undefined): node is NodeLive & { incarnation: string } {
+  return (
+    node !== undefined &&
+    node.incarnation !== null &&
+    node.inventoried &&
+    !node.evidence &&
+    node.state !== 'lost'
+  )
 }

@@ -1,6 +1,6 @@
 /** How many workers one order is about: so many that the order and its answer fit one message. */
 import type { OrderVerb } from '../../protocol/table.ts'
-import { forkSpecOf } from './gangs.ts'
+import { forkSpecOf } from './fork-spec.ts'
 import type { Worker } from './types.ts'
 
 /** An answer has a report of each, and at most all last words of a node. */

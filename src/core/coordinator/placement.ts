@@ -290,5 +290,8 @@ function roomText({ role, index }: Ask, found: number, holds: boolean, open: rea
     .toSorted((a, b) => roomier(a.free, b.free))
   const has = wanted.map((kind) => WORDS[kind](Math.max(0, roomiest!.free[kind])))
   const asked = wanted.map((kind) => WORDS[kind](resources[kind]))
-  return `waiting for ${asked.join(', ')} for ${role.name}/${index}: ${roomiest!.name} has ${has.join(', ')} free${found > 0 ? ` after ${found} of its role` : ''}${holds ? '' : '; not enough even when all nodes are empty'}`
+  const after = found > 0 ? ` after ${found} of its role` : ''
+  const never = holds ? '' : '; not enough even when all nodes are empty'
+  const there = `${roomiest!.name} has ${has.join(', ')} free${after}${never}`
+  return `waiting for ${asked.join(', ')} for ${role.name}/${index}: ${there}`
 }

@@ -5,8 +5,9 @@
  */
 import { type Cause, causeText } from '../../protocol/causes.ts'
 import { GONE } from './ends.ts'
-import { dissolve, isReachable } from './gangs.ts'
+import { dissolve } from './gangs.ts'
 import { unreserve } from './node-usage.ts'
+import { isReachable } from './nodes.ts'
 import { endWorker, neverStarted } from './reports.ts'
 import { live } from './stages.ts'
 import { goOn } from './timers.ts'

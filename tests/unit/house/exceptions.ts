@@ -10,10 +10,6 @@ const TESTED_ITSELF = 'tests look at the part itself'
 export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'long bench/raw-bus.ts startRawBus': UNTIL_SPLIT,
   'long src/client/troupe.ts troupeOn': UNTIL_SPLIT,
-  'long src/core/coordinator/gangs.ts': UNTIL_SPLIT,
-  'long src/core/coordinator/gangs.ts advanceGang': UNTIL_SPLIT,
-  'long src/core/coordinator/orders.ts': UNTIL_SPLIT,
-  'long src/core/coordinator/requests.ts answer': UNTIL_SPLIT,
   'long src/fleet/run-agent.ts runAgent': UNTIL_SPLIT,
   'long src/fleet/run-coordinator.ts runCoordinator':
     'an assembly point: parts are made and ended in one order',
@@ -86,9 +82,6 @@ export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'wide scripts/start/main-job.mjs': UNTIL_BROKEN,
   'wide src/actors/coordinator/beat-clocks.ts': UNTIL_BROKEN,
   'wide src/actors/leadership/leadership.ts': UNTIL_BROKEN,
-  'wide src/core/coordinator/explain.ts': UNTIL_BROKEN,
-  'wide src/core/coordinator/messages.ts': UNTIL_BROKEN,
-  'wide src/core/coordinator/placement.ts': UNTIL_BROKEN,
   'wide src/process/process-host.ts': UNTIL_BROKEN,
   'wide src/process/shim/build.ts': UNTIL_BROKEN,
   'wide src/process/shim/shim.c': UNTIL_BROKEN,
