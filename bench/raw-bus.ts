@@ -11,7 +11,7 @@ import type { Bus } from '../src/transport/bus.ts'
 import { connectNats } from '../src/transport/nats/bus.ts'
 import { createUserKey } from '../src/transport/nats/auth.ts'
 import { pickBusPort } from '../src/fleet/bus-port.ts'
-import { findNatsServer, startNatsServer } from '../src/transport/nats-server.ts'
+import { findNatsServer, startNatsServer, type RunningServer } from '../src/transport/nats-server.ts'
 import { serverConfigText } from '../src/transport/server-config.ts'
 import { diskDir } from './machine.ts'
 import type { Bench } from './measure.ts'
@@ -39,38 +39,52 @@ export interface RawBus {
 export async function startRawBus({ teardown, programs }: Bench): Promise<RawBus> {
   const dir = await mkdtemp(join(diskDir(), 'troupe-bench-bus-'))
   const remove = teardown.add(() => rm(dir, { recursive: true, force: true }))
-  await mkdir(join(dir, 'store'))
-  const { path: binary } = await findNatsServer({ env: process.env, cache: cacheOf() })
   const { seed, publicKey } = createUserKey()
   const credentials: Credentials = { nkeySeed: seed, inboxPrefix: '_INBOX.bench' }
-  const [host, port, serverName, configFile] = [
-    '127.0.0.1',
-    await pickBusPort(),
-    'troupe-bench',
-    join(dir, 'nats.conf'),
-  ] as const
+  const server = await startServer(dir, publicKey)
+  const stop = teardown.add(() => server.stop())
+  const bus = await connectNats({ servers: server.url, credentials, name: 'bench' })
+  const close = teardown.add(() => bus.close())
+  const ends: (() => Promise<void>)[] = []
+  const echo = async (connections: number): Promise<void> => {
+    const { kill, ready } = startEcho(programs, { url: server.url, credentials, connections })
+    ends.push(teardown.add(kill))
+    await ready
+  }
+  return {
+    bus,
+    echo: async (processes, connectionsEach) =>
+      void (await Promise.all(Array.from({ length: processes }, () => echo(connectionsEach)))),
+    roundTrips: (times) => roundTrips(bus, times),
+    async end() {
+      await close()
+      for (const end of ends) await end()
+      await stop()
+      await remove()
+    },
+  }
+}
+
+/** A session of its own: Ctrl-C is for us, and we end the server. */
+async function startServer(dir: string, publicKey: string): Promise<RunningServer> {
+  const [host, serverName, configFile] = ['127.0.0.1', 'troupe-bench', join(dir, 'nats.conf')] as const
+  const storeDir = join(dir, 'store')
+  await mkdir(storeDir)
+  const { path: binary } = await findNatsServer({ env: process.env, cache: cacheOf() })
+  const port = await pickBusPort()
+  const user = {
+    publicKey,
+    comment: 'bench',
+    publish: ['>'],
+    subscribe: ['>'],
+    allowResponses: null,
+    account: 'core' as const,
+  }
   await writeFile(
     configFile,
-    serverConfigText({
-      host,
-      port,
-      serverName,
-      storeDir: join(dir, 'store'),
-      pidFile: join(dir, 'nats.pid'),
-      users: [
-        {
-          publicKey,
-          comment: 'bench',
-          publish: ['>'],
-          subscribe: ['>'],
-          allowResponses: null,
-          account: 'core',
-        },
-      ],
-    }),
+    serverConfigText({ host, port, serverName, storeDir, pidFile: join(dir, 'nats.pid'), users: [user] }),
   )
-  // a session of its own: Ctrl-C is for us, and we end it
-  const server = await startNatsServer({
+  return startNatsServer({
     binary,
     configFile,
     host,
@@ -79,43 +93,30 @@ export async function startRawBus({ teardown, programs }: Bench): Promise<RawBus
     logFile: join(dir, 'nats.log'),
     detached: true,
   })
-  const stop = teardown.add(() => server.stop())
-  const bus = await connectNats({ servers: server.url, credentials, name: 'bench' })
-  const close = teardown.add(() => bus.close())
-  const ends: (() => Promise<void>)[] = []
+}
 
-  const echo = async (connections: number): Promise<void> => {
-    const order: EchoOrder = { url: server.url, credentials, connections }
-    const child = spawn(process.execPath, [join(programs, 'echo-process.mjs'), JSON.stringify(order)], {
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      detached: true,
-    })
-    const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
-    ends.push(teardown.add(() => (child.kill('SIGKILL'), exited)))
-    await new Promise<void>((resolve, reject) => {
+/** @returns `ready` when all of its connections answer */
+function startEcho(programs: string, order: EchoOrder): { kill(): Promise<void>; ready: Promise<void> } {
+  const child = spawn(process.execPath, [join(programs, 'echo-process.mjs'), JSON.stringify(order)], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    detached: true,
+  })
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  return {
+    kill: () => (child.kill('SIGKILL'), exited),
+    ready: new Promise<void>((resolve, reject) => {
       child.once('message', () => resolve())
       child.once('exit', (code) => reject(new Error(`the echo ended with ${code}`)))
-    })
+    }),
   }
+}
 
-  return {
-    bus,
-    echo: async (processes, connectionsEach) =>
-      void (await Promise.all(Array.from({ length: processes }, () => echo(connectionsEach)))),
-    async roundTrips(times) {
-      const body = new Uint8Array(256)
-      const values: number[] = []
-      for (let i = -20; i < times; i++) {
-        const ms = await timed(() => bus.request(ECHO_SUBJECT, body, { timeoutMs: 5000 }))
-        if (i >= 0) values.push(ms)
-      }
-      return values
-    },
-    async end() {
-      await close()
-      for (const end of ends) await end()
-      await stop()
-      await remove()
-    },
+async function roundTrips(bus: Bus, times: number): Promise<number[]> {
+  const body = new Uint8Array(256)
+  const values: number[] = []
+  for (let i = -20; i < times; i++) {
+    const ms = await timed(() => bus.request(ECHO_SUBJECT, body, { timeoutMs: 5000 }))
+    if (i >= 0) values.push(ms)
   }
+  return values
 }

@@ -63,101 +63,27 @@ export interface Messenger {
   readonly refused: number
 }
 
+/** A messenger as its functions share it. */
+interface Wire {
+  readonly bus: Bus
+  readonly fleet: string
+  readonly form: Form
+  /** Messages that did not fit their row. */
+  refused: number
+}
+
 export function messengerOn(bus: Bus, fleet: string, form: Form = 'msgpack'): Messenger {
-  let refused = 0
-  const contentHeader = (f: Form): Headers => (f === 'msgpack' ? { [HEADERS.contentType]: MSGPACK } : {})
-
-  const read = <N extends RowName>(name: N, message: Message): Request<N> | null => {
-    const params = parseSubject(fleet, name, message.subject)
-    if (params === null) return null
-    const schema: z.ZodType | null = TABLE[name].body
-    const parsed =
-      schema === null
-        ? { success: true as const, data: message.body }
-        : schema.safeParse(decode(message.body, message.headers[HEADERS.contentType]))
-    return parsed.success ? { name, params, body: parsed.data as BodyOf<N>, headers: message.headers } : null
-  }
-  const readQuietly = <N extends RowName>(name: N, message: Message): Request<N> | null => {
-    try {
-      const result = read(name, message)
-      if (result === null) refused++
-      return result
-    } catch {
-      refused++
-      return null
-    }
-  }
-
+  const w: Wire = { bus, fleet, form, refused: 0 }
   return {
     bus,
     fleet,
     get refused() {
-      return refused
+      return w.refused
     },
-    read: readQuietly,
-
-    async ask(name, params, body, options = {}) {
-      const row = TABLE[name]
-      const sent = row.body.parse(body)
-      const answer = await bus.request(subjectOf(fleet, name, params), encode(sent, form), {
-        headers: { ...contentHeader(form), ...options.headers },
-        timeoutMs: options.timeoutMs ?? row.timeoutMs,
-      })
-      const value = decode(answer.body, answer.headers[HEADERS.contentType])
-      if (answer.headers[HEADERS.error] !== undefined) {
-        const fault = FaultBody.safeParse(value)
-        throw fault.success
-          ? Fault.fromBody(fault.data)
-          : new Fault('FAILED', answer.headers[HEADERS.error] ?? 'an error without a body')
-      }
-      const reply = row.reply.safeParse(value)
-      if (!reply.success)
-        throw new Fault('REQUEST_INVALID', `the answer to ${name} does not fit: ${firstIssue(reply.error)}`)
-      return reply.data as ReplyOf<typeof name>
-    },
-
-    serve(name, params, onRequest) {
-      return bus.subscribe(wildcardOf(fleet, name, params), (message) => {
-        const answerForm = formOf(message.headers[HEADERS.contentType])
-        let answered = false
-        const respond = (value: unknown, headers: Headers = {}): void =>
-          message.respond(encode(value, answerForm), { ...contentHeader(answerForm), ...headers })
-        const send = (value: unknown, headers: Headers = {}): void => {
-          if (answered) throw new Error(`${name} was answered twice`)
-          answered = true
-          try {
-            respond(value, headers)
-          } catch (error) {
-            if (!isTooLarge(error)) throw error
-            const fault = replyTooLarge(name, error)
-            respond(fault.toBody(), faultHeaders(fault))
-          }
-        }
-        const fail = (fault: Fault): void => send(fault.toBody(), faultHeaders(fault))
-        try {
-          const fitting = parseSubject(fleet, name, message.subject)
-          if (fitting === null) {
-            refused++
-            return fail(new Fault('REQUEST_INVALID', `'${message.subject}' is no subject of ${name}`))
-          }
-          const parsed = (TABLE[name].body as z.ZodType).safeParse(
-            decode(message.body, message.headers[HEADERS.contentType]),
-          )
-          if (!parsed.success) {
-            refused++
-            return fail(new Fault('REQUEST_INVALID', `${name}: ${firstIssue(parsed.error)}`))
-          }
-          onRequest(
-            { name, params: fitting, body: parsed.data as BodyOf<typeof name>, headers: message.headers },
-            { reply: send, fault: fail },
-          )
-        } catch (error) {
-          if (!answered) fail(toFault(error))
-          else throw error
-        }
-      })
-    },
-
+    read: (name, message) => readQuietly(w, name, message),
+    ask: (name, params, body, options = {}) => ask(w, name, params, body, options),
+    serve: (name, params, onRequest) =>
+      bus.subscribe(wildcardOf(fleet, name, params), (message) => serveOne(w, name, message, onRequest)),
     async emit(name, params, body) {
       await bus.append(
         subjectOf(fleet, name, params),
@@ -165,7 +91,6 @@ export function messengerOn(bus: Bus, fleet: string, form: Form = 'msgpack'): Me
         { id: emitIdOf(body as never), timeoutMs: TABLE[name].timeoutMs },
       )
     },
-
     cast(name, params, body) {
       bus.publish(
         subjectOf(fleet, name, params),
@@ -173,13 +98,112 @@ export function messengerOn(bus: Bus, fleet: string, form: Form = 'msgpack'): Me
         contentHeader(form),
       )
     },
-
-    listen(name, params, onMessage) {
-      return bus.subscribe(wildcardOf(fleet, name, params), (message) => {
-        const fitting = readQuietly(name, message)
+    listen: (name, params, onMessage) =>
+      bus.subscribe(wildcardOf(fleet, name, params), (message) => {
+        const fitting = readQuietly(w, name, message)
         if (fitting !== null) onMessage(fitting)
-      })
-    },
+      }),
+  }
+}
+
+function contentHeader(form: Form): Headers {
+  return form === 'msgpack' ? { [HEADERS.contentType]: MSGPACK } : {}
+}
+
+function read<N extends RowName>(fleet: string, name: N, message: Message): Request<N> | null {
+  const params = parseSubject(fleet, name, message.subject)
+  if (params === null) return null
+  const schema: z.ZodType | null = TABLE[name].body
+  const parsed =
+    schema === null
+      ? { success: true as const, data: message.body }
+      : schema.safeParse(decode(message.body, message.headers[HEADERS.contentType]))
+  return parsed.success ? { name, params, body: parsed.data as BodyOf<N>, headers: message.headers } : null
+}
+
+function readQuietly<N extends RowName>(w: Wire, name: N, message: Message): Request<N> | null {
+  try {
+    const result = read(w.fleet, name, message)
+    if (result === null) w.refused++
+    return result
+  } catch {
+    w.refused++
+    return null
+  }
+}
+
+async function ask<N extends RowsOf<'request'>>(
+  { bus, fleet, form }: Wire,
+  name: N,
+  params: ParamsOf<N>,
+  body: z.input<(typeof TABLE)[N]['body']>,
+  options: { headers?: Headers; timeoutMs?: number },
+): Promise<ReplyOf<N>> {
+  const row = TABLE[name]
+  const sent = row.body.parse(body)
+  const answer = await bus.request(subjectOf(fleet, name, params), encode(sent, form), {
+    headers: { ...contentHeader(form), ...options.headers },
+    timeoutMs: options.timeoutMs ?? row.timeoutMs,
+  })
+  const value = decode(answer.body, answer.headers[HEADERS.contentType])
+  const error = answer.headers[HEADERS.error]
+  if (error !== undefined) {
+    const fault = FaultBody.safeParse(value)
+    throw fault.success ? Fault.fromBody(fault.data) : new Fault('FAILED', error)
+  }
+  const reply = row.reply.safeParse(value)
+  if (!reply.success)
+    throw new Fault('REQUEST_INVALID', `the answer to ${name} does not fit: ${firstIssue(reply.error)}`)
+  return reply.data as ReplyOf<N>
+}
+
+/**
+ * Hand one request over, or refuse it; a handler that throws before it answers has answered with its fault.
+ */
+function serveOne<N extends RowsOf<'request'>>(
+  w: Wire,
+  name: N,
+  message: Message,
+  onRequest: (request: Request<N>, responder: Responder<N>) => void,
+): void {
+  let answered = false
+  const send = (value: unknown, headers: Headers = {}): void => {
+    if (answered) throw new Error(`${name} was answered twice`)
+    answered = true
+    respondOrSayTooLarge(name, message, value, headers)
+  }
+  const fail = (fault: Fault): void => send(fault.toBody(), faultHeaders(fault))
+  const refuse = (text: string): void => {
+    w.refused++
+    fail(new Fault('REQUEST_INVALID', text))
+  }
+  try {
+    const params = parseSubject(w.fleet, name, message.subject)
+    if (params === null) return refuse(`'${message.subject}' is no subject of ${name}`)
+    const body = (TABLE[name].body as z.ZodType).safeParse(
+      decode(message.body, message.headers[HEADERS.contentType]),
+    )
+    if (!body.success) return refuse(`${name}: ${firstIssue(body.error)}`)
+    onRequest(
+      { name, params, body: body.data as BodyOf<N>, headers: message.headers },
+      { reply: send, fault: fail },
+    )
+  } catch (error) {
+    if (answered) throw error
+    fail(toFault(error))
+  }
+}
+
+function respondOrSayTooLarge(name: RowName, message: Message, value: unknown, headers: Headers): void {
+  const form = formOf(message.headers[HEADERS.contentType])
+  const respond = (body: unknown, more: Headers): void =>
+    message.respond(encode(body, form), { ...contentHeader(form), ...more })
+  try {
+    respond(value, headers)
+  } catch (error) {
+    if (!isTooLarge(error)) throw error
+    const fault = replyTooLarge(name, error)
+    respond(fault.toBody(), faultHeaders(fault))
   }
 }
 

@@ -43,78 +43,92 @@ interface Kept {
   again(): Promise<void>
 }
 
+interface Recent {
+  readonly messenger: Messenger
+  readonly clock: Pick<Clock, 'now' | 'after'>
+  /** Events that were acknowledged, in order. */
+  readonly kept: Kept[]
+  restoring: Promise<void> | null
+  stopped: boolean
+  /** The store that took the kept events; null: not known yet. */
+  store: string | null
+}
+
 export function replayRecent(messenger: Messenger, clock: Pick<Clock, 'now' | 'after'>): RecentReplay {
-  const { bus, fleet } = messenger
-  const kept: Kept[] = []
-  let restoring: Promise<void> | null = null
-  let stopped = false
-  /** the store that took what is kept; null: not known yet */
-  let store: string | null = null
-
-  const readStore = async (): Promise<string | null> =>
-    (await readStateTail(messenger))?.epoch.storeId ?? null
-  /** Drop events of a store that was made anew since. */
-  const forgetOthers = async (): Promise<void> => {
-    if (store === null) return
-    const now = await readStore()
-    // the leader writes the first entry of a new store; until then the store is not known
-    if (now === null) throw new Fault('CONN', 'the state log is empty')
-    if (now !== store) kept.length = 0
-    store = now
-  }
-
-  const keptOf = <N extends Emitted>(name: N, params: ParamsOf<N>, body: BodyOf<N>): Kept => {
-    const stream = streamTaking(TABLE[name].kind)
-    const isThere = async (): Promise<boolean> => {
-      const last = await bus.getLast(streamOf(fleet, stream), subjectOf(fleet, name, params))
-      const stored = last === null ? undefined : messenger.read(name, last)?.body
-      return stored !== undefined && emitIdOf(stored as never) === emitIdOf(body as never)
-    }
-    return { at: clock.now(), stream, isThere, again: () => messenger.emit(name, params, body) }
-  }
-
-  /** The server forgets the newest of a stream: an event that is older than a stored one is stored, too. */
-  const missing = async (stream: StreamName): Promise<Kept[]> => {
-    const emitted = kept.filter((one) => one.stream === stream)
-    let from = emitted.length
-    while (from > 0 && !(await emitted[from - 1]!.isThere())) from--
-    return emitted.slice(from)
-  }
-  const restore = async (): Promise<void> => {
-    while (!stopped && bus.connected) {
-      try {
-        await forgetOthers()
-        for (const stream of ['EVENT', 'ARCHIVE'] as const)
-          for (const one of await missing(stream)) await one.again()
-        return
-      } catch (error) {
-        // a server that has just started has no streams yet
-        if (!isFault(error) || !error.retryable) return
-      }
-      await new Promise<void>((resolve) => clock.after(RETRY_MS, resolve))
-    }
-  }
-  const unlink = bus.onLink((up) => {
-    if (!up || kept.length === 0) return
-    const mine = restore().finally(() => {
-      if (restoring === mine) restoring = null
+  const r: Recent = { messenger, clock, kept: [], restoring: null, stopped: false, store: null }
+  const unlink = messenger.bus.onLink((up) => {
+    if (!up || r.kept.length === 0) return
+    const mine = restore(r).finally(() => {
+      if (r.restoring === mine) r.restoring = null
     })
-    restoring = mine
+    r.restoring = mine
   })
-
   const emit: Messenger['emit'] = async (name, params, body) => {
-    while (restoring !== null) await restoring
+    while (r.restoring !== null) await r.restoring
     await messenger.emit(name, params, body)
-    store ??= await readStore().catch(() => null)
-    kept.push(keptOf(name, params, body))
-    while (kept.length > KEPT_MAX || kept[0]!.at < clock.now() - KEPT_MS) kept.shift()
+    r.store ??= await readStore(r).catch(() => null)
+    r.kept.push(keptOf(r, name, params, body))
+    while (r.kept.length > KEPT_MAX || r.kept[0]!.at < clock.now() - KEPT_MS) r.kept.shift()
   }
-
   return {
     messenger: Object.assign(Object.create(messenger) as Messenger, { emit }),
     stop() {
-      stopped = true
+      r.stopped = true
       unlink()
     },
   }
+}
+
+function keptOf<N extends Emitted>(
+  { messenger, clock }: Recent,
+  name: N,
+  params: ParamsOf<N>,
+  body: BodyOf<N>,
+): Kept {
+  const { bus, fleet } = messenger
+  const stream = streamTaking(TABLE[name].kind)
+  const isThere = async (): Promise<boolean> => {
+    const last = await bus.getLast(streamOf(fleet, stream), subjectOf(fleet, name, params))
+    const stored = last === null ? undefined : messenger.read(name, last)?.body
+    return stored !== undefined && emitIdOf(stored as never) === emitIdOf(body as never)
+  }
+  return { at: clock.now(), stream, isThere, again: () => messenger.emit(name, params, body) }
+}
+
+/** Append the events that are missing, in order, until that is done or the link breaks again. */
+async function restore(r: Recent): Promise<void> {
+  while (!r.stopped && r.messenger.bus.connected) {
+    try {
+      await forgetOtherStore(r)
+      for (const stream of ['EVENT', 'ARCHIVE'] as const)
+        for (const one of await missingOf(r, stream)) await one.again()
+      return
+    } catch (error) {
+      // a server that has just started has no streams yet
+      if (!isFault(error) || !error.retryable) return
+    }
+    await new Promise<void>((resolve) => r.clock.after(RETRY_MS, resolve))
+  }
+}
+
+async function readStore({ messenger }: Recent): Promise<string | null> {
+  return (await readStateTail(messenger))?.epoch.storeId ?? null
+}
+
+/** Drop the events when the store was made anew since. */
+async function forgetOtherStore(r: Recent): Promise<void> {
+  if (r.store === null) return
+  const now = await readStore(r)
+  // the leader writes the first entry of a new store; until then the store is not known
+  if (now === null) throw new Fault('CONN', 'the state log is empty')
+  if (now !== r.store) r.kept.length = 0
+  r.store = now
+}
+
+/** The server forgets the newest of a stream: an event that is older than a stored one is stored, too. */
+async function missingOf({ kept }: Recent, stream: StreamName): Promise<Kept[]> {
+  const emitted = kept.filter((one) => one.stream === stream)
+  let from = emitted.length
+  while (from > 0 && !(await emitted[from - 1]!.isThere())) from--
+  return emitted.slice(from)
 }

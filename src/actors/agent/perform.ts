@@ -63,7 +63,8 @@ export function perform(a: LiveAgent, command: AgentCommand): void {
 
 type CommandOf<T extends AgentCommand['type']> = Extract<AgentCommand, { type: T }>
 
-function beat({ messenger, node, incarnation }: LiveAgent, { type: _, ...body }: CommandOf<'beat'>): void {
+function beat({ messenger, node, incarnation }: LiveAgent, command: CommandOf<'beat'>): void {
+  const { type: _, ...body } = command
   // true when the agent's allocation is about to end: comes with the first backend that allocates
   messenger.cast('beat', { node }, { incarnation, ...body, draining: false })
 }

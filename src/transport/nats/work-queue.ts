@@ -12,6 +12,19 @@ const PULL_MS = 5000
 const RETRY_MS = 250
 const ACK_TIMEOUT_MS = 2000
 
+interface Consumer {
+  readonly link: Link
+  readonly stream: string
+  readonly durable: string
+  readonly ackWaitMs: number
+  stopped: boolean
+  /** Ends the wait that the loop is in: for a message, or between two tries. */
+  wake(): void
+  onPulled(raw: RawMessage): void
+  /** Where the server sends what is pulled. */
+  readonly inbox: { subject: string; unsubscribe(): void }
+}
+
 export async function consumeQueueOn(
   link: Link,
   stream: string,
@@ -19,86 +32,94 @@ export async function consumeQueueOn(
   ackWaitMs: number,
   onMessage: (message: QueuedMessage) => Promise<void>,
 ): Promise<() => Promise<void>> {
-  let stopped = false
-  /** ends the wait that the loop is in: for a message, or between two tries */
-  let wake: (() => void) | null = null
-  const pause = (ms: number): Promise<void> =>
-    new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms)
-      wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-
-  const ensureConsumer = (): Promise<unknown> =>
-    apiRequest(link, `$JS.API.CONSUMER.CREATE.${stream}.${durable}`, {
-      stream_name: stream,
-      config: {
-        durable_name: durable,
-        name: durable,
-        ack_policy: 'explicit',
-        ack_wait: ackWaitMs * 1e6,
-        max_ack_pending: 1,
-        deliver_policy: 'all',
-        replay_policy: 'instant',
-        max_deliver: -1,
-      },
-    })
-
-  /** One pull: the message, null when none came, 'gone' when the consumer is not there (any more). */
-  let onPulled: ((raw: RawMessage) => void) | null = null
-  const inbox = link.inbox((raw) => onPulled?.(raw))
-  const pull = (): Promise<RawMessage | null | 'gone'> =>
-    new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(null), PULL_MS + 1000)
-      const settle = (result: RawMessage | null | 'gone'): void => {
-        clearTimeout(timer)
-        resolve(result)
-      }
-      wake = () => settle(null)
-      onPulled = (raw) =>
-        settle(raw.status === 0 ? raw : raw.status === 404 || raw.status === 408 ? null : 'gone')
-      link.publish(
-        `$JS.API.CONSUMER.MSG.NEXT.${stream}.${durable}`,
-        new TextEncoder().encode(JSON.stringify({ batch: 1, expires: PULL_MS * 1e6 })),
-        undefined,
-        inbox.subject,
-      )
-    })
-
-  const loop = async (): Promise<void> => {
-    while (!stopped) {
-      if (!link.connected) {
-        await pause(RETRY_MS)
-        continue
-      }
-      const pulled = await pull()
-      if (pulled === 'gone') {
-        await pause(RETRY_MS)
-        await ensureConsumer().catch(() => undefined)
-      } else if (pulled !== null && !stopped) {
-        await onMessage(queuedOf(link, pulled))
-      }
-    }
+  const c: Consumer = {
+    link,
+    stream,
+    durable,
+    ackWaitMs,
+    stopped: false,
+    wake: () => {},
+    onPulled: () => {},
+    inbox: link.inbox((raw) => c.onPulled(raw)),
   }
-
   try {
-    await ensureConsumer()
+    await ensureConsumer(c)
   } catch (error) {
-    inbox.unsubscribe()
+    c.inbox.unsubscribe()
     throw error
   }
   // what was asked of a server that went away is never answered
-  const off = link.onLink(() => wake?.())
-  const done = loop()
+  const off = link.onLink(() => c.wake())
+  const done = consume(c, onMessage)
   return async () => {
-    stopped = true
+    c.stopped = true
     off()
-    wake?.()
+    c.wake()
     await done
-    inbox.unsubscribe()
+    c.inbox.unsubscribe()
   }
+}
+
+async function consume(c: Consumer, onMessage: (message: QueuedMessage) => Promise<void>): Promise<void> {
+  while (!c.stopped) {
+    if (!c.link.connected) {
+      await pause(c, RETRY_MS)
+      continue
+    }
+    const pulled = await pull(c)
+    if (pulled === 'gone') {
+      await pause(c, RETRY_MS)
+      await ensureConsumer(c).catch(() => undefined)
+    } else if (pulled !== null && !c.stopped) {
+      await onMessage(queuedOf(c.link, pulled))
+    }
+  }
+}
+
+function ensureConsumer({ link, stream, durable, ackWaitMs }: Consumer): Promise<unknown> {
+  return apiRequest(link, `$JS.API.CONSUMER.CREATE.${stream}.${durable}`, {
+    stream_name: stream,
+    config: {
+      durable_name: durable,
+      name: durable,
+      ack_policy: 'explicit',
+      ack_wait: ackWaitMs * 1e6,
+      max_ack_pending: 1,
+      deliver_policy: 'all',
+      replay_policy: 'instant',
+      max_deliver: -1,
+    },
+  })
+}
+
+/** @returns the message; null: none came; 'gone': the consumer is not there (any more) */
+function pull(c: Consumer): Promise<RawMessage | null | 'gone'> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(null), PULL_MS + 1000)
+    const settle = (result: RawMessage | null | 'gone'): void => {
+      clearTimeout(timer)
+      resolve(result)
+    }
+    c.wake = () => settle(null)
+    c.onPulled = (raw) =>
+      settle(raw.status === 0 ? raw : raw.status === 404 || raw.status === 408 ? null : 'gone')
+    c.link.publish(
+      `$JS.API.CONSUMER.MSG.NEXT.${c.stream}.${c.durable}`,
+      new TextEncoder().encode(JSON.stringify({ batch: 1, expires: PULL_MS * 1e6 })),
+      undefined,
+      c.inbox.subject,
+    )
+  })
+}
+
+function pause(c: Consumer, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms)
+    c.wake = () => {
+      clearTimeout(timer)
+      resolve()
+    }
+  })
 }
 
 function queuedOf(link: Link, raw: RawMessage): QueuedMessage {

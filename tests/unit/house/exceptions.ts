@@ -8,7 +8,6 @@ const UNTIL_BROKEN = 'until its long lines are broken'
 const TESTED_ITSELF = 'tests look at the part itself'
 
 export const EXCEPTIONS: Readonly<Record<string, string>> = {
-  'long bench/raw-bus.ts startRawBus': UNTIL_SPLIT,
   'long src/client/troupe.ts troupeOn': UNTIL_SPLIT,
   'long src/fleet/run-agent.ts runAgent': UNTIL_SPLIT,
   'long src/fleet/run-coordinator.ts runCoordinator':
@@ -20,10 +19,6 @@ export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'long src/process/log-tail.ts watchSources': UNTIL_SPLIT,
   'long src/process/shim/shim.c': '`cc` builds the shim from one file, whose hash names the build',
   'long src/process/shim/shim.py': 'the twin of shim.c is one file, too',
-  'long src/transport/bus-state-log.ts openStateLog': UNTIL_SPLIT,
-  'long src/transport/messenger.ts messengerOn': UNTIL_SPLIT,
-  'long src/transport/nats/work-queue.ts consumeQueueOn': UNTIL_SPLIT,
-  'long src/transport/replay-recent.ts replayRecent': UNTIL_SPLIT,
   'long tests/contracts/bus.contract.ts': UNTIL_SPLIT,
   'long tests/contracts/process-host.contract.ts': UNTIL_SPLIT,
   'long tests/contracts/shim.test.ts': UNTIL_SPLIT,
