@@ -4,7 +4,7 @@
  */
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { startNodeAgent } from '../actors/agent/node-agent.ts'
+import { startNodeAgent, type AgentHandle } from '../actors/agent/node-agent.ts'
 import { fileAgentStore } from '../process/agent-store.ts'
 import { fileLogStore } from '../process/file-log-store.ts'
 import { createLinuxHost } from '../process/linux-host.ts'
@@ -20,10 +20,10 @@ import { connectNats } from '../transport/nats/bus.ts'
 import { announceService } from '../transport/service-discovery.ts'
 import { addToBus } from './bus.ts'
 import { ensureKey, keyFile, readKey } from './keys.ts'
-import { componentLog } from './component-log.ts'
+import { componentLog, type ComponentLog } from './component-log.ts'
 import { prepareLayout, type FleetLayout } from './layout.ts'
 import { announcePresence } from './presence.ts'
-import { semantic, unlessAborted } from './run-component.ts'
+import { endOf, logTroubleOf, semantic, unlessAborted } from './run-component.ts'
 import { takeUpLock } from './up-lock.ts'
 
 const LOCK_MS = 60_000
@@ -39,27 +39,28 @@ export interface AgentOptions {
   signal: AbortSignal
 }
 
+interface AgentParts {
+  bus: Bus
+  logBus: Bus
+  incarnation: string
+  shim: Awaited<ReturnType<typeof buildShim>>
+  log: ComponentLog
+}
+
 /**
  * Returns when it was told to leave.
  *
  * @throws {Fault} NODE_NOT_FOUND when there is no key for this node and none can be made here; LOCKED when
  * another one has taken its spool; SETUP
  */
-export async function runAgent({
-  layout,
-  node,
-  url,
-  user,
-  env,
-  version,
-  signal,
-}: AgentOptions): Promise<void> {
+export async function runAgent(options: AgentOptions): Promise<void> {
+  const { layout, node, url, user, env, signal } = options
   if (!isName(node))
     throw new Fault('USAGE', `'${node}' is no name of a node`, {
       hint: 'letters, digits, - and _; at most 40',
     })
   await prepareLayout(layout)
-  const { dir, spool, memory, caches } = layout.node(node)
+  const { dir, spool, caches } = layout.node(node)
   for (const needed of [dir, spool, caches]) await mkdir(needed, { recursive: true, mode: 0o700 })
   const key = await agentKey(layout, node, user)
   const shim = await buildShim(join(cacheOf(env), 'shim'), env)
@@ -78,49 +79,53 @@ export async function runAgent({
     )
     if (buses === null) return
     const [bus, logBus] = buses as [Bus, Bus]
-    const host = createLinuxHost({
-      spoolDir: spool,
-      node,
-      agentEnv: { ...loopbackOf(url, env), ...definedOf(env) },
-      shim: shim.argv,
-      cacheDir: caches,
-      version,
-    })
-    const agent = await startNodeAgent({
-      bus,
-      logBus,
-      fleet: layout.fleet,
-      node,
-      incarnation,
-      host,
-      logs: fileLogStore((forkId) => host.logDir(forkId)),
-      store: fileAgentStore(memory),
-      clock: systemClock,
-      log,
-    })
-    const announced = announceService(bus, {
-      name: 'troupe-agent',
-      version: semantic(version),
-      id: incarnation,
-      description: `node ${node} of fleet ${layout.fleet}`,
-      metadata: { fleet: layout.fleet, node },
-    })
-    bus.onLink((up) => log({ msg: up ? 'the bus is back' : 'the bus is gone; workers run on' }))
-    bus.onPermissionViolation((violation) =>
-      log({ level: 'error', msg: 'refused by the server', ...violation }),
-    )
-    log({ msg: 'started', pid: process.pid, shim: shim.kind, url })
-    const onAbort = (): void => void agent.stop()
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
-    const { why } = await agent.ended
-    log({ msg: 'ended', why })
-    announced.unsubscribe()
+    const { why } = await serveNode(options, { bus, logBus, incarnation, shim, log })
     await Promise.all([bus.close(), logBus.close()])
     if (why === 'superseded') throw new Fault('LOCKED', `another agent has taken node '${node}'`)
   } finally {
     await leave()
   }
+}
+
+/** The agent on a bus that it has reached, until its end. */
+async function serveNode(
+  { layout, node, url, env, version, signal }: AgentOptions,
+  { bus, logBus, incarnation, shim, log }: AgentParts,
+): Promise<Awaited<AgentHandle['ended']>> {
+  const { spool, memory, caches } = layout.node(node)
+  const host = createLinuxHost({
+    spoolDir: spool,
+    node,
+    agentEnv: { ...loopbackOf(url, env), ...definedOf(env) },
+    shim: shim.argv,
+    cacheDir: caches,
+    version,
+  })
+  const agent = await startNodeAgent({
+    bus,
+    logBus,
+    fleet: layout.fleet,
+    node,
+    incarnation,
+    host,
+    logs: fileLogStore((forkId) => host.logDir(forkId)),
+    store: fileAgentStore(memory),
+    clock: systemClock,
+    log,
+  })
+  const announced = announceService(bus, {
+    name: 'troupe-agent',
+    version: semantic(version),
+    id: incarnation,
+    description: `node ${node} of fleet ${layout.fleet}`,
+    metadata: { fleet: layout.fleet, node },
+  })
+  logTroubleOf(bus, log, 'the bus is gone; workers run on')
+  log({ msg: 'started', pid: process.pid, shim: shim.kind, url })
+  const end = await endOf(agent, signal)
+  log({ msg: 'ended', why: end.why })
+  announced.unsubscribe()
+  return end
 }
 
 /**

@@ -23,7 +23,7 @@ import { keyFile, readKey } from './keys.ts'
 import { componentLog, type ComponentLog } from './component-log.ts'
 import { prepareLayout, type FleetLayout } from './layout.ts'
 import { announcePresence } from './presence.ts'
-import { semantic, unlessAborted } from './run-component.ts'
+import { endOf, logTroubleOf, semantic, unlessAborted } from './run-component.ts'
 import { takeUpLock } from './up-lock.ts'
 
 export interface CoordinatorOptions {
@@ -95,15 +95,9 @@ export async function runCoordinator({
       description: `a coordinator of fleet ${layout.fleet}`,
       metadata: { fleet: layout.fleet },
     })
-    bus.onLink((up) => log({ msg: up ? 'the bus is back' : 'the bus is gone' }))
-    bus.onPermissionViolation((violation) =>
-      log({ level: 'error', msg: 'refused by the server', ...violation }),
-    )
+    logTroubleOf(bus, log, 'the bus is gone')
     log({ msg: 'started', pid: process.pid, url })
-    const onAbort = (): void => void coordinator.stop()
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
-    const { why } = await coordinator.ended
+    const { why } = await endOf(coordinator, signal)
     log({ msg: 'ended', why })
     await stopKeeping()
     announced.unsubscribe()

@@ -1,23 +1,22 @@
 /**
  * The Bus contract: what actors and clients ask of a message bus. Implementations: nats/bus.ts, and
- * tests/support/memory-bus (with faults, for the simulator). tests/contracts/bus.contract.ts is
- * the shared suite.
+ * tests/support/memory-bus (with faults, for the simulator). tests/contracts/bus.contract.ts is the shared
+ * suite.
  *
  * 1. Subjects are complete NATS subjects; bodies are bytes; the typed layer above is messenger.ts.
- * 2. `publish` and `respond` may vanish (there is no reconnect buffer). What matters uses `append` or
- * `request`.
+ * 2. `publish` and `respond` may vanish: there is no reconnect buffer. A message that must not be lost goes
+ * by `append` or `request`.
  * 3. `request` rejects with Fault CONN when nobody serves the subject or the link is down, TIMEOUT when no
- * answer came, PERMISSION when refused.
- *    A timed-out request may have run.
+ * answer came, PERMISSION when refused. A timed-out request may have run.
  * 4. `subscribe` calls back in order of arrival per connection and never waits for a handler; no queue
  * groups.
- * 5. `append` resolves when the stream has acknowledged; rejects CONN or TIMEOUT (which may have landed), and
- * CONFLICT-like refusals as
- *    `{ code: 'EXISTS' }` faults with `data.reason`: 'wrong-last-sequence'.
+ * 5. `append` resolves when the stream has acknowledged. It rejects with CONN or TIMEOUT, and may have
+ * landed; with EXISTS and `data.reason` 'wrong-last-sequence' when the stream ends elsewhere than was
+ * expected.
  * 6. Reading a stream's past creates no consumer: Direct Get alone.
- * 7. A message that is larger than the server takes is refused before it leaves: `publish` and `respond` throw,
- * `request`, `gather` and `append` reject, with the fault of payload.ts, which has both numbers. A link that
- * is down is said first.
+ * 7. A message that is larger than the server takes is refused before it leaves: `publish` and `respond`
+ * throw, `request`, `gather` and `append` reject, with the fault of payload.ts, which has both numbers. A
+ * link that is down is said first.
  */
 export type Headers = Readonly<Record<string, string>>
 
@@ -61,7 +60,7 @@ export interface StreamConfig {
   /** deduplication window for `Nats-Msg-Id`, ms */
   duplicateWindowMs: number
   allowDirect: boolean
-  /** acknowledge before it is written: no fsync for each message, and a killed server forgets the last ones */
+  /** Acknowledge before it is written: no fsync for each message, and a killed server forgets the last. */
   asyncPersist: boolean
   /** servers that keep a copy, 1, 3 or 5; absent: 1 for a new stream, and one that is there keeps its own */
   replicas?: number

@@ -1,6 +1,6 @@
 /**
- * The refusal of a message that is larger than the server takes, headers included. It is known before anything
- * is sent, so nothing of it has run.
+ * The refusal of a message that is larger than the server takes, headers included. It is known before
+ * anything is sent, so nothing of it has run.
  */
 import { Fault, isFault } from '../protocol/faults.ts'
 

@@ -54,8 +54,9 @@ jetstream {
   store_dir: ${quoted(storeDir)}
   # An acknowledged append is on disk. Streams that can do without say so themselves (persist_mode: async).
   sync_interval: always
-  # The streams have limits of their own: 2.6 GiB together, and STATE, which snapshots keep at a few MB. In memory the
-  # server keeps an index of their subjects and messages: 0.3 GB were seen after 12,800 runs, nothing bounds it.
+  # The streams have limits of their own: 2.6 GiB together, and STATE, which snapshots keep at a few MB. In
+  # memory the server keeps an index of their subjects and messages: 0.3 GB were seen after 12,800 runs,
+  # nothing bounds it.
   max_file_store: ${16 * GIB}
   max_memory_store: ${GIB}
 }
@@ -66,7 +67,8 @@ accounts {
   SYS {
     exports: [ { stream: ${quoted(DISCONNECT_ADVISORY)}, accounts: [ ${ACCOUNT_NAMES.core} ] } ]
   }
-  # Three accounts: a reply subject is the asker's to choose, and reaches everything in the account of who answers.
+  # Three accounts: a reply subject is the asker's to choose, and reaches everything in the account of the
+  # one that answers.
   # NKeys, never passwords; allow-lists, never deny-lists; no user for who comes without a key.
 ${ACCOUNTS.map((account) => accountText(account, users)).join('')}}
 `
@@ -77,29 +79,39 @@ const ACCOUNTS: readonly Account[] = ['core', 'agents', 'people']
 function accountText(account: Account, users: readonly ServerUser[]): string {
   const exported = accountExports().filter(({ from }) => from === account)
   const imported = accountExports().filter(({ to }) => to.includes(account))
+  const served = users.filter((user) => user.account === account)
+  const isCore = account === 'core'
+  const advisories = `      { stream: { account: SYS, subject: ${quoted(DISCONNECT_ADVISORY)} } }\n`
   return `  ${ACCOUNT_NAMES[account]} {
-${account === 'core' ? '    jetstream: enabled\n' : ''}    exports: [
+${isCore ? '    jetstream: enabled\n' : ''}    exports: [
 ${exported.map(exportText).join('')}    ]
     imports: [
-${account === 'core' ? `      { stream: { account: SYS, subject: ${quoted(DISCONNECT_ADVISORY)} } }\n` : ''}${imported.map(({ from, kind, subject }) => `      { ${kind}: { account: ${ACCOUNT_NAMES[from]}, subject: ${quoted(subject)} } }\n`).join('')}    ]
+${isCore ? advisories : ''}${imported.map(importText).join('')}    ]
     users: [
-${users
-  .filter((user) => user.account === account)
-  .map(userText)
-  .join('')}    ]
+${served.map(userText).join('')}    ]
   }
 `
 }
 
 function exportText({ kind, subject, many, to }: AccountExport): string {
-  return `      { ${kind}: ${quoted(subject)}, ${kind === 'service' ? `response_type: ${many ? 'stream' : 'singleton'}, ` : ''}accounts: [ ${to.map((account) => ACCOUNT_NAMES[account]).join(', ')} ] }\n`
+  const responses = kind === 'service' ? `response_type: ${many ? 'stream' : 'singleton'}, ` : ''
+  const accounts = to.map((account) => ACCOUNT_NAMES[account]).join(', ')
+  return `      { ${kind}: ${quoted(subject)}, ${responses}accounts: [ ${accounts} ] }\n`
+}
+
+function importText({ kind, from, subject }: AccountExport): string {
+  return `      { ${kind}: { account: ${ACCOUNT_NAMES[from]}, subject: ${quoted(subject)} } }\n`
 }
 
 function userText({ publicKey, comment, publish, subscribe, allowResponses }: ServerUser): string {
+  const responses =
+    allowResponses === null
+      ? ''
+      : `\n        allow_responses: { max: ${allowResponses.max}, expires: "${allowResponses.ttlMs}ms" }`
   return `      # ${comment.replace(/[\r\n]+/g, ' ')}
       { nkey: ${publicKey}, permissions: {
         publish: { allow: [${list(publish)}] }
-        subscribe: { allow: [${list(subscribe)}] }${allowResponses === null ? '' : `\n        allow_responses: { max: ${allowResponses.max}, expires: "${allowResponses.ttlMs}ms" }`}
+        subscribe: { allow: [${list(subscribe)}] }${responses}
       } }
 `
 }

@@ -1,6 +1,7 @@
 /**
- * Lets `nats micro ls` see a coordinator or an agent: answers `$SRV.PING|INFO|STATS`. Discovery only: no endpoint is served
- * through it, and there is no queue group (of a frozen member requests would still be sent to it).
+ * Lets `nats micro ls` see a coordinator or an agent: answers `$SRV.PING|INFO|STATS`. It is for discovery
+ * only: no endpoint is served through it. There is no queue group: requests would still be sent to a frozen
+ * member.
  */
 import type { Bus, Subscription } from './bus.ts'
 

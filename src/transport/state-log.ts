@@ -6,13 +6,13 @@
  * 1. `append` is compare-and-set on the last sequence that was folded, with ONE append in flight (the
  * caller's duty; asserted).
  * 2. An append that is refused or unanswered is settled by reading the tail: if the last entry is ours
- * (writer and number) it landed.
- *    Otherwise `append` rejects with NOT_LEADER when somebody else wrote, CONN when the tail could not be read in time.
- * An entry that is larger than the server takes is refused with the bus's fault (payload.ts), before it is sent.
+ * (writer and number) it landed. Otherwise `append` rejects with NOT_LEADER when somebody else wrote, and
+ * with CONN when the tail could not be read in time. An entry that is larger than the server takes is refused
+ * with the bus's fault (payload.ts), before it is sent.
  * 3. `read` yields every live entry from the last complete snapshot on, in order, and leaves the log
  * positioned at the tail.
- * 4. `onEntry` tells that an entry was written by somebody else, for the standby's clock; what was appended
- * here may be told too.
+ * 4. `onEntry` tells that an entry was written by somebody else, for the standby's clock. An entry that was
+ * appended here may be told too.
  */
 import type { StateEntry } from '../protocol/records.ts'
 

@@ -1,6 +1,6 @@
 /**
- * The monotonic clock of each agent as its last beat told it, and what it shows now. Owns how long a beat counts;
- * a node that fell silent leaves memory.
+ * The monotonic clock of each agent as its last beat told it, and what it shows now. Owns how long a beat
+ * counts; a node that fell silent leaves memory.
  */
 
 export interface BeatClocks {

@@ -1,6 +1,6 @@
 /**
- * Who leads a fleet: one writer of the STATE log at a time. Owns the wait of a standby and its takeover; whose
- * turn it is stands in core/coordinator/lease.ts, a leader's term in leader-term.ts.
+ * Who leads a fleet: one writer of the STATE log at a time. Owns the wait of a standby and its takeover;
+ * whose turn it is stands in core/coordinator/lease.ts, a leader's term in leader-term.ts.
  */
 import { foldEntries } from '../../core/coordinator/fold.ts'
 import { readTail, whoLeads, type LogView } from '../../core/coordinator/lease.ts'

@@ -1,6 +1,6 @@
 /**
- * The Bus on NATS: publications, requests and subscriptions over one connection (connection.ts), and JetStream
- * beside them (jetstream.ts).
+ * The Bus on NATS: publications, requests and subscriptions over one connection (connection.ts), and
+ * JetStream beside them (jetstream.ts).
  */
 import { randomBytes } from 'node:crypto'
 import { toFault } from '../../protocol/faults.ts'
@@ -12,8 +12,8 @@ import { jetStreamOn } from './jetstream.ts'
 import type { Link, RawMessage } from './link.ts'
 
 /**
- * @throws {Fault} CONN when there is no server, PERMISSION when it refuses the credential, SETUP when it is too
- * old
+ * @throws {Fault} CONN when there is no server, PERMISSION when it refuses the credential, SETUP when it is
+ * too old
  */
 export async function connectNats(options: NatsOptions): Promise<Bus> {
   const connection = await openConnection(options)
@@ -60,7 +60,8 @@ function linkOn(connection: Connection, inboxPrefix: string): Link {
   }
 }
 
-async function requestOn(link: Link, ...[subject, body, options]: Parameters<Bus['request']>): Promise<Message> {
+async function requestOn(link: Link, ...request: Parameters<Bus['request']>): Promise<Message> {
+  const [subject, body, options] = request
   let answer: Message | undefined
   await link.exchange(subject, body, options, (raw) => {
     answer = answerOf(raw)

@@ -1,6 +1,7 @@
 /**
- * One connection to a nats-server: the one file that imports `nats`. Owns connecting and its faults, the state
- * of the link, and the turning of the library's messages into plain ones; requests stand in exchange.ts.
+ * One connection to a nats-server: the one file that imports `nats`. Owns connecting and its faults, the
+ * state of the link, and the turning of the library's messages into plain ones; requests stand in
+ * exchange.ts.
  */
 import {
   connect,
@@ -72,8 +73,8 @@ const LAST_FLUSH_MS = 500
 const NO_HEADERS: Headers = Object.freeze({})
 
 /**
- * @throws {Fault} CONN when there is no server, PERMISSION when it refuses the credential, SETUP when it is too
- * old
+ * @throws {Fault} CONN when there is no server, PERMISSION when it refuses the credential, SETUP when it is
+ * too old
  */
 export async function openConnection(options: NatsOptions): Promise<Connection> {
   const { credentials, name, waitOnFirstConnect = false, connectTimeoutMs = 2000 } = options
