@@ -3,7 +3,6 @@
  * putting together; each verb has its file. Outcomes are events: what waits here subscribes first, then asks,
  * and asks again after a lost link.
  */
-import { Fault, isFault, toFault } from '../protocol/faults.ts'
 import type { NodeInfo, RunStatus, RunSummary } from '../protocol/shapes.ts'
 import type { ReplyOf } from '../protocol/table.ts'
 import type { Messenger } from '../transport/messenger.ts'
@@ -11,9 +10,10 @@ import { endRef, signalRef, type EndOptions, type EndResult } from './end.ts'
 import { watchEvents, type TroupeEvent, type WatchOptions } from './events.ts'
 import { launchDocument, type Launched, type LaunchOptions } from './launch.ts'
 import type { LogItem, LogOptions } from './logs/items.ts'
-import { readNodes, readPlan, readRuns, readStatus, type Planned } from './pages.ts'
+import { readNodes, readPlan, readStatus, type Asker, type Planned } from './pages.ts'
 import { checkRef, type Point } from './points.ts'
-import { isFullId, matchRuns, notFound, parseRef, refFits, targetsOf, type Ref } from './refs.ts'
+import { refFits, targetsOf, type Ref } from './refs.ts'
+import { resolverOn } from './resolver.ts'
 import { FAILOVER_MS, patiently } from './timing.ts'
 import { lookAt, waitForPoint, type WaitResult, type Waiting } from './wait.ts'
 
@@ -75,13 +75,17 @@ export interface Troupe {
   close(): Promise<void>
 }
 
-/** Ended runs that a word may mean: a fleet may keep a hundred thousand, and the newest are meant. */
-const RECENT = 500
-const WORDS = ['last', 'all']
-
 function ask<T>(attempt: () => Promise<T>): Promise<T> {
   return patiently(attempt, { boundMs: FAILOVER_MS })
 }
+async function explainRef({ messenger, user }: Asker, ref: Ref): Promise<Explained[]> {
+  const targets = ref.ranks === undefined ? targetsOf(ref) : [{ run: ref.run, role: ref.role! }]
+  const answers = await Promise.all(
+    targets.map((target) => ask(() => messenger.ask('coordinator.explain', { user }, target))),
+  )
+  return answers.flatMap((answer) => answer.lines)
+}
+
 // YAML and the pattern engine are loaded when they are needed: `troupe ps` must not pay for them
 async function documentOf(input: LaunchInput): Promise<Record<string, unknown>> {
   return typeof input === 'string'
@@ -92,46 +96,7 @@ async function documentOf(input: LaunchInput): Promise<Record<string, unknown>> 
 /** Put a Troupe together over a messenger: index.ts does it over NATS, tests over a bus in memory. */
 export function troupeOn({ messenger, user }: { messenger: Messenger; user: string }): Troupe {
   const asker = { messenger, user }
-  const list: Troupe['list'] = async ({ all = false, onPartial } = {}) => {
-    const { runs, partial } = await readRuns(asker, all ? Infinity : 0)
-    if (partial !== null) onPartial?.(partial)
-    return runs
-  }
-
-  const resolve = async (text: string): Promise<Ref[]> => {
-    const ref = parseRef(text)
-    if (isFullId(ref.run)) return [ref]
-    const recent = await readRuns(asker, RECENT)
-    const isKnown = recent.partial === null || recent.runs.some(({ run }) => run.startsWith(ref.run))
-    const runs = isKnown || WORDS.includes(ref.run) ? recent.runs : await list({ all: true })
-    return matchRuns(ref.run, runs).map((run) => ({ ...ref, run }))
-  }
-  const one = async (text: string): Promise<Ref> => {
-    const refs = await resolve(text)
-    if (refs.length !== 1)
-      throw new Fault('USAGE', `'${text}' fits ${refs.length} runs, and one is wanted here`, {
-        data: { candidates: refs.map((ref) => ref.run) },
-      })
-    return refs[0]!
-  }
-  /**
-   * What looked like a whole id and is none gets the same answer as any other word, unless the coordinator
-   * knows that history was lost.
-   */
-  const knowing = async <T>(ref: Ref, act: () => Promise<T>): Promise<T> => {
-    try {
-      return await act()
-    } catch (error) {
-      if (!isFault(error, 'WORKER_NOT_FOUND') || error.data['reason'] === 'lost') throw error
-      if (await isKnown(ref.run)) throw error
-      throw notFound(ref.run, (await readRuns(asker, RECENT).catch(() => null))?.runs ?? [])
-    }
-  }
-  const isKnown = (run: string): Promise<boolean> =>
-    ask(() => messenger.ask('coordinator.status', { user }, { run, count: 1 })).then(
-      () => true,
-      (error: unknown) => toFault(error).code !== 'WORKER_NOT_FOUND',
-    )
+  const { list, resolve, one, knowing } = resolverOn(asker)
   const end = async (how: 'stop' | 'kill', text: string, options?: EndOptions): Promise<EndResult> => {
     const ref = await one(text)
     return knowing(ref, () => endRef(messenger, user, how, ref, options))
@@ -157,13 +122,7 @@ export function troupeOn({ messenger, user }: { messenger: Messenger; user: stri
     nodes: () => readNodes(asker),
     async explain(text) {
       const ref = await one(text)
-      const targets = ref.ranks === undefined ? targetsOf(ref) : [{ run: ref.run, role: ref.role! }]
-      const answers = await knowing(ref, () =>
-        Promise.all(
-          targets.map((target) => ask(() => messenger.ask('coordinator.explain', { user }, target))),
-        ),
-      )
-      return answers.flatMap((answer) => answer.lines)
+      return knowing(ref, () => explainRef(asker, ref))
     },
     async wait(text, { for: point = 'done', ...waiting } = {}) {
       const ref = await one(text)

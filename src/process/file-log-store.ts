@@ -1,14 +1,16 @@
 /**
  * The log store over a spool's log directories: `<logs>/<forkId>/<source>`, with the marks beside the sources
- * in `.marks`. Owns marks, floors and punching; reading is log-tail.ts's, and how long logs are kept is
- * retention.ts's.
+ * in `.marks`. Owns marks, floors and punching; reading is log-tail.ts and log-ranges.ts, and how long logs
+ * are kept is retention.ts's.
  */
 import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Fault, toFault } from '../protocol/faults.ts'
 import { LogSource } from '../protocol/table.ts'
 import { atomicWrite } from '../system/atomic-write.ts'
-import { createTail, offsetOfTail, readRange, watchSources } from './log-tail.ts'
+import { offsetOfTail, readRange } from './log-ranges.ts'
+import { createTail } from './log-tail.ts'
+import { watchSources } from './source-watch.ts'
 import { punch } from './punch.ts'
 import { NO_MARKS, type LogStore, type SourceMarks } from './log-store.ts'
 

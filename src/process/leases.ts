@@ -1,10 +1,10 @@
 /**
  * Everything that a fork holds of its node: ports, GPUs, cores and memory. A fork gets all of it or nothing.
- * The leases of a fork end together, when its process tree is gone. The arithmetic is resource-leases.ts, the
- * sockets are ports.ts and gpu-claims.ts.
+ * The leases of a fork end together, when its process tree is gone. Ports are ports.ts; GPUs, cores and
+ * memory are device-leases.ts.
  */
 import type { ForkSpec } from '../protocol/launch/resolved.ts'
-import { Fault } from '../protocol/faults.ts'
+import { createDeviceLeases } from './device-leases.ts'
 import type { GpuClaims } from './gpu-claims.ts'
 import type { ResourceLeases } from './resource-leases.ts'
 import type { PortLease, PortLeaser } from './ports.ts'
@@ -35,31 +35,13 @@ export interface Leases {
 
 export function createLeases(resourceLeases: ResourceLeases, leaser: PortLeaser, claims: GpuClaims): Leases {
   const held = new Map<string, PortLease>()
-  /** forks that may not be started when another has one of their GPUs */
-  const exclusive = new Map<string, string[]>()
   const none: PortLease = { ports: [], handOver: async () => {}, release: async () => {} }
-  const giveUp = (forkId: string): void => {
-    claims.release(forkId)
-    exclusive.delete(forkId)
-    resourceLeases.release(forkId)
-  }
-  /** What others have is found out by asking for it: those are left out, and the next are asked for. */
-  const takeOfNode = async (spec: ForkSpec): Promise<{ gpus: string[]; cores: number[] }> => {
-    const elsewhere = new Set<string>()
-    for (;;) {
-      const taken = resourceLeases.lease(spec.forkId, spec.resources, elsewhere)
-      const lost = await claims.take(spec.forkId, taken.gpus)
-      if (!spec.resources.share && taken.gpus.length > 0) exclusive.set(spec.forkId, taken.gpus)
-      if (lost.length === 0 || spec.resources.share) return taken
-      for (const id of lost) elsewhere.add(id)
-      resourceLeases.release(spec.forkId)
-    }
-  }
+  const devices = createDeviceLeases(resourceLeases, claims)
   return {
     async take(spec) {
       const count = spec.resources.ports + (spec.torchrun?.hostsRendezvous === true ? 1 : 0)
       try {
-        const { gpus, cores } = await takeOfNode(spec)
+        const { gpus, cores } = await devices.take(spec)
         held.set(spec.forkId, count === 0 ? none : await leaser.lease(count))
         const { ports } = held.get(spec.forkId)!
         return {
@@ -69,30 +51,23 @@ export function createLeases(resourceLeases: ResourceLeases, leaser: PortLeaser,
           cores,
         }
       } catch (error) {
-        giveUp(spec.forkId)
+        devices.release(spec.forkId)
         throw error
       }
     },
-    async adopt(spec, { ports, rendezvousPort, gpus, cores }) {
-      // what runs is held by its shim; what was only prepared is looked at again when it is to start
-      await claims.take(spec.forkId, gpus)
-      if (!spec.resources.share && gpus.length > 0) exclusive.set(spec.forkId, gpus)
-      resourceLeases.adopt(spec.forkId, { gpus, cores, memoryBytes: spec.resources.memoryBytes })
+    async adopt(spec, own) {
+      await devices.adopt(spec, own)
+      const { ports, rendezvousPort } = own
       held.set(spec.forkId, await leaser.adopt(rendezvousPort === null ? ports : [...ports, rendezvousPort]))
     },
     async handOver(forkId) {
-      const own = exclusive.get(forkId)
-      const [lost] = own === undefined ? [] : await claims.take(forkId, own)
-      if (lost !== undefined)
-        throw new Fault('GPU_ALLOC', `GPU ${lost} was leased by another agent of this machine meanwhile`)
+      await devices.reclaim(forkId)
       await held.get(forkId)?.handOver()
       return claims.descriptorsOf(forkId)
     },
-    tend() {
-      claims.tend()
-    },
+    tend: claims.tend,
     async release(forkId) {
-      giveUp(forkId)
+      devices.release(forkId)
       const lease = held.get(forkId)
       held.delete(forkId)
       await lease?.release()

@@ -6,16 +6,17 @@
  * 1. The spool is the truth: every fact is in it before it is told. `recover` rebuilds all of them after the
  * agent died.
  * 2. `prepare` is all or nothing over the forks given: leases ports, GPUs and cores, makes the spools. It
- * refuses a tombstoned id (CANCELLED)
- *    and answers again for an id that it has prepared already (same id, same leases).
+ * refuses a tombstoned id (CANCELLED), and
+ * answers again for an id that it has prepared already (same id, same leases).
  * 3. `start` resolves templates, gives up the bound ports, and spawns the shim. The shim's exclusive `mkdir
  * started` makes a second start
- *    of the same id impossible, also across agents; then it reports the one that runs. An exec failure is an exit of 126 or 127.
+ * of the same id impossible, also across agents; then it reports the one that runs. An exec failure is an
+ * exit of 126 or 127.
  * 4. `cancel` writes the tombstone, wins or loses the same `mkdir started`; resolves true when nothing runs
  * and never will.
  * 5. `signalTree` signals everything of the tree once; `killTree` sends SIGKILL to a fixpoint and resolves
  * when nothing is left or nothing more can be done.
- *    The shim is spared to the last. Neither waits for graces: timing is the agent's.
+ * The shim is spared to the last. Neither waits for graces: timing is the agent's.
  * 6. `exited` is told once when the root has ended, `empty` once when nothing of the tree is left (with a
  * receipt); `exited` comes first.
  * 7. Leases end when the tree is gone (or a prepare is dropped), never at the order to stop.

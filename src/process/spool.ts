@@ -1,13 +1,23 @@
 /**
- * The spool: where everything of a node's forks is on disk. Owns names and layout; what stands in the files
- * is others'.
+ * The spool: where everything of a node's forks is on disk. Owns names and layout; the files' contents are
+ * owned by the modules that write them.
  *
  *   format                 the number of this layout, as a link that points nowhere
  *   lock/<n>               owners (spool-lock.ts), the highest number is the present one
  *   tombstones/<forkId>    this id is refused for ever
- *   forks/<forkId>/        fork.json (spec and leases) · exec (what the shim runs) · record (what the shim saw) · started/ (the barrier) · set-up (how far it came)
- *                          ranks/<localRank>.<restart> · bindings.json (for probes) · fence (renewed by the agent, fence-file.ts) · notes.json (the agent's) · verdict.json (what no shim could tell) · error.json (torch's)
- *   logs/<forkId>/         the log sources: here from the start, so that nothing moves when the fork is released
+ *   forks/<forkId>/        one fork:
+ *     fork.json              its spec and leases
+ *     exec                   words for the shim: the program, its environment
+ *     started/               the barrier: the maker of this directory decides whether the fork runs
+ *     record                 the shim's account of the fork
+ *     set-up                 how far the set-up came
+ *     ranks/<rank>.<restart> the same account of one rank, by its local number
+ *     bindings.json          addresses for probes
+ *     fence                  renewed by the agent (fence-file.ts)
+ *     notes.json             the agent's own
+ *     verdict.json           ends that no shim could record
+ *     error.json             torch's
+ *   logs/<forkId>/         the log sources: here from the start, so that a release moves nothing
  */
 import {
   existsSync,
@@ -52,7 +62,9 @@ export const fileOf = {
 /** Raised when a file of a spool changes its name or form in a way that an older or newer agent misreads. */
 const SPOOL_FORMAT = 1
 
-/** Like an owner's lock: made at once or not at all, and also on a full disk. @returns null when there is none */
+/**
+ * Like an owner's lock: made at once or not at all, and also on a full disk. @returns null when there is none
+ */
 function readFormat(spool: string): string | null {
   try {
     return readlinkSync(join(spool, 'format'))
@@ -62,8 +74,8 @@ function readFormat(spool: string): string | null {
 }
 
 /**
- * Nothing of a spool in another format may be touched, not even its lock: its agent may be alive. A spool that
- * never held a fork gets this format.
+ * Nothing of a spool in another format may be touched, not even its lock: its agent may be alive. A spool
+ * that never held a fork gets this format.
  *
  * @throws {Fault} SPOOL when another version of Troupe made it
  */

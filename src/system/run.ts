@@ -41,7 +41,7 @@ let endsWithUs = false
 
 /**
  * @param argv  the program, looked up in the PATH of `env`, and its arguments; never a shell string
- * @throws {Fault} FAILED when it does not exit with 0; `data` is `{ program, reason, exit, signal, lastLines }`
+ * @throws {Fault} FAILED when its exit is not 0; `data` is `{ program, reason, exit, signal, lastLines }`
  */
 export async function runProgram(argv: readonly string[], options: RunOptions): Promise<Output> {
   const { timeoutMs, env = process.env, cwd, input, signal, outputBytesMax = OUTPUT_BYTES_MAX } = options
@@ -149,7 +149,7 @@ function kill(pid: number): void {
  * Kill a program, its group, and what left the group but is still below it. Only a daemon that left both its
  * group and its parents is out of reach.
  *
- * @param readsProc  Linux. Its `ps`, which tree-kill asks there, reads /proc too: without /proc only the group
+ * @param readsProc  Linux. Its `ps`, which tree-kill asks there, reads /proc: without /proc only the group
  *                   can be found
  */
 export function endTree(pid: number, readsProc: boolean = process.platform === 'linux'): void {

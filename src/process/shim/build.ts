@@ -16,7 +16,10 @@ export interface Shim {
   kind: 'c' | 'python'
 }
 
-/** All tries to compile together. A compiler on a network disk that hangs must not keep the agent from its start. */
+/**
+ * All tries to compile together. A compiler on a network disk that hangs must not keep the agent from its
+ * start.
+ */
 const COMPILE_MS = 30_000
 /** A program that only says something about itself. */
 const ASK_MS = 10_000

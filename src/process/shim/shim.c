@@ -2,13 +2,16 @@
  * The shim: starts one program, stays the reaper of its tree, and writes down what only a parent can know.
  * shim.py is its twin where there is no compiler; tests/contracts/shim.test.ts runs over both.
  *
- *   shim FORKDIR               runs what FORKDIR/exec says, fills FORKDIR/record, ends when nothing of the tree is left
- *   shim --rank FORKDIR CMD…   one rank below torchrun: log files and a record of its own; ends the way its child ended
+ *   shim FORKDIR               runs what FORKDIR/exec says, fills FORKDIR/record, ends after the tree
+ *   shim --rank FORKDIR CMD…   one rank below torchrun: its own log files and record; ends as its child ended
  *
- * TROUPE_HELD=N in the shim's own environment: descriptors 3 to 3+N-1 are leases, kept until nothing of the tree is left; the worker has none of them.
+ * TROUPE_HELD=N in the shim's own environment: descriptors 3 to 3+N-1 are leases. The shim keeps them until
+ *   nothing of the tree is left; the worker has none of them.
  * exec: NUL-ended words: cwd, log directory, cgroup or nothing, boot id, OOM kills, argc, argv…, environment…
- * record: four slots of 128 bytes (shim, child, exit, empty), blank from `prepare` on, so that a full disk cannot lose an exit.
- * fence: where there is one, its agent renews it; when nobody has for its limit, the tree is ended here: the agent may be dead or frozen.
+ * record: four slots of 128 bytes (shim, child, exit, empty), blank from `prepare` on, so that a full disk
+ *   cannot lose an exit.
+ * fence: where there is one, the agent renews it. After its limit without a renewal the tree is ended here:
+ *   the agent may be dead or frozen.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -42,10 +45,13 @@ static void put(int slot, const char *format, ...) {
   va_end(args);
   if (length < SLOT_BYTES) memset(text + length, ' ', SLOT_BYTES - length);
   text[SLOT_BYTES - 1] = '\n';
-  if (pwrite(record, text + 1, SLOT_BYTES - 1, slot * SLOT_BYTES + 1) == SLOT_BYTES - 1 && pwrite(record, text, 1, slot * SLOT_BYTES) == 1) return;
+  if (pwrite(record, text + 1, SLOT_BYTES - 1, slot * SLOT_BYTES + 1) == SLOT_BYTES - 1 &&
+      pwrite(record, text, 1, slot * SLOT_BYTES) == 1)
+    return;
 }
 
-/* Microseconds: a rank and the peer that torch ends for it can end within one millisecond, and the first one is asked for. */
+/* Microseconds: a rank and the peer that torch ends for it can end within one millisecond. Readers ask for
+ * the first one. */
 static long long wall(void) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
@@ -73,7 +79,8 @@ static char **read_words(const char *path, size_t *count) {
   if (fd < 0 || fstat(fd, &info) < 0) return NULL;
   char *text = malloc(info.st_size + 1), **words = malloc((info.st_size + 1) * sizeof *words);
   ssize_t have = 0, got;
-  while (text && words && have < info.st_size && (got = read(fd, text + have, info.st_size - have)) > 0) have += got;
+  while (text && words && have < info.st_size && (got = read(fd, text + have, info.st_size - have)) > 0)
+    have += got;
   close(fd);
   *count = 0;
   for (char *at = text; words && at < text + have; at += strlen(at) + 1) words[(*count)++] = at;
@@ -107,7 +114,8 @@ static void give_up(int report, const char *stage, const char *what, int error) 
 }
 
 /*
- * Fork straight into a cgroup: to move a process there once it runs, the kernel waits for a grace period of RCU, 20 ms and more.
+ * Fork straight into a cgroup: to move a running process there, the kernel waits for a grace period of RCU,
+ * 20 ms and more.
  * @returns as fork does; -1 also where the kernel has no such call (5.7), or may not be asked for it
  */
 static pid_t fork_into(const char *cgroup) {
@@ -115,7 +123,8 @@ static pid_t fork_into(const char *cgroup) {
   const unsigned long long into_cgroup = 0x200000000ULL;
   /* struct clone_args, which the headers of older systems do not have */
   struct {
-    unsigned long long flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+    unsigned long long flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+      set_tid_size, cgroup;
   } args = {.flags = into_cgroup, .exit_signal = SIGCHLD};
   int directory = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) return -1;
@@ -132,13 +141,15 @@ static int enter(const char *cgroup) {
   return procs >= 0 && write(procs, "0", 1) == 1;
 }
 
-/* Wait until the child has become the program, which closes the pipe. @returns 0, or the code of a failed start */
+/* Wait until the child has become the program, which closes the pipe. @returns 0, or a failed start's code */
 static int await_exec(pid_t child, int report) {
   char said[64], start[24], stage[16] = "fork", in_cgroup = '-';
   ssize_t have = 0, got;
   int error = errno;
   start_time(child, start);
-  while (child > 0 && ((got = read(report, said + have, sizeof said - 1 - have)) > 0 || (got < 0 && errno == EINTR))) have += got > 0 ? got : 0;
+  while (child > 0 && ((got = read(report, said + have, sizeof said - 1 - have)) > 0 ||
+                       (got < 0 && errno == EINTR)))
+    have += got > 0 ? got : 0;
   said[have] = 0;
   if (said[0] == 'c') in_cgroup = 'c';
   if (child > 0 && sscanf(said + (in_cgroup == 'c'), "%d %15s", &error, stage) != 2) {
@@ -167,21 +178,22 @@ static struct {
   int over;
 } fence;
 
-/* Time in which the machine slept counts too: elsewhere it passed. Ours alone is compared, no other process's clock. */
+/* Time in which the machine slept counts too: elsewhere it passed. No other process's clock is compared. */
 static long long boot_ms(void) {
   struct timespec now;
   clock_gettime(CLOCK_BOOTTIME, &now);
   return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
-/* fence: limit in ms, token, how old the agent's word was when it was written, the token again (a torn line has two). */
+/* fence: limit in ms, token, age of the agent's word at the write, the token again (a torn line has two). */
 static int look_at_fence(void) {
   char line[129] = "", first[32], again[32];
   long long limit, age;
   int fd = open("fence", O_RDONLY | O_CLOEXEC);
   ssize_t length = fd < 0 ? 0 : read(fd, line, sizeof line - 1);
   if (fd >= 0) close(fd);
-  if (length > 0 && sscanf(line, "%lld %31s %lld %31s", &limit, first, &age, again) == 4 && !strcmp(first, again) && strcmp(first, fence.token)) {
+  if (length > 0 && sscanf(line, "%lld %31s %lld %31s", &limit, first, &age, again) == 4 &&
+      !strcmp(first, again) && strcmp(first, fence.token)) {
     strcpy(fence.token, first);
     fence.limit = limit;
     fence.renewed = boot_ms() - age;
@@ -245,7 +257,8 @@ static int run_worker(const char *directory) {
     argv[argc] = NULL;
     setsid();
     default_signals();
-    if (open_logs(words[1], "") < 0 || dup2(open("/dev/null", O_RDONLY | O_CLOEXEC), 0) < 0) give_up(report[1], "logs", "", errno);
+    if (open_logs(words[1], "") < 0 || dup2(open("/dev/null", O_RDONLY | O_CLOEXEC), 0) < 0)
+      give_up(report[1], "logs", "", errno);
     if (inside || enter(words[2])) dprintf(report[1], "c");
     if (chdir(words[0]) < 0) give_up(report[1], "chdir", words[0], errno);
     environ = words + HEAD + argc;
@@ -301,7 +314,8 @@ static int run_rank(const char *directory, char **argv) {
   put(SHIM, "shim %d %s %s", (int)getpid(), start_time(getpid(), start), rank);
   snprintf(prefix, sizeof prefix, strcmp(restart, "0") ? "r%s.%s-" : "r%s-", rank, restart);
 
-  /* Where torch gives each rank a group, signals come to the whole group and the child has its own; else they come to us alone. */
+  /* Where torch gives each rank a group, signals come to the whole group, and the child has its own. Else
+   * they come to us alone. */
   int leader = getpgrp() == getpid(), passed[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
   struct sigaction action = {.sa_handler = forward, .sa_flags = SA_RESTART};
   for (size_t i = 0; i < sizeof passed / sizeof *passed; i++) sigaction(passed[i], &action, NULL);

@@ -1,4 +1,4 @@
-"""The shim where there is no compiler: the twin of shim.c, word for word the same behaviour; read that one for the why.
+"""The shim where there is no compiler: the twin of shim.c, with the same behaviour; shim.c says why.
 
 shim.py FORKDIR | shim.py --rank FORKDIR CMD…
 """
@@ -75,7 +75,8 @@ def give_up(report, stage, what, error):
 
 def execute(argv, environment, report):
     # os.execvpe tells of the last directory in PATH; the shell, and the C twin, of one that held the file
-    paths = [b""] if b"/" in argv[0] else [p or b"." for p in environment.get(b"PATH", b"/bin:/usr/bin").split(b":")]
+    searched = environment.get(b"PATH", b"/bin:/usr/bin").split(b":")
+    paths = [b""] if b"/" in argv[0] else [p or b"." for p in searched]
     worst = errno.ENOENT
     for path in paths:
         file = os.path.join(path, argv[0])
@@ -267,7 +268,8 @@ def run_rank(directory, argv):
         if forward_to > 0:
             os.kill(forward_to, number)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+    names = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+    for number in (getattr(signal, name) for name in names):
         signal.signal(number, forward)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 

@@ -215,7 +215,8 @@ test('a gang of fixed size uses a static rendezvous, with each rank behind its s
 test('an elastic gang meets by c10d, hosted by node rank 0 alone, under addresses rather than host names [A-27]', () => {
   const argv = build(gang({}, { nnodes: '1:2', hostsRendezvous: true, nodeRank: 0 }))
   expect(argv.slice(0, 15).join(' ')).toBe(
-    'torchrun --nnodes 1:2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint 10.0.0.1:12900 --rdzv-id run-1.trainer.1 --rdzv-conf is_host=1 --local-addr 10.0.0.7',
+    'torchrun --nnodes 1:2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint 10.0.0.1:12900 ' +
+      '--rdzv-id run-1.trainer.1 --rdzv-conf is_host=1 --local-addr 10.0.0.7',
   )
   expect(build(gang({}, { nnodes: '1:2' }))).toContain('is_host=0')
   expect(argv).not.toContain('--node-rank')

@@ -24,7 +24,7 @@ test('nvidia-smi, replaying answers in the published form of 8 whole GPUs, gives
   expect(gpus[7]).toMatchObject({ id: '7', name: 'NVIDIA A100-SXM4-80GB', memoryBytes: 80 * 2 ** 30 })
 })
 
-test('nvidia-smi, replaying answers in the published form of a node with MIG, gives instances by UUID and whole GPUs, not the GPUs that are cut up [A-19]', async () => {
+test('nvidia-smi, replaying answers in the published form of a node with MIG, gives instances by UUID and whole GPUs, not cut-up ones [A-19]', async () => {
   expect(await readGpus({}, on('mig'))).toMatchObject([
     { id: '0', name: 'NVIDIA A100-SXM4-40GB', memoryBytes: 40 * 2 ** 30 },
     {
@@ -87,7 +87,7 @@ test('an empty binding, Slurm’s NoDevFiles and -1 mean no GPUs, although the n
   expect(await ids({ CUDA_VISIBLE_DEVICES: '1,-1,2' }, on('plain'))).toEqual(['1'])
 })
 
-test('which device it is is told by its UUID, however it is bound; not of a number that nobody can look up (replayed answers in the published form) [A-19]', async () => {
+test('a device is named by its UUID, however it is bound; a number that nobody can look up names none (replayed answers) [A-19]', async () => {
   const uuids = async (env: Record<string, string>, run?: ReadProgram) =>
     (await readGpus(env, run ?? nothing)).map(({ uuid }) => uuid)
   const all = await uuids({}, on('plain'))

@@ -141,7 +141,7 @@ const event: fc.Arbitrary<AgentEvent> = fc.oneof(
 )
 const RANK = { preparing: 0, prepared: 1, starting: 2, running: 3, exited: 4, gone: 5, cancelled: 5 } as const
 
-test('any events in any order: a fork’s phase only moves forward, each end is told once, an order is answered at most once, and no signal leaves before its cause is noted', () => {
+test('any events in any order: phases only move forward, ends are told once, orders answered at most once, causes noted before signals', () => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 60 }), bool, (events, recovered) => {
       const agent = agentScript({
