@@ -80,9 +80,10 @@ test('a cursor of another run, another role, or none at all is refused with its 
   expect(fault(c, 'plan', { document, from: 'a/2' })).toMatchObject({ code: 'REQUEST_INVALID' })
 })
 
-test('10,000 workers with eight ranks each: every page fits, as JSON and as msgpack', () => {
+// of 10,000 on a real server: tests/integration/pages.test.ts
+test('2,500 workers with eight ranks each: every page fits, as JSON and as msgpack', () => {
   const c = coordinatorWith()
-  const run = c.launch({ roles: { first: task(1), a: { ...task(10_000), dependsOn: { first: 'done' } } } })
+  const run = c.launch({ roles: { first: task(1), a: { ...task(2500), dependsOn: { first: 'done' } } } })
   const role = c.state.runs.get(run)!.byRole.get('a')!
   const exit = { code: 1, signal: null, oom: false, unknown: null, killedBy: null }
   for (const { record } of role.workers) {
@@ -112,12 +113,12 @@ test('10,000 workers with eight ranks each: every page fits, as JSON and as msgp
   // ranks are shown of torchrun alone
   Object.assign(role.spec, { kind: 'torchrun' })
   const pages = pagesOf(c, 'status', { run, role: 'a', count: 1e9 })
-  expect(pages.length).toBeGreaterThan(10)
+  expect(pages.length).toBeGreaterThan(3)
   for (const page of pages)
     for (const form of ['json', 'msgpack'] as const)
       expect(encode(page, form).length).toBeLessThan(PAGE_BYTES_MAX + 10_000)
   const workers = pages.flatMap((page) => page.workers)
-  expect(new Set(workers.map((w) => w.worker)).size).toBe(10_000)
+  expect(new Set(workers.map((w) => w.worker)).size).toBe(2500)
   expect(workers.every((w) => w.ranks.length === 8)).toBe(true)
 })
 
