@@ -18,7 +18,12 @@ function writer(lines: number): string[] {
   return [
     process.execPath,
     '-e',
-    `let n = 0; const timer = setInterval(() => { require('fs').writeSync(1, process.hrtime.bigint() + '\\n'); if (++n === ${lines}) clearInterval(timer) }, ${EVERY_MS})`,
+    [
+      "const { writeSync } = require('fs'); let n = 0",
+      "const line = () => { writeSync(1, process.hrtime.bigint() + '\\n')",
+      `if (++n === ${lines}) clearInterval(timer) }`,
+      `const timer = setInterval(line, ${EVERY_MS})`,
+    ].join('\n'),
   ]
 }
 

@@ -62,7 +62,7 @@ export function tableOf({ machine, fsyncMs, rows, failed, quick }: Report): stri
       .trimEnd(),
   )
   return [
-    `${machine.cpus} cores (${machine.model}), ${Math.round(machine.memoryBytes / 1e9)} GB, Linux ${machine.kernel}, Node ${machine.node}; load before ${machine.load.toFixed(2)}; fsync p50 ${number(fsyncMs.p50)} ms${quick ? '; QUICK: too few to say anything' : ''}`,
+    `${machineText(machine)}; fsync p50 ${number(fsyncMs.p50)} ms${quick ? '; QUICK: too few to say anything' : ''}`,
     '',
     ...text,
     '',
@@ -70,4 +70,9 @@ export function tableOf({ machine, fsyncMs, rows, failed, quick }: Report): stri
     ...failed.map(({ measurement, reason }) => `FAILED ${measurement}: ${reason}`),
     '',
   ].join('\n')
+}
+
+function machineText({ cpus, model, memoryBytes, kernel, node, load }: Machine): string {
+  const gigabytes = Math.round(memoryBytes / 1e9)
+  return `${cpus} cores (${model}), ${gigabytes} GB, Linux ${kernel}, Node ${node}; load before ${load.toFixed(2)}`
 }

@@ -60,9 +60,9 @@ let missing = 0
 for (const [row, tests] of shown) {
   const passing = tests.filter((test) => test.status === 'passed')
   if (passing.length === 0) missing++
-  process.stdout.write(
-    `${row}${passing.length === 0 ? '  NOT SHOWN' : ''}\n${tests.map((test) => `  ${test.status === 'passed' ? '' : `${test.status}: `}${test.file}: ${test.title}\n`).join('')}`,
-  )
+  process.stdout.write(`${row}${passing.length === 0 ? '  NOT SHOWN' : ''}\n`)
+  for (const { status, file, title } of tests)
+    process.stdout.write(`  ${status === 'passed' ? '' : `${status}: `}${file}: ${title}\n`)
 }
 process.stdout.write(`${ROWS.length - missing} of ${ROWS.length} rows have a passing test\n`)
 process.exitCode = missing === 0 ? 0 : 1

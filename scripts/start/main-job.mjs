@@ -53,13 +53,23 @@ export async function mainJob({ epochs, seed, keep, found, onInterrupt }) {
     const prefix = `TROUPE_HOME=${home} ${TROUPE}`
     if (keep)
       say(
-        `\nthe fleet stays up (--keep). Next:\n  ${prefix} status ${outcome.run}\n  ${prefix} logs ${outcome.run}\n  ${prefix} explain ${outcome.run}\n  ${prefix} run -- hostname\n  ${prefix} down`,
+        [
+          '\nthe fleet stays up (--keep). Next:',
+          ...['status', 'logs', 'explain'].map((verb) => `${verb} ${outcome.run}`),
+          'run -- hostname',
+          'down',
+        ].join(`\n  ${prefix} `),
       )
     else {
       const code = await tearDown()
       say(
         code === 0
-          ? '\nnothing is left running. Next:\n  npm start -- --keep      the same, and the fleet stays up\n  bin/troupe up            a fleet of your own here\n  bin/troupe run -f examples/two-node-ddp.yaml'
+          ? [
+              '\nnothing is left running. Next:',
+              'npm start -- --keep      the same, and the fleet stays up',
+              'bin/troupe up            a fleet of your own here',
+              'bin/troupe run -f examples/two-node-ddp.yaml',
+            ].join('\n  ')
           : 'something may be left: see above',
       )
       if (code !== 0) return 125

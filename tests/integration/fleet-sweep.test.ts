@@ -30,7 +30,7 @@ afterEach(async () => {
   await rm(home, { recursive: true, force: true })
 })
 
-test('a tree with daemons, one whose root has ended and one that is only prepared: all are ended, with receipts, and the next agent finds true exits [A-32 +A17]', async () => {
+test('trees with daemons, without a root, or only prepared: all are ended, with receipts; the next agent finds true exits [A-32 +A17]', async () => {
   const [tree, orphaned, prepared] = [
     forkSpec(misbehave('double-fork'), { n: 0 }),
     forkSpec(misbehave('leave-daemon', '0'), { n: 1 }),

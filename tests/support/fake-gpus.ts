@@ -18,7 +18,13 @@ export function fakeGpus(folder: string, directory: string): string {
   // the first eight digits are told apart by the rest of the UUID
   writeFileSync(
     join(bin, 'nvidia-smi'),
-    `#!/bin/sh\nout=$('${replay}' "$@"); code=$?\n[ -z "$out" ] || printf '%s\\n' "$out" | sed -E 's/UUID: (GPU|MIG)-[0-9a-f]{8}/UUID: \\1-${randomBytes(4).toString('hex')}/'\nexit $code\n`,
+    [
+      '#!/bin/sh',
+      `out=$('${replay}' "$@"); code=$?`,
+      `ours='s/UUID: (GPU|MIG)-[0-9a-f]{8}/UUID: \\1-${randomBytes(4).toString('hex')}/'`,
+      `[ -z "$out" ] || printf '%s\\n' "$out" | sed -E "$ours"`,
+      'exit $code\n',
+    ].join('\n'),
   )
   chmodSync(join(bin, 'nvidia-smi'), 0o755)
   return bin

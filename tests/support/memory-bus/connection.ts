@@ -1,9 +1,8 @@
 /**
- * One connection to the bus in memory: the Bus contract, over hops that take time and a link that falls. What
+ * One connection to the bus in memory: the Bus contract over a link that falls (link.ts). What
  * is larger than the server takes is refused before it leaves, as a client library of NATS does it.
  */
 import { Fault } from '../../../src/protocol/faults.ts'
-import type { Clock } from '../../../src/system/clock.ts'
 import type {
   AppendOptions,
   Bus,
@@ -13,7 +12,7 @@ import type {
   Subscription,
 } from '../../../src/transport/bus.ts'
 import { tooLarge } from '../../../src/transport/payload.ts'
-import type { CallKind, ConnectionHooks } from './faults.ts'
+import { Link } from './link.ts'
 import { consumeQueueOn } from './queue-consumer.ts'
 import { INBOX, wireBytes, type Peer, type Server, type ServerSub, type Wire } from './server.ts'
 import type { StoredMessage } from './stream.ts'
@@ -25,84 +24,8 @@ export interface MemoryConnection extends Bus {
   sever(): void
 }
 
-const CALL_TIMEOUT_MS = 2000
-
-function never<T>(): Promise<T> {
-  return new Promise<T>(() => {})
-}
-
-export class Connection implements MemoryConnection, Peer {
-  connected = true
-  private closed = false
-  /** changes with every loss of the link: what was under way is lost */
-  private session = 0
-  private upAt = 0
-  private downAt = 0
+export class Connection extends Link implements MemoryConnection, Peer {
   private inboxCount = 0
-  private readonly subs = new Set<ServerSub>()
-  private readonly linkListeners = new Set<(connected: boolean) => void>()
-
-  constructor(
-    readonly server: Server,
-    private readonly id: string,
-    readonly name: string,
-    readonly clock: Clock,
-    private readonly hooks: ConnectionHooks,
-  ) {}
-
-  setLink(up: boolean): void {
-    if (this.closed || up === this.connected) return
-    this.connected = up
-    this.session++
-    for (const sub of this.subs)
-      if (up) this.server.add(sub)
-      else this.server.remove(sub)
-    for (const listener of this.linkListeners) this.hooks.enter(() => listener(up))
-  }
-
-  sever(): void {
-    this.closed = true
-    this.connected = false
-    for (const sub of this.subs) this.server.remove(sub)
-    this.linkListeners.clear()
-  }
-
-  get isClosed(): boolean {
-    return this.closed
-  }
-  get isOpen(): boolean {
-    return this.connected && !this.closed
-  }
-  leave(what: Parameters<ConnectionHooks['leave']>[0], subject: string): boolean {
-    return this.hooks.leave(what, subject)
-  }
-
-  /**
-   * What is handed to the socket arrives, also when the process dies meanwhile, but not when the link falls.
-   * The server writes on the connection's read loop: what comes behind an append waits for the disk.
-   */
-  toServer(run: () => void, diskMs = 0): void {
-    const session = this.session
-    this.upAt = Math.max(this.upAt, this.server.clock.now() + this.server.faults.hopMs()) + diskMs
-    this.server.clock.after(this.upAt - this.server.clock.now(), () => {
-      if (session === this.session) run()
-    })
-  }
-  fromServer(run: () => void, extraMs: number, arrived?: () => void): void {
-    const session = this.session
-    const at = Math.max(this.downAt, this.server.clock.now() + this.server.faults.hopMs())
-    if (extraMs === 0) this.downAt = at
-    this.server.clock.after(at - this.server.clock.now() + extraMs, () => {
-      if (session !== this.session || this.closed) return
-      arrived?.()
-      this.hooks.enter(run)
-    })
-  }
-
-  onLink(listener: (connected: boolean) => void): () => void {
-    this.linkListeners.add(listener)
-    return () => void this.linkListeners.delete(listener)
-  }
   onPermissionViolation(): () => void {
     return () => {}
   }
@@ -211,44 +134,6 @@ export class Connection implements MemoryConnection, Peer {
     return { ...this.received(message), seq: message.seq, storedAt: message.storedAt }
   }
 
-  /**
-   * A call that the server answers. @throws {Fault} CONN, TIMEOUT (it may have been done), or what the server
-   * threw
-   */
-  call<T>(
-    kind: CallKind,
-    subject: string,
-    done: () => T,
-    { timeoutMs = CALL_TIMEOUT_MS, diskMs = 0 }: { timeoutMs?: number | undefined; diskMs?: number } = {},
-  ): Promise<T> {
-    if (!this.hooks.leave(kind, subject)) return never()
-    if (!this.connected) return Promise.reject(new Fault('CONN', 'not connected'))
-    return new Promise((resolve, reject) => {
-      let open = true
-      const fate = this.server.faults.call(kind, this.name, subject)
-      if (fate !== 'lost')
-        this.toServer(() => {
-          let answer: () => void
-          try {
-            const value = done()
-            answer = () => {
-              open = false
-              resolve(value)
-            }
-          } catch (error) {
-            answer = () => {
-              open = false
-              reject(error as Error)
-            }
-          }
-          if (fate === 'done') this.fromServer(answer, 0)
-        }, diskMs)
-      this.clock.after(
-        timeoutMs,
-        () => void (open && reject(new Fault('TIMEOUT', `no answer of the server on ${subject}`))),
-      )
-    })
-  }
   async append(
     subject: string,
     body: Uint8Array,

@@ -1,4 +1,7 @@
-"""Writes what is hard to carry: lines of 1 MB, binary bytes, and no newline at the end. usage: flood.py SEED BYTES"""
+"""Writes what is hard to carry: lines of 1 MB, binary bytes, and no newline at the end.
+
+usage: flood.py SEED BYTES
+"""
 
 import random
 import sys

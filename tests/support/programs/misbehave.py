@@ -2,8 +2,9 @@
 
 misbehave.py NAME [ARG…]
 
-A program says that it is ready when it can be signalled. A handler of Python runs between two of its steps: a
-signal just before a sleep is seen only after it. So a program that answers a signal blocks it and waits for it.
+A program says that it is ready when it can be signalled. A handler of Python runs between two of its steps:
+a signal just before a sleep is seen only after it. So a program that answers a signal blocks it and waits
+for it.
 """
 import ctypes
 import os
@@ -118,7 +119,9 @@ def main(name, *args):
         # everything a child could inherit by mistake
         say(f"stdin {os.readlink('/proc/self/fd/0')}")
         paths = {n: f"/proc/self/fd/{n}" for n in os.listdir("/proc/self/fd") if int(n) > 2}
-        open_there = [n for n, path in paths.items() if os.path.exists(path) and "/proc/" not in os.readlink(path)]
+        open_there = [
+            n for n, path in paths.items() if os.path.exists(path) and "/proc/" not in os.readlink(path)
+        ]
         say("fds " + " ".join(sorted(open_there)))
         with open("/proc/self/status") as file:
             status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)

@@ -1,4 +1,4 @@
-"""A plain NATS client in another language: launches by request or by the durable subject, with a credential of the fleet.
+"""A plain NATS client in another language: it launches by request or by the durable subject.
 
 usage: plain_client.py URL CREDENTIALS request|durable|raw SUBJECT [KEY] < body
 Prints one JSON object: {"reply": ..., "headers": {...}} or {"stream": ..., "seq": ...}.

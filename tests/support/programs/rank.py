@@ -1,4 +1,7 @@
-"""A rank of a real gloo gang: all meet, then rank 3 ends as told and the others wait for ever (or all end, for exit:0)."""
+"""A rank of a real gloo gang: all meet, then rank 3 ends as told.
+
+The others wait for ever, or all end, for exit:0.
+"""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-/** The form of the house, read from its syntax trees; exceptions.ts has all exceptions, each with its reason. */
+/** The form of the house, read from its syntax trees; exceptions.ts has each exception, with its reason. */
 import { expect, test } from 'vitest'
 import { circles, sharedPackages, unusedExports } from '../../support/house/module-graph.ts'
 import {

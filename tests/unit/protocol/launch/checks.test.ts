@@ -282,7 +282,8 @@ describe('what is refused says what, where and what was meant [A-18]', () => {
 
   test('roles wait for each other: the cycle is printed', () => {
     const fault = refusal(
-      `${head}roles:\n  a: { command: [x], dependsOn: { b: ready } }\n  b: { command: [x], dependsOn: { c: started } }\n  c: { command: [x], dependsOn: { b: done } }\n`,
+      `${head}roles:\n  a: { command: [x], dependsOn: { b: ready } }\n  b: { command: [x], dependsOn: { c: started } }\n` +
+        '  c: { command: [x], dependsOn: { b: done } }\n',
     )
     expect(fault.message).toBe('roles wait for each other: b -> c -> b at roles.b.dependsOn (line 5)')
     expect(

@@ -142,7 +142,10 @@ describe('resolving', () => {
 
   test('keys of the launch are defaults for its roles, and a role wins', () => {
     const launch = resolveText(
-      `${head}setup: s\ncwd: /c\nprefix: [p]\npythonPath: [lib]\nnetwork: { cidr: 10.0.0.0/8 }\nexclude: [n1]\nroles:\n  a: { command: [x] }\n  b: { command: [x], setup: t, cwd: /d, prefix: [], pythonPath: [], network: { interface: lo }, exclude: [] }\n`,
+      head +
+        'setup: s\ncwd: /c\nprefix: [p]\npythonPath: [lib]\nnetwork: { cidr: 10.0.0.0/8 }\nexclude: [n1]\n' +
+        'roles:\n  a: { command: [x] }\n  b: { command: [x], setup: t, cwd: /d, prefix: [], pythonPath: [], ' +
+        'network: { interface: lo }, exclude: [] }\n',
     )
     expect(launch.roles[0]).toMatchObject({
       setup: 's',

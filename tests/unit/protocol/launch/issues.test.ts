@@ -43,14 +43,19 @@ describe('documents that cannot be read as meant', () => {
 
   test('keys that are names of JavaScript are keys like any other', () => {
     const document = JSON.parse(
-      '{"apiVersion":"troupe/v1","name":"x","roles":{"constructor":{"command":["x"],"dependsOn":{"toString":"ready"}},"toString":{"command":["x"],"env":{"constructor":"1","valueOf":"2"}}}}',
+      '{"apiVersion":"troupe/v1","name":"x","roles":{' +
+        '"constructor":{"command":["x"],"dependsOn":{"toString":"ready"}},' +
+        '"toString":{"command":["x"],"env":{"constructor":"1","valueOf":"2"}}}}',
     ) as unknown
     const launch = resolveLaunch(document)
     expect(launch.roles.map(({ name }) => name)).toEqual(['constructor', 'toString'])
     expect(launch.roles[1]!.env).toEqual({ constructor: '1', valueOf: '2' })
     for (const at of ['', 'roles', 'roles.a', 'roles.a.env']) {
+      const proto = (where: string, value: string): string => (at === where ? `"__proto__":${value},` : '')
+      const role = `{${proto('roles.a', '{"shell":true}')}"command":["x"],"env":{${proto('roles.a.env', '"x"')}"E":"1"}}`
+      const roles = `{${proto('roles', '{"command":["x"]}')}"a":${role}}`
       const spoiled = JSON.parse(
-        `{"apiVersion":"troupe/v1","name":"x"${at === '' ? ',"__proto__":{"polluted":1}' : ''},"roles":{${at === 'roles' ? '"__proto__":{"command":["x"]},' : ''}"a":{"command":["x"]${at === 'roles.a' ? ',"__proto__":{"shell":true}' : ''},"env":{${at === 'roles.a.env' ? '"__proto__":"x"' : ''}}}}}`,
+        `{${proto('', '{"polluted":1}')}"apiVersion":"troupe/v1","name":"x","roles":${roles}}`,
       ) as unknown
       expect(faultOf(() => resolveLaunch(spoiled)).message).toContain("unknown key '__proto__'")
     }
