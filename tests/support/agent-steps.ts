@@ -47,6 +47,14 @@ export function specOf(forkId: string, changes: Partial<ForkSpec> = {}): ForkSpe
   return { ...forkSpec(), forkId, ...parseForkId(forkId)!, ...changes }
 }
 
+export interface ScriptOptions {
+  recovered?: Recovered[]
+  epoch?: Epoch | null
+  tail?: Epoch | null
+  settings?: Partial<AgentSettings>
+  join?: boolean
+}
+
 export interface Script {
   readonly state: AgentState
   at: number
@@ -66,15 +74,28 @@ export interface Script {
 }
 type ForkFact = Extract<AgentEvent, { type: 'fact-acked' }>['what']
 
-export function agentScript(
-  options: {
-    recovered?: Recovered[]
-    epoch?: Epoch | null
-    tail?: Epoch | null
-    settings?: Partial<AgentSettings>
-    join?: boolean
-  } = {},
-): Script & { first: Commands } {
+/** The events by which an agent comes up, and joins unless the test does not want that. */
+function beginning({ recovered = [], epoch = null, tail = EPOCH, join = true }: ScriptOptions): AgentEvent[] {
+  const up: AgentEvent = { type: 'recovered', forks: recovered, capacity: CAPACITY, epoch, at: 0 }
+  return join ? [up, { type: 'tail', epoch: tail, seq: 5, at: 0 }] : [up]
+}
+
+function preparedEvent(token: string, specs: readonly ForkSpec[], at: number): AgentEvent {
+  const forkIds = specs.map((spec) => spec.forkId)
+  return { type: 'prepared', token, forkIds, leases: specs.map(() => preparedFork()), fault: null, at }
+}
+
+function exitedEvent(
+  forkId: string,
+  { code = null, signal = null }: { code?: number | null; signal?: string | null },
+  at: number,
+): AgentEvent {
+  const exit = { code, signal, oom: false, unknown: null }
+  const words = { stderrTail: ['last words'], errorFile: null }
+  return { type: 'host', at, event: { what: 'exited', forkId, exit, exitedAt: 2, ...words } }
+}
+
+export function agentScript(options: ScriptOptions = {}): Script & { first: Commands } {
   let state = newAgent({
     node: 'n0',
     incarnation: INCARNATION,
@@ -87,19 +108,7 @@ export function agentScript(
     state = next
     return commands
   }
-  const first = [
-    ...step({
-      type: 'recovered',
-      forks: options.recovered ?? [],
-      capacity: CAPACITY,
-      epoch: options.epoch ?? null,
-      at: 0,
-    }),
-  ]
-  if (options.join !== false)
-    first.push(
-      ...step({ type: 'tail', epoch: options.tail === undefined ? EPOCH : options.tail, seq: 5, at: 0 }),
-    )
+  const first = beginning(options).flatMap(step)
 
   const script: Script & { first: Commands } = {
     first,
@@ -120,14 +129,7 @@ export function agentScript(
         script.order({ verb: 'prepare', body: { forks: specs, lapseMs: 30_000 } }),
         'prepare',
       )
-      step({
-        type: 'prepared',
-        token: command!.token,
-        forkIds: specs.map((spec) => spec.forkId),
-        leases: specs.map(() => preparedFork()),
-        fault: null,
-        at: script.at,
-      })
+      step(preparedEvent(command!.token, specs, script.at))
       return command!.token
     },
     start: (token, ...forkIds) =>
@@ -137,25 +139,11 @@ export function agentScript(
       }),
     started: (forkId, pid = 4242) =>
       step({ type: 'started', forkId, start: { pid, startedAt: 1 }, fault: null, at: script.at }),
-    exited: (forkId, { code = null, signal = null } = {}) =>
-      step({
-        type: 'host',
-        at: script.at,
-        event: {
-          what: 'exited',
-          forkId,
-          exit: { code, signal, oom: false, unknown: null },
-          exitedAt: 2,
-          stderrTail: ['last words'],
-          errorFile: null,
-        },
-      }),
-    empty: (forkId) =>
-      step({
-        type: 'host',
-        at: script.at,
-        event: { what: 'empty', forkId, receipt: { outcome: 'gone', survivors: [], reason: null } },
-      }),
+    exited: (forkId, exit = {}) => step(exitedEvent(forkId, exit, script.at)),
+    empty: (forkId) => {
+      const receipt = { outcome: 'gone' as const, survivors: [], reason: null }
+      return step({ type: 'host', at: script.at, event: { what: 'empty', forkId, receipt } })
+    },
     running(spec = specOf(FORK)) {
       const token = script.prepare(spec)
       script.start(token, spec.forkId)
