@@ -87,98 +87,6 @@ test('a task replica exits 0 early: fine, the others go on', () => {
   expect(c.status(run).state).toBe('running')
 })
 
-test('one torchrun agent exits 0 early: its peers have five minutes, then the run fails and names who hangs [FC-1]', () => {
-  const c = coordinatorWith({ n0: {}, n1: {} })
-  const run = c.launch({ roles: { trainer: torchrun('2x2') } })
-  c.exit(run, 'trainer/1', { code: 0 })
-  c.advance(299_000)
-  expect(c.status(run).state).toBe('running')
-  c.advance(2000)
-  expect(c.status(run)).toMatchObject({ state: 'failed', code: 1 })
-  expect(c.status(run).firstFailure!.worker).toBe(`${run}/trainer/0`)
-})
-
-test('the first failure is a rank: the run has the code of the rank, though torchrun says 1; both are shown [R-10 +R3 FC-24]', () => {
-  const c = coordinatorWith({ n0: {}, n1: {} })
-  const run = c.launch({ roles: { trainer: torchrun('2x2') } })
-  const at = c.wall() + 100
-  c.exit(
-    run,
-    'trainer/1',
-    { code: 1 },
-    {
-      ranks: [rankOf(2, { signal: 'SIGTERM' }, at + 30), rankOf(3, { code: 7 }, at)],
-      stderrTail: ['loss is NaN'],
-    },
-  )
-  const status = c.status(run)
-  expect(status).toMatchObject({
-    state: 'failed',
-    code: 7,
-    firstFailure: {
-      worker: `${run}/trainer/1`,
-      rank: 3,
-      node: 'n1',
-      exit: { code: 7 },
-      stderrTail: ['loss is NaN'],
-    },
-  })
-  expect(c.worker(run, 'trainer/1').exit).toMatchObject({ code: 1 })
-  expect(c.worker(run, 'trainer/0').exit).toMatchObject({
-    killedBy: { by: 'peer', worker: `${run}/trainer/1`, rank: 3 },
-  })
-})
-
-test('a rank fails: its peers are told to end at once, not when its torchrun has ended; what it means is judged then, with the last words [A-34 R-17 FC-2]', () => {
-  const c = coordinatorWith({ n0: {}, n1: {}, n2: {} })
-  const run = c.launch({ roles: { trainer: torchrun('3x1') } })
-  c.forget()
-  for (const agent of c.agents.values()) agent.hold.add('kill')
-  c.report(run, 'trainer/1', { ranks: [rankOf(1, { code: 7 }, c.wall())] })
-  c.report(run, 'trainer/2', { ranks: [rankOf(2, { code: 1 }, c.wall() + 20)] })
-  expect(c.orders('kill')).toEqual([])
-  c.advance(250)
-  expect(c.orders('kill').map(({ node }) => node)).toEqual(['n0'])
-  expect(c.status(run)).toMatchObject({ state: 'running', firstFailure: null })
-  c.letGo('n0')
-  c.advance(2000)
-  c.exit(
-    run,
-    'trainer/1',
-    { code: 1 },
-    { ranks: [rankOf(1, { code: 7 }, c.wall() - 2250)], stderrTail: ['loss is NaN'] },
-  )
-  expect(c.status(run)).toMatchObject({
-    state: 'stopping',
-    firstFailure: { worker: `${run}/trainer/1`, rank: 1, exit: { code: 7 }, stderrTail: ['loss is NaN'] },
-  })
-  expect(c.worker(run, 'trainer/0').exit).toMatchObject({
-    killedBy: { by: 'rank', worker: `${run}/trainer/1`, rank: 1 },
-  })
-})
-
-test('a rank fails in a role that is started again: one restart, of all its workers', () => {
-  const c = coordinatorWith({ n0: {}, n1: {} })
-  const run = c.launch({
-    roles: {
-      trainer: torchrun('2x1', { restart: { policy: 'on-failure', max: 1, backoff: ['100ms', '1s'] } }),
-    },
-  })
-  c.report(run, 'trainer/1', { ranks: [rankOf(1, { signal: 'SIGKILL' }, c.wall())] })
-  c.advance(1000)
-  expect(c.worker(run, 'trainer/0')).toMatchObject({ attempt: 1, state: 'exited' })
-  c.exit(run, 'trainer/1', { code: 1 })
-  c.advance(1000)
-  expect(c.status(run)).toMatchObject({
-    state: 'running',
-    attempt: 2,
-    workers: [
-      { state: 'running', attempt: 2 },
-      { state: 'running', attempt: 2 },
-    ],
-  })
-})
-
 test('a worker is killed by SIGSEGV: 128 and the signal [R-10]', () => {
   const c = coordinatorWith()
   const run = c.launch({ roles: { job: task() } })
@@ -194,53 +102,6 @@ test('a person kills the run: grace 0, SIGKILL, cancelled with 130', () => {
     forks: [{ signal: null, graceMs: 0, killedBy: { by: 'user', name: 'me' } }],
   })
   expect(c.status(run)).toMatchObject({ state: 'cancelled', code: 130 })
-})
-
-test('the run deadline passes: timed-out with 124, and the workers end by it', () => {
-  const c = coordinatorWith()
-  const run = c.launch({ roles: { job: task() }, deadlines: { run: '10s' } })
-  c.advance(9000)
-  expect(c.status(run).state).toBe('running')
-  c.advance(2000)
-  expect(c.status(run)).toMatchObject({ state: 'timed-out', code: 124 })
-  expect(c.worker(run, 'job/0').exit).toMatchObject({ killedBy: { by: 'deadline', clock: 'run' } })
-})
-
-test('queued for longer than the start deadline: not a failure; the start clock runs from the placement [A-43 +A9 FC-12 A-05]', () => {
-  const c = coordinatorWith({ n0: { gpus: 1 } })
-  const first = c.launch({ roles: { job: task({ resources: { gpus: 1 } }) } })
-  const second = c.launch({ roles: { job: task({ resources: { gpus: 1 } }) }, deadlines: { start: '5s' } })
-  c.advance(60_000)
-  expect(c.status(second)).toMatchObject({ state: 'pending' })
-  expect(c.status(second).reason).toContain('1 GPU')
-  c.exit(first, 'job/0', { code: 0 })
-  expect(c.status(second)).toMatchObject({ state: 'running' })
-  expect(c.status(second).clocks.queuedMs).toBeGreaterThanOrEqual(59_000)
-  expect(c.status(second).clocks.startMs).toBeLessThan(5000)
-})
-
-test('the queue deadline passes while nothing fits: timed-out with 124', () => {
-  const c = coordinatorWith({})
-  const run = c.launch({ roles: { job: task() }, deadlines: { queue: '3s' } })
-  expect(c.status(run)).toMatchObject({ state: 'pending', reason: 'waiting for nodes: none has joined' })
-  c.advance(4000)
-  expect(c.status(run)).toMatchObject({ state: 'timed-out', code: 124 })
-})
-
-test('the start deadline passes while a dependency is not ready: timed-out with 124, whatever was started is ended', () => {
-  const c = coordinatorWith()
-  const run = c.launch({
-    roles: {
-      api: service({ ready: { exec: ['true'], timeout: '5m' } }),
-      job: task({ dependsOn: { api: 'ready' } }),
-    },
-    deadlines: { start: '3s' },
-  })
-  c.advance(4000)
-  const status = c.status(run)
-  expect(status).toMatchObject({ state: 'timed-out', code: 124 })
-  expect(status.reason).toContain('waits for api to be ready')
-  expect(c.worker(run, 'api/0').receipt?.outcome).toBe('gone')
 })
 
 test.each([
@@ -269,17 +130,6 @@ test.each([
     for (const worker of status.workers) expect(worker.state).toBe('exited')
   },
 )
-
-test('a probe runs out of patience: its agent ends the worker as not ready, and the run is timed-out', () => {
-  const c = coordinatorWith()
-  const run = c.launch({ roles: { api: service({ ready: { exec: ['true'], timeout: '10s' } }) } })
-  c.exit(run, 'api/0', { signal: 'SIGTERM', killedBy: { by: 'not-ready' } })
-  expect(c.status(run)).toMatchObject({
-    state: 'timed-out',
-    code: 124,
-    firstFailure: { worker: `${run}/api/0` },
-  })
-})
 
 test('stopWhen: the run ends when that role is done, and whatever else runs is ended as done', () => {
   const c = coordinatorWith()

@@ -128,6 +128,37 @@ const act: fc.Arbitrary<Act> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('link' as const), up: fc.boolean() }) },
 )
 
+type WorkerAct = Extract<Act, { which: number }>
+
+/** What happens to one worker of a run, wherever it is now. */
+function performOnWorker(c: Story, run: string | undefined, what: WorkerAct): void {
+  if (run === undefined) return
+  const { workers } = c.status(run)
+  const worker = workers[what.which % workers.length]!
+  const name = `${worker.role}/${worker.index}`
+  if (what.do === 'stop-one') return void c.ask('stop', { run, role: worker.role, index: worker.index })
+  const holder = [...c.agents.values()].find(({ forks }) => forks.has(worker.forkId))
+  const fork = holder?.forks.get(worker.forkId)
+  if (holder === undefined || fork === undefined) return
+  if (what.do === 'stale')
+    return void c.step({
+      kind: 'report',
+      node: holder.node,
+      incarnation: holder.incarnation,
+      rev: 0,
+      report: {
+        ...fork.report,
+        attempt: what.attempt,
+        forkId: `${run}.${worker.role}.${worker.index}.${what.attempt}`,
+        phase: 'exited',
+        exit: exitOf({ code: 9 }),
+      },
+    })
+  if (fork.report.phase !== 'running' || holder.node !== worker.node) return
+  if (what.do === 'ready') return c.ready(run, name, what.ready)
+  if (what.do === 'exit') c.exit(run, name, { code: what.code }, { tree: what.tree })
+}
+
 function perform(c: Story, what: Act): void {
   const runs = (): string[] =>
     (c.ask('list', { all: true }).body.runs as { run: string }[]).map(({ run }) => run)
@@ -155,34 +186,8 @@ function perform(c: Story, what: Act): void {
     case 'exit':
     case 'ready':
     case 'stop-one':
-    case 'stale': {
-      const run = runAt(what.which)
-      if (run === undefined) return
-      const { workers } = c.status(run)
-      const worker = workers[what.which % workers.length]!
-      if (what.do === 'stop-one') return void c.ask('stop', { run, role: worker.role, index: worker.index })
-      const holder = [...c.agents.values()].find(({ forks }) => forks.has(worker.forkId))
-      const fork = holder?.forks.get(worker.forkId)
-      if (holder === undefined || fork === undefined) return
-      if (what.do === 'stale')
-        return void c.step({
-          kind: 'report',
-          node: holder.node,
-          incarnation: holder.incarnation,
-          rev: 0,
-          report: {
-            ...fork.report,
-            attempt: what.attempt,
-            forkId: `${run}.${worker.role}.${worker.index}.${what.attempt}`,
-            phase: 'exited',
-            exit: exitOf({ code: 9 }),
-          },
-        })
-      if (fork.report.phase !== 'running' || holder.node !== worker.node) return
-      if (what.do === 'ready') return c.ready(run, `${worker.role}/${worker.index}`, what.ready)
-      if (what.do !== 'exit') return
-      return c.exit(run, `${worker.role}/${worker.index}`, { code: what.code }, { tree: what.tree })
-    }
+    case 'stale':
+      return performOnWorker(c, runAt(what.which), what)
     case 'advance':
       return c.advance(what.ms)
     case 'silence':
@@ -229,7 +234,7 @@ function checkLedger(state: CoordinatorState): void {
         expect(role.workers.filter((worker) => stageOf(worker) === stage).length).toBe(count)
 }
 
-test('any events in any order: no step throws, what has ended stays as it was, counts and ledger are true, and when all is well again everything can be stopped', () => {
+test('any events in any order: no step throws, what has ended stays so, counts and usage are true, and when all is well again everything can be stopped', () => {
   fc.assert(
     fc.property(fc.array(act, { minLength: 5, maxLength: 40 }), (acts) => {
       const c = coordinatorWith({ n0: { cpus: 4 }, n1: { cpus: 4 }, n2: { cpus: 2 } })
