@@ -1,14 +1,16 @@
 /**
- * The coordinator's actor on the bus in memory: a launch that the state log will never take, and a log that
- * lost its end.
+ * The coordinator's actor on the bus in memory: a launch that the state log will never take, a log that lost
+ * its end, and an archive whose store is in error.
  */
 import { expect, test } from 'vitest'
 import { startCoordinator } from '../../../../src/actors/coordinator/coordinator.ts'
+import type { CoordinatorSettings } from '../../../../src/core/coordinator/settings.ts'
 import { encode } from '../../../../src/protocol/codec.ts'
-import { isFault } from '../../../../src/protocol/faults.ts'
+import { Fault, isFault } from '../../../../src/protocol/faults.ts'
 import { subjectOf } from '../../../../src/protocol/subjects.ts'
 import { HEADERS, streamOf, type BodyOf } from '../../../../src/protocol/table.ts'
 import { openStateLog } from '../../../../src/transport/bus-state-log.ts'
+import type { Bus } from '../../../../src/transport/bus.ts'
 import { messengerOn } from '../../../../src/transport/messenger.ts'
 import { manualClock } from '../../../support/manual-clock.ts'
 import { memoryServer } from '../../../support/memory-bus/memory-bus.ts'
@@ -18,14 +20,14 @@ const WRITER = '01ARZ3NDEKTSV4RRFFQ69G5FA'
 /** somebody else's server: it takes less than an entry of ours may be */
 const PAYLOAD_MAX = 16_000
 
-function fleet() {
+function fleet(over: (bus: Bus) => Bus = (bus) => bus, settings: Partial<CoordinatorSettings> = {}) {
   const clock = manualClock()
   const server = memoryServer(clock, {}, PAYLOAD_MAX)
   const people = messengerOn(server.connect({ name: 'people' }), FLEET, 'json')
   const said: Record<string, unknown>[] = []
   let starts = 0
   const start = async () => {
-    const bus = server.connect({ name: 'coordinator' })
+    const bus = over(server.connect({ name: 'coordinator' }))
     const coordinator = await startCoordinator({
       bus,
       stateLog: openStateLog(bus, FLEET, { clock }),
@@ -33,6 +35,7 @@ function fleet() {
       incarnation: `${WRITER}${++starts}`,
       clock,
       log: (fields) => void said.push(fields),
+      settings,
     })
     await clock.advance(4000)
     return coordinator
@@ -57,7 +60,7 @@ function fleet() {
   const answer = (key: string) => settled(people.ask('coordinator.answer', { user: 'ann' }, { key }))
   const runs = async () =>
     (await settled(people.ask('coordinator.list', { user: 'ann' }, {}))).runs.map(({ run }) => run)
-  const messages = (stream: 'LAUNCH' | 'EVENT' | 'STATE') =>
+  const messages = (stream: 'LAUNCH' | 'EVENT' | 'STATE' | 'ARCHIVE') =>
     server.streams.get(streamOf(FLEET, stream))!.messages
   const events = () =>
     messages('EVENT').map(({ body }) => JSON.parse(new TextDecoder().decode(body)) as BodyOf<'event.run'>)
@@ -162,4 +165,53 @@ test('a node obeyed a later epoch of this store than the log ends with: said onc
   expect(f.said.filter(({ level }) => level === 'error')).toMatchObject([
     { text: 'node n0 obeyed epoch 7, and the log ends with 1' },
   ])
+})
+
+/**
+ * A server whose store of the archive is in error: it answers, and neither takes nor gives anything of it.
+ */
+function withArchiveInError(store: { inError: boolean; refused: number }): (bus: Bus) => Bus {
+  return (bus) =>
+    new Proxy(bus, {
+      get(target, key) {
+        const value: unknown = Reflect.get(target, key, target)
+        if (typeof value !== 'function') return value
+        return (...args: unknown[]): unknown => {
+          const isHit = ['append', 'getLast', 'getMessage', 'getMessages'].includes(String(key))
+          if (!store.inError || !isHit || !/archive/i.test(String(args[0])))
+            return Reflect.apply(value, target, args)
+          store.refused++
+          return Promise.reject(new Fault('FAILED', 'the server says: store error'))
+        }
+      },
+    })
+}
+
+test('the archive is in error: an ended run keeps its status, the list says that it lacks runs, archiving goes on until it is well', async () => {
+  const store = { inError: true, refused: 0 }
+  // an ended run leaves memory as soon as it is archived
+  const f = fleet(withArchiveInError(store), { endedKept: 0 })
+  await f.start()
+  const { run } = (await f.launch(document('ended', 10), 'k1')) as { run: string }
+  await f.settled(f.people.ask('coordinator.stop', { user: 'ann' }, { run }))
+  await f.clock.advance(60_000)
+  const status = () => f.settled(f.people.ask('coordinator.status', { user: 'ann' }, { run }))
+  const listed = () => f.settled(f.people.ask('coordinator.list', { user: 'ann' }, { all: true }))
+
+  const ended = await status()
+  expect(ended).toMatchObject({ run, endedAt: expect.any(Number) })
+  expect(await listed()).toMatchObject({
+    runs: [{ run }],
+    partial: 'the archive of ended runs cannot be read now',
+    next: null,
+  })
+  expect(store.refused).toBeGreaterThan(50)
+  expect(f.messages('ARCHIVE')).toEqual([])
+  expect(f.said.some(({ msg }) => String(msg).includes('given up'))).toBe(false)
+
+  store.inError = false
+  await f.clock.advance(3000)
+  expect(f.messages('ARCHIVE')).toHaveLength(1)
+  expect(await listed()).toMatchObject({ runs: [{ run }], partial: null })
+  expect((await status()).state).toBe(ended.state)
 })
