@@ -3,18 +3,17 @@
  * log bytes and a spool. Tests set what is true; nothing here decides anything.
  */
 import { troupeOn, type Troupe } from '../../src/client/troupe.ts'
-import { summaryOfStatus } from '../../src/core/coordinator/status.ts'
 import type { Cause } from '../../src/protocol/causes.ts'
 import { encode } from '../../src/protocol/codec.ts'
-import { Fault } from '../../src/protocol/faults.ts'
 import { logHeaders, recordHeaders, sourceToken, type LogRecord } from '../../src/protocol/log-records.ts'
 import { forkIdOf, parseForkId } from '../../src/protocol/names.ts'
-import type { ForkReport, NodeInfo, RunStatus, RunSummary, WorkerStatus } from '../../src/protocol/shapes.ts'
-import { fillPage } from '../../src/protocol/pages.ts'
+import type { NodeInfo, RunStatus, RunSummary, WorkerStatus } from '../../src/protocol/shapes.ts'
 import { subjectOf } from '../../src/protocol/subjects.ts'
-import { HEADERS, type BodyOf } from '../../src/protocol/table.ts'
+import type { BodyOf } from '../../src/protocol/table.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { ulid } from '../../src/system/ulid.ts'
+import { forkReport } from './fork-report.ts'
+import { serveCoordinator, serveLogs, type Truth } from './fake-fleet-answers.ts'
 import { memoryServer } from './memory-bus/memory-bus.ts'
 import type { MemoryConnection } from './memory-bus/connection.ts'
 import { messengerOn, type Messenger } from '../../src/transport/messenger.ts'
@@ -166,7 +165,7 @@ export async function fakeFleet(): Promise<FakeFleet> {
   await ensureStreams(host, FLEET)
   const boss = messengerOn(host, FLEET)
   const messenger = messengerOn(client, FLEET)
-  const fleet: Omit<FakeFleet, 'troupe' | 'client' | 'messenger'> = {
+  const fleet: Truth = {
     statuses: new Map(),
     nodes: [],
     pageCount: Infinity,
@@ -187,11 +186,11 @@ export async function fakeFleet(): Promise<FakeFleet> {
     onEnd: () => {},
     coordinator(up) {
       for (const sub of coordinating.splice(0)) sub.unsubscribe()
-      if (up) coordinating.push(...serveCoordinator())
+      if (up) coordinating.push(...serveCoordinator(boss, fleet))
     },
     agent(up) {
       for (const sub of serving.splice(0)) sub.unsubscribe()
-      if (up) serving.push(...serveLogs())
+      if (up) serving.push(...serveLogs(boss, fleet))
     },
     async write(forkId, source, bytes, ship = true) {
       const files = fleet.files.get(forkId) ?? new Map<string, Buffer>()
@@ -239,34 +238,8 @@ export async function fakeFleet(): Promise<FakeFleet> {
       )
     },
     async workerEvent(what, forkId, over = {}) {
-      const { run, role, index, attempt } = parseForkId(forkId)!
-      const report: ForkReport = {
-        forkId,
-        run,
-        role,
-        index,
-        attempt,
-        phase: 'running',
-        pid: 4000,
-        host: null,
-        addr: null,
-        ports: [],
-        rendezvousPort: null,
-        gpus: [],
-        cores: [],
-        preparedAt: null,
-        startedAt: null,
-        exitedAt: null,
-        ready: false,
-        readyReason: null,
-        exit: null,
-        receipt: null,
-        stderrTail: [],
-        errorFile: null,
-        ranks: [],
-        logsFinal: null,
-        startFault: null,
-      } as ForkReport
+      const report = forkReport(forkId)
+      const { run, role, index } = report
       await host.append(
         subjectOf(FLEET, 'event.worker', { run, role, index, what, node: 'n0' }),
         encode(
@@ -293,129 +266,6 @@ export async function fakeFleet(): Promise<FakeFleet> {
   const serving: { unsubscribe(): void }[] = []
   const logSubjectOf = (forkId: string, source: string): string =>
     subjectOf(FLEET, 'log', { ...parseForkId(forkId)!, source: sourceToken(source), node: 'n0' })
-  const note = (verb: string, request: { body: unknown; headers: Readonly<Record<string, string>> }): void =>
-    void fleet.asked.push({ verb, body: request.body, key: request.headers[HEADERS.key] })
-  const pageFrom = <T>(items: T[], { count = Infinity }: { count?: number | undefined }) =>
-    fillPage(items, (item) => item, { count: Math.min(count, fleet.pageCount) })
-  const known = (run: string): RunStatus => {
-    const status = fleet.statuses.get(run)
-    if (status === undefined) throw new Fault('WORKER_NOT_FOUND', `there is no run '${run}'`)
-    return status
-  }
-
-  const serveLists = () => [
-    boss.serve('coordinator.status', {}, (request, { reply }) => {
-      note('status', request)
-      fleet.onStatus()
-      const { run, role, index, from } = request.body
-      const status = known(run)
-      const asked = status.workers.filter(
-        (w) => (role === undefined || w.role === role) && (index === undefined || w.index === index),
-      )
-      const start = Math.max(
-        0,
-        asked.findIndex((w) => w.worker === from),
-      )
-      const { items, next } = pageFrom(asked.slice(start), request.body)
-      reply({ ...status, workers: items, next: next?.worker ?? null })
-    }),
-    boss.serve('coordinator.list', {}, (request, { reply }) => {
-      note('list', request)
-      const known = [...fleet.statuses.values()].filter(
-        (s) => request.body.all === true || s.endedAt === null,
-      )
-      const start = Math.max(
-        0,
-        known.findIndex((s) => s.run === request.body.from),
-      )
-      const { items, next } = pageFrom(known.slice(start), request.body)
-      reply({
-        next: next?.run ?? null,
-        partial: fleet.partial,
-        runs: items.map((s) => summary(s.run, { ...summaryOfStatus(s), user: USER, workers: 1, ready: 1 })),
-      })
-    }),
-    boss.serve('coordinator.nodes', {}, (request, { reply }) => {
-      const start = fleet.nodes.findIndex((n) => n.node >= (request.body.from ?? ''))
-      const { items, next } = pageFrom(fleet.nodes.slice(Math.max(0, start)), request.body)
-      reply({ nodes: items, next: next?.node ?? null })
-    }),
-  ]
-  const serveCoordinator = () => [
-    boss.serve('coordinator.launch', {}, (request, { reply }) => {
-      note('launch', request)
-      reply({ run: fleet.onLaunch(request.body, request.headers[HEADERS.key]!), existing: false })
-    }),
-    ...serveLists(),
-    boss.serve('coordinator.explain', {}, (request, { reply }) => {
-      known(request.body.run)
-      reply({
-        lines: [
-          {
-            subject: request.body.run,
-            text: 'is running: the run clock is ticking',
-            next: 'troupe logs -f last',
-          },
-        ],
-      })
-    }),
-    boss.serve('coordinator.answer', {}, (request, { reply, fault }) => {
-      const answer = fleet.answers.get(request.body.key)
-      if (answer === undefined) fault(new Fault('WORKER_NOT_FOUND', 'no such key'))
-      else reply(answer)
-    }),
-    boss.serve('coordinator.signal', {}, (request, { reply }) => {
-      note('signal', request)
-      reply({ workers: [`${request.body.run}/main/0`] })
-    }),
-    ...(['stop', 'kill'] as const).map((how) =>
-      boss.serve(`coordinator.${how}`, {}, (request, { reply }) => {
-        note(how, request)
-        reply({ workers: known(request.body.run).workers.map((w) => w.worker) })
-        fleet.onEnd(how, request.body)
-      }),
-    ),
-  ]
-  // as the agent does: a worker that nobody holds is known at once, an attempt that it does not hold is met
-  // with silence
-  const serveLogs = () => [
-    boss.serve('worker.health', {}, () => {}),
-    ...[...new Set([...fleet.files.keys()].map((forkId) => forkId.slice(0, forkId.lastIndexOf('.'))))].map(
-      (place) => serveWorker(place),
-    ),
-  ]
-  const serveWorker = (place: string) => {
-    const [ofRun, ofRole, ofIndex] = place.split('.') as [string, string, string]
-    return boss.serve('worker.log', { run: ofRun, role: ofRole, index: ofIndex }, (request, { reply }) => {
-      const { run, role, index } = request.params
-      const { attempt = 1, source, bytesMax = 262_144, tailLines } = request.body
-      const forkId = forkIdOf(run, role, Number(index), attempt)
-      const files = fleet.files.get(forkId)
-      if (files === undefined) return
-      const sources = Object.fromEntries(
-        [...files].map(([name, bytes]) => [
-          name,
-          {
-            size: bytes.length,
-            floor: fleet.floors.get(`${forkId} ${name}`) ?? 0,
-            generation: fleet.generations.get(`${forkId} ${name}`) ?? 0,
-          },
-        ]),
-      )
-      const common = { node: 'n0', forkId, attempt, sources, final: fleet.final.has(forkId) }
-      const file = source === undefined ? undefined : files.get(source)
-      if (source === undefined || file === undefined)
-        return reply({ ...common, source: null, offset: 0, bytes: new Uint8Array(0) })
-      let offset = request.body.offset ?? 0
-      if (tailLines !== undefined) {
-        const lines = file.toString('latin1').split(/(?<=\n)/)
-        offset = file.length - lines.slice(-tailLines).join('').length
-      }
-      const floor = fleet.floors.get(`${forkId} ${source}`) ?? 0
-      if (offset < floor) throw new Fault('GONE', 'no longer kept', { data: { floor } })
-      reply({ ...common, source, offset, bytes: new Uint8Array(file.subarray(offset, offset + bytesMax)) })
-    })
-  }
   fleet.coordinator(true)
   fleet.agent(true)
   return Object.assign(fleet, { client, messenger, troupe: troupeOn({ messenger, user: USER }) })

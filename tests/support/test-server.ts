@@ -42,21 +42,7 @@ export interface TestServer {
 export async function startTestServer(users: Record<string, TestUser> = {}): Promise<TestServer> {
   const dir = await mkdtemp(join(tmpdir(), 'troupe-test-bus-'))
   const { path: binary } = await findNatsServer({ env: process.env, cache: cacheOf() })
-  const keys = new Map<string, { seed: string; inboxPrefix: string }>()
-  const serverUsers: ServerUser[] = Object.entries({ any: ANY, ...users }).map(
-    ([name, { publish, subscribe, allowResponses = null, account = 'core' }]) => {
-      const { seed, publicKey } = createUserKey()
-      keys.set(name, { seed, inboxPrefix: `_INBOX_${name}` })
-      return {
-        publicKey,
-        comment: name,
-        publish: [...publish],
-        subscribe: [...subscribe, `_INBOX_${name}.>`],
-        allowResponses,
-        account,
-      }
-    },
-  )
+  const { keys, serverUsers } = keysOf({ any: ANY, ...users })
   const host = '127.0.0.1'
   const port = await pickBusPort()
   const configFile = join(dir, 'nats.conf')
@@ -113,6 +99,26 @@ export async function startTestServer(users: Record<string, TestUser> = {}): Pro
       await rm(dir, { recursive: true, force: true })
     },
   }
+}
+
+/** A key for each user, and the user as the server's configuration has it. */
+function keysOf(users: Record<string, TestUser>) {
+  const keys = new Map<string, { seed: string; inboxPrefix: string }>()
+  const serverUsers: ServerUser[] = Object.entries(users).map(
+    ([name, { publish, subscribe, allowResponses = null, account = 'core' }]) => {
+      const { seed, publicKey } = createUserKey()
+      keys.set(name, { seed, inboxPrefix: `_INBOX_${name}` })
+      return {
+        publicKey,
+        comment: name,
+        publish: [...publish],
+        subscribe: [...subscribe, `_INBOX_${name}.>`],
+        allowResponses,
+        account,
+      }
+    },
+  )
+  return { keys, serverUsers }
 }
 
 /** Poll a condition that no event tells of; bounded. */
