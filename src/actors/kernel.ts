@@ -25,7 +25,7 @@ export interface ActorOptions<S, E, C, P> {
   step: Step<S, E, C>
   /** performs one command; never throws. What it learns comes back by `post` */
   perform(command: C): void
-  /** what a command wants written, or null when it is no persist */
+  /** The operations that a command wants written; null: it is no persist. */
   persistOf?(command: C): P[] | null
   /** writes joined persists; rejects when this actor may write no more */
   persist?(ops: P[]): Promise<void>
@@ -44,7 +44,7 @@ export interface ActorHandle<E> {
   /** @returns false when the mailbox is at its watermark */
   offer(event: E): boolean
   post(event: E): void
-  /** try again to perform what waits, after `mayPerform` changed */
+  /** Try again to perform the commands that wait, after `mayPerform` changed. */
   flush(): void
   /** stop at once: nothing more is stepped or performed */
   halt(): void

@@ -29,7 +29,7 @@ export interface BusKeeperOptions {
 }
 
 export interface BusKeeper {
-  /** for those who ask meanwhile: what is wrong and what comes next */
+  /** The trouble and the next step, in words for askers. */
   trouble(): string
   stop(): Promise<void>
 }

@@ -25,12 +25,12 @@ export interface DownOptions {
 }
 
 export interface DownResult {
-  /** what was ended, for people: `coordinator (pid 12)`; empty when nothing was up */
+  /** The ended parts, for people: `coordinator (pid 12)`; empty when nothing was up. */
   ended: string[]
   receipts: WorkerReceipt[]
 }
 
-/** An agent stops within a second; what hangs longer is killed, its workers are the sweep's. */
+/** An agent stops within a second; one that hangs is killed, and the sweep ends its workers. */
 const AGENT_MS = 8000
 const COORDINATOR_MS = 5000
 const WATCHER_MS = 3000

@@ -5,7 +5,7 @@
 import type { Bus } from '../transport/bus.ts'
 import type { ComponentLog } from './component-log.ts'
 
-/** @returns null when the signal came first; what was awaited is then nobody's */
+/** @returns null when the signal came first; nobody waits for the other then */
 export function unlessAborted<T>(signal: AbortSignal, awaited: Promise<T>): Promise<T | null> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => resolve(null)

@@ -11,7 +11,7 @@ import { isAlive } from '../system/proc.ts'
 const LOOK_MS = 25
 
 /**
- * @param note    the command, said to those who wait: `up`, `down`
+ * @param note    the command, for those that wait: `up`, `down`
  * @param waitMs  0: do not wait
  * @returns releases the lock
  * @throws {Fault} LOCKED when the holder did not finish in time

@@ -21,7 +21,7 @@ import { hasForks, listNodes } from './sweep.ts'
 /** The context that `up` makes. */
 const CONTEXT = 'local'
 
-/** What `up` was asked for, kept for the next one and for whoever watches. */
+/** The options of `up`, kept for the next `up` and for watchers. */
 export interface Wanted {
   agents: number
   /** detached: end after so long without runs, ms; null: never */

@@ -1,7 +1,7 @@
 /**
  * Does the state log take entries? A state log like the one that it wraps, which counts what is refused while
  * the link is up: a server whose store is in error goes on answering, and acknowledges nothing. Owns the
- * verdict; what is done about it is another's.
+ * verdict; fleet/bus-keeper.ts acts on it.
  */
 import { isFault, type FaultCode } from '../protocol/faults.ts'
 import type { Clock } from '../system/clock.ts'
@@ -18,7 +18,7 @@ export interface AppendWatch {
 /** So many tries, and so long since the first: a server that has just been started needs a moment. */
 const TRIES = 3
 const MUTE_MS = 3000
-/** A read may also fail because of what it finds, and then the server is not to blame. */
+/** A read may also fail because of an entry that it finds, and then the server is not to blame. */
 const OF_A_READ: readonly FaultCode[] = ['CONN', 'TIMEOUT']
 const OF_A_WRITE: readonly FaultCode[] = [...OF_A_READ, 'FAILED']
 

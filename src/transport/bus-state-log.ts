@@ -25,7 +25,10 @@ export interface StateLogSettings {
 }
 
 const PAGE = 64
-/** Shorter than a lease: who has not heard from the log for so long asks whether it is still the same one. */
+/**
+ * Shorter than a lease: a writer that has not heard from the log for so long asks whether it is still the
+ * same.
+ */
 const PROOF_MS = 1500
 const RETRY_MS = 50
 const ENTRY_HEADERS = { [HEADERS.contentType]: MSGPACK }
@@ -242,7 +245,7 @@ function onEntry(l: Log, listener: (entry: StateEntry) => void): () => void {
         }
       } while (again)
     } catch {
-      // the link is down or the store is gone: nothing was seen, and that is what a standby's clock is for
+      // the link is down or the store is gone: nothing was seen, and a standby's clock goes on
     } finally {
       looking = false
     }

@@ -1,5 +1,5 @@
 /**
- * The Bus contract: what actors and clients ask of a message bus. Implementations: nats/bus.ts, and
+ * The Bus contract: the message bus as actors and clients use it. Implementations: nats/bus.ts, and
  * tests/support/memory-bus (with faults, for the simulator). tests/contracts/bus.contract.ts is the shared
  * suite.
  *

@@ -35,7 +35,7 @@ export interface Responder<N extends RowName> {
 export interface Messenger {
   readonly bus: Bus
   readonly fleet: string
-  /** @throws {Fault} what the other side answered, or CONN, TIMEOUT, PERMISSION */
+  /** @throws {Fault} the other side's, or CONN, TIMEOUT, PERMISSION */
   ask<N extends RowsOf<'request'>>(
     name: N,
     params: ParamsOf<N>,
@@ -51,7 +51,7 @@ export interface Messenger {
   emit<N extends RowsOf<'event' | 'archive'>>(name: N, params: ParamsOf<N>, body: BodyOf<N>): Promise<void>
   /** a publication that may be lost */
   cast<N extends RowsOf<'beat'>>(name: N, params: ParamsOf<N>, body: BodyOf<N>): void
-  /** live publications of a row; what does not fit its schema or its row is dropped and counted */
+  /** Live publications of a row; one that does not fit its schema or its row is dropped and counted. */
   listen<N extends RowsOf<'event' | 'beat' | 'archive'>>(
     name: N,
     params: Partial<ParamsOf<N>>,

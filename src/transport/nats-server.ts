@@ -94,7 +94,7 @@ async function versionOf(path: string): Promise<string | null> {
 export interface RunningServer {
   pid: number
   url: string
-  /** resolves with what ended it; the process may be nobody's child (detached), then never */
+  /** Resolves with the cause of its end; never, when the process is not our child (detached). */
   exited: Promise<{ code: number | null; signal: string | null }>
   /** SIGINT, which it answers by exit 0; SIGKILL when it does not within 5 s */
   stop(): Promise<void>

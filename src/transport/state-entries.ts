@@ -22,7 +22,7 @@ export function decodeEntry(stream: string, message: Message & { seq: number }):
 }
 
 /**
- * Another version wrote it: to lead over what one cannot read would lose it.
+ * Another version wrote the entry: a leader that cannot read an entry would lose it.
  *
  * @throws {Fault} FAILED
  */

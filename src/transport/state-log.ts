@@ -17,16 +17,16 @@
 import type { StateEntry } from '../protocol/records.ts'
 
 export interface StateLog {
-  /** make the stream when it is not there. storeId is made by whoever writes the first entry. */
+  /** Make the stream when it is not there. The writer of the first entry makes the storeId. */
   open(): Promise<void>
   read(): Promise<StateEntry[]>
-  /** what the last `read` proves to be missing, in words; null: the log looks whole */
+  /** The loss that the last `read` proves, in words; null: the log looks whole. */
   readonly lost: string | null
   append(entry: StateEntry): Promise<void>
-  /** delete what a complete snapshot made dead */
+  /** Delete the entries that a complete snapshot replaced. */
   purgeBefore(snapshotEntry: StateEntry): Promise<void>
   onEntry(listener: (entry: StateEntry) => void): () => void
-  /** the last entry's epoch, or null when the stream is empty; what an agent reads before it subscribes */
+  /** The last entry's epoch; null: the stream is empty. An agent reads it before it subscribes. */
   lastEpoch(): Promise<StateEntry['epoch'] | null>
   close(): Promise<void>
 }

@@ -78,7 +78,7 @@ export function streamConfigOf(
   }
 }
 
-/** Make what is not there, and change what has other limits; tells for each whether it was made now. */
+/** Make the streams that are missing, and give the limits of now to all; says of each whether it is new. */
 export async function ensureStreams(
   bus: Bus,
   fleet: string,

@@ -109,7 +109,7 @@ function roundTrip({ bus, host, actor, clock }: LiveAgent): void {
       host.renewFences(clock.now() - sentAt)
       actor.post({ type: 'round-trip', sentAt })
     },
-    () => undefined, // no contact: that is what the fence waits for
+    () => undefined, // no contact: the fence waits for that
   )
 }
 

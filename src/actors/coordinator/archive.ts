@@ -18,7 +18,7 @@ type Part = BodyOf<'archive'>
 type StatusQuery = BodyOf<'coordinator.status'>
 
 export interface Archive {
-  /** @throws {Fault} what the bus said; REQUEST_INVALID when the status can never be written */
+  /** @throws {Fault} of the bus; REQUEST_INVALID when the status can never be written */
   put(status: RunStatus): Promise<void>
   /**
    * null when the run is not there (or cannot be read now). @throws {Fault} WORKER_NOT_FOUND, GONE,

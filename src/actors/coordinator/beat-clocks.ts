@@ -5,7 +5,7 @@
 
 export interface BeatClocks {
   heard(node: string, beat: { incarnation: string; tick: number }): void
-  /** what the agent's clock shows now; null: no beat of this incarnation to count from */
+  /** The agent's clock now; null: there is no beat of this incarnation to count from. */
   tickOf(node: string, incarnation: string): number | null
   readonly size: number
 }

@@ -29,7 +29,7 @@ export interface CoordinatorHandle {
 export function startCoordinator(options: CoordinatorOptions): Promise<CoordinatorHandle> {
   const { bus, fleet, stateLog, incarnation, clock, log } = options
   const settings = { ...COORDINATOR_DEFAULTS, ...options.settings }
-  // beyond a term: who lost it with the bus still has the last events to tell
+  // It lasts longer than a term: a leader that lost its term with the bus still has its last events to tell.
   const replay = replayRecent(messengerOn(bus, fleet), clock)
   let served: ServedTerm | null = null
   let stopped = false

@@ -106,7 +106,7 @@ function answer(
   { run, fault }: { run: string | null; fault: FaultBody | null },
 ): void {
   const replyTo = message.headers[HEADERS.replyTo]
-  // an inbox and nothing else: what the coordinator may publish is more than the asker may
+  // Only an inbox is answered: the coordinator may publish more than its asker may.
   if (replyTo !== undefined && isInbox(replyTo))
     bus.publish(
       replyTo,

@@ -8,7 +8,7 @@ import type { Messenger } from '../../transport/messenger.ts'
 
 /**
  * @param isKnown  whether the state log, as it is now, has this run
- * @returns what is missing, in words; null: nothing is known to be. @throws {Fault} CONN, TIMEOUT
+ * @returns the missing run, in words; null: no loss is known. @throws {Fault} CONN, TIMEOUT
  */
 export async function findLostRun(
   { bus, fleet, read }: Messenger,

@@ -1,5 +1,5 @@
 /**
- * A coordinator that cannot lead because its state log takes no entry: it says so to those who ask, instead
+ * A coordinator that cannot lead because its state log takes no entry: it says so to its askers, instead
  * of not being there. Serves nothing else.
  */
 import { Fault } from '../../protocol/faults.ts'

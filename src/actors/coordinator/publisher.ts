@@ -28,8 +28,8 @@ export function publisherOn(options: {
   let dropped = 0
 
   /**
-   * events of one run wait for each other: a late `accepted` behind its `ended` would open it again for
-   * whoever follows
+   * Events of one run wait for each other: a late `accepted` behind its `ended` would open the run again for
+   * its followers.
    */
   const chains = new Map<string, Publication[]>()
 
@@ -38,7 +38,7 @@ export function publisherOn(options: {
       .emit(event.row, event.params as never, event.body as never)
       .then(then, (error: unknown) => {
         if (isFault(error) && error.retryable) return after(RETRY_MS, () => send(event, then))
-        // what does not fit its row never will
+        // an event that does not fit its row never will
         log({
           level: 'error',
           msg: 'an event could not be published',

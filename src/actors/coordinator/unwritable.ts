@@ -8,7 +8,7 @@ import type { StateOp } from '../../protocol/records.ts'
 import type { Refused } from '../leadership/leader-term.ts'
 
 export interface UnwritableRuns {
-  /** @returns what the coordinator is to hear: the runs that were accepted in these ops */
+  /** @returns the facts for the coordinator: one for each run that was accepted in these ops */
   note(ops: readonly StateOp[], refused: readonly Refused[]): Fact[]
   /** the refusal of the run that a command is about; undefined: it may leave */
   faultOf(command: CoordinatorCommand): Fault | undefined

@@ -8,7 +8,7 @@
  * 2. An append that may have landed is settled by the log (state-log.ts). Refused: deposed. Unsettled: the
  * same entry is tried again, and meanwhile the lease runs out by itself; after some leases of that the leader
  * stands down, and takes over again if the last entry is still its own.
- * 3. What is too large for the log was never sent: it is given back to who wanted it written, and nobody is
+ * 3. An op that is too large for the log was never sent: it is given back to its writer, and nobody is
  * deposed.
  */
 import { cutOps, nextSlice } from '../../core/coordinator/entries.ts'
@@ -27,7 +27,7 @@ export interface Refused {
 
 export interface LeaderTerm {
   readonly epoch: Epoch
-  /** what the log says at takeover; the term's own copy follows what is written */
+  /** The folded log at takeover; it is the term's own copy and follows each write. */
   readonly durable: Durable
   /** the log proves that entries are missing, and how; null: it looks whole */
   readonly lost: string | null

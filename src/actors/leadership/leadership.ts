@@ -38,10 +38,10 @@ interface Campaign extends LeadershipOptions {
   /** stores that this one made */
   stores: number
   view: LogView
-  /** what was read last */
+  /** Of the last read. */
   entries: StateEntry[]
   term: LiveTerm | null
-  /** what stood in the way last: said once */
+  /** The last trouble, which is said once. */
   said: string
 }
 
@@ -130,7 +130,7 @@ async function readLog(c: Campaign): Promise<void> {
   readTail(c.view, c.entries.at(-1) ?? null, c.clock.now())
 }
 
-/** The first entry of the next epoch: whoever else wants it is refused by the log. */
+/** The first entry of the next epoch: the log refuses it to everybody else. */
 async function takeOver(c: Campaign): Promise<void> {
   const { entries, stateLog, clock } = c
   const last = entries.at(-1)

@@ -7,7 +7,7 @@ export interface LogSettings {
   batchMs: number
   /** chunks of one source that are not acknowledged yet */
   sourceChunksMax: number
-  /** bytes of all sources that are read and not acknowledged: what log shipping may take of memory */
+  /** Bytes of all sources that are read and not acknowledged: the memory of log shipping. */
   windowBytesMax: number
   /** above it a source's oldest bytes are freed when shipped, and given up and recorded when not */
   spoolBytesMax: number

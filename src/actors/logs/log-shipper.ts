@@ -20,7 +20,7 @@ export interface LogShipper {
   ship(forkId: string): void
   /** the tree is gone: ship to the end, then `onFinal` is told */
   finish(forkId: string): void
-  /** marks are written; what was not acknowledged is shipped again by the next agent */
+  /** Marks are written; the next agent ships again all that was not acknowledged. */
   stop(options: { keepMarks: boolean }): Promise<void>
 }
 

@@ -22,7 +22,7 @@ export interface SourceShipper {
   more(): void
   /** nothing writes any more: ship to the end and say so. Resolves when that is acknowledged */
   finish(): Promise<void>
-  /** free, and if need be give up, what is over the spool's cap */
+  /** Free, and if need be give up, the bytes above the spool's cap. */
   cap(size: number): Promise<void>
   /** the link is back */
   wake(): void
@@ -55,7 +55,7 @@ interface Source extends SourceOptions {
   readAt: number
   /** Chunks that were sent, in order, up to the oldest without an acknowledgement. */
   readonly inFlight: { to: number; acked: boolean }[]
-  /** Records that wait for what is before them. */
+  /** Records that wait until all before them is acknowledged. */
   readonly records: LogRecord[]
   /** The worker's rate holds the source back. */
   limited: boolean
@@ -265,7 +265,7 @@ async function finish(s: Source): Promise<void> {
   s.finishing = true
   wake(s)
   await s.pumping
-  // what came after the last read of the pump that just ended
+  // bytes may have come after the last read of the pump that just ended
   await startPump(s)
   await acknowledged(s, 1)
   await sendRecord(s, {

@@ -3,7 +3,7 @@ import type { Clock } from '../../system/clock.ts'
 
 export type Throttle = (bytes: number) => { waitMs: number; limited: boolean }
 
-/** A bucket of one second's worth: what is over it waits. */
+/** A bucket of one second's worth: bytes above that wait. */
 export function throttleOf(bytesPerSecond: number | null, clock: Clock): Throttle {
   if (bytesPerSecond === null) return () => ({ waitMs: 0, limited: false })
   let level = bytesPerSecond

@@ -48,7 +48,7 @@ function linkOn(connection: Connection, inboxPrefix: string): Link {
       try {
         connection.send(subject, body, headers, reply)
       } catch (error) {
-        // closing is the other reason: what is published then is lost, as with a link that is down
+        // closing is the other reason: a publication is lost then, as with a link that is down
         if (isTooLarge(error)) throw error
       }
     },

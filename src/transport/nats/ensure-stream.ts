@@ -25,7 +25,7 @@ export async function ensureStreamOn(
   return { created, firstSeq: state.first_seq, lastSeq: state.last_seq }
 }
 
-/** @throws {Fault} EXISTS when the server does not change what differs */
+/** @throws {Fault} EXISTS when a value differs that the server does not change */
 async function withConfig(link: Link, config: StreamConfig, info: ApiResult): Promise<ApiResult> {
   const found = info['config'] as ServerConfig
   const wanted = wantedOf(config)
@@ -59,7 +59,7 @@ function unchanged(
   )
 }
 
-/** The server leaves out what is as by default. */
+/** The server leaves out values that are its defaults. */
 function isSame(wanted: unknown, found: unknown): boolean {
   return JSON.stringify(wanted ?? null) === JSON.stringify(found ?? null)
 }

@@ -21,7 +21,7 @@ interface Consumer {
   /** Ends the wait that the loop is in: for a message, or between two tries. */
   wake(): void
   onPulled(raw: RawMessage): void
-  /** Where the server sends what is pulled. */
+  /** Where the server sends a message that is pulled. */
   readonly inbox: { subject: string; unsubscribe(): void }
 }
 
@@ -48,7 +48,7 @@ export async function consumeQueueOn(
     c.inbox.unsubscribe()
     throw error
   }
-  // what was asked of a server that went away is never answered
+  // a server that went away never answers
   const off = link.onLink(() => c.wake())
   const done = consume(c, onMessage)
   return async () => {
