@@ -9,8 +9,6 @@ const TESTED_ITSELF = 'tests look at the part itself'
 const ONE_SUITE = 'the clauses of one interface, over one set-up that each implementation gives'
 
 export const EXCEPTIONS: Readonly<Record<string, string>> = {
-  'long src/process/linux-host.ts': UNTIL_SPLIT,
-  'long src/process/linux-host.ts createLinuxHost': UNTIL_SPLIT,
   'long src/process/shim/shim.c': '`cc` builds the shim from one file, whose hash names the build',
   'long src/process/shim/shim.py': 'the twin of shim.c is one file, too',
   'long tests/contracts/bus.contract.ts': ONE_SUITE,
