@@ -88,7 +88,10 @@ export interface Bus {
     body: Uint8Array,
     options: { headers?: Headers; timeoutMs: number },
   ): Promise<Message>
-  /** one request, many replies until `count` came or `timeoutMs` passed */
+  /**
+   * One request, many replies until `count` came or `timeoutMs` passed. DESIGN.md names it for orders to all
+   * nodes, which will be the first caller in src; tests of permissions and the bench ask so now.
+   */
   gather(
     subject: string,
     body: Uint8Array,
