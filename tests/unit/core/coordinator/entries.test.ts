@@ -7,7 +7,8 @@ import { newRun, rolesOf } from '../../../../src/core/coordinator/new-run.ts'
 import { encode } from '../../../../src/protocol/codec.ts'
 import { resolveLaunch } from '../../../../src/protocol/launch/document.ts'
 import { ENTRY_BYTES_MAX, StateOp } from '../../../../src/protocol/records.ts'
-import { coordinatorWith, task } from '../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../support/coordinator-steps.ts'
+import { task } from '../../../support/coordinator/roles.ts'
 
 function bytesOf(ops: readonly StateOp[]): number {
   return ops.reduce((sum, op) => sum + encode(op, 'msgpack').length, 0)

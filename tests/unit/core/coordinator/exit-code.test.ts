@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { exitedCleanly, exitText } from '../../../../src/core/coordinator/exit-code.ts'
 import type { Exit } from '../../../../src/protocol/shapes.ts'
-import { exitOf } from '../../../support/coordinator-steps.ts'
+import { exitOf } from '../../../support/coordinator/reports.ts'
 
 test.each<[string, Partial<Exit>, string, boolean]>([
   ['a code of 0', { code: 0 }, 'exited 0', true],

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest'
 import { explainRun, reasonOf, workerReason } from '../../../../src/core/coordinator/explain.ts'
 import { contextOf } from '../../../../src/core/coordinator/new-state.ts'
 import type { Ctx, Run } from '../../../../src/core/coordinator/types.ts'
-import { coordinatorWith, service, task, type Story } from '../../../support/coordinator-steps.ts'
+import { coordinatorWith, type Story } from '../../../support/coordinator-steps.ts'
+import { service, task } from '../../../support/coordinator/roles.ts'
 
 type Roles = Record<string, Record<string, unknown>>
 type Happens = (c: Story, run: string) => void

@@ -7,7 +7,9 @@ import {
 } from '../../../../src/core/coordinator/first-failure.ts'
 import type { NodeLive } from '../../../../src/core/coordinator/types.ts'
 import type { FailureRecord } from '../../../../src/protocol/records.ts'
-import { coordinatorWith, exitOf, rankOf, task, torchrun } from '../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../support/coordinator-steps.ts'
+import { exitOf, rankOf } from '../../../support/coordinator/reports.ts'
+import { task, torchrun } from '../../../support/coordinator/roles.ts'
 
 function failure(node: string, lo: number | null, hi: number, exitedAt: number | null): FailureRecord {
   return {

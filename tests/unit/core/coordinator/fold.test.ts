@@ -8,7 +8,8 @@ import {
   type Durable,
 } from '../../../../src/core/coordinator/fold.ts'
 import type { StateOp, WorkerRecord } from '../../../../src/protocol/records.ts'
-import { coordinatorWith, task } from '../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../support/coordinator-steps.ts'
+import { task } from '../../../support/coordinator/roles.ts'
 
 /** All that a fleet may have written: two runs, keys, a fence, a drain. */
 function written(): Durable {

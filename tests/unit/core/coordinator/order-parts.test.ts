@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { encode, PAYLOAD_BYTES_MAX } from '../../../../src/protocol/codec.ts'
-import { coordinatorWith, task } from '../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../support/coordinator-steps.ts'
+import { task } from '../../../support/coordinator/roles.ts'
 
 test('1,200 workers of one node: orders about 500 at most, and all run, end and are proven', () => {
   const c = coordinatorWith({ n0: { cpus: 2000 } })

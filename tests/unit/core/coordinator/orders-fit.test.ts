@@ -1,7 +1,8 @@
 /** Orders fit the bus whatever their workers are: a node is told of them in several. */
 import { expect, test } from 'vitest'
 import { encode, PAYLOAD_BYTES_MAX } from '../../../../src/protocol/codec.ts'
-import { coordinatorWith, task } from '../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../support/coordinator-steps.ts'
+import { task } from '../../../support/coordinator/roles.ts'
 
 type Story = ReturnType<typeof coordinatorWith>
 

@@ -3,14 +3,9 @@ import * as outcome from '../../../../src/core/coordinator/outcome.ts'
 import type { Worker } from '../../../../src/core/coordinator/types.ts'
 import type { Cause } from '../../../../src/protocol/causes.ts'
 import type { Exit } from '../../../../src/protocol/shapes.ts'
-import {
-  blankReport,
-  coordinatorWith,
-  exitOf,
-  service,
-  task,
-  type Story,
-} from '../../../support/coordinator-steps.ts'
+import { coordinatorWith, type Story } from '../../../support/coordinator-steps.ts'
+import { blankReport, exitOf } from '../../../support/coordinator/reports.ts'
+import { service, task } from '../../../support/coordinator/roles.ts'
 
 const bob: Cause = { by: 'user', name: 'bob' }
 

@@ -3,7 +3,7 @@ import { place, roomFor, type Ask } from '../../../../src/core/coordinator/place
 import { newPlaces, type Place, type Places } from '../../../../src/core/coordinator/places.ts'
 import { resolveLaunch } from '../../../../src/protocol/launch/document.ts'
 import { resourcesOf, type Role } from '../../../../src/protocol/launch/resolved.ts'
-import { task, torchrun } from '../../../support/coordinator-steps.ts'
+import { task, torchrun } from '../../../support/coordinator/roles.ts'
 
 const GIB = 1024 ** 3
 type Node = Partial<Omit<Place, 'used'>> & { used?: Partial<Place['used']> }

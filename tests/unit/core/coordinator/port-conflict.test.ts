@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { isPortConflict } from '../../../../src/core/coordinator/port-conflict.ts'
 import type { ForkReport } from '../../../../src/protocol/shapes.ts'
-import { blankReport, exitOf } from '../../../support/coordinator-steps.ts'
+import { blankReport, exitOf } from '../../../support/coordinator/reports.ts'
 
 const WITHIN_MS = 10_000
 const inUse = ['OSError: [Errno 98] Address already in use']

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { coordinatorWith, task, type Story } from '../../../support/coordinator-steps.ts'
+import { coordinatorWith, type Story } from '../../../support/coordinator-steps.ts'
+import { task } from '../../../support/coordinator/roles.ts'
 
 function whole(node: string | null = null, more = {}): Record<string, unknown> {
   return task({ resources: { cpus: 8 }, ...(node !== null && { nodelist: [node] }), ...more })

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { failedRank } from '../../../../src/core/coordinator/ranks.ts'
 import type { Cause } from '../../../../src/protocol/causes.ts'
 import type { RankReport } from '../../../../src/protocol/shapes.ts'
-import { rankOf } from '../../../support/coordinator-steps.ts'
+import { rankOf } from '../../../support/coordinator/reports.ts'
 
 const bob: Cause = { by: 'user', name: 'bob' }
 

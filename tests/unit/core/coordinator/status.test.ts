@@ -8,7 +8,8 @@ import {
 } from '../../../../src/core/coordinator/status.ts'
 import { contextOf } from '../../../../src/core/coordinator/new-state.ts'
 import type { Ctx, Run } from '../../../../src/core/coordinator/types.ts'
-import { coordinatorWith, task, type Story } from '../../../support/coordinator-steps.ts'
+import { coordinatorWith, type Story } from '../../../support/coordinator-steps.ts'
+import { task } from '../../../support/coordinator/roles.ts'
 
 type Happens = (c: Story, run: string) => void
 const probe = { ready: { exec: ['true'] } }

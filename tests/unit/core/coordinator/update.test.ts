@@ -4,7 +4,8 @@ import { stepCoordinator } from '../../../../src/core/coordinator/step.ts'
 import type { Ctx, Run, Worker } from '../../../../src/core/coordinator/types.ts'
 import { update } from '../../../../src/core/coordinator/update.ts'
 import type { StateOp } from '../../../../src/protocol/records.ts'
-import { coordinatorWith, task } from '../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../support/coordinator-steps.ts'
+import { task } from '../../../support/coordinator/roles.ts'
 
 /** A run of two workers that has settled: nothing of it is to be looked at or written. */
 function settled() {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { exitOf as exitWith } from '../../../support/coordinator-steps.ts'
+import { exitOf as exitWith } from '../../../support/coordinator/reports.ts'
 import { exitOf, viewOf, type WorkerView } from '../../../../src/core/coordinator/worker.ts'
 import type { Worker } from '../../../../src/core/coordinator/types.ts'
 import type { Receipt } from '../../../../src/protocol/shapes.ts'

@@ -5,7 +5,8 @@
 import { expect, test, vi } from 'vitest'
 import type { CoordinatorCommand } from '../../../../../src/core/coordinator/messages.ts'
 import type { FaultBody } from '../../../../../src/protocol/faults.ts'
-import { coordinatorWith, task } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { task } from '../../../../support/coordinator/roles.ts'
 
 type Story = ReturnType<typeof coordinatorWith>
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { coordinatorWith, task } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { task } from '../../../../support/coordinator/roles.ts'
 
 test('two fail on nodes with skewed clocks: the one that was earlier in truth is the first, whatever was told first [FC-25]', () => {
   const c = coordinatorWith({ n0: { skewMs: 5000 }, n1: { skewMs: -5000 } })

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { coordinatorWith, service, task } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { service, task } from '../../../../support/coordinator/roles.ts'
 
 test('the run deadline passes: timed-out with 124, and the workers end by it', () => {
   const c = coordinatorWith()

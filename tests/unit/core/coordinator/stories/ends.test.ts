@@ -1,6 +1,8 @@
 /** The table of ends: DESIGN.md section 9, row by row. */
 import { expect, test } from 'vitest'
-import { coordinatorWith, rankOf, service, task, torchrun } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { rankOf } from '../../../../support/coordinator/reports.ts'
+import { service, task, torchrun } from '../../../../support/coordinator/roles.ts'
 
 test('all tasks are done and there is no stopWhen: the run succeeds with code 0, and its service is ended as done, which is no failure', () => {
   const c = coordinatorWith()

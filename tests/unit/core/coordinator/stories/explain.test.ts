@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { coordinatorWith, service, task } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { service, task } from '../../../../support/coordinator/roles.ts'
 
 test('explain names the clock that ticks, the cause and what to look at next [A-42 FC-16]', () => {
   const c = coordinatorWith({ n0: {} })

@@ -1,6 +1,8 @@
 /** Gangs: all or none, in parallel, with addresses that only the whole knows; dependencies, skew. */
 import { expect, test } from 'vitest'
-import { coordinatorWith, fault, service, task, torchrun } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { fault } from '../../../../support/coordinator/reports.ts'
+import { service, task, torchrun } from '../../../../support/coordinator/roles.ts'
 
 test('a torchrun gang of 2 x 2: one prepare a node at once, then one start a node with the rendezvous of node rank 0 [A-27 A-44 U-02 U-03 +U4]', () => {
   const c = coordinatorWith({ n0: {}, n1: {} })

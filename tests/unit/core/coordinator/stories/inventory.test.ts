@@ -1,11 +1,8 @@
 import { expect, test } from 'vitest'
-import {
-  coordinatorWith,
-  fault,
-  task,
-  type FakeAgent,
-  type Story,
-} from '../../../../support/coordinator-steps.ts'
+import type { FakeAgent } from '../../../../support/coordinator/agent.ts'
+import { coordinatorWith, type Story } from '../../../../support/coordinator-steps.ts'
+import { fault } from '../../../../support/coordinator/reports.ts'
+import { task } from '../../../../support/coordinator/roles.ts'
 
 test('a node comes back with an empty spool: its worker is called off for good, and counts as lost only then', () => {
   const c = coordinatorWith({ n0: {}, n1: {}, n2: {} })

@@ -1,6 +1,7 @@
 /** Launches: once for each key, by both doors; a refused document leaves no run. */
 import { expect, test } from 'vitest'
-import { coordinatorWith, service, task } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { service, task } from '../../../../support/coordinator/roles.ts'
 import type { FaultBody } from '../../../../../src/protocol/faults.ts'
 import type { CoordinatorCommand } from '../../../../../src/core/coordinator/messages.ts'
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { coordinatorWith, task } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { task } from '../../../../support/coordinator/roles.ts'
 
 function stateOf(c: ReturnType<typeof coordinatorWith>, node: string): string {
   return c.ask('nodes', {}).body.nodes.find((one: { node: string }) => one.node === node)?.state

@@ -1,6 +1,7 @@
 /** Nodes that fall silent, come back, are doubled or go for good; and what their workers are meanwhile. */
 import { expect, test } from 'vitest'
-import { coordinatorWith, task, torchrun } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { task, torchrun } from '../../../../support/coordinator/roles.ts'
 
 function stateOf(c: ReturnType<typeof coordinatorWith>, node: string): string {
   return c.ask('nodes', {}).body.nodes.find((one: { node: string }) => one.node === node)?.state

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { coordinatorWith, task, torchrun } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { task, torchrun } from '../../../../support/coordinator/roles.ts'
 
 function document(
   roles: Record<string, unknown>,

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
-import { coordinatorWith, rankOf, task, torchrun } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { rankOf } from '../../../../support/coordinator/reports.ts'
+import { task, torchrun } from '../../../../support/coordinator/roles.ts'
 
 test('it dies after a rank has failed and its peers were told, before the torchrun ends: nothing is started again, and the failure is judged', () => {
   const c = coordinatorWith({ n0: {}, n1: {} })

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { coordinatorWith, service, task, torchrun } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { service, task, torchrun } from '../../../../support/coordinator/roles.ts'
 
 test('a failover does not give a dependency more time than its timeout: the wait goes on from where it was [FC-4]', () => {
   const c = coordinatorWith({ n0: {} })

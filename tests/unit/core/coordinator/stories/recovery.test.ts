@@ -3,7 +3,9 @@
  * copy of anything.
  */
 import { expect, test } from 'vitest'
-import { coordinatorWith, rankOf, service, task, torchrun } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { rankOf } from '../../../../support/coordinator/reports.ts'
+import { service, task, torchrun } from '../../../../support/coordinator/roles.ts'
 
 function forks(c: ReturnType<typeof coordinatorWith>): string[] {
   return [...c.agents.values()].flatMap((agent) => [...agent.forks.keys()])

@@ -1,6 +1,7 @@
 /** Restarts: policies, scopes, bounds, and never beside what is not proven gone. */
 import { expect, test } from 'vitest'
-import { coordinatorWith, service, task, torchrun } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { service, task, torchrun } from '../../../../support/coordinator/roles.ts'
 
 function onFailure(more: Record<string, unknown> = {}): Record<string, unknown> {
   return { policy: 'on-failure', max: 2, window: '1h', backoff: ['1s', '10s'], ...more }

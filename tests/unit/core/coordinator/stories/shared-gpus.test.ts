@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
-import { coordinatorWith, fault, task, torchrun } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { fault } from '../../../../support/coordinator/reports.ts'
+import { task, torchrun } from '../../../../support/coordinator/roles.ts'
 
 function document(
   roles: Record<string, unknown>,

@@ -5,7 +5,9 @@
 import { expect, test } from 'vitest'
 import type { CoordinatorCommand } from '../../../../../src/core/coordinator/messages.ts'
 import { COORDINATOR_DEFAULTS } from '../../../../../src/core/coordinator/settings.ts'
-import { coordinatorWith, fault, task, type Story } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith, type Story } from '../../../../support/coordinator-steps.ts'
+import { fault } from '../../../../support/coordinator/reports.ts'
+import { task } from '../../../../support/coordinator/roles.ts'
 
 const STEP_WORKERS_MAX = COORDINATOR_DEFAULTS.stepWorkersMax
 const N = 2 * STEP_WORKERS_MAX + 500

@@ -1,6 +1,7 @@
 /** Stopping: order, grace, targets, force; failures end everything at once. */
 import { expect, test } from 'vitest'
-import { coordinatorWith, service, task, torchrun } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { service, task, torchrun } from '../../../../support/coordinator/roles.ts'
 
 const ddp = {
   roles: {

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
-import { coordinatorWith, rankOf, torchrun } from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith } from '../../../../support/coordinator-steps.ts'
+import { rankOf } from '../../../../support/coordinator/reports.ts'
+import { torchrun } from '../../../../support/coordinator/roles.ts'
 
 test('one torchrun agent exits 0 early: its peers have five minutes, then the run fails and names who hangs [FC-1]', () => {
   const c = coordinatorWith({ n0: {}, n1: {} })

@@ -5,15 +5,9 @@ import { stageOf } from '../../../../../src/core/coordinator/stages.ts'
 import type { CoordinatorState } from '../../../../../src/core/coordinator/types.ts'
 import { resourcesOf } from '../../../../../src/protocol/launch/resolved.ts'
 import { isTerminal, type RunState } from '../../../../../src/protocol/shapes.ts'
-import {
-  coordinatorWith,
-  exitOf,
-  fault,
-  service,
-  task,
-  torchrun,
-  type Story,
-} from '../../../../support/coordinator-steps.ts'
+import { coordinatorWith, type Story } from '../../../../support/coordinator-steps.ts'
+import { exitOf, fault } from '../../../../support/coordinator/reports.ts'
+import { service, task, torchrun } from '../../../../support/coordinator/roles.ts'
 
 const documents = [
   { roles: { job: task({ replicas: 2, resources: { cpus: 1 } }) } },
