@@ -52,6 +52,7 @@ function workerStatus(ctx: Ctx, worker: Worker, heldBy: Waits): WorkerStatus {
     exit: waits ? null : view.exit,
     receipt: waits ? null : view.receipt,
     ranks: waits || role.spec.kind !== 'torchrun' ? [] : view.ranks,
+    // coordinator.fork will make them
     children: [],
     startedAt: view.startedAt,
     exitedAt: view.exitedAt,

@@ -171,6 +171,7 @@ export interface NodeLive {
   /** the server or a failed order said that its connection is gone */
   evidence: boolean
   leaving: boolean
+  /** its agent says so, for an allocation that is about to end: agents under a scheduler will */
   drainingItself: boolean
   storeRefused: boolean
   /** highest fact number heard without a gap before it */

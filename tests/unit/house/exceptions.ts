@@ -49,5 +49,4 @@ export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'package zod': 'the schemas of the wire, of the launch document and of configuration are written in it',
   'wide tests/e2e/gpus.test.ts': UNTIL_BROKEN,
   'wide tests/e2e/machine.test.ts': UNTIL_BROKEN,
-  'wide tests/unit/core/coordinator/stories/totality.test.ts': UNTIL_BROKEN,
 }

@@ -228,7 +228,7 @@ function checkLedger(state: CoordinatorState): void {
         expect(role.workers.filter((worker) => stageOf(worker) === stage).length).toBe(count)
 }
 
-test('any events in any order: no step throws, what has ended stays so, counts and usage are true, and when all is well again everything can be stopped', () => {
+test('any events in any order: no step throws, what has ended stays so, counts and usage are true, and when all is well everything can be stopped', () => {
   fc.assert(
     fc.property(fc.array(act, { minLength: 5, maxLength: 40 }), (acts) => {
       const c = coordinatorWith({ n0: { cpus: 4 }, n1: { cpus: 4 }, n2: { cpus: 2 } })
