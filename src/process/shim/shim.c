@@ -1,6 +1,6 @@
 /*
  * The shim: starts one program, stays the reaper of its tree, and writes down what only a parent can know.
- * shim.py is its twin where there is no compiler; tests/contracts/shim.test.ts runs over both.
+ * shim.py is its twin where there is no compiler; tests/contracts/shim runs over both.
  *
  *   shim FORKDIR               runs what FORKDIR/exec says, fills FORKDIR/record, ends after the tree
  *   shim --rank FORKDIR CMD…   one rank below torchrun: its own log files and record; ends as its child ended

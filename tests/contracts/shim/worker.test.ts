@@ -2,98 +2,28 @@
  * One suite over both shims, shim.c and shim.py: what they start, what they record, what they leave alone. No
  * host is involved.
  */
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import {
-  closeSync,
   existsSync,
   mkdirSync,
-  openSync,
   readFileSync,
   readdirSync,
   readlinkSync,
   statSync,
   writeFileSync,
+  openSync,
+  closeSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { writeExecFile } from '../../src/process/exec-file.ts'
-import { BLANK_RECORD, exitOf, readRecord, type ForkRecord } from '../../src/process/records.ts'
-import { descendantsOf, isAlive, readCommand, readEnvironment, readStat } from '../../src/system/proc.ts'
-import {
-  misbehave,
-  removeDirectory,
-  shims,
-  sweepProcesses,
-  temporaryDirectory,
-  TREES,
-} from '../support/linux-host.ts'
+import { describe, expect, test } from 'vitest'
+import { BLANK_RECORD, exitOf } from '../../../src/process/records.ts'
+import { descendantsOf, isAlive, readCommand, readEnvironment, readStat } from '../../../src/system/proc.ts'
+import { misbehave, removeDirectory, temporaryDirectory, TREES } from '../../support/linux-host.ts'
+import { built, directory, OOM, KINDS, shimSuite } from '../../support/shim-suite.ts'
 
-const directory = temporaryDirectory()
-let built: Record<'c' | 'python', string[]>
-let count = 0
-beforeAll(async () => {
-  built = await shims(directory)
-})
-afterEach(() => sweepProcesses(directory))
-afterAll(() => removeDirectory(directory))
-
-function OOM(): null {
-  return null
-}
-
-describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
-  const prepare = (argv: string[], more: { env?: Record<string, string>; cwd?: string } = {}) => {
-    const forkDir = join(directory, `fork-${count++}`)
-    const logDir = join(directory, `logs-${count}`)
-    mkdirSync(forkDir)
-    mkdirSync(logDir)
-    writeFileSync(join(forkDir, 'record'), BLANK_RECORD)
-    writeExecFile(join(forkDir, 'exec'), {
-      cwd: more.cwd ?? '/',
-      logDir,
-      cgroup: null,
-      bootId: 'boot',
-      oomKills: null,
-      argv,
-      env: { PATH: process.env['PATH']!, ...more.env },
-    })
-    return {
-      forkDir,
-      record: (): ForkRecord => readRecord(join(forkDir, 'record')),
-      log: (source: string): string => readFileSync(join(logDir, source), 'utf8'),
-      logDir,
-    }
-  }
-  type Fork = ReturnType<typeof prepare>
-  const launch = (
-    fork: Fork,
-    args: string[] = [fork.forkDir],
-  ): { shim: ChildProcess; code: Promise<number | null> } => {
-    // one descriptor too many, which no worker may get
-    const leaked = openSync(join(fork.logDir, '..'), 'r')
-    const shim = spawn(built[kind][0]!, [...built[kind].slice(1), ...args], {
-      detached: true,
-      stdio: ['ignore', 'ignore', 'ignore', leaked],
-      env: { PATH: process.env['PATH'] },
-      cwd: '/',
-    })
-    closeSync(leaked)
-    return { shim, code: new Promise((resolve) => shim.once('exit', resolve)) }
-  }
-  const until = async <T>(get: () => T | null | undefined | false, what: string): Promise<T> => {
-    for (const end = Date.now() + 10_000; Date.now() < end; await sleep(5)) {
-      const value = get()
-      if (value !== null && value !== undefined && value !== false) return value
-    }
-    throw new Error(`not within 10 s: ${what}`)
-  }
-  const runToEnd = async (argv: string[], more: Parameters<typeof prepare>[1] = {}) => {
-    const fork = prepare(argv, more)
-    await launch(fork).code
-    const record = fork.record()
-    return { ...fork, final: record, exit: record.exit === null ? null : exitOf(record.exit, OOM) }
-  }
+describe.each(KINDS)('the %s shim', (kind) => {
+  const { prepare, launch, until, runToEnd } = shimSuite(kind)
 
   test.each([0, 1, 7, 126, 127, 137, 143, 255])(
     'a program that exits with %i: that code, and no signal [A-32 +A2]',
@@ -250,7 +180,7 @@ describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
   })
 
   test('an executable text without a first line for an interpreter is run by sh', async () => {
-    const script = join(directory, `script-${count++}`)
+    const script = join(directory, `script-${kind}`)
     writeFileSync(script, 'echo from sh\n', { mode: 0o755 })
     expect((await runToEnd([script])).log('stdout')).toBe('from sh\n')
   })
@@ -358,86 +288,6 @@ describe.each(['c', 'python'] as const)('the %s shim', (kind) => {
       expect(fork.record().emptyAt).not.toBeNull()
     },
   )
-
-  describe('as the shim of a rank', () => {
-    const rank = (argv: string[], env: Record<string, string> = {}) => {
-      const fork = prepare(['true'])
-      mkdirSync(join(fork.forkDir, 'ranks'))
-      const shim = spawn(built[kind][0]!, [...built[kind].slice(1), '--rank', fork.forkDir, ...argv], {
-        detached: true,
-        stdio: 'ignore',
-        env: {
-          PATH: process.env['PATH'],
-          RANK: '5',
-          LOCAL_RANK: '1',
-          TORCHELASTIC_RESTART_COUNT: '0',
-          ...env,
-        },
-      })
-      const end = new Promise<{ code: number | null; signal: string | null }>((resolve) =>
-        shim.once('exit', (code, signal) => resolve({ code, signal })),
-      )
-      return {
-        ...fork,
-        shim,
-        end,
-        rankRecord: (name = '1.0') => readRecord(join(fork.forkDir, 'ranks', name)),
-      }
-    }
-
-    test.each([0, 7, 137])(
-      'a rank that exits with %i: recorded, with its global rank, and the shim ends with the same code',
-      async (code) => {
-        const { end, rankRecord } = rank(['sh', '-c', `exit ${code}`])
-        expect(await end).toEqual({ code, signal: null })
-        expect(rankRecord().rank).toBe(5)
-        expect(exitOf(rankRecord().exit!, OOM).code).toBe(code)
-      },
-    )
-
-    test.each(['SIGKILL', 'SIGSEGV', 'SIGTERM'])(
-      'a rank that ends by %s: recorded, and the shim ends by the same signal [FC-1]',
-      async (signal) => {
-        const { end, rankRecord } = rank(misbehave('signal-self', signal))
-        expect(await end).toEqual({ code: null, signal })
-        expect(exitOf(rankRecord().exit!, OOM).signal).toBe(signal)
-      },
-    )
-
-    test('its output goes to files of its own, by rank and restart', async () => {
-      const first = rank(['sh', '-c', 'echo out; echo err >&2'])
-      await first.end
-      expect([first.log('r5-stdout'), first.log('r5-stderr')]).toEqual(['out\n', 'err\n'])
-      const second = rank(['echo', 'again'], { TORCHELASTIC_RESTART_COUNT: '2' })
-      await second.end
-      expect(second.log('r5.2-stdout')).toBe('again\n')
-      expect(second.rankRecord('1.2').exit).not.toBeNull()
-    })
-
-    test('it stays in the group that torch kills, and outlives a TERM to the group until its rank has ended', async () => {
-      const { shim, end, rankRecord, log } = rank(misbehave('on-term-exit', '9'))
-      const child = await until(() => rankRecord().child, 'the rank is recorded')
-      expect(readStat(child.pid)!.pgrp).toBe(shim.pid)
-      await until(() => log('r5-stdout') === 'ready\n', 'the rank has its handler')
-      process.kill(-shim.pid!, 'SIGTERM')
-      expect(await end).toEqual({ code: 9, signal: null })
-    })
-
-    test('it is killed: its rank dies with it', async () => {
-      const { shim, end, rankRecord } = rank(['sleep', '3600'])
-      const child = await until(() => rankRecord().child, 'the rank is recorded')
-      shim.kill('SIGKILL')
-      await end
-      await until(() => !isAlive(child), 'the rank is gone')
-    })
-
-    test('a command that is not there: 127, with its name in the stderr of the rank', async () => {
-      const { end, log, rankRecord } = rank(['no-such-program'])
-      expect(await end).toEqual({ code: 127, signal: null })
-      expect(log('r5-stderr')).toContain('no-such-program')
-      expect(exitOf(rankRecord().exit!, OOM).code).toBe(127)
-    })
-  })
 
   test('called without arguments it says how it is used', async () => {
     const { code } = launch(prepare(['true']), [])
