@@ -6,15 +6,17 @@
 import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cause } from '../protocol/causes.ts'
 import { isFault } from '../protocol/faults.ts'
 import { isName, workerIdOf } from '../protocol/names.ts'
 import { createLinuxHost } from '../process/linux-host.ts'
 import { readRecord } from '../process/records.ts'
 import { fileOf, forkDirOf, wasStarted } from '../process/spool.ts'
-import type { HostEvent, Recovered } from '../protocol/host.ts'
+import type { Recovered } from '../protocol/host.ts'
 import type { ProcessHost } from '../process/process-host.ts'
 import type { Receipt, WorkerReceipt } from '../protocol/shapes.ts'
+import { heardReceipts } from './heard-receipts.ts'
 import type { FleetLayout } from './layout.ts'
 
 /** SIGKILL works at once or not at all; the shim needs a moment to say that nothing is left. */
@@ -55,17 +57,14 @@ export async function sweepNode(
   const { spool, caches } = layout.node(node)
   // it only ends: no shim is ever started from here
   const host = createLinuxHost({ spoolDir: spool, node, agentEnv: {}, shim: [], cacheDir: caches })
-  const listeners = new Set<(event: HostEvent) => void>()
-  host.onEvent((event) => {
-    for (const listener of listeners) listener(event)
-  })
+  const receiptOf = heardReceipts(host)
   try {
     const forks = await host.recover()
     for (const fork of forks) if (fork.phase === 'prepared') await host.cancel(fork.spec.forkId)
     const live = forks.filter((fork) => fork.phase === 'running' || fork.phase === 'exited')
     if (live.length > 0)
       say(`ending ${live.length} ${live.length === 1 ? 'worker' : 'workers'} on ${node}, whose agent is gone`)
-    return await Promise.all(live.map((fork) => endFork(host, fork, killedBy, listeners)))
+    return await Promise.all(live.map((fork) => endFork(host, fork, killedBy, receiptOf(fork.spec.forkId))))
   } catch (error) {
     // somebody has started an agent for it meanwhile: the spool is that one's
     if (isFault(error, 'LOCKED')) return []
@@ -79,37 +78,23 @@ async function endFork(
   host: ProcessHost,
   { spec, phase, notes }: Recovered,
   killedBy: Cause,
-  listeners: Set<(event: HostEvent) => void>,
+  heard: Promise<Omit<Receipt, 'ms'>>,
 ): Promise<WorkerReceipt> {
   const { forkId, run, role, index } = spec
   const started = performance.now()
-  const receipt = await new Promise<Omit<Receipt, 'ms'>>((resolve) => {
-    const finish = (result: Omit<Receipt, 'ms'>): void => {
-      clearTimeout(timer)
-      listeners.delete(listener)
-      resolve(result)
-    }
-    const timer = setTimeout(
-      () =>
-        finish({
-          outcome: 'unverified',
-          survivors: [],
-          reason: `nothing was heard within ${EMPTY_MS / 1000} s`,
-        }),
-      EMPTY_MS,
-    )
-    const listener = (event: HostEvent): void => {
-      if (event.what === 'empty' && event.forkId === forkId) finish(event.receipt)
-    }
-    listeners.add(listener)
-    void (async () => {
-      if (phase === 'running')
-        await host
-          .note(forkId, { ...notes, stop: { killedBy, signal: null, graceMs: 0 } })
-          .catch(() => undefined)
-      await host.killTree(forkId)
-    })()
-  })
+  if (phase === 'running')
+    await host.note(forkId, { ...notes, stop: { killedBy, signal: null, graceMs: 0 } }).catch(() => undefined)
+  void host.killTree(forkId)
+  const patience = new AbortController()
+  const receipt = await Promise.race([
+    heard,
+    sleep(EMPTY_MS, undefined, patience).then((): Omit<Receipt, 'ms'> => ({
+      outcome: 'unverified',
+      survivors: [],
+      reason: `nothing was heard within ${EMPTY_MS / 1000} s`,
+    })),
+  ])
+  patience.abort()
   return {
     worker: workerIdOf(run, role, index),
     forkId,

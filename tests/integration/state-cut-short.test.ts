@@ -2,7 +2,7 @@
  * The state log is cut short on the disk of a real server: the next coordinator says so, and so does whoever
  * asks for a run that was in the part that is lost.
  */
-import { cp, readdir, readFile, rm, stat, truncate } from 'node:fs/promises'
+import { readdir, readFile, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startFleet, task, until, type Fleet } from '../support/fleet.ts'

@@ -14,7 +14,7 @@ import type {
 import { tooLarge } from '../../../src/transport/payload.ts'
 import { Link } from './link.ts'
 import { consumeQueueOn } from './queue-consumer.ts'
-import { INBOX, wireBytes, type Peer, type Server, type ServerSub, type Wire } from './server.ts'
+import { INBOX, wireBytes, type Peer, type ServerSub, type Wire } from './server.ts'
 import type { StoredMessage } from './stream.ts'
 
 export interface MemoryConnection extends Bus {
