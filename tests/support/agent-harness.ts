@@ -114,21 +114,6 @@ export async function startAgentHarness(): Promise<AgentHarness> {
   const stopAll = async (): Promise<void> => {
     await Promise.all(agents.splice(0).map((agent) => agent.stop()))
   }
-  const bundle = async (): Promise<string> => {
-    const outfile = join(dir, 'agent.mjs')
-    await symlink(join(import.meta.dirname, '../../node_modules'), join(dir, 'node_modules'))
-    await build({
-      entryPoints: [join(import.meta.dirname, 'agent-program.ts')],
-      outfile,
-      bundle: true,
-      platform: 'node',
-      format: 'esm',
-      packages: 'external',
-      logLevel: 'error',
-    })
-    return outfile
-  }
-
   return {
     server,
     bus,
@@ -166,7 +151,7 @@ export async function startAgentHarness(): Promise<AgentHarness> {
       return agent
     },
     async spawn() {
-      if (!programs.has('agent')) programs.set('agent', bundle())
+      if (!programs.has('agent')) programs.set('agent', bundleAgent(dir))
       await stopAll()
       last = null
       const child = spawn(
@@ -202,24 +187,43 @@ export async function startAgentHarness(): Promise<AgentHarness> {
       await until(`${forkId} ${what}`, () => find() !== undefined, boundMs)
       return find()!
     },
-    async storedFacts(forkId) {
-      const whats: string[] = []
-      const [run, role, index] = forkId.split('.')
-      for (let seq = 1; ;) {
-        const message = await bus.getMessage(streamOf('main', 'EVENT'), {
-          seq,
-          subject: `troupe.v1.main.event.${run}.${role}.${index}.*.n0`,
-        })
-        if (message === null) return whats
-        whats.push((JSON.parse(Buffer.from(message.body).toString()) as WorkerFact).what)
-        seq = message.seq + 1
-      }
-    },
+    storedFacts: (forkId) => storedFactsOf(bus, forkId),
     async close() {
       await stopAll()
       for (const child of children) child.kill('SIGKILL')
       await server.close()
       await rm(dir, { recursive: true, force: true })
     },
+  }
+}
+
+/** The program of an agent, in one file that a process can run. */
+async function bundleAgent(dir: string): Promise<string> {
+  const outfile = join(dir, 'agent.mjs')
+  await symlink(join(import.meta.dirname, '../../node_modules'), join(dir, 'node_modules'))
+  await build({
+    entryPoints: [join(import.meta.dirname, 'agent-program.ts')],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    packages: 'external',
+    logLevel: 'error',
+  })
+  return outfile
+}
+
+/** What the event stream keeps of a fork, in order. */
+async function storedFactsOf(bus: Bus, forkId: string): Promise<string[]> {
+  const whats: string[] = []
+  const [run, role, index] = forkId.split('.')
+  for (let seq = 1; ;) {
+    const message = await bus.getMessage(streamOf('main', 'EVENT'), {
+      seq,
+      subject: `troupe.v1.main.event.${run}.${role}.${index}.*.n0`,
+    })
+    if (message === null) return whats
+    whats.push((JSON.parse(Buffer.from(message.body).toString()) as WorkerFact).what)
+    seq = message.seq + 1
   }
 }

@@ -13,7 +13,7 @@ export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'long src/process/shim/shim.py': 'the twin of shim.c is one file, too',
   'long tests/contracts/bus.contract.ts': ONE_SUITE,
   'long tests/contracts/process-host.contract.ts': ONE_SUITE,
-  'long tests/support/agent-harness.ts startAgentHarness': UNTIL_SPLIT,
+  'long tests/support/agent-harness.ts startAgentHarness': 'one object over private state',
   'long tests/support/fake-fleet.ts fakeFleet': 'one object over private state',
   'long tests/support/memory-bus/stream.ts memoryStream': 'one object over private state',
   'long tests/support/sim-host.ts': UNTIL_SPLIT,
