@@ -71,7 +71,7 @@ test('a worker that leased no GPU sees none, and more than the node has is refus
   expect(refused.stderr).toMatch(/9\D.*8|8\D.*9/s)
 })
 
-test('more agents come to the machine, from up and by hand: none gives out a GPU that another has given, over the death of an agent too [A-19 +A7]', async () => {
+test('more agents come to the machine: none gives out a GPU that another has given, over the death of an agent too [A-19 +A7]', async () => {
   const on = async (node: string, gpus: number): Promise<string> =>
     (
       await fleet.troupe(['launch', '-q', '-f', '-'], {

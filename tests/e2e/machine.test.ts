@@ -32,10 +32,15 @@ function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
-test('a stranger binds the leased port between lease and bind: seen by the child’s own exit, and another port is used [A-20 A-21 FC-9 K-26 +A3 +A18 +K4]', async () => {
+test('a stranger binds the leased port first: seen by the child’s own exit, and another port is used [A-20 A-21 FC-9 K-26 +A3 +A18 +K4]', async () => {
   // `setup` runs after the hand-over of the port and before the worker: it tells us the port and waits until
   // we, a stranger, have taken it; once
-  const setup = `if [ ! -e ${dir}/taken ]; then echo "$TROUPE_PORT_0" > ${dir}/port.tmp; mv ${dir}/port.tmp ${dir}/port; while [ ! -e ${dir}/taken ]; do sleep 0.05; done; fi`
+  const setup = [
+    `if [ ! -e ${dir}/taken ]; then`,
+    `  echo "$TROUPE_PORT_0" > ${dir}/port.tmp; mv ${dir}/port.tmp ${dir}/port`,
+    `  while [ ! -e ${dir}/taken ]; do sleep 0.05; done`,
+    'fi',
+  ].join('\n')
   const id = await launch(
     JSON.stringify({
       apiVersion: 'troupe/v1',
