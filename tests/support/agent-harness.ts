@@ -182,10 +182,15 @@ export async function startAgentHarness(): Promise<AgentHarness> {
       return messenger.ask('node.inventory', { node: 'n0', incarnation }, {})
     },
     async fact(forkId, what, boundMs = 10_000) {
-      const find = (): WorkerFact | undefined =>
-        facts.find((fact) => fact.forkId === forkId && fact.what === what)
-      await until(`${forkId} ${what}`, () => find() !== undefined, boundMs)
-      return find()!
+      let found: WorkerFact | null | undefined
+      const find = async (): Promise<boolean> => {
+        found = facts.find((fact) => fact.forkId === forkId && fact.what === what)
+        // a server that was away takes facts before our own connection is back: those are told to nobody
+        found ??= await storedFactOf(bus, forkId, what).catch(() => null)
+        return found !== null
+      }
+      await until(`${forkId} ${what}`, find, boundMs)
+      return found!
     },
     storedFacts: (forkId) => storedFactsOf(bus, forkId),
     async close() {
@@ -211,6 +216,13 @@ async function bundleAgent(dir: string): Promise<string> {
     logLevel: 'error',
   })
   return outfile
+}
+
+async function storedFactOf(bus: Bus, forkId: string, what: string): Promise<WorkerFact | null> {
+  const [run, role, index] = forkId.split('.')
+  const subject = `troupe.v1.main.event.${run}.${role}.${index}.${what}.n0`
+  const message = await bus.getMessage(streamOf('main', 'EVENT'), { seq: 1, subject })
+  return message && JSON.parse(Buffer.from(message.body).toString())
 }
 
 /** What the event stream keeps of a fork, in order. */
