@@ -55,6 +55,7 @@ export function buildEnvironment(input: EnvironmentInput): Record<string, string
     ...asked,
     PYTHONPATH: pythonPath(spec, cwd, asked['PYTHONPATH'], inherited['PYTHONPATH']),
     ...factsOf(input),
+    ...(spec.torchrun !== null && shutdownTimeout(spec, asked)),
   }
   for (const [name, value] of Object.entries(environment)) check(name, value)
   return environment
@@ -124,6 +125,19 @@ function factsOf({ spec, prepared, bindings, node, errorFile }: EnvironmentInput
     ),
     ...(spec.torchrun !== null && errorFile ? { TORCHELASTIC_ERROR_FILE: errorFile } : {}),
   }
+}
+
+const SHUTDOWN_TIMEOUT = 'TORCH_ELASTIC_SHUTDOWN_TIMEOUT'
+const SHUTDOWN_SLACK_S = 10
+
+/**
+ * torchrun sends SIGKILL to its ranks so long after it was told to stop, by itself after 30 s: the grace is
+ * ours to end. A longer time in the user's spec stands, a shorter one would cut the grace.
+ */
+function shutdownTimeout({ stop }: ForkSpec, asked: Record<string, string>): Record<string, string> {
+  const seconds = Math.ceil(stop.graceMs / 1000) + SHUTDOWN_SLACK_S
+  const own = asked[SHUTDOWN_TIMEOUT] ?? ''
+  return { [SHUTDOWN_TIMEOUT]: /^\d{1,9}$/.test(own) && Number(own) > seconds ? own : String(seconds) }
 }
 
 const NKEY_SEED = /(^|[^A-Z2-7])S[UAOCNXP][A-Z2-7]{56}([^A-Z2-7]|$)/

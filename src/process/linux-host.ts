@@ -11,7 +11,7 @@ import { signalNumber } from '../protocol/signals.ts'
 import { overwriteFileSync } from '../system/files.ts'
 import { isAlive, residentBytes } from '../system/proc.ts'
 import { fillCall } from './exec-plan.ts'
-import { renewFence } from './fence-file.ts'
+import { claimStop, renewFence } from './fence-file.ts'
 import { readBindings } from './fork-files.ts'
 import { abortFork, startFork, workerContextOf, type Fork } from './fork-life.ts'
 import { callPreStop } from './hooks.ts'
@@ -52,7 +52,8 @@ export function createLinuxHost(options: LinuxHostOptions): ProcessHost {
       const fork = forks.get(forkId)
       return fork === undefined || abortFork(host, fork)
     },
-    signalTree: (forkId, signal) => forks.get(forkId)?.observer?.signal(signal),
+    signalRoot: (forkId, signal) => stopSignal(forks.get(forkId), (fork) => signalOne(fork, signal, null)),
+    signalTree: (forkId, signal) => stopSignal(forks.get(forkId), ({ observer }) => observer?.signal(signal)),
     signalOne: (forkId, signal, rank) => signalOne(forks.get(forkId), signal, rank),
     async killTree(forkId) {
       const fork = forks.get(forkId)
@@ -96,6 +97,11 @@ async function startOnce(state: HostState, forkId: string, bindings: Bindings): 
     .then(() => startFork(owned(state), fork, bindings))
     .finally(() => (fork.starting = null))
   return fork.starting
+}
+
+/** A signal of a stop; none where the shim stops its tree itself. */
+function stopSignal(fork: Fork | undefined, send: (fork: Fork) => unknown): void {
+  if (fork !== undefined && claimStop(fork.forkDir, fork.spec)) send(fork)
 }
 
 function signalOne(fork: Fork | undefined, signal: string, rank: number | null): boolean {

@@ -14,14 +14,15 @@
  * exit of 126 or 127.
  * 4. `cancel` writes the tombstone, wins or loses the same `mkdir started`; resolves true when nothing runs
  * and never will.
- * 5. `signalTree` signals everything of the tree once; `killTree` sends SIGKILL to a fixpoint and resolves
- * when nothing is left or nothing more can be done.
- * The shim is spared to the last. Neither waits for graces: timing is the agent's.
+ * 5. `signalRoot` and `signalTree` are a stop's: one signal to the root process alone, or to everything of
+ * the tree once. `killTree` sends SIGKILL to a fixpoint and resolves when nothing is left or nothing more can
+ * be done. The shim is spared to the last. None waits for graces: timing is the agent's.
  * 6. `exited` is told once when the root has ended, `empty` once when nothing of the tree is left (with a
  * receipt); `exited` comes first.
  * 7. Leases end when the tree is gone (or a prepare is dropped), never at the order to stop.
  * 8. A fork with `fenceAfter` whose agent says nothing to `renewFences` for T, its grace and a slack is ended
- * without it: dead and frozen agents too.
+ * without it: dead and frozen agents too. Its stop has the same signals, by the same rule, and the
+ * program gets them from one of the two alone.
  * 9. A listener is never called from inside one of the calls.
  */
 import type { Prepared, HostEvent, Recovered, Started } from '../protocol/host.ts'
@@ -42,8 +43,9 @@ export interface ProcessHost {
   /** @throws {Fault} CANCELLED, WORKER_CREATE, WORKER_CONFIG */
   start(forkId: string, bindings: Bindings): Promise<Started>
   cancel(forkId: string): Promise<boolean>
+  signalRoot(forkId: string, signal: string): void
   signalTree(forkId: string, signal: string): void
-  /** one signal to the root process, or to one rank. @returns false when it is not there */
+  /** a person's: one signal to the root process, or to one rank. @returns false when it is not there */
   signalOne(forkId: string, signal: string, rank: number | null): boolean
   killTree(forkId: string): Promise<void>
   /** the role's pre-stop call; resolves when it ended or its own timeout passed, never rejects */

@@ -14,6 +14,7 @@
  *     ranks/<rank>.<restart> the same account of one rank, by its local number
  *     bindings.json          addresses for probes
  *     fence                  renewed by the agent (fence-file.ts)
+ *     stopping               with a fence: who sends the signals of a stop, agent or shim
  *     notes.json             the agent's own
  *     verdict.json           ends that no shim could record
  *     error.json             torch's
@@ -55,6 +56,7 @@ export const fileOf = {
   notes: (forkDir: string) => join(forkDir, 'notes.json'),
   setUp: (forkDir: string) => join(forkDir, 'set-up'),
   fence: (forkDir: string) => join(forkDir, 'fence'),
+  stopping: (forkDir: string) => join(forkDir, 'stopping'),
   verdict: (forkDir: string) => join(forkDir, 'verdict.json'),
   error: (forkDir: string) => join(forkDir, 'error.json'),
 } as const

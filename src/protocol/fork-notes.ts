@@ -8,9 +8,14 @@ import { Exit, LogOffsets, Receipt, Wall } from './shapes.ts'
 import { WORKER_WHATS } from './table.ts'
 
 export const ForkNotes = z.object({
-  /** who ordered its end, and how; written before the first signal */
+  /** who ordered its end, and how; written before the first signal. `sent`: how many signals have left */
   stop: z
-    .object({ killedBy: Cause, signal: z.string().nullable(), graceMs: z.number() })
+    .object({
+      killedBy: Cause,
+      signal: z.string().nullable(),
+      graceMs: z.number(),
+      sent: z.number().int().min(0).catch(0),
+    })
     .optional()
     .catch(undefined),
   receipt: Receipt.optional().catch(undefined),

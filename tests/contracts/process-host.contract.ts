@@ -243,6 +243,16 @@ export function processHostContract(name: string, makeHost: () => Promise<HostUn
       await events.next('empty', spec.forkId)
     })
 
+    test('SIGTERM to the root alone ends it, and a root that is gone needs none', async () => {
+      const { host, programs, events } = await make()
+      const spec = forkSpec(programs.stays)
+      await start(host, spec)
+      host.signalRoot(spec.forkId, 'SIGTERM')
+      expect((await events.next('exited', spec.forkId)).exit).toMatchObject({ code: null, signal: 'SIGTERM' })
+      await events.next('empty', spec.forkId)
+      host.signalRoot(spec.forkId, 'SIGTERM')
+    })
+
     test('SIGTERM is ignored: killTree resolves when nothing is left', async () => {
       const { host, programs, events, alive, settled } = await make()
       const spec = forkSpec(programs.stubborn)

@@ -359,6 +359,11 @@ export function simMachine(options: MachineOptions): SimMachine {
         tell({ what: 'signalled', forkId, signal, by: process.name })
         spools.get(forkId)?.tree?.signal(signal)
       },
+      signalRoot(forkId, signal) {
+        if (!process.effect(`host.signalRoot ${forkId} ${signal}`) || !mine()) return
+        tell({ what: 'signalled', forkId, signal, by: process.name })
+        spools.get(forkId)?.tree?.signalRoot(signal)
+      },
       signalOne(forkId, signal, rank) {
         if (!process.effect(`host.signalOne ${forkId} ${signal}`) || !mine() || rank !== null) return false
         const hit = spools.get(forkId)?.tree?.signalRoot(signal) ?? false

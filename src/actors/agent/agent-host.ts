@@ -20,6 +20,7 @@ export type HostCommand = Extract<
       | 'note'
       | 'pre-stop'
       | 'signal-tree'
+      | 'signal-root'
       | 'signal-one'
       | 'kill-tree'
       | 'release'
@@ -80,6 +81,7 @@ function perform(calls: HostCalls, command: HostCommand): void {
         .catch((error: unknown) => failed(calls, error, `the kill of ${command.forkId}`))
         .then(() => calls.post({ type: 'tree-killed', forkId: command.forkId, at: calls.clock.now() }))
     case 'signal-tree':
+    case 'signal-root':
     case 'signal-one':
       try {
         return signal(calls, command)
@@ -148,8 +150,12 @@ async function writeNotes(calls: HostCalls, forkId: string): Promise<void> {
   if (waiting.told) calls.post({ type: 'noted', forkId, at: calls.clock.now() })
 }
 
-function signal({ host, post }: HostCalls, command: CommandOf<'signal-tree' | 'signal-one'>): void {
+function signal(
+  { host, post }: HostCalls,
+  command: CommandOf<'signal-tree' | 'signal-root' | 'signal-one'>,
+): void {
   if (command.type === 'signal-tree') return host.signalTree(command.forkId, command.signal)
+  if (command.type === 'signal-root') return host.signalRoot(command.forkId, command.signal)
   const { order, forkId } = command
   post({ type: 'signalled', order, forkId, found: host.signalOne(forkId, command.signal, command.rank) })
 }

@@ -54,6 +54,7 @@ export function perform(a: LiveAgent, command: AgentCommand): void {
     case 'note':
     case 'pre-stop':
     case 'signal-tree':
+    case 'signal-root':
     case 'signal-one':
     case 'kill-tree':
     case 'release':

@@ -51,6 +51,10 @@ export interface Stop {
   /** null: straight to SIGKILL */
   signal: string | null
   graceMs: number
+  /** signals that were sent; further ones are the role's `stop.further` */
+  sent: number
+  /** the whole tree had the latest of them, not its root alone */
+  toTree: boolean
   /** waiting: for the start to be known. noting: the spool is told who ordered it, before any signal */
   step: 'waiting' | 'noting' | 'pre-stop' | 'grace' | 'killing'
   /** tick of the first signal */
@@ -181,6 +185,7 @@ export type AgentCommand =
   | { type: 'note'; forkId: string; notes: Record<string, unknown>; told: boolean }
   | { type: 'pre-stop'; forkId: string }
   | { type: 'signal-tree'; forkId: string; signal: string }
+  | { type: 'signal-root'; forkId: string; signal: string }
   | { type: 'signal-one'; order: number; forkId: string; signal: string; rank: number | null }
   | { type: 'kill-tree'; forkId: string }
   | { type: 'release'; forkId: string }

@@ -1,11 +1,12 @@
 /**
- * The stop ladder: note who ordered it, pre-stop call, the signal to the tree, grace, SIGKILL to the tree
- * until the host says empty. A ladder only ever gets shorter. The note stands in the spool before the first
- * signal leaves, so that an exit keeps its cause though the agent dies in between.
+ * The stop ladder: note who ordered it, pre-stop call, the signal to the root (once) or to the tree, the same
+ * to what is left when the root has ended, further signals where the role has them, SIGKILL to the tree until
+ * the host says empty. All signals share one grace. A ladder only ever gets shorter. The note stands in the
+ * spool before the first signal leaves, so that an exit keeps its cause though the agent dies in between.
  */
 import type { Cause } from '../../protocol/causes.ts'
 import { note } from './report.ts'
-import type { AgentState, Fork, Out } from './agent-state.ts'
+import type { AgentState, Fork, Out, Stop } from './agent-state.ts'
 
 export interface StopOrder {
   /** null: straight to SIGKILL */
@@ -25,15 +26,38 @@ function isLive(fork: Fork): boolean {
 export function stopFork(fork: Fork, order: StopOrder, at: number, out: Out): void {
   if (!isLive(fork)) return
   if (fork.stop !== null) return shorten(fork, order, at, out)
-  fork.stop = {
-    ...order,
-    step: fork.phase === 'starting' ? 'waiting' : 'noting',
+  fork.stop = newStop(order, fork.phase === 'starting' ? 'waiting' : 'noting')
+  if (fork.phase === 'exited') return climb(fork, at, out)
+  if (fork.phase === 'running') note(fork, out, true)
+}
+
+function newStop(order: Omit<StopOrder, 'killedBy'> & Pick<Stop, 'killedBy'>, step: Stop['step']): Stop {
+  const { signal, graceMs, killedBy } = order
+  return {
+    signal,
+    graceMs,
+    killedBy,
+    sent: 0,
+    toTree: false,
+    step,
     since: null,
     deadline: null,
     generation: 0,
   }
-  if (fork.phase === 'exited') return climb(fork, at, out)
-  if (fork.phase === 'running') note(fork, out, true)
+}
+
+/**
+ * The agent died within a stop. What was sent is not sent again; the grace begins anew, since nobody knows
+ * how much of it is over.
+ */
+export function resumeStop(fork: Fork, order: StopOrder & { sent: number }, at: number, out: Out): void {
+  fork.stop = { ...newStop(order, 'noting'), sent: order.sent }
+  if (order.sent === 0 || order.signal === null || order.graceMs === 0)
+    return fork.phase === 'exited' ? climb(fork, at, out) : note(fork, out, true)
+  fork.stop.step = 'grace'
+  fork.stop.since = at - (offsetOf(fork, order.sent - 1) ?? 0)
+  fork.stop.deadline = at + order.graceMs
+  arm(fork, at, out)
 }
 
 /** The start is known: a stop that waited for it begins. */
@@ -44,21 +68,16 @@ export function stopStarted(fork: Fork, out: Out): void {
 }
 
 /**
- * The root ended by itself: what is left of its tree gets the role's signal and grace. Nothing is noted,
- * nobody ordered it.
+ * The root has ended, by itself or by a stop: what is left of its tree gets the role's signal, within the
+ * grace. Nothing is noted when nobody ordered it.
  */
 export function stopResidue(fork: Fork, at: number, out: Out): void {
-  if (fork.phase !== 'exited' || fork.stop !== null) return
-  fork.stop = {
-    killedBy: null,
-    signal: fork.spec.stop.signal,
-    graceMs: fork.spec.stop.graceMs,
-    step: 'noting',
-    since: null,
-    deadline: null,
-    generation: 0,
+  if (fork.phase !== 'exited') return
+  if (fork.stop === null) {
+    fork.stop = newStop({ ...fork.spec.stop, killedBy: null }, 'noting')
+    return climb(fork, at, out)
   }
-  climb(fork, at, out)
+  if (fork.stop.step === 'grace' && !fork.stop.toTree) send(fork, out)
 }
 
 /** The note stands. */
@@ -67,12 +86,14 @@ export function stopNoted(fork: Fork, at: number, out: Out): void {
 }
 
 export function stopPreStopped(fork: Fork, at: number, out: Out): void {
-  if (fork.stop?.step === 'pre-stop' && isLive(fork)) signalTree(fork, at, out)
+  if (fork.stop?.step === 'pre-stop' && isLive(fork)) signalNext(fork, at, out)
 }
 
 export function stopGraceOver(fork: Fork, generation: number, at: number, out: Out): void {
-  if (fork.stop?.step === 'grace' && fork.stop.generation === generation && isLive(fork))
-    killTree(fork, at, out)
+  if (fork.stop?.step !== 'grace' || fork.stop.generation !== generation || !isLive(fork)) return
+  const next = offsetOf(fork, fork.stop.sent)
+  if (next !== null && fork.stop.since! + next < fork.stop.deadline!) signalNext(fork, at, out)
+  else killTree(fork, at, out)
 }
 
 /** The host could do no more, or says so: it is tried again until the tree is empty. */
@@ -96,26 +117,44 @@ function climb(fork: Fork, at: number, out: Out): void {
     out.push({ type: 'pre-stop', forkId: fork.spec.forkId })
     return
   }
-  signalTree(fork, at, out)
+  signalNext(fork, at, out)
 }
 
-function signalTree(fork: Fork, at: number, out: Out): void {
+/** When the n-th signal is due, counted from the first. @returns null when there is no such signal */
+function offsetOf({ spec }: Fork, n: number): number | null {
+  return n === 0 ? 0 : (spec.stop.further?.[n - 1]?.afterMs ?? null)
+}
+
+function signalNext(fork: Fork, at: number, out: Out): void {
   const stop = fork.stop!
   stop.since ??= at
   // at once, not by a timer of no time: a kill is not to wait behind the other timers of a busy agent
   if (stop.graceMs === 0 || stop.signal === null) return killTree(fork, at, out)
   stop.step = 'grace'
-  out.push({ type: 'signal-tree', forkId: fork.spec.forkId, signal: stop.signal })
-  armGrace(fork, at + stop.graceMs, at, out)
+  stop.deadline ??= at + stop.graceMs
+  stop.sent++
+  send(fork, out)
+  if (stop.killedBy !== null) note(fork, out)
+  arm(fork, at, out)
 }
 
-function armGrace(fork: Fork, deadline: number, at: number, out: Out): void {
+function send(fork: Fork, out: Out): void {
+  const { forkId, stop: ladder } = fork.spec
   const stop = fork.stop!
-  stop.deadline = deadline
+  stop.toTree = ladder.to === 'tree' || fork.phase === 'exited'
+  const signal = stop.sent === 1 ? stop.signal! : ladder.further![stop.sent - 2]!.signal
+  out.push({ type: stop.toTree ? 'signal-tree' : 'signal-root', forkId, signal })
+}
+
+/** Until the next signal, or SIGKILL. */
+function arm(fork: Fork, at: number, out: Out): void {
+  const stop = fork.stop!
+  const next = offsetOf(fork, stop.sent)
+  const due = Math.min(stop.deadline!, next === null ? Infinity : stop.since! + next)
   stop.generation++
   out.push({
     type: 'timer',
-    afterMs: Math.max(0, deadline - at),
+    afterMs: Math.max(0, due - at),
     timer: { kind: 'grace', forkId: fork.spec.forkId, generation: stop.generation },
   })
 }
@@ -142,8 +181,9 @@ function shorten(fork: Fork, order: StopOrder, at: number, out: Out): void {
       return
     case 'grace':
       if (now) return killTree(fork, at, out)
-      if (at + order.graceMs < stop.deadline!) armGrace(fork, at + order.graceMs, at, out)
-      return
+      if (at + order.graceMs >= stop.deadline!) return
+      stop.deadline = at + order.graceMs
+      return arm(fork, at, out)
     case 'killing':
       return
   }

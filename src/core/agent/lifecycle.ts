@@ -68,7 +68,7 @@ function onExited(
   if (fork.start?.pid === null)
     fork.startFault = `${fork.startFault}: ${event.stderrTail.at(-1) ?? `exit code ${event.exit.code}`}`
   stateFact(state, fork, 'exited', out)
-  if (fork.stop === null)
+  if (fork.stop === null || (fork.stop.step === 'grace' && !fork.stop.toTree))
     out.push({
       type: 'timer',
       afterMs: state.settings.residueAfterMs,

@@ -9,8 +9,8 @@ import { ForkNotes } from '../../protocol/fork-notes.ts'
 import type { WorkerWhat } from '../../protocol/table.ts'
 import type { Exit } from '../../protocol/shapes.ts'
 import { keepLastWords } from './last-words.ts'
-import { stopFork } from './ladder.ts'
-import { note, stateFact } from './report.ts'
+import { resumeStop } from './ladder.ts'
+import { stateFact } from './report.ts'
 import { newFork, type AgentState, type Fork, type Out } from './agent-state.ts'
 
 export function recoverFork(state: AgentState, recovered: Recovered, at: number, out: Out): void {
@@ -44,7 +44,7 @@ export function recoverFork(state: AgentState, recovered: Recovered, at: number,
     case 'cancelled':
       return onCancelledBefore(state, fork, notes.failed, out)
     case 'running':
-      return onRunningStill(state, fork, notes.stop, out)
+      return onRunningStill(state, fork, notes.stop, at, out)
     case 'exited':
       return onExitedBefore(state, fork, notes.stop, at, out)
     case 'gone':
@@ -74,24 +74,21 @@ function onCancelledBefore(state: AgentState, fork: Fork, failed: ForkNotes['fai
   onGoneBefore(state, fork, out)
 }
 
-function onRunningStill(state: AgentState, fork: Fork, stop: ForkNotes['stop'], out: Out): void {
+function onRunningStill(state: AgentState, fork: Fork, stop: ForkNotes['stop'], at: number, out: Out): void {
   const { forkId, ready } = fork.spec
   fork.ready = ready === null && fork.start?.pid != null
   if (fork.start?.pid != null) tell(state, fork, 'started', out)
   out.push({ type: 'ship-logs', forkId })
   if (ready !== null && !fork.everReady)
     out.push({ type: 'timer', afterMs: ready.timeoutMs, timer: { kind: 'ready', forkId } })
-  if (stop === undefined) return
-  // how far the ladder had come is not known: it is climbed from its foot, so that no order is lost
-  fork.stop = { ...stop, step: 'noting', since: null, deadline: null, generation: 0 }
-  note(fork, out, true)
+  if (stop !== undefined) resumeStop(fork, stop, at, out)
 }
 
 function onExitedBefore(state: AgentState, fork: Fork, stop: ForkNotes['stop'], at: number, out: Out): void {
   tellEnd(state, fork, out)
   out.push({ type: 'ship-logs', forkId: fork.spec.forkId })
-  if (stop !== undefined) stopFork(fork, stop, at, out)
-  else
+  if (stop !== undefined) resumeStop(fork, stop, at, out)
+  if (stop === undefined || stop.sent > 0)
     out.push({
       type: 'timer',
       afterMs: state.settings.residueAfterMs,

@@ -110,7 +110,12 @@ export function stateFact(state: AgentState, fork: Fork, what: WorkerWhat, out: 
 function notesOf(fork: Fork): Record<string, unknown> & Partial<ForkNotes> {
   return {
     ...(fork.stop?.killedBy != null && {
-      stop: { killedBy: fork.stop.killedBy, signal: fork.stop.signal, graceMs: fork.stop.graceMs },
+      stop: {
+        killedBy: fork.stop.killedBy,
+        signal: fork.stop.signal,
+        graceMs: fork.stop.graceMs,
+        sent: fork.stop.sent,
+      },
     }),
     ...(fork.receipt !== null && { receipt: fork.receipt }),
     ...(fork.startFault !== null &&

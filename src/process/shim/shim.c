@@ -11,7 +11,8 @@
  * record: four slots of 128 bytes (shim, child, exit, empty), blank from `prepare` on, so that a full disk
  *   cannot lose an exit.
  * fence: where there is one, the agent renews it. After its limit without a renewal the tree is ended here:
- *   the agent may be dead or frozen.
+ *   the agent may be dead or frozen. Before that the stop signals are sent here, unless the agent has sent
+ *   one: who makes `stopping` does.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -174,8 +175,9 @@ static void say_empty(void) {
 
 static struct {
   long long limit, renewed;
-  char token[32];
-  int over;
+  char token[32], ladder[128];
+  const char *next; /* what is left of the ladder */
+  int over, begun, signal;
 } fence;
 
 /* Time in which the machine slept counts too: elsewhere it passed. No other process's clock is compared. */
@@ -185,14 +187,18 @@ static long long boot_ms(void) {
   return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
-/* fence: limit in ms, token, age of the agent's word at the write, the token again (a torn line has two). */
+/*
+ * fence: limit in ms, token, age of the agent's word at the write, the token again (a torn line has two),
+ * ladder: `r` (root) or `t` (tree), then `ms:signal,ms:signal`, each due after so long a silence.
+ */
 static int look_at_fence(void) {
-  char line[129] = "", first[32], again[32];
+  char line[257] = "", first[32], again[32];
   long long limit, age;
   int fd = open("fence", O_RDONLY | O_CLOEXEC);
   ssize_t length = fd < 0 ? 0 : read(fd, line, sizeof line - 1);
   if (fd >= 0) close(fd);
-  if (length > 0 && sscanf(line, "%lld %31s %lld %31s", &limit, first, &age, again) == 4 &&
+  if (length > 0 && fence.begun <= 0 &&
+      sscanf(line, "%lld %31s %lld %31s %127s", &limit, first, &age, again, fence.ladder) >= 4 &&
       !strcmp(first, again) && strcmp(first, fence.token)) {
     strcpy(fence.token, first);
     fence.limit = limit;
@@ -202,9 +208,54 @@ static int look_at_fence(void) {
   return fence.limit > 0;
 }
 
+static int read_stat(int pid, int *parent, int *group) {
+  char path[64], line[1024];
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t length = fd < 0 ? 0 : read(fd, line, sizeof line - 1);
+  if (fd >= 0) close(fd);
+  line[length > 0 ? length : 0] = 0;
+  char *at = strrchr(line, ')');
+  return at && sscanf(at, ") %*c %d %d", parent, group) == 2;
+}
+
+/* One signal to each process of the tree that is there now. */
+static void signal_tree(int number) {
+  DIR *processes = opendir("/proc");
+  for (struct dirent *entry; processes && (entry = readdir(processes));) {
+    int pid = atoi(entry->d_name), above = pid, group;
+    while (above > 1 && above != getpid())
+      if (!read_stat(above, &above, &group)) above = 0;
+    if (above == getpid() && pid != getpid()) kill(pid, number);
+  }
+  if (processes) closedir(processes);
+}
+
+/* Send what is due of the ladder. Whether the agent or we stop the tree is settled before the first one. */
+static void climb(pid_t root) {
+  long long due;
+  int number, length;
+  if (!fence.next && *fence.ladder) fence.next = fence.ladder + 1;
+  while (fence.next && fence.begun >= 0 && sscanf(fence.next, "%lld:%d%n", &due, &number, &length) == 2 &&
+         boot_ms() - fence.renewed >= due) {
+    if (!fence.begun) {
+      int claim = open("stopping", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+      fence.begun = claim < 0 && errno == EEXIST ? -1 : 1;
+      if (claim >= 0 && write(claim, "shim", 4) == 4) close(claim);
+      if (fence.begun < 0) return;
+    }
+    fence.next += length + (fence.next[length] == ',');
+    fence.signal = number;
+    if (root > 0 && *fence.ladder == 'r')
+      kill(root, number);
+    else
+      signal_tree(number);
+  }
+}
+
 /* One round of SIGKILL over our children and their groups; whose parent ends comes to us, for the next. */
 static void kill_children(const char *cgroup) {
-  char path[PATH_MAX], line[1024];
+  char path[PATH_MAX];
   snprintf(path, sizeof path, "%s/cgroup.kill", cgroup);
   int whole = *cgroup ? open(path, O_WRONLY | O_CLOEXEC) : -1;
   if (whole >= 0 && write(whole, "1", 1) != 1) whole = -1;
@@ -212,14 +263,7 @@ static void kill_children(const char *cgroup) {
   DIR *processes = opendir("/proc");
   for (struct dirent *entry; processes && (entry = readdir(processes));) {
     int pid = atoi(entry->d_name), parent, group;
-    if (pid <= 0) continue;
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? 0 : read(fd, line, sizeof line - 1);
-    if (fd >= 0) close(fd);
-    line[length > 0 ? length : 0] = 0;
-    char *at = strrchr(line, ')');
-    if (!at || sscanf(at, ") %*c %d %d", &parent, &group) != 2 || parent != getpid()) continue;
+    if (pid <= 0 || !read_stat(pid, &parent, &group) || parent != getpid()) continue;
     if (group > 1 && group != getpgrp()) kill(-group, SIGKILL);
     kill(pid, SIGKILL);
   }
@@ -276,9 +320,14 @@ static int run_worker(const char *directory) {
   }
   /* Orphans of the tree come to us; when there is no child left, nothing of it is. */
   for (pid_t ended; (ended = waitpid(-1, &status, fence.over ? WNOHANG : 0)) >= 0 || errno == EINTR;) {
-    if (ended == child && !failed) put(EXIT, "exit %d %lld%s", status, wall(), fence.over ? " fence" : "");
+    if (ended == child && !failed) {
+      put(EXIT, "exit %d %lld%s", status, wall(), fence.over || fence.begun > 0 ? " fence" : "");
+      child = 0;
+      if (fence.begun > 0 && *fence.ladder == 'r') signal_tree(fence.signal);
+    }
     if (ended > 0) continue;
     look_at_fence();
+    climb(failed ? 0 : child);
     if (!fence.over) continue;
     kill_children(words[2]);
     usleep(1000);

@@ -15,6 +15,7 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 prctl = ctypes.CDLL(None).prctl
 record = -1
 fence = {"limit": 0, "renewed": 0, "token": b"", "over": False}
+fence |= {"to": b"", "ladder": [], "begun": None, "signal": 0}
 
 
 def put(slot, text):
@@ -128,9 +129,12 @@ def boot_ms():
 def look_at_fence():
     try:
         with open("fence", "rb") as file:
-            limit, first, age, again = file.read(128).split()
-        if first == again and first != fence["token"]:
+            limit, first, age, again, *ladder = file.read(256).split()
+        if first == again and first != fence["token"] and not fence["begun"]:
             fence.update(token=first, limit=int(limit), renewed=boot_ms() - int(age))
+            if ladder:
+                steps = [step.split(b":") for step in ladder[0][1:].split(b",")]
+                fence.update(to=ladder[0][:1], ladder=[(int(due), int(number)) for due, number in steps])
     except (OSError, ValueError):
         pass
     if fence["limit"] > 0 and boot_ms() - fence["renewed"] >= fence["limit"]:
@@ -138,11 +142,56 @@ def look_at_fence():
     return fence["limit"] > 0
 
 
-def kill_quietly(kill, target):
+def kill_quietly(kill, target, number=signal.SIGKILL):
     try:
-        kill(target, signal.SIGKILL)
+        kill(target, number)
     except OSError:
         pass
+
+
+def read_stat(pid):
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return int(fields[1]), int(fields[2])
+    except (OSError, IndexError, ValueError):
+        return 0, 0
+
+
+def signal_tree(number):
+    for name in os.listdir("/proc"):
+        above = int(name) if name.isdigit() else 0
+        while above > 1 and above != os.getpid():
+            above = read_stat(above)[0]
+        if above == os.getpid() and int(name) != above:
+            kill_quietly(os.kill, int(name), number)
+
+
+def claim_stop():
+    try:
+        with open("stopping", "xb") as file:
+            file.write(b"shim")
+    except FileExistsError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def climb(root):
+    while fence["begun"] is not False and fence["ladder"]:
+        due, number = fence["ladder"][0]
+        if boot_ms() - fence["renewed"] < due:
+            return
+        if fence["begun"] is None:
+            fence["begun"] = claim_stop()
+            continue
+        fence["ladder"].pop(0)
+        fence["signal"] = number
+        if root > 0 and fence["to"] == b"r":
+            kill_quietly(os.kill, root, number)
+        else:
+            signal_tree(number)
 
 
 def kill_children(cgroup):
@@ -155,14 +204,9 @@ def kill_children(cgroup):
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
-        try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-        except OSError:
+        parent, group = read_stat(name)
+        if parent != os.getpid():
             continue
-        if len(fields) < 3 or int(fields[1]) != os.getpid():
-            continue
-        group = int(fields[2])
         if group > 1 and group != os.getpgrp():
             kill_quietly(os.killpg, group)
         kill_quietly(os.kill, int(name))
@@ -224,8 +268,11 @@ def run_worker(directory):
     os.close(report)
     failed = await_exec(child, said)
 
+    root = 0 if failed else child
+
     def tick(_number, _frame):
         look_at_fence()
+        climb(root)
         if fence["over"]:
             kill_children(words[2])
             signal.setitimer(signal.ITIMER_REAL, 0.005)
@@ -238,8 +285,11 @@ def run_worker(directory):
             ended, status = os.wait()
         except ChildProcessError:
             break
-        if ended == child and not failed:
-            put(EXIT, f"exit {status} {wall()}{' fence' if fence['over'] else ''}")
+        if ended == root:
+            put(EXIT, f"exit {status} {wall()}{' fence' if fence['over'] or fence['begun'] else ''}")
+            root = 0
+            if fence["begun"] and fence["to"] == b"r":
+                signal_tree(fence["signal"])
     signal.setitimer(signal.ITIMER_REAL, 0)
     say_empty()
     return 0

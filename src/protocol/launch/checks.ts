@@ -25,6 +25,7 @@ export function checkLaunch(form: LaunchForm, list: IssueList): void {
     checkCounts(role, path, list)
     checkProbes(role, path, list)
     checkRestart(role, path, list)
+    checkStop(role, path, list)
     for (const on of Object.keys(role.dependsOn)) checkDependency(form, on, role, path, list)
     checkTemplates(form, name, list)
   }
@@ -86,6 +87,11 @@ function checkStopWhen(form: LaunchForm, list: IssueList): void {
   const match = /^([^.]+)\.done$/.exec(form.stopWhen)
   if (!match) list.add(['stopWhen'], `${quoted(form.stopWhen)} is no condition; write ROLE.done`)
   else if (!Object.hasOwn(form.roles, match[1]!)) list.add(['stopWhen'], ...unknownRole(form, match[1]!))
+}
+
+function checkStop({ stop }: RoleForm, path: Path, list: IssueList): void {
+  if (typeof stop.signal !== 'string' && stop.grace !== undefined)
+    list.add([...path, 'stop', 'grace'], 'signals with times have no grace: the last time is until SIGKILL')
 }
 
 function checkCommand(role: RoleForm, path: Path, list: IssueList): void {

@@ -8,7 +8,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { LAUNCH_BYTES_MAX } from '../bounds.ts'
 import { checkLaunch } from './checks.ts'
 import { addFormIssues, issueList, walkDocument } from './issues.ts'
-import { LaunchForm, type ReadyForm, type ResourcesForm, type RoleForm } from './schema.ts'
+import { LaunchForm, type ReadyForm, type ResourcesForm, type RoleForm, type StopForm } from './schema.ts'
 import { Launch, type PreStop, type Probe, type Resources, type Role } from './resolved.ts'
 import { parseValueText, specInvalid, type LaunchIssue, type LaunchSource, type Path } from './yaml-lines.ts'
 
@@ -101,10 +101,24 @@ function resolveRole(name: string, role: RoleForm, launch: LaunchForm): Role {
     ready: role.ready === undefined ? null : resolveProbe(role.ready),
     preStop: role.preStop === undefined ? null : resolvePreStop(role.preStop),
     restart: resolveRestart(role),
-    stop: { signal: role.stop.signal, graceMs: role.stop.grace, order: role.stop.order },
+    stop: resolveStop(role.stop),
     failFast: role.failFast ?? launch.failFast ?? true,
     fenceAfterMs: role.fenceAfter ?? null,
   }
+}
+
+const GRACE_MS = 30_000
+
+/** checks.ts has seen that `grace` and signals with times do not stand together. */
+function resolveStop({ signal, to, grace, order }: StopForm): Role['stop'] {
+  if (typeof signal === 'string') return { signal, graceMs: grace ?? GRACE_MS, to, order }
+  let graceMs = 0
+  const steps = signal.map((step) => {
+    const afterMs = graceMs
+    graceMs += step.ms
+    return { signal: step.signal, afterMs }
+  })
+  return { signal: steps[0]!.signal, graceMs, further: steps.slice(1), to, order }
 }
 
 /** One copy where all workers have the same. */

@@ -51,12 +51,25 @@ const DependencyCondition = z.enum(['started', 'ready', 'done'])
 
 export const RoleKind = z.enum(['task', 'service', 'torchrun'])
 
+export const STOP_SIGNALS_MAX = 5
+
 /** How a worker is told to stop, and how long it has before SIGKILL. */
 export const StopLadder = z.object({
   signal: SignalName,
+  /** from the first signal to SIGKILL, whatever else is sent between */
   graceMs: Millis,
+  /** further signals, in order, each so long after the first one */
+  further: z
+    .array(z.object({ signal: SignalName, afterMs: Millis }))
+    .max(STOP_SIGNALS_MAX - 1)
+    .optional(),
+  /** root (also where nothing is said): the others of the tree get the signal when the root has ended */
+  to: z.enum(['root', 'tree']).optional(),
   order: z.enum(['reverse', 'parallel']),
+  /** RE2: a line of its output after the stop began that says that its work is saved */
+  saved: z.string().nullable().optional(),
 })
+export type StopLadder = z.infer<typeof StopLadder>
 
 export const Role = z.object({
   name: Name,

@@ -8,6 +8,7 @@ import * as z from 'zod'
 import { WORKERS_MAX } from '../bounds.ts'
 import { LAUNCH_NAME_MAX, NAME } from '../names.ts'
 import { parseSignal } from '../signals.ts'
+import { STOP_SIGNALS_MAX } from './resolved.ts'
 import {
   DURATION_FORMS,
   parseDuration,
@@ -81,12 +82,25 @@ const Http = strict({
 })
 const ExecForm = z.union([Argv, strict({ command: Argv }).transform(({ command }) => command)])
 
-const Signal = z.string().transform((text, context) => {
-  const signal = parseSignal(text)
-  if (signal !== null) return signal
-  context.addIssue({ code: 'custom', message: `'${text}' is no signal; write TERM, INT, USR1…` })
-  return z.NEVER
-})
+/** One signal, or several with the time that each has: `INT 10s`. */
+const StopSignal = z
+  .union([z.string(), z.array(z.string()).min(1).max(STOP_SIGNALS_MAX)])
+  .transform((form, context) => {
+    if (typeof form === 'string') {
+      const signal = parseSignal(form)
+      if (signal !== null) return signal
+      context.addIssue({ code: 'custom', message: `'${form}' is no signal; write TERM, INT, USR1…` })
+      return z.NEVER
+    }
+    return form.map((text) => {
+      const [word = '', time = '', ...more] = text.trim().split(/\s+/)
+      const signal = parseSignal(word)
+      const ms = parseDuration(time)
+      if (signal !== null && ms !== null && more.length === 0) return { signal, ms }
+      context.addIssue({ code: 'custom', message: `'${text}' is no step of a stop; write 'INT 10s'` })
+      return z.NEVER
+    })
+  })
 
 const ResourcesForm = strict({
   cpus: Count.prefault(0).describe('cores leased to each worker; thread variables follow'),
@@ -129,8 +143,16 @@ const RestartForm = strict({
 })
 
 const StopForm = strict({
-  signal: Signal.prefault('TERM'),
-  grace: Duration.prefault('30s').describe('then SIGKILL'),
+  signal: StopSignal.prefault('TERM').describe(
+    'one signal, or several with the time of each: [INT 10s, TERM 20s]; SIGKILL after the last',
+  ),
+  to: z
+    .enum(['root', 'tree'])
+    .prefault('root')
+    .describe(
+      'root: the process that was started gets the signal, once; what it leaves behind gets it when it has ended. tree: all of its processes at once',
+    ),
+  grace: Duration.optional().describe('then SIGKILL; default 30s. Not with signals that have times'),
   order: z.enum(['reverse', 'parallel']).prefault('reverse').describe('reverse: rank 0 last'),
 })
 
@@ -238,3 +260,4 @@ export type LaunchForm = z.output<typeof LaunchForm>
 export type RoleForm = z.output<typeof RoleForm>
 export type ResourcesForm = z.output<typeof ResourcesForm>
 export type ReadyForm = z.output<typeof ReadyForm>
+export type StopForm = z.output<typeof StopForm>

@@ -1,8 +1,18 @@
 /** Trees that are hard to end: nothing of them is left after a kill, and what a kill cannot end is told. */
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { findCgroups } from '../../../src/process/cgroup.ts'
+import { fileOf, forkDirOf } from '../../../src/process/spool.ts'
 import { isAlive } from '../../../src/system/proc.ts'
 import { TREES } from '../../support/linux-host.ts'
 import {
@@ -13,6 +23,7 @@ import {
   misbehaving,
   open,
   recordOf,
+  spoolDir,
   start,
   startAll,
   until,
@@ -78,6 +89,40 @@ while signal.sigwait({signal.SIGUSR1}): os.write(1, b"USR1\\n")
   await host.killTree(spec.forkId)
   await events.next('empty', spec.forkId)
   expect(logOf(spec.forkId, 'stdout')).toBe('ready\n'.repeat(3) + 'USR1\n'.repeat(3))
+})
+
+test('a signal to the root reaches no other process of the tree', async () => {
+  await open()
+  const script = `
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+name = b"root" if os.fork() else b"child"
+os.write(1, name + b" ready\\n")
+while signal.sigtimedwait({signal.SIGUSR1}, 3600): os.write(1, name + b" got it\\n")
+`
+  const spec = forkSpec([misbehave()[0]!, '-ISsc', script])
+  await start(spec)
+  await until(() => logOf(spec.forkId, 'stdout').split('ready').length === 3, 'both are ready')
+  host.signalRoot(spec.forkId, 'SIGUSR1')
+  await until(() => logOf(spec.forkId, 'stdout').includes('got it'), 'it arrives')
+  await host.killTree(spec.forkId)
+  await events.next('empty', spec.forkId)
+  expect(logOf(spec.forkId, 'stdout').match(/.* got it/g)).toEqual(['root got it'])
+})
+
+test('a stop that the shim has begun: the agent sends no signal', async () => {
+  await open()
+  const spec = forkSpec(misbehave('on-term-exit', '7'), { fenceAfterMs: 60_000 })
+  await start(spec)
+  await until(() => logOf(spec.forkId, 'stdout').includes('ready'), 'it is ready')
+  const stopping = fileOf.stopping(forkDirOf(spoolDir, spec.forkId))
+  writeFileSync(stopping, 'shim')
+  host.signalRoot(spec.forkId, 'SIGTERM')
+  host.signalTree(spec.forkId, 'SIGTERM')
+  rmSync(stopping)
+  // had one arrived before, it would have ended with 7 by now: SIGKILL comes after it
+  await host.killTree(spec.forkId)
+  expect((await events.next('exited', spec.forkId)).exit.signal).toBe('SIGKILL')
 })
 
 test('health counts the processes of the tree and their memory', async () => {

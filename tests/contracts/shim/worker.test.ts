@@ -15,7 +15,6 @@ import {
   closeSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { BLANK_RECORD, exitOf } from '../../../src/process/records.ts'
 import { descendantsOf, isAlive, readCommand, readEnvironment, readStat } from '../../../src/system/proc.ts'
@@ -47,51 +46,6 @@ describe.each(KINDS)('the %s shim', (kind) => {
 
   test('a program that reads where there is nothing: SIGSEGV [FC-1]', async () => {
     expect((await runToEnd(misbehave('segv'))).exit).toMatchObject({ code: null, signal: 'SIGSEGV' })
-  })
-
-  test('a fence that nobody renews: the whole tree is ended, also what ignores TERM and left the session, and the exit says so [I2]', async () => {
-    const fork = prepare([
-      'sh',
-      '-c',
-      'trap "" TERM; setsid sleep 300 & sleep 300 & while :; do sleep 0.05; done',
-    ])
-    const limitMs = 1500
-    const fence = (token: string, age = 0): void =>
-      writeFileSync(join(fork.forkDir, 'fence'), `${limitMs} ${token} ${age} ${token}\n`)
-    fence('a')
-    const { shim, code } = launch(fork)
-    await until(() => fork.record().child, 'the child is recorded')
-    await until(() => descendantsOf(shim.pid!).length >= 3, 'the tree is there')
-    for (const end = Date.now() + limitMs * 1.5; Date.now() < end; await sleep(100)) fence(String(Date.now()))
-    expect(fork.record().exit, 'renewed for longer than the limit').toBeNull()
-    const pids = descendantsOf(shim.pid!).map(({ pid }) => pid)
-    const at = Date.now()
-    await code
-    expect(Date.now() - at).toBeLessThan(3000)
-    expect(fork.record()).toMatchObject({
-      exit: { kind: 'status', status: 9, fenced: true },
-      emptyAt: expect.any(Number),
-    })
-    expect(pids.filter((pid) => readStat(pid) !== null)).toEqual([])
-  })
-
-  test('a fence renewed by a word that is old already: it counts from when that was true; a torn line counts for nothing [I2]', async () => {
-    const fork = prepare(['sleep', '300'])
-    writeFileSync(join(fork.forkDir, 'fence'), '60000 a 0 a\n')
-    const { code } = launch(fork)
-    await until(() => fork.record().child, 'the child is recorded')
-    writeFileSync(join(fork.forkDir, 'fence'), '60000 b 59000 c\n')
-    await sleep(600)
-    expect(fork.record().exit).toBeNull()
-    const at = Date.now()
-    writeFileSync(join(fork.forkDir, 'fence'), '60000 d 59500 d\n')
-    await code
-    expect(Date.now() - at).toBeLessThan(3000)
-    expect(fork.record()).toMatchObject({ exit: { fenced: true } })
-  })
-
-  test('without a fence: a program may run on for ever, and one that ends by itself is not said to be fenced', async () => {
-    expect((await runToEnd(['sh', '-c', 'sleep 0.4; kill -9 $$'])).final.exit).not.toHaveProperty('fenced')
   })
 
   test('the record tells shim, child, exit and empty, with start times that are theirs', async () => {

@@ -188,3 +188,18 @@ test('torchrun is told where to write the root cause, and an outer torchrun’s 
   expect(environment).not.toHaveProperty('TORCHELASTIC_RUN_ID')
   expect(build({ agentEnv, errorFile: '/spool/error.json' })).not.toHaveProperty('TORCHELASTIC_ERROR_FILE')
 })
+
+test.each([
+  ['nothing', undefined, '70'],
+  ['a longer time', '600', '600'],
+  ['a shorter time, which would cut the grace', '5', '70'],
+  ['no number, at which torch would stumble', 'soon', '70'],
+])('torchrun waits for its ranks longer than the whole grace: the spec has %s', (_, own, seconds) => {
+  const env: Record<string, string> = own === undefined ? {} : { TORCH_ELASTIC_SHUTDOWN_TIMEOUT: own }
+  const stop = { signal: 'SIGTERM', graceMs: 59_001, order: 'reverse' } as const
+  const agentEnv = { PATH: '/bin', TORCH_ELASTIC_SHUTDOWN_TIMEOUT: '1' }
+  expect(build({ agentEnv, spec: forkSpec({ torchrun: gang, env, stop }) })).toMatchObject({
+    TORCH_ELASTIC_SHUTDOWN_TIMEOUT: seconds,
+  })
+  expect(build({ spec: forkSpec({ stop }) })).not.toHaveProperty('TORCH_ELASTIC_SHUTDOWN_TIMEOUT')
+})

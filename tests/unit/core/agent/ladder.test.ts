@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { ForkSpec } from '../../../../src/protocol/launch/resolved.ts'
 import { agentScript, FORK, only, specOf, typesOf } from '../../../support/agent-steps.ts'
 
 function grace(generation: number, at: number) {
@@ -15,7 +16,9 @@ describe('the stop ladder', () => {
       told: true,
       notes: { stop: { killedBy: { by: 'user', name: 'ada' }, signal: 'SIGTERM', graceMs: 1000 } },
     })
-    expect(typesOf(agent.step({ type: 'noted', forkId: FORK, at: 1001 }))).toEqual(['signal-tree', 'timer'])
+    const signalled = agent.step({ type: 'noted', forkId: FORK, at: 1001 })
+    expect(typesOf(signalled)).toEqual(['signal-root', 'note', 'timer'])
+    expect(only(signalled, 'note')[0]).toMatchObject({ notes: { stop: { sent: 1 } } })
   })
 
   test('a tree that ignores the signal is killed after the grace, and ends with a receipt that says how long it took [FC-2 +A17]', () => {
@@ -42,7 +45,7 @@ describe('the stop ladder', () => {
     agent.kill(FORK)
     expect(typesOf(agent.step({ type: 'noted', forkId: FORK, at: 1001 }))).toEqual(['pre-stop'])
     const after = agent.step({ type: 'pre-stopped', forkId: FORK, at: 5000 })
-    expect(typesOf(after)).toEqual(['signal-tree', 'timer'])
+    expect(typesOf(after)).toEqual(['signal-root', 'note', 'timer'])
     expect(only(after, 'timer')[0]!.afterMs).toBe(1000)
   })
 
@@ -108,7 +111,7 @@ describe('the stop ladder', () => {
       killedBy: null,
     })
     const residue = agent.step({ type: 'timer', timer: { kind: 'residue', forkId: FORK }, at: 1020 })
-    expect(only(residue, 'signal-tree')[0]!.signal).toBe('SIGINT')
+    expect(only(residue, 'signal-tree').map(({ signal }) => signal)).toEqual(['SIGINT'])
     expect(only(residue, 'timer')[0]!.afterMs).toBe(700)
     expect(typesOf(agent.step(grace(1, 1720)))).toEqual(['kill-tree'])
     agent.at = 1730
@@ -155,5 +158,109 @@ describe('the stop ladder', () => {
     expect(agent.exited(FORK, { code: 9 })).toEqual([])
     expect(agent.empty(FORK)).toEqual([])
     expect(agent.replyIn(agent.kill(FORK))).toMatchObject({ forks: [{ phase: 'gone', exit: { code: 0 } }] })
+  })
+})
+
+describe('to the root, then to what it left', () => {
+  const residue = (at: number) => ({ type: 'timer', timer: { kind: 'residue', forkId: FORK }, at }) as const
+
+  function stopping(stop: Partial<ForkSpec['stop']> = {}) {
+    const agent = agentScript()
+    const ladder = { signal: 'SIGTERM', graceMs: 1000, order: 'parallel', ...stop } as const
+    agent.running(specOf(FORK, { stop: ladder }))
+    agent.kill(FORK, { signal: ladder.signal, graceMs: ladder.graceMs })
+    return { agent, first: agent.step({ type: 'noted', forkId: FORK, at: 1000 }) }
+  }
+
+  test('the root ends within its stop: what is left gets the signal once, and SIGKILL comes when it would have', () => {
+    const { agent, first } = stopping()
+    expect(only(first, 'signal-root')).toEqual([{ type: 'signal-root', forkId: FORK, signal: 'SIGTERM' }])
+    agent.at = 1400
+    expect(only(agent.exited(FORK, { code: 0 }), 'timer')[0]!.timer.kind).toBe('residue')
+    expect(agent.step(residue(1420))).toEqual([{ type: 'signal-tree', forkId: FORK, signal: 'SIGTERM' }])
+    expect(agent.step(residue(1500))).toEqual([])
+    expect(typesOf(agent.step(grace(1, 2000)))).toEqual(['kill-tree'])
+  })
+
+  test('the root ends and nothing is left: nobody gets a second signal', () => {
+    const { agent } = stopping()
+    agent.exited(FORK, { code: 0 })
+    agent.empty(FORK)
+    expect(agent.step(residue(1420))).toEqual([])
+  })
+
+  test('to: tree: all of its processes at once, and none again when the root has ended', () => {
+    const { agent, first } = stopping({ to: 'tree' })
+    expect(only(first, 'signal-tree')).toHaveLength(1)
+    expect(only(first, 'signal-root')).toEqual([])
+    expect(only(agent.exited(FORK, { code: 0 }), 'timer')).toEqual([])
+    expect(agent.step(residue(1420))).toEqual([])
+    expect(typesOf(agent.step(grace(1, 2000)))).toEqual(['kill-tree'])
+  })
+
+  test('a stop that comes while what the root left is ended: no second signal, and its grace may be shorter', () => {
+    const agent = agentScript()
+    agent.running()
+    agent.exited(FORK, { code: 0 })
+    expect(only(agent.step(residue(1020)), 'signal-tree')).toHaveLength(1)
+    const again = agent.kill(FORK, { graceMs: 100 })
+    expect(typesOf(again)).toEqual(['timer', 'reply'])
+    expect(typesOf(agent.step(grace(2, 1120)))).toEqual(['kill-tree'])
+  })
+
+  test('a second stop of the same grace sends nothing', () => {
+    const { agent } = stopping()
+    expect(typesOf(agent.kill(FORK))).toEqual(['reply'])
+  })
+
+  test('a stop that waits for its start: the signal leaves once, when the start is known', () => {
+    const agent = agentScript()
+    const token = agent.prepare(specOf(FORK))
+    agent.start(token, FORK)
+    expect(typesOf(agent.kill(FORK))).toEqual(['reply'])
+    agent.started(FORK)
+    expect(only(agent.step({ type: 'noted', forkId: FORK, at: 1001 }), 'signal-root')).toHaveLength(1)
+  })
+
+  test('grace 0 sends no signal but SIGKILL', () => {
+    expect(typesOf(stopping({ graceMs: 0 }).first)).toEqual(['kill-tree'])
+  })
+
+  const LADDER: ForkSpec['stop'] = {
+    signal: 'SIGINT',
+    graceMs: 3000,
+    further: [{ signal: 'SIGTERM', afterMs: 1000 }],
+    order: 'parallel',
+  }
+
+  test('two signals with their times: each once, in order, then SIGKILL', () => {
+    const { agent, first } = stopping(LADDER)
+    expect(only(first, 'signal-root').map(({ signal }) => signal)).toEqual(['SIGINT'])
+    expect(only(first, 'timer')[0]!.afterMs).toBe(1000)
+    const second = agent.step(grace(1, 2000))
+    expect(only(second, 'signal-root').map(({ signal }) => signal)).toEqual(['SIGTERM'])
+    expect(only(second, 'timer')[0]!.afterMs).toBe(2000)
+    expect(agent.step(grace(1, 2000))).toEqual([])
+    expect(typesOf(agent.step(grace(2, 4000)))).toEqual(['kill-tree'])
+  })
+
+  test('two signals, and the root ends after the first: the rest gets that one, and the second when it is due', () => {
+    const { agent } = stopping(LADDER)
+    agent.exited(FORK, { code: 0 })
+    expect(typesOf(agent.step(residue(1500)))).toEqual(['signal-tree'])
+    expect(only(agent.step(grace(1, 2000)), 'signal-tree').map(({ signal }) => signal)).toEqual(['SIGTERM'])
+    expect(agent.step(residue(2100))).toEqual([])
+  })
+
+  test('two signals, shortened below the time of the second: it is left out', () => {
+    const { agent } = stopping(LADDER)
+    expect(only(agent.kill(FORK, { graceMs: 500 }), 'timer')[0]!.afterMs).toBe(500)
+    expect(typesOf(agent.step(grace(2, 1500)))).toEqual(['kill-tree'])
+  })
+
+  test('two signals, shortened to a time after the second: it still comes', () => {
+    const { agent } = stopping(LADDER)
+    expect(only(agent.kill(FORK, { graceMs: 2000 }), 'timer')[0]!.afterMs).toBe(1000)
+    expect(typesOf(agent.step(grace(2, 2000)))).toEqual(['signal-root', 'note', 'timer'])
   })
 })

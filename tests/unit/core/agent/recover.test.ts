@@ -66,7 +66,32 @@ describe('after the agent died', () => {
     const stop = { killedBy, signal: 'SIGTERM', graceMs: 1000 }
     const agent = agentScript({ recovered: [recoveredFork({ notes: { stop, acked: ['started'] } })] })
     expect(agent.state.forks.get(FORK)!.stop).toMatchObject(stop)
-    expect(typesOf(agent.step({ type: 'noted', forkId: FORK, at: 5 }))).toEqual(['signal-tree', 'timer'])
+    expect(typesOf(agent.step({ type: 'noted', forkId: FORK, at: 5 }))).toEqual([
+      'signal-root',
+      'note',
+      'timer',
+    ])
+  })
+
+  test('the agent died after the signal: it is not sent again, and SIGKILL comes after the grace', () => {
+    const stop = { killedBy: { by: 'user', name: 'ada' }, signal: 'SIGTERM', graceMs: 1000, sent: 1 }
+    const agent = agentScript({ recovered: [recoveredFork({ notes: { stop, acked: ['started'] } })] })
+    expect(only(agent.first, 'signal-root')).toEqual([])
+    const [timer] = only(agent.first, 'timer')
+    expect(timer).toMatchObject({ afterMs: 1000, timer: { kind: 'grace' } })
+    expect(typesOf(agent.step({ type: 'timer', timer: timer!.timer, at: 1000 }))).toEqual(['kill-tree'])
+  })
+
+  test('the agent died between the signal to a root and the one to what that left: the rest still gets it', () => {
+    const stop = { killedBy: { by: 'user', name: 'ada' }, signal: 'SIGTERM', graceMs: 1000, sent: 1 }
+    const agent = agentScript({
+      recovered: [
+        recoveredFork({ phase: 'exited', exit: EXIT, notes: { stop, acked: ['started', 'exited'] } }),
+      ],
+    })
+    expect(typesOf(agent.step({ type: 'timer', timer: { kind: 'residue', forkId: FORK }, at: 20 }))).toEqual([
+      'signal-tree',
+    ])
   })
 
   test('a kill at once of what was left of a tree stays one', () => {

@@ -168,7 +168,11 @@ test('any events in any order: phases only move forward, ends are told once, ord
             expect(answered.has(command.order)).toBe(false)
             answered.add(command.order)
           }
-          if (command.type === 'signal-tree' || command.type === 'kill-tree') {
+          if (
+            command.type === 'signal-root' ||
+            command.type === 'signal-tree' ||
+            command.type === 'kill-tree'
+          ) {
             const fork = agent.state.forks.get(command.forkId)!
             expect(
               fork.stop === null ||
