@@ -39,7 +39,6 @@ export type { Launch, Role } from './protocol/launch/resolved.ts'
 export type {
   Exit,
   FirstFailure,
-  NodeInfo,
   RankReport,
   Receipt,
   RunState,
@@ -50,4 +49,5 @@ export type {
   WorkerState,
   WorkerStatus,
 } from './protocol/shapes.ts'
+export type { NodeInfo } from './protocol/node-info.ts'
 export type { Context, Credentials } from './system/contexts.ts'

@@ -3,13 +3,8 @@
  * not come is asked for again, as any request.
  */
 import { Fault } from '../protocol/faults.ts'
-import {
-  isTerminal,
-  type NodeInfo,
-  type RunStatus,
-  type RunSummary,
-  type Target,
-} from '../protocol/shapes.ts'
+import { isTerminal, type RunStatus, type RunSummary, type Target } from '../protocol/shapes.ts'
+import type { NodeInfo } from '../protocol/node-info.ts'
 import type { ReplyOf } from '../protocol/table.ts'
 import type { Messenger } from '../transport/messenger.ts'
 import { FAILOVER_MS, patiently, type Patience } from './timing.ts'

@@ -3,7 +3,8 @@
  * putting together; each verb has its file. Outcomes are events: what waits here subscribes first, then asks,
  * and asks again after a lost link.
  */
-import type { NodeInfo, RunStatus, RunSummary } from '../protocol/shapes.ts'
+import type { NodeInfo } from '../protocol/node-info.ts'
+import type { RunStatus, RunSummary } from '../protocol/shapes.ts'
 import type { ReplyOf } from '../protocol/table.ts'
 import type { Messenger } from '../transport/messenger.ts'
 import { endRef, signalRef, type EndOptions, type EndResult } from './end.ts'

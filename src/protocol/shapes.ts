@@ -174,8 +174,6 @@ export function isTerminal(state: RunState): boolean {
 
 export const WorkerState = z.enum(['pending', 'starting', 'running', 'stopping', 'exited', 'lost'])
 export type WorkerState = z.infer<typeof WorkerState>
-const NodeState = z.enum(['ready', 'suspect', 'draining', 'lost'])
-type NodeState = z.infer<typeof NodeState>
 
 /** Who failed first in a run, how, and its last lines. */
 export const FirstFailure = z.object({
@@ -273,27 +271,6 @@ export const RunSummary = z.object({
   endedAt: Wall.nullable(),
 })
 export type RunSummary = z.infer<typeof RunSummary>
-
-export const NodeInfo = z.object({
-  node: Name,
-  incarnation: z.string(),
-  state: NodeState,
-  pid: z.number().int(),
-  hostname: z.string(),
-  cpus: z.number(),
-  gpus: z.number(),
-  /** nodes of the same machine that give out (some of) the same GPUs: each is leased once */
-  gpusSharedWith: z.array(Name).optional(),
-  memoryBytes: z.number(),
-  workers: z.number().int(),
-  lastSeenMs: Millis,
-  loopLagMs: Millis,
-  /** fork ids on the node that no run of this store knows: alarmed and listed, not reaped. The first 100 */
-  unowned: z.array(z.string()),
-  unownedCount: z.number().int(),
-  reason: z.string().nullable(),
-})
-export type NodeInfo = z.infer<typeof NodeInfo>
 
 /** What a stop, kill or signal is aimed at: a run, a role, a worker. */
 export const Target = z.object({ run: Name, role: Name.optional(), index: Index.optional() })

@@ -8,6 +8,7 @@
  */
 import * as z from 'zod'
 import * as causes from '../protocol/causes.ts'
+import * as nodeInfo from '../protocol/node-info.ts'
 import * as records from '../protocol/records.ts'
 import * as resolved from '../protocol/launch/resolved.ts'
 import * as shapes from '../protocol/shapes.ts'
@@ -17,7 +18,9 @@ export type JsonSchema = z.core.JSONSchema.BaseSchema & { contentEncoding?: stri
 const SHAPES_FILE = 'shapes.json'
 export const DIALECT = 'https://json-schema.org/draft/2020-12/schema'
 
-const SHAPES = Object.entries<unknown>({ ...shapes, ...causes, ...resolved, ...records }).filter(isShape)
+const SHAPES = Object.entries<unknown>({ ...shapes, ...nodeInfo, ...causes, ...resolved, ...records }).filter(
+  isShape,
+)
 const registry = z.registry<{ id: string }>()
 for (const [id, shape] of SHAPES) registry.add(shape, { id })
 

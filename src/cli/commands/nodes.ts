@@ -1,5 +1,5 @@
 /** `troupe nodes`, `nodes adopt`, `nodes drain`: the machines of the fleet. */
-import type { NodeInfo } from '../../protocol/shapes.ts'
+import type { NodeInfo } from '../../protocol/node-info.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import { table } from '../render/table.ts'
 import { durationText } from '../render/text.ts'

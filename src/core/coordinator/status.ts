@@ -3,14 +3,8 @@
  */
 import { forkIdOf, parseWorkerId, workerIdOf } from '../../protocol/names.ts'
 import { fillPage, noCursor, type PageQuery } from '../../protocol/pages.ts'
-import type {
-  NodeInfo,
-  RunStatus,
-  RunSummary,
-  Straggler,
-  WorkerState,
-  WorkerStatus,
-} from '../../protocol/shapes.ts'
+import type { NodeInfo } from '../../protocol/node-info.ts'
+import type { RunStatus, RunSummary, Straggler, WorkerState, WorkerStatus } from '../../protocol/shapes.ts'
 import type { ReplyOf } from '../../protocol/table.ts'
 import { attemptOf } from './events.ts'
 import { reasonOf, rememberWaits, type Waits, workerReason } from './explain.ts'

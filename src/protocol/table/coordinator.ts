@@ -2,7 +2,8 @@
 import * as z from 'zod'
 import { NextField, PageFields } from '../pages.ts'
 import { Launch } from '../launch/resolved.ts'
-import { Index, Name, NodeInfo, RunStatus, RunSummary, SignalName, Target } from '../shapes.ts'
+import { Index, Name, RunStatus, RunSummary, SignalName, Target } from '../shapes.ts'
+import { NodeInfo } from '../node-info.ts'
 import { AnyDocument, Empty, row, type Row } from './row.ts'
 
 const ask = { kind: 'request', from: ['client'], to: ['coordinator'], timeoutMs: 1000 } as const

@@ -4,7 +4,8 @@
  */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { byUser, type Cause } from '../../../src/protocol/causes.ts'
-import type { NodeInfo, RunStatus } from '../../../src/protocol/shapes.ts'
+import type { NodeInfo } from '../../../src/protocol/node-info.ts'
+import type { RunStatus } from '../../../src/protocol/shapes.ts'
 import { cli } from '../../support/cli.ts'
 import {
   exited,
