@@ -36,9 +36,9 @@ export function readEvent(messenger: Messenger, message: Message): TroupeEvent |
   return null
 }
 
-/** Subjects of one run's events, or of everybody's. */
-export function eventSubject(fleet: string, run?: string): string {
-  return `${rootOf(fleet)}.event.${run ?? '*'}.*.*.*.*`
+/** Subjects of one run's events, or of everybody's. @param own  of the run alone, none of its workers */
+export function eventSubject(fleet: string, run?: string, own = false): string {
+  return `${rootOf(fleet)}.event.${run ?? '*'}.${own ? '_._' : '*.*'}.*.*`
 }
 
 export interface WatchOptions {
@@ -47,6 +47,8 @@ export interface WatchOptions {
   past?: boolean
   /** go on with what is told from now on; default true */
   live?: boolean
+  /** events of the run itself, and none of its workers; default false */
+  own?: boolean
 }
 
 const BATCH = 256
@@ -88,8 +90,8 @@ export async function* watchEvents(
   run: string | undefined,
   options: WatchOptions = {},
 ): AsyncGenerator<TroupeEvent, void, undefined> {
-  const { signal, past = true, live = true } = options
-  const subject = eventSubject(messenger.fleet, run)
+  const { signal, past = true, live = true, own = false } = options
+  const subject = eventSubject(messenger.fleet, run, own)
   const queue: Watch['queue'] = asyncQueue()
   const watch: Watch = {
     messenger,

@@ -120,7 +120,8 @@ export function findTorchPython(spec: ForkSpec, path: string | undefined): strin
   return named ?? which('python', path) ?? which('python3', path) ?? 'python3'
 }
 
-function which(program: string, path = ''): string | null {
+/** The file that a program's name means on a PATH. */
+export function which(program: string, path = ''): string | null {
   return (
     path
       .split(':')

@@ -69,6 +69,7 @@ export function watchFork(
     logDir: logDirOf(host.spoolDir, forkId),
     hasRanks: fork.spec.torchrun !== null,
     hasSetUp: fork.spec.setup !== null,
+    isService: fork.spec.kind === 'service',
     // as it was at the start: the spool may be reached by another path now
     marker: `${MARKER}=${exec?.env[MARKER] ?? fork.forkDir}`,
     cgroup: exec?.cgroup ?? null,

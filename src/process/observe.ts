@@ -11,6 +11,8 @@ import { readJsonSync, replaceFileSync } from '../system/files.ts'
 import { describe, isAlive, type ProcIdentity } from '../system/proc.ts'
 import type { RankReport, Receipt } from '../protocol/shapes.ts'
 import { removeCgroup } from './cgroup.ts'
+import { readExecFile } from './exec-file.ts'
+import { missingInterpreter } from './interpreter.ts'
 import { killMembers, QUIET_LOOKS, signalMembers } from './kill.ts'
 import { errorFileText, stderrTail } from './last-words.ts'
 import { wasOomKilled } from './oom.ts'
@@ -51,6 +53,7 @@ export interface ObserveOptions {
   logDir: string
   hasRanks: boolean
   hasSetUp: boolean
+  isService: boolean
   /** see tree.ts */
   marker: string
   cgroup: string | null
@@ -70,6 +73,8 @@ interface Verdict {
 }
 
 const GONE: Omit<Receipt, 'ms'> = { outcome: 'gone', survivors: [], reason: null }
+/** The code of an exec that found no file. */
+const NOT_FOUND = 127
 const OUT_OF_SIGHT =
   'the shim was killed, and there is no cgroup: what left the session and carries no marker cannot be found'
 
@@ -104,6 +109,11 @@ export function observeFork(options: ObserveOptions): Observer {
     const step = options.hasSetUp ? readSetUp(fileOf.setUp(forkDir)) : null
     return step === null ? known : { ...known, inSetUp: step }
   }
+  /** of a service: what runs on when its root has ended */
+  const withLeft = (known: HostExit): HostExit => {
+    const left = options.isService && facts.record.emptyAt === null ? membersOf(tree()).length : 0
+    return left === 0 ? known : { ...known, left }
+  }
   const oom = (): boolean | null => wasOomKilled(tree().cgroup, options.oomKills)
   // asked once: the machine's count goes on, and what was told must not change
   const rankOoms = new Map<string, boolean | null>()
@@ -135,11 +145,17 @@ export function observeFork(options: ObserveOptions): Observer {
     return firstFailed
   }
 
+  const wasNotFound = (exit: HostExit, failedRank: string | null): boolean =>
+    failedRank === null
+      ? facts.record.child === null && exit.code === NOT_FOUND
+      : facts.ranks.some((rank) => rank.exit?.code === NOT_FOUND && rank.pid === null)
   const tellExit = (exit: HostExit, exitedAt: number): void => {
     const failedRank = lookAtRanks(false)
     const fenced = facts.record.exit?.fenced === true && { fenced: true }
     facts.exit = { ...exit, exitedAt, ...fenced }
-    facts.stderrTail = stderrTail(logDir, exit.code === 0 ? null : failedRank)
+    facts.stderrTail = stderrTail(logDir, exit.code === 0 ? null : failedRank, exit.code !== 0)
+    const missing = wasNotFound(exit, failedRank) ? missingInterpreterOf(forkDir, failedRank !== null) : null
+    if (missing !== null) facts.stderrTail.push(missing)
     facts.errorFile = errorFileText(fileOf.error(forkDir))
     emit({
       what: 'exited',
@@ -180,8 +196,9 @@ export function observeFork(options: ObserveOptions): Observer {
     if (facts.exit === null) {
       if (verdict.exit !== undefined) tellExit(plain(verdict.exit), verdict.exit.exitedAt)
       else if (exit !== null) {
-        const known = exit.kind === 'status' ? inSetUp(exitOf(exit, oom)) : exitOf(exit, oom)
-        if (known.signal === 'SIGKILL') judge({ exit: { ...known, exitedAt: exit.at } })
+        const known = exit.kind === 'status' ? withLeft(inSetUp(exitOf(exit, oom))) : exitOf(exit, oom)
+        if (known.signal === 'SIGKILL' || known.left !== undefined)
+          judge({ exit: { ...known, exitedAt: exit.at } })
         tellExit(known, exit.at)
       } else if (orphaned) {
         const unknown = unknownExit('the shim was killed, and with it the knowledge of how its child ends')
@@ -254,6 +271,14 @@ export function observeFork(options: ObserveOptions): Observer {
       stopWatching()
     },
   }
+}
+
+/** What a program that was not found needs, though it is there itself. */
+function missingInterpreterOf(forkDir: string, ofRank: boolean): string | null {
+  const exec = readExecFile(fileOf.exec(forkDir))
+  if (exec === null) return null
+  const program = ofRank ? exec.argv[exec.argv.indexOf('--rank') + 2] : exec.argv[0]
+  return program === undefined ? null : missingInterpreter(program, exec.cwd, exec.env['PATH'])
 }
 
 function plain({ exitedAt: _at, ...exit }: HostExit & { exitedAt: number }): HostExit {

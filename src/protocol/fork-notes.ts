@@ -21,7 +21,12 @@ export const ForkNotes = z.object({
   receipt: Receipt.optional().catch(undefined),
   /** its start failed: nothing of it ever ran */
   failed: z
-    .object({ startFault: z.string(), exit: Exit, exitedAt: Wall.nullable() })
+    .object({
+      startFault: z.string(),
+      exit: Exit,
+      exitedAt: Wall.nullable(),
+      final: z.boolean().default(false),
+    })
     .optional()
     .catch(undefined),
   logsFinal: LogOffsets.optional().catch(undefined),

@@ -6,6 +6,7 @@
 import * as z from 'zod'
 import { Cause } from './causes.ts'
 import {
+  Attempt,
   Epoch,
   FirstFailure,
   ForkId,
@@ -54,6 +55,9 @@ export const WorkerRecord = z.object({
     receipt: true,
     stderrTail: true,
   }).nullable(),
+  /** attempts that are over, the last ten (ATTEMPTS_KEPT), and how many there were before these */
+  attempts: z.array(Attempt).optional(),
+  attemptsForgotten: z.number().int().optional(),
 })
 export type WorkerRecord = z.infer<typeof WorkerRecord>
 

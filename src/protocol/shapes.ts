@@ -30,6 +30,8 @@ export const Exit = z.object({
    * where it is not known
    */
   inSetUp: z.string().optional(),
+  /** there when the root of a service ended while so many processes of its tree ran on */
+  left: z.number().int().min(1).optional(),
 })
 export type Exit = z.infer<typeof Exit>
 
@@ -119,6 +121,8 @@ export const ForkReport = z.object({
   logsFinal: LogOffsets.nullable(),
   /** this fork's start failed: why (also in exit.unknown); code 126/127 when exec failed */
   startFault: z.string().nullable(),
+  /** that fault stays as long as the document: its start is not tried again */
+  startFinal: z.boolean().optional(),
 })
 export type ForkReport = z.infer<typeof ForkReport>
 
@@ -188,6 +192,22 @@ export const FirstFailure = z.object({
 })
 export type FirstFailure = z.infer<typeof FirstFailure>
 
+/** Attempts that are kept of each worker, beside the latest. */
+export const ATTEMPTS_KEPT = 10
+
+/**
+ * `exit` is null while it runs, and when it never did. `reason` says in at most 200 characters how it ended;
+ * `lastWords` are at most 5 lines of 1,024 characters together.
+ */
+export const Attempt = z.object({
+  attempt: Index,
+  node: z.string().nullable(),
+  exit: Exit.nullable(),
+  reason: z.string().nullable(),
+  lastWords: z.array(z.string()),
+})
+export type Attempt = z.infer<typeof Attempt>
+
 /** One worker in `status`: DESIGN.md section 14. */
 export const WorkerStatus = z.object({
   worker: z.string(),
@@ -208,6 +228,9 @@ export const WorkerStatus = z.object({
   ranks: z.array(RankReport),
   /** colocated forks beside it; `coordinator.fork` will make them */
   children: z.array(z.string()),
+  /** the latest last; the ten before it are kept, and `attemptsForgotten` were there before these */
+  attempts: z.array(Attempt).default([]),
+  attemptsForgotten: z.number().int().optional(),
   startedAt: Wall.nullable(),
   exitedAt: Wall.nullable(),
   /** why it is where it is, one line (probe says no, node lost, waiting) */

@@ -49,6 +49,7 @@ export function worker(
     receipt: null,
     ranks: [],
     children: [],
+    attempts: [],
     startedAt: 1_700_000_000_000,
     exitedAt: null,
     reason: null,

@@ -95,6 +95,7 @@ async function attached(io: Io, troupe: Troupe, read: ReadDocument, flags: Flags
     const { run } = launched
     sayLaunched(io, launched)
     io.stderr(`run ${run}`)
+    const told = sayRestarts(io, troupe, run, left.signal)
     const { shown, quietMs } = showLogs(io, troupe, run, read, left.signal)
     const copied = flags.out === undefined ? null : keepLogs(io, troupe, run, flags.out, left.signal)
     const { onStatus, onTrouble } = watcher(io, 'running')
@@ -106,7 +107,7 @@ async function attached(io: Io, troupe: Troupe, read: ReadDocument, flags: Flags
         void ((status.state !== 'running' || (!io.errTty && quietMs() > QUIET_MAX_MS)) && onStatus?.(status)),
     })
     // both may fail while nobody waits for them yet
-    for (const promise of [shown, copied, waited]) promise?.catch(() => {})
+    for (const promise of [told, shown, copied, waited]) promise?.catch(() => {})
     interrupts.onInterrupt((count) => void interrupted(io, troupe, run, count, left))
     const result = await orLeft(waited, left.signal)
     if (result === null) {
@@ -164,6 +165,13 @@ function showLogs(
     }
   }
   return { shown: show(), quietMs: () => Date.now() - quietSince }
+}
+
+/** Each restart is a line: why, and when the next attempt begins. */
+async function sayRestarts(io: Io, troupe: Troupe, run: string, signal: AbortSignal): Promise<void> {
+  for await (const event of troupe.watch(run, { own: true, signal }))
+    if (event.what === 'restart' && 'state' in event && event.reason !== null)
+      io.stderr(io.paint('yellow', event.reason, 'stderr'))
 }
 
 async function keepLogs(

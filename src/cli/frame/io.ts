@@ -10,12 +10,13 @@
 import { styleText } from 'node:util'
 import type { ConnectOptions } from '../../client/context.ts'
 import type { Troupe } from '../../client/troupe.ts'
+import { visible } from '../../system/terminal.ts'
 import { statusLine } from './status-line.ts'
 
 export type Colour = 'red' | 'yellow' | 'green' | 'cyan' | 'dim' | 'bold'
 
 export interface Io {
-  /** data: text is written as it is, without a newline added */
+  /** data, without a newline added: text is made fit for a terminal, bytes are written as they are */
   stdout(text: string | Uint8Array): void
   /** waits while the reader of stdout is slower than we are */
   drained(): Promise<void>
@@ -94,13 +95,13 @@ export function ioOn(streams: Streams): Io {
     stdout(text) {
       if (closed.signal.aborted || text.length === 0) return
       if (isTty) status.clear()
-      stdout.write(text)
+      stdout.write(isTty && typeof text === 'string' ? visible(text) : text)
     },
     drained: () => drained(stdout, closed.signal),
     stderr(line, options = {}) {
       if (io.quiet && options.always !== true) return
       status.interrupt()
-      stderr.write(`${line}\n`)
+      stderr.write(`${errTty ? visible(line) : line}\n`)
     },
     line(parts) {
       status.interrupt()
@@ -112,7 +113,7 @@ export function ioOn(streams: Streams): Io {
     status(text) {
       if (io.quiet) return
       if (text === null) status.clear()
-      else if (errTty || !io.json) status.show(text)
+      else if (errTty || !io.json) status.show(visible(text))
     },
     paint: (colour, text, stream) =>
       colours(stream) ? styleText(colour, text, { validateStream: false }) : text,

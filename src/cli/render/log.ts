@@ -1,4 +1,5 @@
 /** Log items to where they belong: the worker's stdout to ours, its stderr to ours; gaps are talk. */
+import { afterReturns, visible } from '../../system/terminal.ts'
 import type { LogItem } from '../../client/logs/items.ts'
 import type { Io } from '../frame/io.ts'
 
@@ -23,13 +24,15 @@ export function writeLog(io: Io, item: LogItem, { prefix, stderrOnly = false }: 
   const toStderr = stderrOnly || item.stream === 'stderr'
   const stream = toStderr ? 'stderr' : 'stdout'
   const head = prefix ? `${io.paint('cyan', item.prefix, stream)} ` : ''
+  // behind a prefix a terminal gets lines, not what they do to it; one program's own output is its own
+  const isShown = prefix && (toStderr ? io.errTty : io.isTty)
+  const text = isShown ? visible(afterReturns(item.text)) : item.text
   if (toStderr)
-    io.line(
-      item.stream === 'stderr'
-        ? [head, io.errTty ? io.paint('red', item.text, 'stderr') : item.bytes]
-        : [head, item.bytes],
-    )
-  else io.stdout(Buffer.concat([Buffer.from(head), item.bytes, NEWLINE]))
+    io.line([
+      head,
+      io.errTty && item.stream === 'stderr' ? io.paint('red', text, 'stderr') : isShown ? text : item.bytes,
+    ])
+  else io.stdout(Buffer.concat([Buffer.from(head), isShown ? Buffer.from(text) : item.bytes, NEWLINE]))
 }
 
 /** One item as a line of JSON. */

@@ -1,4 +1,5 @@
 /** A run for people: the failure first, then what it is, then its workers. Pure: text from a status. */
+import { leftText } from '../../protocol/exit-words.ts'
 import { isTerminal, type RunStatus, type WorkerStatus } from '../../protocol/shapes.ts'
 import { table } from './table.ts'
 import { durationText, exitText, receiptText } from './text.ts'
@@ -16,8 +17,10 @@ export function failureBlock(status: RunStatus): string {
   const lines = [
     `FAILED  ${failure.worker}${rank} on ${failure.node} ${exitText(failure.exit)}${failure.uncertain ? ' (perhaps not the first: too close to tell)' : ''}`,
   ]
+  const left = leftText(failure.exit)
+  if (left !== null) lines.push(`  ${left}`)
   for (const line of failure.stderrTail.slice(-LAST_LINES)) lines.push(`  | ${line}`)
-  if (failure.stderrTail.length === 0) lines.push('  | (nothing on stderr)')
+  if (failure.stderrTail.length === 0) lines.push('  | (nothing on stderr or stdout)')
   // what ended by itself was not stopped
   const peers = status.workers.filter(
     (worker) =>
@@ -63,6 +66,7 @@ export function statusText(status: RunStatus): string {
       ['WORKER', 'NODE', 'STATE', 'READY', 'PID', 'ADDR', 'EXIT', 'RECEIPT'],
       status.workers.flatMap(workerRows),
     ),
+    attemptsTable(status.workers),
     status.stragglers.length === 0
       ? ''
       : table(
@@ -76,6 +80,29 @@ export function statusText(status: RunStatus): string {
         ),
   ]
   return parts.filter((part) => part !== '').join('\n')
+}
+
+/** Of workers that were started more than once: how each attempt ended. */
+function attemptsTable(workers: readonly WorkerStatus[]): string {
+  const again = workers.filter(
+    ({ attempts, attemptsForgotten = 0 }) => attempts.length + attemptsForgotten > 1,
+  )
+  if (again.length === 0) return ''
+  return table(
+    ['WORKER', 'ATTEMPT', 'NODE', 'ENDED', 'LAST LINE'],
+    again.flatMap(({ role, index, attempts, attemptsForgotten = 0 }) => [
+      ...(attemptsForgotten > 0
+        ? [[`${role}/${index}`, null, null, `${attemptsForgotten} before`, null]]
+        : []),
+      ...attempts.map(({ attempt, node, reason, lastWords }) => [
+        `${role}/${index}`,
+        attempt,
+        node,
+        reason,
+        lastWords.at(-1) ?? null,
+      ]),
+    ]),
+  )
 }
 
 /** What has ended says how in the columns EXIT and RECEIPT. */

@@ -24,7 +24,7 @@ export function exitText(exit: Exit | null): string {
   if (exit === null) return 'no exit'
   const how =
     exit.unknown !== null
-      ? `exit unknown: ${exit.unknown}`
+      ? `${exit.unknown.startsWith('could not start') ? '' : 'exit unknown: '}${exit.unknown}`
       : exit.signal !== null
         ? `killed by ${exit.signal}`
         : `exited ${exit.code}`

@@ -88,6 +88,7 @@ export interface Fork {
   ranks: RankReport[]
   logsFinal: LogOffsets | null
   startFault: string | null
+  startFinal: boolean
   stop: Stop | null
   /** facts that the event stream has acknowledged */
   acked: WorkerWhat[]
@@ -263,6 +264,7 @@ export function newFork(spec: Fork['spec']): Fork {
     ranks: [],
     logsFinal: null,
     startFault: null,
+    startFinal: false,
     stop: null,
     acked: [],
     released: false,

@@ -52,8 +52,13 @@ export function recoverFork(state: AgentState, recovered: Recovered, at: number,
   }
 }
 
-function exitOf({ code, signal, oom, unknown, inSetUp }: HostExit, killedBy: Cause | null): Exit {
-  return { code, signal, oom, unknown, killedBy, ...(inSetUp !== undefined && { inSetUp }) }
+function exitOf(exit: HostExit, killedBy: Cause | null): Exit {
+  const { code, signal, oom, unknown, inSetUp, left } = exit
+  return {
+    ...{ code, signal, oom, unknown, killedBy },
+    ...(inSetUp !== undefined && { inSetUp }),
+    ...(left !== undefined && { left }),
+  }
 }
 
 function tell(state: AgentState, fork: Fork, what: WorkerWhat, out: Out): void {
@@ -68,6 +73,7 @@ function onCancelledBefore(state: AgentState, fork: Fork, failed: ForkNotes['fai
   if (failed === undefined) return tell(state, fork, 'cancelled', out)
   fork.phase = 'gone'
   fork.startFault = failed.startFault
+  fork.startFinal = failed.final
   fork.exit = failed.exit
   fork.exitedAt = failed.exitedAt
   fork.receipt ??= { outcome: 'gone', survivors: [], reason: null, ms: 0 }

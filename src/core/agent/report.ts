@@ -44,6 +44,7 @@ export function reportOf(fork: Fork): ForkReport {
     ranks: fork.ranks,
     logsFinal: fork.logsFinal,
     startFault: fork.startFault,
+    ...(fork.startFinal && { startFinal: true }),
   }
 }
 
@@ -120,7 +121,12 @@ function notesOf(fork: Fork): Record<string, unknown> & Partial<ForkNotes> {
     ...(fork.receipt !== null && { receipt: fork.receipt }),
     ...(fork.startFault !== null &&
       fork.exit !== null && {
-        failed: { startFault: fork.startFault, exit: fork.exit, exitedAt: fork.exitedAt },
+        failed: {
+          startFault: fork.startFault,
+          exit: fork.exit,
+          exitedAt: fork.exitedAt,
+          final: fork.startFinal,
+        },
       }),
     ...(fork.everReady && fork.spec.ready !== null && { everReady: true }),
     ...(fork.logsFinal !== null && { logsFinal: fork.logsFinal }),

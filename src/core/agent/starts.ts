@@ -154,6 +154,7 @@ function running(state: AgentState, fork: Fork, start: Started, at: number, out:
 function couldNotStart(state: AgentState, fork: Fork, fault: FaultBody, out: Out): void {
   fork.phase = 'exited'
   fork.startFault = fault.message
+  fork.startFinal = !fault.retryable
   fork.exit = {
     code: null,
     signal: null,

@@ -5,6 +5,7 @@
 import { advanceGang } from './advance-gang.ts'
 import { backoff } from './backoff.ts'
 import { lostExit } from './ends.ts'
+import { tellRestart } from './events.ts'
 import { noteFailure } from './fail-run.ts'
 import { dissolve, isAborted } from './gangs.ts'
 import { isUsers, noteRestart, toWaiting } from './restart.ts'
@@ -47,7 +48,9 @@ function onAborted(ctx: Ctx, gang: Gang): void {
           ? backoff(settings.busyRetryMs, (role.busy?.tries ?? 1) - 1)
           : backoff(settings.launchRetryMs, tries - 1)
     noteRestart(ctx, role, 'launch', pauseMs)
-    for (const worker of workers) if (!isUsers(worker)) toWaiting(ctx, worker)
+    const again = workers.filter((worker) => !isUsers(worker))
+    if (!uncounted) tellRestart(ctx, { workers: again, backoffMs: pauseMs, count: null, failure: abort.text })
+    for (const worker of again) toWaiting(ctx, worker, uncounted ? null : abort.text)
     ctx.out.push({
       kind: 'log',
       level: 'warn',

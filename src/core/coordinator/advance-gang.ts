@@ -39,7 +39,7 @@ function seeStarts(ctx: Ctx, gang: Gang, news: readonly Worker[]): void {
       return abortGang(ctx, gang, {
         text: `${worker.id} could not be started: ${report.startFault}`,
         code: execFailed ? report.exit!.code! : 125,
-        retry: execFailed ? 'never' : 'again',
+        retry: execFailed || report.startFinal === true ? 'never' : 'again',
         blame: worker,
         exit: report.exit,
       })

@@ -1,6 +1,7 @@
 /** One role goes on: restarts, readiness, places, dependencies, and the launch of its gang. */
 import { isUnheard, timedOut } from './deadlines.ts'
 import { lostExit } from './ends.ts'
+import { restartText } from './events.ts'
 import { noteFailure } from './fail-run.ts'
 import { launchGang } from './gangs.ts'
 import { unreserve } from './node-usage.ts'
@@ -25,7 +26,7 @@ export function advanceRole(ctx: Ctx, role: RoleLive): void {
       return beginStop(ctx, run, {
         by: role.restart!.by,
         why: 'failed',
-        text: `${role.restart!.text}; but ${left.id} is not proven gone, so nothing is started beside it`,
+        text: `${restartText(role.restart!)}; but ${left.id} is not proven gone, so nothing is started beside it`,
         code: 125,
         kill: false,
       })

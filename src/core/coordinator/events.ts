@@ -7,13 +7,22 @@ import type { FaultBody } from '../../protocol/faults.ts'
 import { forkIdOf, toName } from '../../protocol/names.ts'
 import { isTerminal } from '../../protocol/shapes.ts'
 import type { NodeWhat, RunWhat } from '../../protocol/table.ts'
-import type { Ctx, NodeLive, Run, Worker } from './types.ts'
+import { secondsText } from './seconds-text.ts'
+import type { Ctx, NodeLive, Restart, Run, Worker } from './types.ts'
+
+const RESTART_CHARS = 500
 
 export function attemptOf(run: Run): number {
   return run.workers.reduce((most, worker) => Math.max(most, worker.record.attempt), 0)
 }
 
-function runEvent(ctx: Ctx, run: Run, what: RunWhat, id: string): void {
+function runEvent(
+  ctx: Ctx,
+  run: Run,
+  what: RunWhat,
+  id: string,
+  reason: string | null = run.record.reason,
+): void {
   const { record } = run
   ctx.out.push({
     kind: 'publish',
@@ -27,7 +36,7 @@ function runEvent(ctx: Ctx, run: Run, what: RunWhat, id: string): void {
       name: record.name,
       user: record.user,
       state: record.state,
-      reason: record.reason,
+      reason,
       attempt: attemptOf(run),
       code: record.code,
       firstFailure: record.firstFailure?.failure ?? null,
@@ -43,6 +52,31 @@ export function acceptedId(run: string): string {
 }
 export function tellAccepted(ctx: Ctx, run: Run): void {
   return runEvent(ctx, run, 'accepted', acceptedId(run.record.run))
+}
+
+export function restartText({ count, failure }: Pick<Restart, 'count' | 'failure'>): string {
+  return count === null ? failure : `${count}: ${failure}`
+}
+
+/** Some of a run is started again: why, and when. Told before its workers wait. */
+export function tellRestart(
+  ctx: Ctx,
+  { workers, backoffMs, count, failure }: Omit<Restart, 'by' | 'kind'>,
+): void {
+  const [first] = workers
+  if (first === undefined) return
+  const { run } = first
+  const attempt = Math.max(...workers.map((worker) => worker.record.attempt))
+  // the run is the same one
+  const cause = failure.replaceAll(`${run.record.run}/`, '').slice(0, RESTART_CHARS)
+  const pause = secondsText(Math.max(1, backoffMs))
+  runEvent(
+    ctx,
+    run,
+    'restart',
+    `${run.record.run}.restart.${first.record.role}.${first.record.index}.${attempt}`,
+    `attempt ${attempt}: ${cause}; attempt ${attempt + 1} in ${pause}${count === null ? '' : ` (${count})`}`,
+  )
 }
 
 /** Tell the present state, if it has not been told. */

@@ -12,7 +12,9 @@ function howText(exit: Exit): string {
     ? `was killed by ${exit.signal}${exit.oom === true ? ' (out of memory)' : ''}`
     : exit.code !== null
       ? `exited ${exit.code}`
-      : `ended, and how is not known (${exit.unknown ?? 'no record'})`
+      : exit.unknown?.startsWith('could not start') === true
+        ? exit.unknown
+        : `ended, and how is not known (${exit.unknown ?? 'no record'})`
 }
 
 export function exitedCleanly(exit: Exit): boolean {

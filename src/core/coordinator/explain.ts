@@ -3,15 +3,18 @@
  * `explain`.
  */
 import { causeText } from '../../protocol/causes.ts'
+import { leftText } from '../../protocol/exit-words.ts'
 import { type FirstFailure, isTerminal } from '../../protocol/shapes.ts'
 import type { ReplyOf } from '../../protocol/table.ts'
-import { exitText } from './exit-code.ts'
+import { attemptsOf, lastRun, overText } from './attempts.ts'
+import { restartText } from './events.ts'
+import { exitedCleanly, exitText } from './exit-code.ts'
 import { isLeftOut, isMet } from './outcome.ts'
 import { clockOf, clocksAt } from './run-state.ts'
 import { secondsText } from './seconds-text.ts'
 import { live, stageOf } from './stages.ts'
 import type { Ctx, NodeLive, RoleLive, Run, Worker } from './types.ts'
-import { exitOf, viewOf } from './worker.ts'
+import { viewOf } from './worker.ts'
 
 /**
  * Its orders are all refused until a person says that the store is right; nothing else would tell why nothing
@@ -27,7 +30,7 @@ function refusal(node: NodeLive | undefined): string | null {
 function roleWaits(ctx: Ctx, role: RoleLive): string | null {
   const { spec, run, counts } = role
   if (role.restart !== null)
-    return `role ${spec.name} is started again when ${role.restart.workers.filter(live).length} of its workers are gone (${role.restart.text})`
+    return `role ${spec.name} is started again when ${role.restart.workers.filter(live).length} of its workers are gone (${restartText(role.restart)})`
   if (
     counts.waiting === 0 ||
     role.workers.every((worker) => worker.record.phase !== 'waiting' || isLeftOut(worker))
@@ -112,18 +115,16 @@ export function workerReason(ctx: Ctx, worker: Worker, waits = rememberWaits(ctx
   const node = record.node === null ? undefined : ctx.s.nodes.get(record.node)
   switch (stageOf(worker)) {
     case 'waiting':
-      if (isTerminal(worker.run.record.state)) return 'it was never started'
-      return isLeftOut(worker) ? 'left out: its elastic role started with fewer nodes' : waits(worker.role)
+      if (isTerminal(worker.run.record.state)) return overText(worker)
+      if (isLeftOut(worker)) return 'left out: its elastic role started with fewer nodes'
+      return withLastRun(worker, waits(worker.role))
     case 'ended': {
-      const exit = exitOf(worker)
       const { receipt } = viewOf(worker)
       const left =
         receipt !== null && receipt.outcome !== 'gone'
           ? `; its tree is ${receipt.outcome}${receipt.reason === null ? '' : ` (${receipt.reason})`}`
           : ''
-      return exit === null
-        ? `it was never started${left}`
-        : `${exitText(exit)}${exit.killedBy === null ? '' : `, ended by ${causeText(exit.killedBy)}`}${left}`
+      return `${overText(worker)}${left}`
     }
     default:
       if (node?.state === 'lost')
@@ -141,7 +142,33 @@ export function workerReason(ctx: Ctx, worker: Worker, waits = rememberWaits(ctx
   }
 }
 
+function withLastRun(worker: Worker, text: string | null): string | null {
+  const last = lastRun(worker)
+  return text === null || last === null ? text : `${text}; attempt ${last.attempt} ${last.reason}`
+}
+
 type Line = ReplyOf<'coordinator.explain'>['lines'][number]
+
+/** Failed attempts that have lines of their own. */
+const ATTEMPTS_SHOWN = 20
+
+/** How earlier attempts failed: the latest has the worker's own line. */
+function attemptLines(workers: readonly Worker[]): Line[] {
+  const lines = workers.flatMap((worker) =>
+    attemptsOf(worker).flatMap(({ attempt, node, exit, reason, lastWords }): Line[] =>
+      attempt === worker.record.attempt || exit === null || exit.killedBy !== null || exitedCleanly(exit)
+        ? []
+        : [
+            {
+              subject: worker.id,
+              text: `attempt ${attempt} ${reason} on ${node}${lastWords.length > 0 ? `; last line: ${lastWords.at(-1)}` : ''}`,
+              next: `troupe logs ${worker.id} --attempt ${attempt}`,
+            },
+          ],
+    ),
+  )
+  return lines.slice(-ATTEMPTS_SHOWN)
+}
 
 export function explainRun(ctx: Ctx, run: Run, only: (worker: Worker) => boolean): Line[] {
   const { record } = run
@@ -162,18 +189,18 @@ export function explainRun(ctx: Ctx, run: Run, only: (worker: Worker) => boolean
   ]
   const failure = record.firstFailure?.failure ?? null
   if (failure !== null) {
-    const name =
-      failure.rank === undefined
-        ? failure.worker
-        : `${failure.worker.split('/').slice(0, 2).join('/')}:${failure.rank}`
+    const role = failure.worker.split('/').slice(0, 2).join('/')
+    const inRole = failure.rank === undefined ? failure.worker : role
+    const name = failure.rank === undefined ? failure.worker : `${role}:${failure.rank}`
     lines.push({
       subject: name,
       text: firstFailureText(failure),
-      next: `troupe logs ${failure.worker} --stream stderr --tail 50`,
+      next: `troupe logs ${inRole}${failure.rank === undefined ? '' : ` --rank ${failure.rank}`} --stream stderr --tail 50`,
     })
   }
-  for (const worker of run.workers) {
-    if (!only(worker)) continue
+  const asked = run.workers.filter(only)
+  lines.push(...attemptLines(asked))
+  for (const worker of asked) {
     const text = workerReason(ctx, worker)
     if (text !== null) lines.push({ subject: worker.id, text, next: nextForWorker(ctx, worker) })
   }
@@ -183,7 +210,8 @@ export function explainRun(ctx: Ctx, run: Run, only: (worker: Worker) => boolean
 function firstFailureText({ uncertain, exit, node, stderrTail }: FirstFailure): string {
   const doubt = uncertain ? ' (uncertain: clocks cannot decide)' : ''
   const words = stderrTail.length > 0 ? `; last line: ${stderrTail.at(-1)}` : ''
-  return `failed first${doubt}: ${exitText(exit)} on ${node}${words}`
+  const left = leftText(exit)
+  return `failed first${doubt}: ${exitText(exit)} on ${node}${left === null ? '' : `; ${left}`}${words}`
 }
 
 function limitText(run: Run, clock: 'queuedMs' | 'startMs' | 'runMs'): string {

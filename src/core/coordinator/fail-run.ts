@@ -1,5 +1,6 @@
 /** A run ends by a failure: its text, its code and its cause come from the first failure. */
 import type { Cause } from '../../protocol/causes.ts'
+import { leftText } from '../../protocol/exit-words.ts'
 import type { Exit, FirstFailure } from '../../protocol/shapes.ts'
 import { exitCodeOf } from '../../protocol/signals.ts'
 import { exitText } from './exit-code.ts'
@@ -15,7 +16,8 @@ function nameOf(failure: FirstFailure): string {
 }
 
 export function failureText(failure: FirstFailure): string {
-  return `${nameOf(failure)} ${exitText(failure.exit)}${failure.node === '' ? '' : ` on ${failure.node}`}`
+  const left = leftText(failure.exit)
+  return `${nameOf(failure)} ${exitText(failure.exit)}${failure.node === '' ? '' : ` on ${failure.node}`}${left === null ? '' : `: ${left}`}`
 }
 
 export function causeOf({ worker, rank }: FirstFailure): Cause {

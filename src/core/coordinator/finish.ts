@@ -1,4 +1,5 @@
 /** The end of a run: when it is done, how it is called, and the restart of a whole run. */
+import { tellRestart } from './events.ts'
 import { fail } from './fail-run.ts'
 import { isDone, isWork } from './outcome.ts'
 import { leaveQueue } from './queue.ts'
@@ -75,11 +76,14 @@ function restartRun(ctx: Ctx, run: Run): void {
   const by = run.restartRole ?? {
     role: run.roles.find((role) => role.spec.restart.scope === 'run') ?? run.roles[0]!,
     backoffMs: 1000,
+    count: null,
+    failure: text,
   }
   run.restartRole = null
   update(ctx, run, { record: { stopping: null, roleReadyAt: {} } })
+  tellRestart(ctx, { ...by, workers: run.workers })
   for (const worker of run.workers)
-    if (worker.record.phase === 'ended' && !isUsers(worker)) toWaiting(ctx, worker)
+    if (worker.record.phase === 'ended' && !isUsers(worker)) toWaiting(ctx, worker, by.failure)
   for (const role of run.roles) role.stop = { pass: 'none', next: -1 }
   noteRestart(ctx, by.role, 'restart', by.backoffMs)
   setState(ctx, run, 'pending')

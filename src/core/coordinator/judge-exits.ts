@@ -78,7 +78,8 @@ function onFailure(ctx: Ctx, worker: Worker): void {
     return beginRestart(ctx, role, {
       workers,
       backoffMs: 100,
-      text: `${text}: a stranger took its port`,
+      count: null,
+      failure: `${text}: a stranger took its port`,
       kind: 'port',
       by: causeOf(failure.failure),
     })
@@ -96,7 +97,7 @@ function onFailure(ctx: Ctx, worker: Worker): void {
       },
     })
     if (role.spec.restart.scope === 'run') {
-      run.restartRole = { role, backoffMs: verdict.backoffMs }
+      run.restartRole = { role, backoffMs: verdict.backoffMs, count: verdict.text, failure: text }
       return beginStop(ctx, run, {
         by: causeOf(failure.failure),
         why: 'restart',
@@ -108,7 +109,8 @@ function onFailure(ctx: Ctx, worker: Worker): void {
     return beginRestart(ctx, role, {
       workers: replacedBy(worker),
       backoffMs: verdict.backoffMs,
-      text: `${verdict.text}: ${text}`,
+      count: verdict.text,
+      failure: text,
       kind: 'restart',
       by: causeOf(failure.failure),
     })

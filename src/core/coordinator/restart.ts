@@ -6,7 +6,9 @@ import { isBy } from '../../protocol/causes.ts'
 import { matcherOf } from '../../protocol/launch/patterns.ts'
 import { resourcesOf, type Role } from '../../protocol/launch/resolved.ts'
 import type { RestartKind } from '../../protocol/records.ts'
+import { withLatest } from './attempts.ts'
 import { backoff } from './backoff.ts'
+import { tellRestart } from './events.ts'
 import { dissolve } from './gangs.ts'
 import { gpusTaken, isOpen, reserve } from './node-usage.ts'
 import { live } from './stages.ts'
@@ -47,6 +49,8 @@ export function judgeRestart(ctx: Ctx, worker: Worker): Verdict {
   const exit = exitOf(worker)
   if (exit?.code === 126 || exit?.code === 127)
     return { again: false, text: 'what cannot be executed is not tried again' }
+  if (worker.report?.startFinal === true)
+    return { again: false, text: 'what cannot be started as asked is not tried again' }
   if (isUnproven(worker)) return { again: false, text: 'its tree is not proven gone' }
   const pattern = excludedBy(role.spec, worker)
   if (pattern !== null) return { again: false, text: `not tried again: '${pattern}' is in its last lines` }
@@ -103,11 +107,13 @@ export function advanceRestart(ctx: Ctx, role: RoleLive): Worker | null {
   if (left !== undefined) return left
   role.restart = null
   noteRestart(ctx, role, restart.kind, restart.backoffMs)
-  for (const worker of restart.workers) toWaiting(ctx, worker)
+  tellRestart(ctx, restart)
+  for (const worker of restart.workers) toWaiting(ctx, worker, restart.failure)
   return null
 }
 
-const TRIES_KEPT = 100
+/** More than the largest `restart.max`, which counts them. */
+const TRIES_KEPT = 1000
 
 /** The count of this kind of try, and the pause of the role: both survive a failover. */
 export function noteRestart(ctx: Ctx, { run, spec }: RoleLive, kind: RestartKind, backoffMs: number): void {
@@ -123,13 +129,22 @@ export function noteRestart(ctx: Ctx, { run, spec }: RoleLive, kind: RestartKind
   wakeAt(ctx, run, ctx.now + Math.max(1, backoffMs))
 }
 
-/** Its place is kept if it is a good one still. */
-export function toWaiting(ctx: Ctx, worker: Worker): void {
+/**
+ * Its place is kept if it is a good one still.
+ *
+ * @param why  this attempt is over; null: it came to nothing, and does not count
+ */
+export function toWaiting(ctx: Ctx, worker: Worker, why: string | null): void {
   const node = worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
   if (!worker.releasable && worker.report !== null && worker.record.node !== null)
     worker.past = { node: worker.record.node, forkId: currentFork(worker) }
   update(ctx, worker, {
-    record: { phase: 'waiting', ending: null, node: null },
+    record: {
+      phase: 'waiting',
+      ending: null,
+      node: null,
+      ...(why !== null && withLatest(worker, why)),
+    },
     gang: null,
     report: null,
     judged: false,

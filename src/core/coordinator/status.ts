@@ -4,8 +4,16 @@
 import { forkIdOf, parseWorkerId, workerIdOf } from '../../protocol/names.ts'
 import { fillPage, noCursor, type PageQuery } from '../../protocol/pages.ts'
 import type { NodeInfo } from '../../protocol/node-info.ts'
-import type { RunStatus, RunSummary, Straggler, WorkerState, WorkerStatus } from '../../protocol/shapes.ts'
+import {
+  isTerminal,
+  type RunStatus,
+  type RunSummary,
+  type Straggler,
+  type WorkerState,
+  type WorkerStatus,
+} from '../../protocol/shapes.ts'
 import type { ReplyOf } from '../../protocol/table.ts'
+import { attemptsOf, lastRun } from './attempts.ts'
 import { attemptOf } from './events.ts'
 import { reasonOf, rememberWaits, type Waits, workerReason } from './explain.ts'
 import { isOpen } from './node-usage.ts'
@@ -18,7 +26,8 @@ import { exitOf, startedAtOf, viewOf } from './worker.ts'
 
 function workerState(ctx: Ctx, worker: Worker): WorkerState {
   const stage = stageOf(worker)
-  if (stage === 'waiting') return 'pending'
+  if (stage === 'waiting')
+    return isTerminal(worker.run.record.state) && lastRun(worker) !== null ? 'exited' : 'pending'
   if (stage === 'ended' || stage === 'exited') return 'exited'
   if (ctx.s.nodes.get(worker.record.node ?? '')?.state === 'lost') return 'lost'
   if (worker.record.ending !== null || worker.report?.phase === 'stopping') return 'stopping'
@@ -29,11 +38,12 @@ function workerStatus(ctx: Ctx, worker: Worker, heldBy: Waits): WorkerStatus {
   const { record, run, role } = worker
   const view = viewOf(worker)
   const waits = record.phase === 'waiting'
+  const attempts = attemptsOf(worker)
   return {
     worker: workerIdOf(run.record.run, record.role, record.index),
     role: record.role,
     index: record.index,
-    node: record.node,
+    node: record.node ?? attempts.at(-1)?.node ?? null,
     incarnation: ctx.s.nodes.get(record.node ?? '')?.incarnation ?? record.incarnation,
     forkId: forkIdOf(run.record.run, record.role, record.index, record.attempt),
     pid: waits ? null : view.pid,
@@ -43,11 +53,13 @@ function workerStatus(ctx: Ctx, worker: Worker, heldBy: Waits): WorkerStatus {
     addr: waits ? null : view.addr,
     ports: waits ? [] : view.ports,
     gpus: waits ? [] : view.gpus,
-    exit: waits ? null : view.exit,
-    receipt: waits ? null : view.receipt,
-    ranks: waits || role.spec.kind !== 'torchrun' ? [] : view.ranks,
+    exit: view.exit,
+    receipt: view.receipt,
+    ranks: role.spec.kind === 'torchrun' ? view.ranks : [],
     // coordinator.fork will make them
     children: [],
+    attempts,
+    ...(record.attemptsForgotten !== undefined && { attemptsForgotten: record.attemptsForgotten }),
     startedAt: view.startedAt,
     exitedAt: view.exitedAt,
     reason: workerReason(ctx, worker, heldBy),
@@ -60,7 +72,9 @@ function roleState(ctx: Ctx, role: RoleLive): string {
   const states = new Set(workers.map((worker) => workerState(ctx, worker)))
   for (const state of ['lost', 'stopping', 'starting', 'pending'] as const)
     if (states.has(state)) return state
-  return counts.exited + counts.ended === workers.length ? 'exited' : 'running'
+  return counts.exited + counts.ended === workers.length || [...states].every((one) => one === 'exited')
+    ? 'exited'
+    : 'running'
 }
 
 /** All but the workers: the part of a status that does not grow with them. */

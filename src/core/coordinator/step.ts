@@ -157,7 +157,8 @@ function recoverRole(ctx: Ctx, role: Run['roles'][number]): void {
     beginRestart(ctx, role, {
       workers: replaced,
       backoffMs: ctx.s.settings.launchRetryMs[0],
-      text: 'as an earlier coordinator decided',
+      count: null,
+      failure: 'as an earlier coordinator decided',
       kind,
       by: replaced[0]!.record.ending!,
     })

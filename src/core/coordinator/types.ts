@@ -67,10 +67,7 @@ export interface Gang {
   /** not yet prepared, not yet started */
   unprepared: Set<Worker>
   unstarted: Set<Worker>
-  /**
-   * addresses that were handed out with the first start, and their text; prepared again with others, the
-   * attempt is void
-   */
+  /** addresses handed out with the first start, and their text; prepared again with others, it is void */
   bindings: { text: string; value: Bindings } | null
   /** somebody was prepared (again) since the addresses were looked at */
   recheck: boolean
@@ -93,6 +90,17 @@ export interface Abort {
   at: number
 }
 
+/** What is started again, once all of it is proven gone. */
+export interface Restart {
+  workers: Worker[]
+  backoffMs: number
+  /** which of how many, where the role's policy counts it, and why */
+  count: string | null
+  failure: string
+  kind: RestartKind
+  by: Cause
+}
+
 export interface RoleLive {
   readonly run: Run
   readonly spec: Role
@@ -103,8 +111,7 @@ export interface RoleLive {
   gangs: Set<Gang>
   /** the gang that gets its workers over several steps; nothing of it starts before it has them all */
   filling: Gang | null
-  /** a restart that has been decided and waits until what it replaces is gone */
-  restart: { workers: Worker[]; backoffMs: number; text: string; kind: RestartKind; by: Cause } | null
+  restart: Restart | null
   launchTries: number
   /** its node has leased what it needs to others that we do not count: what it said, and how often */
   busy: { text: string; tries: number } | null
@@ -138,7 +145,7 @@ export interface Run {
   /** numbers pending events of one state */
   told: number
   /** role that asked for the restart of the whole run, and the pause before it */
-  restartRole: { role: RoleLive; backoffMs: number } | null
+  restartRole: { role: RoleLive; backoffMs: number; count: string | null; failure: string } | null
   /** why it waits for a place */
   readonly placeReason: string | null
   /** its share of the fleet's `liveWorkers` */

@@ -69,17 +69,21 @@ export function lastOf(worker: Worker, wall: number): WorkerView {
   return { ...view, exitedAt, exit: null, receipt: null, stderrTail: [] }
 }
 
-const TAIL_LINES = 20
-const TAIL_CHARS = 4096
+const TAIL = { lines: 20, chars: 4096 }
 
 /** A failed worker keeps its last lines in STATE; what ended as it should keeps none. */
 function tailFor(report: ForkReport | null, exit: Exit | null): string[] {
   if (report === null || exit === null || exit.code === 0 || exit.killedBy !== null) return []
+  return tailOf(report.stderrTail, TAIL)
+}
+
+/** The last lines, so many and so many characters of them at most. */
+export function tailOf(all: readonly string[], most: { lines: number; chars: number }): string[] {
   const lines: string[] = []
   let chars = 0
-  for (const line of report.stderrTail.slice(-TAIL_LINES).toReversed()) {
+  for (const line of all.slice(-most.lines).toReversed()) {
     chars += line.length
-    if (chars > TAIL_CHARS) break
+    if (chars > most.chars) break
     lines.unshift(line)
   }
   return lines

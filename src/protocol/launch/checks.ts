@@ -196,6 +196,26 @@ function checkRestart(role: RoleForm, path: Path, list: IssueList): void {
       'the ranks of a torchrun role restart together: scope is role or run',
     )
   not.forEach((pattern, i) => checkPattern(pattern, [...path, 'restart', 'not', i], list))
+  checkRestartLimit(role.restart, [...path, 'restart'], list)
+}
+
+/** When the last restart begins to wait, the first must still count, or the limit is none. */
+function checkRestartLimit(
+  { policy, max, window, backoff }: Exclude<RoleForm['restart'], string>,
+  path: Path,
+  list: IssueList,
+): void {
+  if (policy === 'never' || backoff[0] > backoff[1]) return
+  let pausesMs = 0
+  for (let tries = 0; tries < max; tries++)
+    pausesMs += Math.min(backoff[1], backoff[0] * 2 ** Math.min(tries, 16))
+  if (max > 0 && window <= pausesMs)
+    list.add(
+      [...path, 'window'],
+      `${max} restarts are never counted within a window of ${window / 1000} s: the pauses between them (backoff ` +
+        `${backoff[0] / 1000} s to ${backoff[1] / 1000} s) are ${pausesMs / 1000} s together. Write a window ` +
+        'longer than that, or a smaller max',
+    )
 }
 
 function checkDependency(form: LaunchForm, on: string, role: RoleForm, path: Path, list: IssueList): void {

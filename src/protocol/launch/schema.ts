@@ -126,7 +126,9 @@ const ReadyForm = strict({
 const POLICIES = ['never', 'on-failure', 'always'] as const
 const RestartForm = strict({
   policy: z.enum(POLICIES),
-  max: Count.prefault(3).describe('restarts within the window'),
+  max: Count.max(1000)
+    .prefault(3)
+    .describe('restarts within the window, which is longer than the pauses between so many'),
   window: Duration.prefault('1h'),
   backoff: z
     .tuple([Duration, Duration])

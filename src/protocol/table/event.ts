@@ -10,6 +10,7 @@ export const RUN_WHATS = [
   'starting',
   'running',
   'stopping',
+  'restart',
   'ended',
 ] as const
 export type RunWhat = (typeof RUN_WHATS)[number]
@@ -60,8 +61,8 @@ export const EVENT_ROWS = {
       fault: z.record(z.string(), z.unknown()).nullable(),
     }),
     doc:
-      'A run changed state. For `rejected` there is no run: `run` is the launch’s name made into a ' +
-      'subject token, and `fault` says why.',
+      'A run changed state, or (`restart`) some of it is started again: `reason` says why and when. For ' +
+      '`rejected` there is no run: `run` is the launch’s name made into a subject token, and `fault` says why.',
   }),
   'event.worker': row({
     ...event,

@@ -1,6 +1,8 @@
 /** What is told with an exit: the code, the step of the set-up, the last lines. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { events, host, misbehave, open, start } from '../../support/linux-host-suite.ts'
+import { directory, events, host, misbehave, open, start } from '../../support/linux-host-suite.ts'
 import { forkSpec } from '../../support/spec.ts'
 
 describe('what is told with an exit', () => {
@@ -55,6 +57,38 @@ describe('what is told with an exit', () => {
     })
     await events.next('empty', spec.forkId)
   })
+})
+
+test.each([
+  ['lines as another system ends them', '#!/bin/sh\r\necho hi\r\n', '/bin/sh\\r'],
+  ['an interpreter that is not there', '#!/no/such/interp\n', '/no/such/interp'],
+])('a script with %s: 127, and the last line names its interpreter', async (_, text, interpreter) => {
+  await open()
+  const file = join(directory, 'job.sh')
+  writeFileSync(file, text, { mode: 0o755 })
+  const spec = forkSpec([file])
+  await start(spec)
+  const { exit, stderrTail } = await events.next('exited', spec.forkId)
+  expect(exit.code).toBe(127)
+  expect(stderrTail.at(-1)).toBe(`'${interpreter}' (first line of ${file}) is not there`)
+  await events.next('empty', spec.forkId)
+})
+
+test('the root of a service ends and a process of it runs on: its exit says so; a task’s does not', async () => {
+  await open()
+  const daemon = ['sh', '-c', 'setsid sleep 60 & exit 0']
+  for (const [kind, left] of [
+    ['service', 1],
+    ['task', undefined],
+  ] as const) {
+    const spec = forkSpec(daemon, { kind, index: left ?? 0 })
+    await start(spec)
+    const { exit } = await events.next('exited', spec.forkId)
+    expect(exit).toMatchObject({ code: 0 })
+    expect(exit.left).toBe(left)
+    await host.killTree(spec.forkId)
+    await events.next('empty', spec.forkId)
+  }
 })
 
 test('a set-up that fails is told from a command that fails, with the step, also by an agent that comes after [A-04]', async () => {

@@ -42,3 +42,64 @@ test('torch’s error file is there or not', () => {
   expect(errorFileText(join(directory, 'none'))).toBeNull()
   expect(errorFileText(write('error.json', '{"message":"x"}'))).toBe('{"message":"x"}')
 })
+
+test('stderr has nothing: the last lines of stdout are told, of what failed alone', () => {
+  write('stderr', '\n')
+  write('stdout', 'one\ncannot go on\n')
+  expect(stderrTail(directory, null)).toEqual(['one', 'cannot go on'])
+  expect(stderrTail(directory, null, false)).toEqual([])
+  write('r1-stderr', '')
+  write('r1-stdout', 'rank one says\n')
+  expect(stderrTail(directory, 'r1')).toEqual(['rank one says'])
+})
+
+test('a progress bar is one line, its last state, and hides no line before it', () => {
+  const bar = Array.from({ length: 3000 }, (_, i) => `\rtrain: ${i}/3000 [........]`).join('')
+  expect(lastLines(write('bar', `before\n${bar}\nValueError: x\r\n`))).toEqual([
+    'before',
+    'train: 2999/3000 [........]',
+    'ValueError: x',
+  ])
+})
+
+const AGENT = [
+  'W1130 14:00:00.123 torch/distributed/elastic/agent/server/api.py:725] Received Signals.SIGTERM death signal, shutting down workers',
+  'W1130 14:00:00.124 torch/distributed/elastic/multiprocessing/api.py:900] Sending process 71 closing signal SIGTERM',
+]
+const TOLD_TO_STOP = [
+  'Traceback (most recent call last):',
+  '  File "/usr/lib/python3/runpy.py", line 198, in _run_module_as_main',
+  '    return _run_code(code, main_globals, None,',
+  'torch.distributed.elastic.multiprocessing.api.SignalException: Process 70 got signal: 15',
+]
+const RANK_FAILED = [
+  'E1130 14:00:01.000 torch/api.py:984] failed (exitcode: 9) local_rank: 0 (pid: 71) of binary: ' +
+    '/home/me/.cache/troupe/shim/shim-x64-0a1b',
+  'Traceback (most recent call last):',
+  '  File "/usr/lib/python3/runpy.py", line 198, in _run_module_as_main',
+  'torch.distributed.elastic.multiprocessing.errors.ChildFailedError: ',
+  '============================================================',
+  '/home/me/.cache/troupe/shim/shim-x64-0a1b FAILED',
+  '------------------------------------------------------------',
+  'Failures:',
+  '  <NO_OTHER_FAILURES>',
+  '============================================================',
+]
+
+test('tracebacks and summaries of a launcher that tell of others are left out; its own errors stay', () => {
+  const own = ['Traceback (most recent call last):', '  File "train.py", line 3', 'ValueError: mine']
+  expect(lastLines(write('a', [...own, ...AGENT, ...TOLD_TO_STOP].join('\n')))).toEqual(own)
+  expect(lastLines(write('b', [...own, ...RANK_FAILED, 'after'].join('\n')))).toEqual([...own, 'after'])
+  const rendezvous = [
+    'Traceback (most recent call last):',
+    '  File "run.py", line 9',
+    'RendezvousTimeoutError',
+  ]
+  expect(lastLines(write('c', rendezvous.join('\n')))).toEqual(rendezvous)
+})
+
+test('torchrun alone speaks, of others: the words of the program on stdout are told', () => {
+  write('stderr', [...AGENT, ...TOLD_TO_STOP].join('\n'))
+  write('stdout', 'loss is nan\n')
+  expect(stderrTail(directory, null)).toEqual(['loss is nan'])
+})

@@ -14,6 +14,23 @@ test('data goes to stdout, talk to stderr; -q silences talk, not what must be sa
   expect([stdout(), stderr()]).toEqual(['id\n', 'talk\na failure\n'])
 })
 
+test('text of others does nothing to a terminal but colour it; where a program reads it stays as it is', () => {
+  const text = 'a\x1b]0;PWNED\x07\x1b[2Jb\x1b[31mred'
+  const shown = 'a\\x1b]0;PWNED\\x07\\x1b[2Jb\x1b[31mred\x1b[0m'
+  for (const [tty, expected] of [
+    [true, shown],
+    [false, text],
+  ] as const) {
+    const { io, stdout, stderr } = captureIo({ tty })
+    io.stdout(`${text}\n`)
+    io.stderr(text)
+    expect([stdout(), stderr()]).toEqual([`${expected}\n`, `${expected}\n`])
+  }
+  const raw = captureIo({ tty: true })
+  raw.io.stdout(Buffer.from(text))
+  expect(raw.stdout()).toBe(text)
+})
+
 test('a pending wait on a terminal is one line that is rewritten, and gone before the next line', () => {
   const { io, stderr } = captureIo({ tty: true })
   io.status('waiting for nodes (1 s)')

@@ -123,7 +123,13 @@ describe('prepare and start', () => {
     })
     expect(typesOf(failed)).toEqual(['note', 'fact exited', 'cancel', 'reply'])
     expect(agent.replyIn(failed)).toMatchObject({
-      forks: [{ startFault: 'no such directory', exit: { unknown: 'could not start: no such directory' } }],
+      forks: [
+        {
+          startFinal: true,
+          startFault: 'no such directory',
+          exit: { unknown: 'could not start: no such directory' },
+        },
+      ],
     })
     expect(
       typesOf(agent.step({ type: 'cancelled', forkId: FORK, proven: true, fault: null, at: 1003 })),

@@ -61,10 +61,10 @@ test.each<[string, Happens, object, (c: Story) => void, [string, boolean], strin
   expect([workers[0]!.state, workers[0]!.ready, roles[0]!.state]).toEqual([...expected, ofRole])
 })
 
-test('a worker that waits to be started again shows nothing of the attempt before', () => {
+test('a worker that waits to be started again shows how it ended, and no process or address of it', () => {
   const again = { restart: { policy: 'on-failure', backoff: ['60s', '60s'] } }
   const { workers } = statusOf(...after((c, run) => c.exit(run, 'a/0', { code: 1 }), again))
-  expect(workers[0]).toMatchObject({ state: 'pending', pid: null, exit: null, receipt: null, ports: [] })
+  expect(workers[0]).toMatchObject({ state: 'pending', pid: null, exit: { code: 1 }, addr: null, ports: [] })
 })
 
 test('a role counts who is ready, who was, who has begun and who has ended', () => {

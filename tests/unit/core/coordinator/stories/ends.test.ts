@@ -133,6 +133,43 @@ test.each([
   },
 )
 
+test('a start that cannot succeed on another try (no such directory): tried once, and that is the reason', () => {
+  const c = coordinatorWith()
+  const n0 = c.agents.get('n0')!
+  n0.hold.add('start')
+  const restart = { policy: 'on-failure' }
+  const run = c.launch({ roles: { job: task({ restart }) } })
+  const { forkId } = c.worker(run, 'job/0')
+  n0.forks.get(forkId)!.report = {
+    ...n0.forks.get(forkId)!.report,
+    phase: 'gone',
+    startFault: "the working directory '/none' is not there on this node",
+    startFinal: true,
+    exit: {
+      code: null,
+      signal: null,
+      oom: null,
+      unknown: "could not start: the working directory '/none' is not there on this node",
+      killedBy: null,
+    },
+    receipt: { outcome: 'gone', survivors: [], reason: null, ms: 0 },
+  }
+  c.letGo('n0')
+  c.advance(10_000)
+  const status = c.status(run)
+  expect(status).toMatchObject({ state: 'failed', code: 125, attempt: 1 })
+  expect(status.reason).toContain("job/0 could not start: the working directory '/none' is not there")
+})
+
+test('a service that went to the background: the reason says what it left, and what to do', () => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { api: service() } })
+  c.exit(run, 'api/0', { code: 0, left: 1 })
+  expect(c.status(run).reason).toBe(
+    `${run}/api/0 exited 0 on n0: its root ended while 1 process of it ran: start it in the foreground`,
+  )
+})
+
 test('stopWhen: the run ends when that role is done, and whatever else runs is ended as done', () => {
   const c = coordinatorWith()
   const run = c.launch({ roles: { trainer: task(), helper: task() }, stopWhen: 'trainer.done' })
