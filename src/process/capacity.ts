@@ -6,12 +6,8 @@ import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import type { NodeCapacity } from '../protocol/shapes.ts'
 import { defaultInterface, listInterfaces } from '../system/interfaces.ts'
-import { runProgram } from '../system/run.ts'
-import { readGpus, type ReadProgram } from './gpus.ts'
+import { readGpus, readerWith } from './gpus.ts'
 import { chooseHost } from './host-choice.ts'
-
-/** nvidia-smi answers in a second or two, and hangs when the driver does. */
-const PROGRAM_TIMEOUT_MS = 10_000
 
 /**
  * @param agentEnv  environment of the agent: scheduler's bindings, PATH, TROUPE_HOST
@@ -23,13 +19,24 @@ export async function readCapacity(
   agentEnv: Record<string, string>,
   version = 'unknown',
 ): Promise<{ capacity: NodeCapacity; cores: number[] }> {
-  const run: ReadProgram = async (argv) =>
-    (await runProgram(argv, { env: agentEnv, timeoutMs: PROGRAM_TIMEOUT_MS })).stdout
-  const [cores, memoryBytes, gpus] = await Promise.all([readCores(), readMemory(), readGpus(agentEnv, run)])
+  const [cores, memoryBytes, { gpus, trouble }] = await Promise.all([
+    readCores(),
+    readMemory(),
+    readGpus(agentEnv, readerWith(agentEnv)),
+  ])
   const interfaces = listInterfaces()
   const host = chooseHost(null, interfaces, { env: agentEnv, defaultInterface: defaultInterface() })
   return {
-    capacity: { hostname: hostname(), cpus: cores.length, memoryBytes, gpus, host, interfaces, version },
+    capacity: {
+      hostname: hostname(),
+      cpus: cores.length,
+      memoryBytes,
+      gpus,
+      ...(trouble !== null && { gpuTrouble: trouble }),
+      host,
+      interfaces,
+      version,
+    },
     cores,
   }
 }

@@ -27,7 +27,7 @@ export interface CommandInput {
   /** tells how far the set-up came (set-up.ts) */
   setUpFile: string
   /**
-   * interpreter that has torch (`findTorchPython`); null: `torchrun` and `python` are on the worker's PATH
+   * interpreter that has torch (torch-python.ts); null: `torchrun` and `python` are on the worker's PATH
    */
   python: string | null
 }
@@ -88,10 +88,30 @@ function torchrun(
     'monitor-interval': '0.1',
     'log-dir': torchLogDir,
   }
-  const launcher = python === null ? ['torchrun'] : [python, '-m', 'torch.distributed.run']
+  const launcher =
+    python !== null
+      ? [python, '-m', 'torch.distributed.run']
+      : spec.setup !== null || spec.prefix.length > 0
+        ? ['sh', '-c', TORCHRUN, 'torchrun']
+        : ['torchrun']
   const flags = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
   return [...launcher, ...flags, '--no-python', ...rankShim, ...rankCommand(spec, command, python)]
 }
+
+/**
+ * torchrun where only a set-up or a prefix knows PATH: the script `torchrun` beside `python`. An environment
+ * that has torch from another one has none; then `python -m`, not the script of another Python. It gets its
+ * argv as `"$@"`, and is replaced by torchrun.
+ */
+const TORCHRUN = [
+  'troupe_run=$(command -v torchrun)',
+  'troupe_python=$(command -v python || command -v python3)',
+  'if [ "${troupe_run%/*}" != "${troupe_python%/*}" ] && [ -n "$troupe_python" ] &&' +
+    ` { [ -z "$troupe_run" ] || "$troupe_python" -c 'from importlib.util import find_spec as f; exit(f("torch") is None)' 2>/dev/null; }`,
+  'then exec "$troupe_python" -m torch.distributed.run "$@"',
+  'else exec torchrun "$@"',
+  'fi',
+].join('\n')
 
 /**
  * As torchrun itself reads its arguments: a Python file or `-m module` gets an interpreter, anything else is

@@ -1,10 +1,10 @@
 /**
- * The environment of a worker: the user's spec over the agent's environment over defaults, and over all of it
- * the facts that only Troupe knows (TROUPE_…). Values may hold anything but NUL. Pure.
+ * The environment of a worker: the user's spec over the caller's (what its launch took along from the shell
+ * that launched) over the agent's environment over defaults, and over all of it the facts that only Troupe
+ * knows (TROUPE_…). Values may hold anything but NUL. Pure.
  *
  * What a worker does not inherit: the agent's own settings and credentials (TROUPE_*, NATS_*, anything that
- * looks like an NKey seed), and for torchrun the variables by which an outer torchrun would steer this one
- * (PET_*, TORCHELASTIC_*).
+ * looks like an NKey seed), and the place of the agent, or of the caller, in another job (outer-job.ts).
  *
  * CUDA_VISIBLE_DEVICES is always set: the leased GPUs, or empty when none is leased, so that a worker that
  * reserved nothing cannot use what another one reserved. A value in the user's spec wins over that too.
@@ -14,6 +14,7 @@ import { Fault } from '../protocol/faults.ts'
 import type { Bindings, ForkSpec } from '../protocol/launch/resolved.ts'
 import { fillTemplate } from '../protocol/launch/templates.ts'
 import type { Prepared } from '../protocol/host.ts'
+import { isOfOuterJob } from './outer-job.ts'
 
 export interface EnvironmentInput {
   spec: ForkSpec
@@ -42,17 +43,18 @@ export function buildEnvironment(input: EnvironmentInput): Record<string, string
     run: spec.run,
     roles: bindings.roles,
   }
-  const inherited = inheritable(input.agentEnv, spec.torchrun !== null)
+  const inherited = inheritable(withCaller(input.agentEnv, spec.callerEnv), spec)
   const asked = Object.fromEntries(
     Object.entries(spec.env).map(([name, value]) => [name, fillTemplate(value, context)]),
   )
-  const cwd = spec.cwd ?? inherited['HOME'] ?? '/'
+  const cwd = spec.cwd ?? input.agentEnv['HOME'] ?? '/'
   const environment: Record<string, string> = {
     ...defaultsOf(input),
     ...inherited,
     PWD: cwd,
     CUDA_VISIBLE_DEVICES: prepared.gpus.join(','),
     ...asked,
+    ...programPath(spec, cwd, asked['PATH'] ?? inherited['PATH']),
     PYTHONPATH: pythonPath(spec, cwd, asked['PYTHONPATH'], inherited['PYTHONPATH']),
     ...factsOf(input),
     ...(spec.torchrun !== null && shutdownTimeout(spec, asked)),
@@ -90,6 +92,35 @@ function defaultsOf({
     CUDA_DEVICE_ORDER: 'PCI_BUS_ID',
     // output goes to files, where Python would hold back 8 KiB of it
     PYTHONUNBUFFERED: '1',
+  }
+}
+
+/** A virtual environment belongs to the PATH that names it: the agent's does not stay beside the caller's. */
+const OF_A_PATH = ['VIRTUAL_ENV', 'CONDA_PREFIX']
+
+function withCaller(
+  agentEnv: EnvironmentInput['agentEnv'],
+  callerEnv: ForkSpec['callerEnv'],
+): EnvironmentInput['agentEnv'] {
+  if (callerEnv === undefined) return agentEnv
+  const others = Object.entries(agentEnv).filter(
+    ([name]) => callerEnv['PATH'] === undefined || !OF_A_PATH.includes(name),
+  )
+  return { ...Object.fromEntries(others), ...callerEnv }
+}
+
+/** PATH with `pathPrepend` and the virtual environment in front, as its `activate` would do. */
+function programPath(spec: ForkSpec, cwd: string, path: string | undefined): Record<string, string> {
+  const { venv, pathPrepend = [] } = spec
+  if (venv === undefined && pathPrepend.length === 0) return {}
+  const home = venv === undefined ? null : resolve(cwd, venv)
+  const first = [
+    ...pathPrepend.map((dir) => resolve(cwd, dir)),
+    ...(home === null ? [] : [join(home, 'bin')]),
+  ]
+  return {
+    PATH: [...first, ...(path ? [path] : [])].join(':'),
+    ...(home !== null && { VIRTUAL_ENV: home }),
   }
 }
 
@@ -142,11 +173,13 @@ function shutdownTimeout({ stop }: ForkSpec, asked: Record<string, string>): Rec
 
 const NKEY_SEED = /(^|[^A-Z2-7])S[UAOCNXP][A-Z2-7]{56}([^A-Z2-7]|$)/
 
-function inheritable(agentEnv: EnvironmentInput['agentEnv'], torchrun: boolean): Record<string, string> {
+function inheritable(agentEnv: EnvironmentInput['agentEnv'], { venv }: ForkSpec): Record<string, string> {
   const kept: Record<string, string> = {}
   for (const [name, value] of Object.entries(agentEnv)) {
     if (value === undefined || /^(TROUPE|NATS)_/.test(name) || NKEY_SEED.test(value)) continue
-    if (torchrun && /^(PET|TORCHELASTIC)_/.test(name)) continue
+    if (isOfOuterJob(name)) continue
+    // `activate` unsets it as well: with it a Python does not find what is its own
+    if (name === 'PYTHONHOME' && venv !== undefined) continue
     kept[name] = value
   }
   return kept

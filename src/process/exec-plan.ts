@@ -8,10 +8,11 @@ import { join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import type { Bindings, ForkSpec, PreStop, Probe } from '../protocol/launch/resolved.ts'
 import { fillTemplate } from '../protocol/launch/templates.ts'
-import { buildCommand, findTorchPython } from './command.ts'
+import { buildCommand } from './command.ts'
 import { buildEnvironment } from './environment.ts'
 import type { Prepared } from '../protocol/host.ts'
 import { fileOf } from './spool.ts'
+import { torchPython } from './torch-python.ts'
 
 /**
  * By this variable a process is known as the fork's when its shim is dead. A directory, because fork ids may
@@ -36,15 +37,13 @@ export interface ExecPlanInput {
   nodeCores: number
   workersOnNode: number
   shim: readonly string[]
-  /** interpreter that has torch; null: look for one */
-  python: string | null
 }
 
 /**
  * @throws {Fault} WORKER_CONFIG for a directory that is none, an unknown template, a value that no program
  * can be given
  */
-export function planExec(input: ExecPlanInput): ExecPlan {
+export async function planExec(input: ExecPlanInput): Promise<ExecPlan> {
   const { spec, forkDir } = input
   const env: Record<string, string> = {
     ...buildEnvironment({ ...input, errorFile: fileOf.error(forkDir) }),
@@ -63,20 +62,10 @@ export function planExec(input: ExecPlanInput): ExecPlan {
       rankShim: [...input.shim, '--rank', forkDir],
       torchLogDir: join(forkDir, 'torch'),
       setUpFile: fileOf.setUp(forkDir),
-      python: pythonFor(input, env['PATH']),
+      // for torchrun alone: looking into a Python has its price
+      python: spec.torchrun === null ? null : await torchPython({ ...input, env, cwd }),
     }),
   }
-}
-
-/**
- * For torchrun alone: looking through PATH has its price. Set-up, prefix and a PATH of the user's decide
- * before we do.
- */
-function pythonFor({ spec, python }: ExecPlanInput, path: string | undefined): string | null {
-  if (spec.torchrun === null) return null
-  return python === null || spec.setup !== null || spec.prefix.length > 0 || spec.env['PATH'] !== undefined
-    ? findTorchPython(spec, path)
-    : python
 }
 
 /** Templates of a probe or a pre-stop call, filled in. */

@@ -27,7 +27,6 @@ export interface HostContext {
   agentEnv: Record<string, string>
   shim: string[]
   cacheDir: string
-  python: string | null
   nodeCores: number
   bootId: string
   cgroups: Cgroups | null
@@ -110,7 +109,7 @@ export async function startFork(host: HostContext, fork: Fork, bindings: Binding
   const { spec, prepared, forkDir } = fork
   const { forkId } = spec
   const { spoolDir, leases } = host
-  const plan = planExec({ ...host, spec, prepared, bindings, forkDir, workersOnNode: leases.size })
+  const plan = await planExec({ ...host, spec, prepared, bindings, forkDir, workersOnNode: leases.size })
   const cgroup = host.cgroups?.make(forkId) ?? null
   writeExecFile(fileOf.exec(forkDir), {
     ...plan,

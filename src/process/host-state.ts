@@ -23,8 +23,6 @@ export interface LinuxHostOptions {
   portRange?: [number, number]
   /** per-node caches of the workers (compiled kernels) */
   cacheDir: string
-  /** interpreter that has torch; null: looked for on the worker's PATH */
-  python?: string | null
   version?: string
   logRetentionMs?: number
   logRetainedBytesMax?: number

@@ -40,7 +40,7 @@ export async function recoverHost(state: HostState): Promise<Recovered[]> {
 }
 
 function contextOf(state: HostState, { capacity, cores }: Awaited<HostState['capacity']>): HostContext {
-  const { spoolDir, node, agentEnv, shim, cacheDir, python = null, killBudgetMs, portRange } = state.options
+  const { spoolDir, node, agentEnv, shim, cacheDir, killBudgetMs, portRange } = state.options
   const { gpus, memoryBytes } = capacity
   return {
     spoolDir,
@@ -48,7 +48,6 @@ function contextOf(state: HostState, { capacity, cores }: Awaited<HostState['cap
     agentEnv,
     shim,
     cacheDir,
-    python,
     nodeCores: cores.length,
     bootId: readBootId(),
     cgroups: state.cgroups,

@@ -126,10 +126,7 @@ export const ForkReport = z.object({
 })
 export type ForkReport = z.infer<typeof ForkReport>
 
-/**
- * `uuid`: which device that is, whoever numbers it; left out where nobody can tell. Nodes that name the same
- * one share it
- */
+/** `uuid`: which device that is, left out where nobody can tell. Nodes that name the same one share it */
 export const Gpu = z.object({
   id: z.string(),
   name: z.string(),
@@ -144,6 +141,7 @@ export const NodeCapacity = z.object({
   cpus: z.number().int(),
   memoryBytes: z.number(),
   gpus: z.array(Gpu),
+  gpuTrouble: z.string().max(300).optional(), // why there may be fewer than there are, one line
   /** address for peers by default, and all interfaces: name → addresses */
   host: z.string(),
   interfaces: z.record(z.string(), z.array(z.string())),
@@ -259,6 +257,7 @@ export const RunStatus = z.object({
   acceptedAt: Wall,
   endedAt: Wall.nullable(),
   firstFailure: FirstFailure.nullable(),
+  note: z.string().max(300).optional(), // what its user may not have meant: GPUs that no worker sees
   clocks: z.object({ queuedMs: Millis, startMs: Millis, runMs: Millis }),
   /** from the first sign of failure or the order to stop to the last receipt; null before */
   stopMs: Millis.nullable(),

@@ -6,6 +6,7 @@
  * This is the one importer of execa and tree-kill. Both are loaded at the first call, since the import costs
  * more than the whole start of `troupe ps`.
  */
+import type { Result } from 'execa'
 import { Fault } from '../protocol/faults.ts'
 import { descendantsOf } from './proc.ts'
 
@@ -44,9 +45,22 @@ let endsWithUs = false
  * @throws {Fault} FAILED when its exit is not 0; `data` is `{ program, reason, exit, signal, lastLines }`
  */
 export async function runProgram(argv: readonly string[], options: RunOptions): Promise<Output> {
+  const { fault, ...output } = await tryProgram(argv, options)
+  if (fault !== null) throw fault
+  return output
+}
+
+/** As `runProgram`, for whom what a program said before it failed is worth something, too. Never rejects. */
+export async function tryProgram(
+  argv: readonly string[],
+  options: RunOptions,
+): Promise<Output & { fault: Fault | null }> {
   const { timeoutMs, env = process.env, cwd, input, signal, outputBytesMax = OUTPUT_BYTES_MAX } = options
   const { execa } = await import('execa')
-  if (signal?.aborted) throw failure(argv, 'aborted', 'was not started: given up by the caller')
+  if (signal?.aborted) {
+    const fault = failure(argv, 'aborted', 'was not started: given up by the caller')
+    return { stdout: '', stderr: '', fault }
+  }
   const limit = AbortSignal.timeout(timeoutMs)
   const child = execa(argv[0]!, argv.slice(1), {
     env,
@@ -74,26 +88,31 @@ export async function runProgram(argv: readonly string[], options: RunOptions): 
   const ran = await child
   stops.removeEventListener('abort', stop)
   if (pid !== undefined) groups.delete(pid)
-  if (!ran.failed && stopped === null) return { stdout: ran.stdout, stderr: ran.stderr as string }
-
   if (ran.isMaxBuffer && pid !== undefined) killGroup(pid)
+  const said = { stdout: String(ran.stdout ?? ''), stderr: String(ran.stderr ?? '') }
+  return { ...said, fault: ran.failed || stopped !== null ? faultOf(argv, options, ran, stopped) : null }
+}
+
+function faultOf(
+  argv: readonly string[],
+  { timeoutMs, outputBytesMax = OUTPUT_BYTES_MAX }: RunOptions,
+  ran: Result,
+  stopped: 'timeout' | 'aborted' | null,
+): Fault {
   const more = { exit: ran.exitCode ?? null, signal: ran.signal ?? null, lastLines: lastLinesOf(ran) }
-  if (ran.isMaxBuffer)
-    throw failure(
-      argv,
-      'output',
-      `wrote more than ${outputBytesMax} bytes and was ended; the rest is cut`,
-      more,
-    )
-  if (stopped === 'aborted') throw failure(argv, stopped, 'was killed: given up by the caller', more)
+  if (ran.isMaxBuffer) {
+    const text = `wrote more than ${outputBytesMax} bytes and was ended; the rest is cut`
+    return failure(argv, 'output', text, more)
+  }
+  if (stopped === 'aborted') return failure(argv, stopped, 'was killed: given up by the caller', more)
   if (stopped === 'timeout')
-    throw failure(argv, stopped, `did not end within ${timeoutMs} ms and was killed`, more)
+    return failure(argv, stopped, `did not end within ${timeoutMs} ms and was killed`, more)
   const last = more.lastLines.at(-1)
   const words = last === undefined ? '' : `: ${last}`
   if (ran.exitCode !== undefined)
-    throw failure(argv, 'exit', `ended with exit code ${ran.exitCode}${words}`, more)
-  if (ran.signal !== undefined) throw failure(argv, 'signal', `was ended by ${ran.signal}${words}`, more)
-  throw failure(argv, 'not-started', `cannot be run: ${ran.originalMessage ?? ran.code ?? 'unknown'}`, {
+    return failure(argv, 'exit', `ended with exit code ${ran.exitCode}${words}`, more)
+  if (ran.signal !== undefined) return failure(argv, 'signal', `was ended by ${ran.signal}${words}`, more)
+  return failure(argv, 'not-started', `cannot be run: ${ran.originalMessage ?? ran.code ?? 'unknown'}`, {
     ...more,
     cause: ran.cause,
   })

@@ -2,16 +2,18 @@
 import type { Launched } from '../../client/launch.ts'
 import { isFault } from '../../protocol/faults.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
+import { ENV_FROM, type EnvFrom } from '../document/env-from.ts'
 import type { ReadDocument } from '../document/document.ts'
 import type { Io } from '../frame/io.ts'
 import { sayNext } from '../frame/next-steps.ts'
-import { durationOption, listOption } from '../frame/options.ts'
+import { choiceOption, durationOption, listOption } from '../frame/options.ts'
 import { withTroupe } from '../frame/with-troupe.ts'
 
 export interface LaunchFlags {
   file: string
   set?: string[]
   backend?: string
+  envFrom?: EnvFrom
   key?: string
   timeout?: number
   dryRun?: boolean
@@ -25,6 +27,11 @@ export const command: CliCommand = {
       .requiredOption('-f, --file <file>', 'the launch document, YAML or JSON; - is stdin')
       .option('--set <path=value>', 'set a value of the document (again for more)', listOption)
       .option('--backend <name>', 'where nodes come from')
+      .option(
+        '--env-from <words>',
+        'what workers get of this shell: path, all or none (default: path on the fleet’s machine)',
+        choiceOption(ENV_FROM),
+      )
       .option('--key <key>', 'idempotency key: the same key and document give the same run')
       .option('--timeout <time>', 'how long to wait for a coordinator', durationOption)
       .option('--dry-run', 'show the resolved document and the plan; launch nothing')

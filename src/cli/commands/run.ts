@@ -12,11 +12,12 @@ import type { Troupe } from '../../client/troupe.ts'
 import { Fault, isFault } from '../../protocol/faults.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import type { ReadDocument } from '../document/document.ts'
+import { ENV_FROM } from '../document/env-from.ts'
 import { interruptions, type Interruptions } from '../frame/interruptions.ts'
 import type { Io } from '../frame/io.ts'
 import { launchOptions, sayLaunched, type LaunchFlags } from './launch.ts'
 import { sayNext } from '../frame/next-steps.ts'
-import { countOption, durationOption, listOption } from '../frame/options.ts'
+import { choiceOption, countOption, durationOption, listOption } from '../frame/options.ts'
 import type { Copied } from '../render/log-copy.ts'
 import { writeLog } from '../render/log.ts'
 import { failureBlock } from '../render/status.ts'
@@ -42,7 +43,16 @@ export const command: CliCommand = {
       .option('--name <name>', 'of the run; default: the program')
       .option('--nodes <n>', 'how many copies', countOption)
       .option('--shape <shape>', 'a torchrun role: nodes x processes per node, such as 2x2')
-      .option('--env <name=value>', 'an environment variable (again for more)', listOption)
+      .option(
+        '--env <name=value>',
+        'an environment variable; NAME alone: from here (again for more)',
+        listOption,
+      )
+      .option(
+        '--env-from <words>',
+        'what workers get of this shell: path, all or none (default: path on the fleet’s machine)',
+        choiceOption(ENV_FROM),
+      )
       .option('--cwd <dir>', 'default: this directory')
       .option('--gpus <n>', 'leased to each worker', countOption)
       .option('--cpus <n>', 'cores leased to each worker', countOption)
@@ -75,6 +85,7 @@ async function documentOf(io: Io, argv: string[], flags: Flags): Promise<ReadDoc
       file: flags.file,
       ...(flags.set && { set: flags.set }),
       ...(flags.backend !== undefined && { backend: flags.backend }),
+      ...(flags.envFrom !== undefined && { envFrom: flags.envFrom }),
     })
   }
   if (argv.length === 0)
@@ -82,8 +93,10 @@ async function documentOf(io: Io, argv: string[], flags: Flags): Promise<ReadDoc
       hint: 'troupe run -f FILE, or troupe run [--nodes N] [--shape 2x2] -- COMMAND…',
     })
   const { runDocument } = await import('../document/run-document.ts')
+  const { withCallerEnv } = await import('../document/caller-env.ts')
   const { applySets } = await import('../../protocol/launch/document.ts')
-  return checked(io, applySets(runDocument(argv, flags), flags.set ?? []))
+  const document = applySets(runDocument(argv, flags, io.env), flags.set ?? [])
+  return checked(io, await withCallerEnv(io, document, flags.envFrom))
 }
 
 async function attached(io: Io, troupe: Troupe, read: ReadDocument, flags: Flags): Promise<void> {
@@ -99,12 +112,16 @@ async function attached(io: Io, troupe: Troupe, read: ReadDocument, flags: Flags
     const { shown, quietMs } = showLogs(io, troupe, run, read, left.signal)
     const copied = flags.out === undefined ? null : keepLogs(io, troupe, run, flags.out, left.signal)
     const { onStatus, onTrouble } = watcher(io, 'running')
+    let note: string | undefined
     const waited = troupe.wait(run, {
       signal: left.signal,
       onTrouble,
       // while it runs its own output is what there is to see, but a long silence is worth a word
-      onStatus: (status) =>
-        void ((status.state !== 'running' || (!io.errTty && quietMs() > QUIET_MAX_MS)) && onStatus?.(status)),
+      onStatus(status) {
+        if (note === undefined && status.note !== undefined) io.stderr(status.note)
+        note ??= status.note
+        if (status.state !== 'running' || (!io.errTty && quietMs() > QUIET_MAX_MS)) onStatus?.(status)
+      },
     })
     // both may fail while nobody waits for them yet
     for (const promise of [told, shown, copied, waited]) promise?.catch(() => {})

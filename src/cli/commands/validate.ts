@@ -10,7 +10,7 @@ export const command: CliCommand = {
       .option('--set <path=value>', 'set a value of the document (again for more)', listOption)
       .action(async (file: string, flags: { set?: string[] }) => {
         const { readDocument } = await import('../document/document.ts')
-        const { launch } = await readDocument(io, { file, ...flags })
+        const { launch } = await readDocument(io, { file, ...flags, envFrom: 'none' })
         const workers = launch.roles.reduce((sum, role) => sum + role.replicas, 0)
         if (io.json) io.printJson({ ok: true, name: launch.name, roles: launch.roles.length, workers })
         else if (!io.quiet)

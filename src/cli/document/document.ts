@@ -2,17 +2,21 @@
  * Launch documents of the command line: from a file or stdin, with `--set`, `--backend` and paths made
  * absolute, checked here with their lines before anything is sent.
  */
-import { readFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { readFile, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { Fault } from '../../protocol/faults.ts'
 import { applySets, parseLaunchText, resolveLaunch, withAbsoluteCwd } from '../../protocol/launch/document.ts'
 import type { Launch } from '../../protocol/launch/resolved.ts'
 import type { Io } from '../frame/io.ts'
+import { withCallerEnv } from './caller-env.ts'
+import type { EnvFrom } from './env-from.ts'
 
 export interface DocumentFlags {
   file: string
   set?: string[]
   backend?: string
+  /** default: as `withCallerEnv` has it */
+  envFrom?: EnvFrom
 }
 
 export interface ReadDocument {
@@ -23,7 +27,7 @@ export interface ReadDocument {
 /** @throws {Fault} USAGE when the file cannot be read, SPEC_INVALID with lines */
 export async function readDocument(
   io: Io,
-  { file, set = [], backend }: DocumentFlags,
+  { file, set = [], backend, envFrom }: DocumentFlags,
 ): Promise<ReadDocument> {
   const text =
     file === '-'
@@ -36,19 +40,31 @@ export async function readDocument(
           )
         })
   const { document, source } = parseLaunchText(text, file === '-' ? undefined : file)
-  return checked(
-    io,
-    applySets(document, [...set, ...(backend === undefined ? [] : [`backend=${backend}`])]),
-    source,
-  )
+  const base = await folderOf(io, file)
+  const whole = applySets({ cwd: base, ...document }, [
+    ...set,
+    ...(backend === undefined ? [] : [`backend=${backend}`]),
+  ])
+  return checked({ cwd: base }, await withCallerEnv(io, whole, envFrom), source)
 }
 
-/** Resolve a document as the coordinator will, to refuse it here with its lines. */
+/** The file's; the caller's directory for what is no file of a folder: stdin, a process substitution. */
+async function folderOf(io: Io, file: string): Promise<string> {
+  const path = resolve(io.cwd, file)
+  const isFile = file !== '-' && (await stat(path).catch(() => null))?.isFile() === true
+  return isFile && !/^\/(dev|proc)\//.test(path) ? dirname(path) : io.cwd
+}
+
+/**
+ * Resolve a document as the coordinator will, to refuse it here with its lines.
+ *
+ * @param cwd  what its relative directories are taken from
+ */
 export function checked(
-  io: Io,
+  { cwd }: Pick<Io, 'cwd'>,
   document: Record<string, unknown>,
   source?: Parameters<typeof resolveLaunch>[1],
 ): ReadDocument {
-  const absolute = withAbsoluteCwd(document, io.cwd)
+  const absolute = withAbsoluteCwd(document, cwd)
   return { document: absolute, launch: resolveLaunch(absolute, source) }
 }

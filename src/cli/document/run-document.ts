@@ -5,6 +5,7 @@
 import { basename } from 'node:path'
 import { Fault } from '../../protocol/faults.ts'
 import { LAUNCH_NAME_MAX, toName } from '../../protocol/names.ts'
+import { fromHere, isWhole } from './caller-env.ts'
 
 export interface RunFlags {
   name?: string
@@ -18,19 +19,27 @@ export interface RunFlags {
   backend?: string
 }
 
-/** @throws {Fault} USAGE */
-export function runDocument(argv: readonly string[], flags: RunFlags): Record<string, unknown> {
+/**
+ * @param here  the environment that `--env NAME` takes NAME from
+ * @throws {Fault} USAGE
+ */
+export function runDocument(
+  argv: readonly string[],
+  flags: RunFlags,
+  here: Readonly<Record<string, string | undefined>> = {},
+): Record<string, unknown> {
   if (flags.shape !== undefined && flags.nodes !== undefined)
     throw new Fault(
       'USAGE',
       `--shape ${flags.shape} says how many nodes already; --nodes ${flags.nodes} cannot stand beside it`,
     )
-  const env: Record<string, string> = {}
-  for (const setting of flags.env ?? []) {
-    const at = setting.indexOf('=')
-    if (at < 1) throw new Fault('USAGE', `'${setting}' is no setting; write --env NAME=VALUE`)
-    env[setting.slice(0, at)] = setting.slice(at + 1)
-  }
+  for (const word of argv)
+    if (!isWhole(word))
+      throw new Fault(
+        'USAGE',
+        `the argument '${word}' holds bytes that are no UTF-8; a launch cannot carry them`,
+      )
+  const env = Object.fromEntries((flags.env ?? []).map((setting) => settingOf(setting, here)))
   const resources = {
     ...(flags.gpus !== undefined && { gpus: flags.gpus }),
     ...(flags.cpus !== undefined && { cpus: flags.cpus }),
@@ -53,4 +62,21 @@ export function runDocument(argv: readonly string[], flags: RunFlags): Record<st
       },
     },
   }
+}
+
+/** `NAME=VALUE` as it is written, `NAME` with its value here: that is no template, whatever it holds. */
+function settingOf(setting: string, here: Readonly<Record<string, string | undefined>>): [string, string] {
+  const at = setting.indexOf('=')
+  if (at === 0 || setting === '')
+    throw new Fault(
+      'USAGE',
+      `'${setting}' is no setting; write --env NAME=VALUE, or --env NAME to take it from here`,
+    )
+  if (at > 0) return [setting.slice(0, at), setting.slice(at + 1)]
+  const value = here[setting]
+  if (value === undefined)
+    throw new Fault('USAGE', `'${setting}' is not set here, from where --env ${setting} takes it`, {
+      hint: `write --env ${setting}=VALUE, or export it first`,
+    })
+  return [setting, fromHere(setting, value).replaceAll('${{', () => '$${{')]
 }

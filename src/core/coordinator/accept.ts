@@ -8,6 +8,7 @@ import { resolveLaunch, runIdOf, specHash } from '../../protocol/launch/document
 import type { Launch } from '../../protocol/launch/resolved.ts'
 import { checkPlan } from './check-plan.ts'
 import { acceptedId, rejectedEvent, tellAccepted } from './events.ts'
+import { keyConflict } from './key-conflict.ts'
 import type { QueuedLaunch, RequestOf } from './messages.ts'
 import { newRun, rolesOf } from './new-run.ts'
 import { placesOf } from './node-usage.ts'
@@ -64,11 +65,7 @@ function answer(
     if (before.hash !== hash)
       return {
         run: null,
-        fault: new Fault(
-          'KEY_CONFLICT',
-          `key '${given}' was used with another document${before.run === null ? '' : ` (run ${before.run})`}`,
-          { data: { key: given, run: before.run } },
-        ).toBody(),
+        fault: keyConflict(given, before.run, document, s.runs.get(before.run ?? '')?.spec).toBody(),
       }
     return before.run === null
       ? { run: null, fault: before.fault as unknown as FaultBody }

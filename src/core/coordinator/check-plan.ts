@@ -66,9 +66,10 @@ function checkFits(role: Role, resources: Resources, places: Places): void {
     KINDS.find((k) => candidates.every((place) => resources[k] > place[k])) ??
     lacking(resources, candidates[0]!, candidates[0]!)!
   const best = candidates.toSorted((a, b) => b[kind] - a[kind])[0]!
+  const trouble = kind === 'gpus' ? troubleText(candidates) : ''
   throw new Fault(
     'PLAN_INVALID',
-    `role ${role.name} asks for ${WORDS[kind](resources[kind])} per worker; the largest known node (${best.name}) has ${WORDS[kind](best[kind])}`,
+    `role ${role.name} asks for ${WORDS[kind](resources[kind])} per worker; the largest known node (${best.name}) has ${WORDS[kind](best[kind])}${trouble}`,
     {
       data: { role: role.name, resource: kind, asked: resources[kind], largest: best[kind], node: best.name },
       hint:
@@ -77,6 +78,12 @@ function checkFits(role: Role, resources: Resources, places: Places): void {
           : 'troupe nodes shows what each node has',
     },
   )
+}
+
+/** A device that is missing may be why. */
+function troubleText(candidates: readonly Place[]): string {
+  const place = candidates.find(({ gpuTrouble }) => gpuTrouble !== undefined)
+  return place === undefined ? '' : ` (${place.name}: ${place.gpuTrouble})`
 }
 
 function distinct(all: readonly Resources[]): Resources[] {

@@ -9,6 +9,7 @@ import type { ReplyOf } from '../../protocol/table.ts'
 import { attemptsOf, lastRun, overText } from './attempts.ts'
 import { restartText } from './events.ts'
 import { exitedCleanly, exitText } from './exit-code.ts'
+import { noteOf } from './notes.ts'
 import { isLeftOut, isMet } from './outcome.ts'
 import { clockOf, clocksAt } from './run-state.ts'
 import { secondsText } from './seconds-text.ts'
@@ -187,6 +188,8 @@ export function explainRun(ctx: Ctx, run: Run, only: (worker: Worker) => boolean
       next: nextFor(ctx, run),
     },
   ]
+  const note = noteOf(ctx, run)
+  if (note !== null) lines.push({ subject: id, text: note, next: null })
   const failure = record.firstFailure?.failure ?? null
   if (failure !== null) {
     const role = failure.worker.split('/').slice(0, 2).join('/')

@@ -67,7 +67,12 @@ function sharedSpecOf({ run, spec }: RoleLive): SharedSpec {
       failFast: _i,
       ...rest
     } = spec
-    shared = { ...rest, env: { ...run.spec.env, ...spec.env } }
+    const { callerEnv } = run.spec
+    shared = {
+      ...rest,
+      env: { ...run.spec.env, ...spec.env },
+      ...(callerEnv !== undefined && { callerEnv }),
+    }
     sharedSpecs.set(spec, shared)
   }
   return shared

@@ -173,6 +173,7 @@ export function placeOf(ctx: Ctx, node: NodeLive): Place | null {
     workers: node.workers.size,
     open: isOpen(ctx, node),
     avoid: node.avoidUntil > ctx.now,
+    ...(node.capacity.gpuTrouble !== undefined && { gpuTrouble: node.capacity.gpuTrouble }),
     ...(node.gpuPeers.size > 0 && {
       gpuPeers: new Map([...node.gpuPeers].map(([peer, common]) => [peer.name, common])),
     }),

@@ -15,6 +15,8 @@ export interface Place extends Readonly<Amounts> {
   readonly name: string
   readonly used: Readonly<Amounts>
   readonly workers: number
+  /** why it may have fewer GPUs than it should */
+  readonly gpuTrouble?: string
   /** places that give out the same GPUs, and how many of them: what is taken here is taken there */
   readonly gpuPeers?: ReadonlyMap<string, number>
   /** may get something new now */

@@ -20,6 +20,7 @@ import { isOpen } from './node-usage.ts'
 import { isDone } from './outcome.ts'
 import { clocksAt } from './run-state.ts'
 import { live, stageOf } from './stages.ts'
+import { noteOf } from './notes.ts'
 import { stragglersOf } from './stragglers.ts'
 import type { Ctx, NodeLive, RoleLive, Run, Worker } from './types.ts'
 import { exitOf, startedAtOf, viewOf } from './worker.ts'
@@ -80,7 +81,9 @@ function roleState(ctx: Ctx, role: RoleLive): string {
 /** All but the workers: the part of a status that does not grow with them. */
 function headOf(ctx: Ctx, run: Run): Omit<RunStatus, 'stragglers' | 'workers'> {
   const { record } = run
+  const note = noteOf(ctx, run)
   return {
+    ...(note !== null && { note }),
     run: record.run,
     name: record.name,
     user: record.user,
@@ -232,11 +235,15 @@ export function nodeInfo(ctx: Ctx, node: NodeLive): NodeInfo {
     loopLagMs: node.loopLagMs,
     unowned: [...node.unowned.keys()].slice(0, UNOWNED_SHOWN),
     unownedCount: node.unowned.size,
-    reason: node.storeRefused
-      ? `it does not know this state store: troupe nodes adopt ${node.name}`
-      : (node.reason ??
-        (node.state === 'ready' && !draining && !isOpen(ctx, node)
-          ? 'its inventory has not come yet'
-          : null)),
+    reason:
+      [nodeReason(ctx, node, draining), node.capacity?.gpuTrouble]
+        .filter((text) => text != null)
+        .join('; ') || null,
   }
+}
+
+function nodeReason(ctx: Ctx, node: NodeLive, draining: boolean): string | null {
+  if (node.storeRefused) return `it does not know this state store: troupe nodes adopt ${node.name}`
+  if (node.reason !== null) return node.reason
+  return node.state === 'ready' && !draining && !isOpen(ctx, node) ? 'its inventory has not come yet' : null
 }

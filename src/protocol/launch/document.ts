@@ -64,6 +64,7 @@ function resolveForm(form: LaunchForm): Launch {
     name: form.name,
     backend: form.backend,
     env: form.env,
+    ...(form.callerEnv !== undefined && { callerEnv: form.callerEnv }),
     roles: Object.entries(form.roles).map(([name, role]) => resolveRole(name, role, form)),
     stopWhen: stopRole === undefined ? null : { role: stopRole, condition: 'done' },
     deadlines: {
@@ -93,6 +94,8 @@ function resolveRole(name: string, role: RoleForm, launch: LaunchForm): Role {
     shell: role.shell,
     prefix: role.prefix ?? launch.prefix ?? [],
     pythonPath: role.pythonPath ?? launch.pythonPath ?? [],
+    ...optional('pathPrepend', role.pathPrepend ?? launch.pathPrepend),
+    ...optional('venv', role.venv ?? launch.venv),
     setup: role.setup ?? launch.setup ?? null,
     cwd: role.cwd ?? launch.cwd ?? null,
     nodelist: role.nodelist ?? launch.nodelist ?? [],
@@ -119,6 +122,10 @@ function resolveStop({ signal, to, grace, order }: StopForm): Role['stop'] {
     return { signal: step.signal, afterMs }
   })
   return { signal: steps[0]!.signal, graceMs, further: steps.slice(1), to, order }
+}
+
+function optional<K extends string, V>(key: K, value: V | undefined): { [key in K]?: V } {
+  return value === undefined ? {} : ({ [key]: value } as { [key in K]: V })
 }
 
 /** One copy where all workers have the same. */

@@ -89,6 +89,9 @@ export const Role = z.object({
   shell: z.boolean(),
   prefix: z.array(z.string()),
   pythonPath: z.array(z.string()),
+  /** left out when there is none */
+  pathPrepend: z.array(z.string()).optional(),
+  venv: z.string().optional(),
   setup: z.string().nullable(),
   /** absolute, or null: the fleet owner's home on the node */
   cwd: z.string().nullable(),
@@ -119,6 +122,8 @@ export const Launch = z.object({
   backend: z.enum(['join', 'local']),
   /** of all roles */
   env: z.record(z.string(), z.string()),
+  /** of the shell that launched, where there was one: over the agent's, under `env` */
+  callerEnv: z.record(z.string(), z.string()).optional(),
   roles: z.array(Role).min(1).max(1000),
   stopWhen: z.object({ role: Name, condition: z.literal('done') }).nullable(),
   deadlines: z.object({ queueMs: Millis.nullable(), startMs: Millis.nullable(), runMs: Millis.nullable() }),
@@ -155,6 +160,7 @@ export const ForkSpec = Role.omit({
   index: Index,
   attempt: Index,
   user: z.string(),
+  callerEnv: Launch.shape.callerEnv,
   resources: Resources,
   torchrun: z
     .object({

@@ -66,6 +66,9 @@ const NameText = z
 function plain(text: string): boolean {
   return !text.includes('\0')
 }
+function isPathEntry(text: string): boolean {
+  return plain(text) && !text.includes(':')
+}
 /** Text where YAML may have seen a number. */
 const Text = z
   .union([z.string(), z.number(), z.boolean()])
@@ -172,7 +175,8 @@ const shared = {
     .refine(plain, 'a NUL character')
     .optional()
     .describe(
-      'working directory; the command line makes it absolute. Default: the home of the fleet’s owner',
+      'working directory. The command line takes a relative one from the folder of the file, which is its ' +
+        'default; on the bus it is absolute. Default there: the home of the fleet’s owner',
     ),
   setup: z
     .string()
@@ -182,6 +186,16 @@ const shared = {
   env: Env.prefault({}).describe('environment; a role’s value wins over the launch’s'),
   prefix: z.array(Text).optional().describe('put before the command, such as [pixi, run, -e, cuda]'),
   pythonPath: z.array(z.string()).optional().describe('put before PYTHONPATH'),
+  pathPrepend: z
+    .array(z.string().min(1).refine(isPathEntry, 'an entry of PATH has no colon and no NUL'))
+    .optional()
+    .describe('put before PATH; relative ones are taken from cwd'),
+  venv: z
+    .string()
+    .min(1)
+    .refine(isPathEntry, 'an entry of PATH has no colon and no NUL')
+    .optional()
+    .describe('a Python virtual environment: its bin before PATH, and VIRTUAL_ENV; relative to cwd'),
   network: strict({ interface: z.string().min(1).optional(), cidr: z.string().optional() })
     .optional()
     .describe('which address peers get: that of an interface, or the one inside a CIDR block'),
@@ -248,6 +262,10 @@ export const LaunchForm = strict({
     .enum(['join', 'local'])
     .prefault('join')
     .describe('where nodes come from. join: those on the bus'),
+  callerEnv: Env.optional().describe(
+    'environment of the shell that launched, which the command line adds on the fleet’s machine ' +
+      '(`--env-from`): over the agent’s, under `env`; values are taken as they are',
+  ),
   ...shared,
   roles: z.record(NameText, RoleForm).describe('role name → what its workers run'),
   stopWhen: z.string().optional().describe('ROLE.done: the run ends when that role is done, failed or not'),

@@ -149,7 +149,7 @@ function composeText(text: string, lines: LineCounter, refuse: Refuse): Document
 /** Strings are wanted here: commands, prefixes, environment values. */
 function wantsText(path: Path): boolean {
   const [top, , key, sub, subsub] = path
-  if (top === 'env' || top === 'prefix') return path.length > 1
+  if (top === 'env' || top === 'callerEnv' || top === 'prefix') return path.length > 1
   if (top !== 'roles') return false
   return (
     (['env', 'command', 'prefix'].includes(key as string) && path.length > 3) ||

@@ -75,7 +75,7 @@ test('a prefix stands in front of everything, torchrun too [U-14]', () => {
     'python',
     'x.py',
   ])
-  expect(build(gang({ prefix })).slice(0, 5)).toEqual([...prefix, 'torchrun'])
+  expect(build(gang({ prefix })).slice(0, 6)).toEqual([...prefix, 'sh', '-c'])
 })
 
 test('what the set-up exports, the worker has [A-04]', async () => {

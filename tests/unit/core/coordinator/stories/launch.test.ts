@@ -47,6 +47,29 @@ test('the same key with another spec: a conflict, by both doors', () => {
   expect(queued(c, 2, document({ job: task() }), 'k1')).toMatchObject({ run, fault: null })
 })
 
+test('the same key from another shell: the conflict names the words that differ, and no value of them', () => {
+  const c = coordinatorWith()
+  const shell = (path: string, roles = { job: task() }) =>
+    document(roles, { callerEnv: { PATH: path, SAME: 'same' } })
+  const { run } = c.ask('launch', shell('/secret/one'), { key: 'k' }).body
+  const { fault } = c.ask('launch', shell('/secret/two'), { key: 'k' })
+  expect(fault).toMatchObject({ code: 'KEY_CONFLICT', data: { run, differ: ['callerEnv.PATH'] } })
+  expect(fault!.message).toContain('different are: callerEnv.PATH')
+  expect(fault!.hint).toContain('--env-from none')
+  const role = task({ env: { A: '1' }, command: ['other'] })
+  expect(c.ask('launch', shell('/secret/one', { job: role }), { key: 'k' }).fault).toMatchObject({
+    data: { differ: ['roles.job.command', 'roles.job.env.A'] },
+  })
+  expect(c.ask('launch', document({ job: task() }), { key: 'k' }).fault).toMatchObject({
+    data: { differ: ['callerEnv'] },
+  })
+  expect(queued(c, 1, shell('/secret/three'), 'k').fault).toMatchObject({ code: 'KEY_CONFLICT' })
+  expect(JSON.stringify(c.events('rejected'))).not.toContain('/secret')
+  expect(JSON.stringify([c.ask('status', { run }).body, c.ask('explain', { run }).body])).not.toContain(
+    '/secret',
+  )
+})
+
 test('the same key of two users, and two launches without a key in one moment: different runs [FC-8]', () => {
   const c = coordinatorWith()
   const body = document({ job: task() })

@@ -1,0 +1,90 @@
+/**
+ * Which Python runs torch for a worker. PATH of the worker decides; where its Python has no torch, the one
+ * that set-up made serves, unless the document says which Python is meant. Owns the look into a Python.
+ */
+import { accessSync, constants, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Fault } from '../protocol/faults.ts'
+import type { ForkSpec } from '../protocol/launch/resolved.ts'
+import { cacheOf, type Env } from '../system/paths.ts'
+import { tryProgram } from '../system/run.ts'
+import { findTorchPython } from './command.ts'
+
+const LOOK_MS = 20_000
+const NO_TORCH = 41
+// torch itself is not imported: that takes seconds. A folder `torch` without anything in it has no origin
+const LOOK =
+  'import importlib.util as u, sys; s = u.find_spec("torch"); ' +
+  `sys.exit(0 if s and s.origin else ${NO_TORCH})`
+
+/** Pythons that had torch once: a start pays for the look only once. */
+const have = new Set<string>()
+
+/** Only a clear no is a no: a Python that cannot be asked says itself what is wrong. */
+async function lacksTorch(python: string, env: Record<string, string>, cwd: string): Promise<boolean> {
+  if (have.has(python)) return false
+  const { fault } = await tryProgram([python, '-c', LOOK], { env, cwd, timeoutMs: LOOK_MS })
+  if (fault === null) have.add(python)
+  return fault !== null && fault.data['exit'] === NO_TORCH
+}
+
+export interface TorchSearch {
+  spec: ForkSpec
+  /** of the worker */
+  env: Record<string, string>
+  cwd: string
+  /** of the agent: where set-up keeps its Python */
+  agentEnv: Env
+}
+
+/**
+ * @returns null when set-up or prefix decide, or PATH has a torchrun that is no Python script
+ * @throws {Fault} WORKER_CONFIG, with the paths, when no Python has torch
+ */
+export async function torchPython({ spec, env, cwd, agentEnv }: TorchSearch): Promise<string | null> {
+  const found = findTorchPython(spec, env['PATH'])
+  if (found === null || !(await lacksTorch(found, env, cwd))) return found
+  const isChosen = spec.venv !== undefined || spec.pathPrepend !== undefined || spec.env['PATH'] !== undefined
+  const setUp = isChosen ? null : setUpPython(agentEnv)
+  if (setUp !== null && !(await lacksTorch(setUp, env, cwd))) return setUp
+  const callers =
+    spec.callerEnv?.['PATH'] === undefined ? null : findTorchPython(spec, spec.callerEnv['PATH'])
+  const meant =
+    callers !== null && callers !== found && !(await lacksTorch(callers, { ...env, ...spec.callerEnv }, cwd))
+      ? `; that of the shell that launched, ${callers}, has it`
+      : ''
+  throw new Fault('WORKER_CONFIG', `${found}, the Python on the PATH of ${spec.role}, has no torch${meant}`, {
+    data: { python: found, callers },
+    hint: 'install torch there, or name the environment that has it: venv: DIR',
+  })
+}
+
+/** @returns the newest Python with torch that the set-up of a checkout has made, or was given; else null */
+function setUpPython(env: Env): string | null {
+  const dir = join(cacheOf(env), 'python')
+  const made = namesIn(dir)
+    .filter((name) => /^torch-\d+\.\d+-v\d+$/.test(name))
+    .toSorted((a, b) => b.localeCompare(a, 'en', { numeric: true }))
+    .map((name) => join(dir, name, 'bin/python'))
+  return (
+    [env['TROUPE_PYTHON'] ?? '', ...made].find((python) => python.startsWith('/') && isProgram(python)) ??
+    null
+  )
+}
+
+function namesIn(dir: string): string[] {
+  try {
+    return readdirSync(dir)
+  } catch {
+    return []
+  }
+}
+
+function isProgram(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
