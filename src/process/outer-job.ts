@@ -12,7 +12,7 @@ interface OuterJob {
   why: string
 }
 
-const OUTER_JOB: readonly OuterJob[] = [
+export const OUTER_JOB: readonly OuterJob[] = [
   {
     names:
       'RANK, LOCAL_RANK, GROUP_RANK, ROLE_RANK, NODE_RANK, WORLD_SIZE (and LOCAL_, GROUP_, ROLE_), ROLE_NAME',

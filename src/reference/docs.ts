@@ -8,6 +8,7 @@ import { encode } from '../protocol/codec.ts'
 import { exampleOf } from './examples.ts'
 import { CATALOGUE } from '../protocol/faults.ts'
 import { LaunchForm } from '../protocol/launch/schema.ts'
+import { environmentPage } from './environment-page.ts'
 import { launchPage } from './launch-page.ts'
 import { DIALECT, launchSchema, messageSchema, shapesSchema } from './schemas.ts'
 import {
@@ -47,6 +48,7 @@ export function pages(): Page[] {
     { path: 'docs/reference/errors.md', text: errorsPage() },
     { path: 'docs/reference/permissions.md', text: permissionsPage() },
     { path: 'docs/reference/launch.md', text: NOTE + launchPage() },
+    { path: 'docs/reference/environment.md', text: NOTE + environmentPage() },
     {
       path: 'docs/schemas/launch.schema.json',
       text: json({ ...launchSchema(LaunchForm), title: 'Troupe launch document, troupe/v1' }),
