@@ -90,3 +90,35 @@ test('all torchrun agents and ranks are told at once when one whole agent is kil
     for (const rank of worker.ranks) expect(await alive(rank.pid)).toBe(false)
   }
 })
+
+test('an elastic gang loses a torchrun by SIGKILL: those that are left go on in a smaller world, and the run ends with 0', async () => {
+  const input = JSON.stringify({
+    apiVersion: 'troupe/v1',
+    name: 'elastic',
+    cwd: root,
+    roles: {
+      t: {
+        kind: 'torchrun',
+        shape: '1:2x1',
+        command: [join(root, 'tests/support/programs/elastic_rank.py')],
+        stop: { grace: '5s' },
+      },
+    },
+  })
+  const run = (await fleet.troupe(['launch', '-f', '-', '-q'], { input })).stdout.trim()
+  const said = async (): Promise<string> => (await fleet.troupe(['logs', run])).stdout
+  await until(
+    'both ranks',
+    async () => [...(await said()).matchAll(/ready rank \d of 2/g)].length === 2,
+    120_000,
+  )
+  const [, second] = (await fleet.json(['status', run])).workers
+  process.kill(second.pid, 'SIGKILL')
+  const waited = await fleet.troupe(['wait', run, '--timeout', '120s'], { timeoutMs: 130_000 })
+  expect(waited.code).toBe(0)
+  expect(await said()).toContain('ready rank 0 of 1')
+  const status = await fleet.json(['status', run])
+  expect(status).toMatchObject({ state: 'succeeded', firstFailure: null })
+  expect(status.workers[1]).toMatchObject({ attempt: 1, exit: { signal: 'SIGKILL' } })
+  for (const worker of status.workers) expect(worker.receipt.outcome).toBe('gone')
+})

@@ -11,6 +11,12 @@ export const command: CliCommand = {
       .action(async (file: string, flags: { set?: string[] }) => {
         const { readDocument } = await import('../document/document.ts')
         const { launch } = await readDocument(io, { file, ...flags, envFrom: 'none' })
+        for (const { name, minReplicas, replicas } of launch.roles)
+          if (minReplicas < replicas)
+            io.stderr(
+              `note: role ${name} starts with the nodes that are there, ${minReplicas} to ${replicas}, and goes on ` +
+                'with fewer when one goes; a node that comes later is not taken in',
+            )
         const workers = launch.roles.reduce((sum, role) => sum + role.replicas, 0)
         if (io.json) io.printJson({ ok: true, name: launch.name, roles: launch.roles.length, workers })
         else if (!io.quiet)

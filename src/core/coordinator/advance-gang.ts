@@ -1,6 +1,6 @@
 /** A gang goes on by the news of its workers: it is void, it gets its addresses, or it has started. */
 import { onOurClock } from './first-failure.ts'
-import { addressesOf, bindingsOf } from './fork-spec.ts'
+import { addressesOf, bindingsOf, rendezvousHost } from './fork-spec.ts'
 import { abortGang, dissolve } from './gangs.ts'
 import { nodeFor } from './nodes.ts'
 import { neverStarted } from './reports.ts'
@@ -99,9 +99,9 @@ function bindWhenPrepared(ctx: Ctx, gang: Gang): void {
   const text = JSON.stringify(addressesOf(role))
   if (gang.bindings !== null && gang.bindings.text !== text)
     return abortGang(ctx, gang, again(`addresses of ${role.spec.name} changed while it was started`))
-  const [first] = role.workers
-  if (role.spec.kind === 'torchrun' && first!.report?.rendezvousPort == null)
-    return abortGang(ctx, gang, again(`no rendezvous port was leased for ${first!.id}`, first))
+  const first = rendezvousHost(role)
+  if (role.spec.kind === 'torchrun' && first.report?.rendezvousPort == null)
+    return abortGang(ctx, gang, again(`no rendezvous port was leased for ${first.id}`, first))
   gang.bindings ??= { text, value: bindingsOf(role) }
   for (const worker of gang.unstarted) update(ctx, worker, {})
 }

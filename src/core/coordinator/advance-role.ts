@@ -5,7 +5,7 @@ import { restartText } from './events.ts'
 import { noteFailure } from './fail-run.ts'
 import { launchGang } from './gangs.ts'
 import { unreserve } from './node-usage.ts'
-import { isLeftOut, isMet } from './outcome.ts'
+import { isLeftOut, isMet, presentOf } from './outcome.ts'
 import { enterQueue } from './queue.ts'
 import { advanceRestart } from './restart.ts'
 import { secondsText } from './seconds-text.ts'
@@ -34,8 +34,8 @@ export function advanceRole(ctx: Ctx, role: RoleLive): void {
   }
   if (
     counts.ready > 0 &&
-    counts.ready === role.workers.length - counts.waiting &&
     record.roleReadyAt[spec.name] === undefined &&
+    counts.ready === presentOf(role) &&
     role.workers.every((w) => w.record.phase !== 'waiting' || isLeftOut(w))
   ) {
     update(ctx, run, { record: { roleReadyAt: { ...record.roleReadyAt, [spec.name]: ctx.wall } } })

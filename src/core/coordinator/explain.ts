@@ -10,7 +10,7 @@ import { attemptsOf, lastRun, overText } from './attempts.ts'
 import { restartText } from './events.ts'
 import { exitedCleanly, exitText } from './exit-code.ts'
 import { noteOf } from './notes.ts'
-import { isLeftOut, isMet } from './outcome.ts'
+import { hasLeft, isLeftOut, isMet } from './outcome.ts'
 import { clockOf, clocksAt } from './run-state.ts'
 import { secondsText } from './seconds-text.ts'
 import { live, stageOf } from './stages.ts'
@@ -125,7 +125,7 @@ export function workerReason(ctx: Ctx, worker: Worker, waits = rememberWaits(ctx
         receipt !== null && receipt.outcome !== 'gone'
           ? `; its tree is ${receipt.outcome}${receipt.reason === null ? '' : ` (${receipt.reason})`}`
           : ''
-      return `${overText(worker)}${left}`
+      return `${overText(worker)}${left}${hasLeft(worker) ? '; its role went on without it' : ''}`
     }
     default:
       if (node?.state === 'lost')

@@ -1,5 +1,7 @@
 /** The description of a fork for its agent, and the addresses that it is told with its start. */
 import { type Bindings, type ForkSpec, resourcesOf, type Role } from '../../protocol/launch/resolved.ts'
+import { hasLeft, isElastic } from './outcome.ts'
+import { live } from './stages.ts'
 import type { RoleLive, Worker } from './types.ts'
 import { currentFork, viewOf } from './worker.ts'
 
@@ -9,7 +11,7 @@ interface Addresses {
 }
 
 export function addressesOf(role: RoleLive): { own: Addresses; rendezvous: Bindings['rendezvous'] } {
-  const first = role.workers[0]!.report
+  const first = rendezvousHost(role).report
   return {
     own: rolesAddresses(role),
     rendezvous:
@@ -19,8 +21,21 @@ export function addressesOf(role: RoleLive): { own: Addresses; rendezvous: Bindi
   }
 }
 
+/** The first worker of a role; of an elastic one, the first that is there. */
+export function rendezvousHost({ spec, workers }: RoleLive): Worker {
+  return (isElastic(spec) ? workers.find(live) : undefined) ?? workers[0]!
+}
+
+/** Workers of an elastic role that are started together. */
+function worldOf({ role, record }: Worker): Worker[] {
+  return role.workers.filter(
+    (other) => other.record.phase !== 'waiting' && other.record.attempt === record.attempt,
+  )
+}
+
 function rolesAddresses(role: RoleLive): Addresses {
-  const addrs = role.workers.map((worker) => viewOf(worker).addr)
+  const present = isElastic(role.spec) ? role.workers.filter((worker) => !hasLeft(worker)) : role.workers
+  const addrs = present.map((worker) => viewOf(worker).addr)
   return { addr: addrs[0] ?? null, addrs: addrs.filter((addr) => addr !== null) }
 }
 
@@ -81,6 +96,8 @@ function sharedSpecOf({ run, spec }: RoleLive): SharedSpec {
 export function forkSpecOf(worker: Worker): ForkSpec {
   const { role, record, run } = worker
   const { name, replicas, minReplicas, kind, nproc } = role.spec
+  // of an elastic role those that are there, so that nobody waits for others
+  const world = kind === 'torchrun' && isElastic(role.spec) ? worldOf(worker) : null
   return {
     ...sharedSpecOf(role),
     forkId: currentFork(worker),
@@ -93,10 +110,10 @@ export function forkSpecOf(worker: Worker): ForkSpec {
     torchrun:
       kind === 'torchrun'
         ? {
-            nnodes: minReplicas < replicas ? `${minReplicas}:${replicas}` : String(replicas),
+            nnodes: world === null ? String(replicas) : `${minReplicas}:${world.length}`,
             nodeRank: record.index,
             nproc,
-            hostsRendezvous: record.index === 0,
+            hostsRendezvous: world === null ? record.index === 0 : world[0] === worker,
           }
         : null,
   }

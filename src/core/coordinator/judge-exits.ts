@@ -4,6 +4,7 @@
  */
 import { isBy } from '../../protocol/causes.ts'
 import { timedOut } from './deadlines.ts'
+import { goOnWithFewer } from './elastic.ts'
 import { causeOf, fail, failureCode, failureText } from './fail-run.ts'
 import { earlier, failureOf } from './first-failure.ts'
 import { isDone, isLost, isNotReady, outcomeOf } from './outcome.ts'
@@ -84,6 +85,7 @@ function onFailure(ctx: Ctx, worker: Worker): void {
       by: causeOf(failure.failure),
     })
   }
+  if (goOnWithFewer(ctx, worker, text, causeOf(failure.failure))) return
   const verdict = judgeRestart(ctx, worker)
   if (verdict.again) {
     ctx.out.push({

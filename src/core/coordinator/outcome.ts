@@ -38,9 +38,28 @@ export function isLeftOut({ record, role }: Worker): boolean {
     record.phase === 'waiting' &&
     record.attempt === 0 &&
     record.node === null &&
-    role.spec.minReplicas < role.spec.replicas &&
+    isElastic(role.spec) &&
     role.workers[0]!.record.node !== null
   )
+}
+
+export function isElastic({ minReplicas, replicas }: RoleLive['spec']): boolean {
+  return minReplicas < replicas
+}
+
+/** Workers of an elastic role that went, and the others have begun a new attempt without them. */
+export function hasLeft({ record, role }: Worker): boolean {
+  return (
+    isElastic(role.spec) &&
+    record.phase === 'ended' &&
+    role.workers.some((other) => other.record.attempt > record.attempt)
+  )
+}
+
+/** So many workers a role has now. */
+export function presentOf({ spec, workers }: RoleLive): number {
+  if (!isElastic(spec)) return workers.length
+  return workers.filter((worker) => !isLeftOut(worker) && !hasLeft(worker)).length
 }
 
 /** Every worker has ended (its root, not its last straggler), and none is to be started again. */
@@ -51,9 +70,13 @@ export function isDone(role: RoleLive): boolean {
     return false
   if (exited + ended === role.workers.length) return true
   return (
-    role.spec.minReplicas < role.spec.replicas &&
+    isElastic(role.spec) &&
     role.workers.every(
-      (worker) => isLeftOut(worker) || worker.record.phase === 'ended' || exitOf(worker) !== null,
+      (worker) =>
+        isLeftOut(worker) ||
+        worker.record.phase === 'ended' ||
+        // one that waits to be started again has the exit of its last attempt
+        (worker.record.phase === 'placed' && exitOf(worker) !== null),
     )
   )
 }
@@ -79,7 +102,7 @@ function isNeeded(role: RoleLive): boolean {
 /** Has a role come as far as one that depends on it waits for? `done` counts failure too. */
 export function isMet(on: RoleLive, condition: 'started' | 'ready' | 'done'): boolean {
   const { counts } = on
-  const there = on.workers.length - (counts.waiting > 0 ? on.workers.filter(isLeftOut).length : 0)
+  const there = presentOf(on)
   switch (condition) {
     case 'started':
       return counts.started + counts.ready + counts.exited + counts.ended >= there

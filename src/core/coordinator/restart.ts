@@ -85,7 +85,11 @@ export function beginRestart(ctx: Ctx, role: RoleLive, restart: NonNullable<Role
   const merged =
     role.restart === null
       ? restart
-      : { ...restart, workers: [...new Set([...role.restart.workers, ...restart.workers])] }
+      : {
+          ...restart,
+          workers: [...new Set([...role.restart.workers, ...restart.workers])],
+          leaving: [...(role.restart.leaving ?? []), ...(restart.leaving ?? [])],
+        }
   role.restart = merged
   for (const gang of role.gangs)
     if (gang.workers.some((worker) => merged.workers.includes(worker))) dissolve(ctx, gang)
@@ -108,7 +112,8 @@ export function advanceRestart(ctx: Ctx, role: RoleLive): Worker | null {
   role.restart = null
   noteRestart(ctx, role, restart.kind, restart.backoffMs)
   tellRestart(ctx, restart)
-  for (const worker of restart.workers) toWaiting(ctx, worker, restart.failure)
+  for (const worker of restart.workers)
+    if (restart.leaving?.includes(worker) !== true) toWaiting(ctx, worker, restart.failure)
   return null
 }
 

@@ -90,9 +90,10 @@ export interface Abort {
   at: number
 }
 
-/** What is started again, once all of it is proven gone. */
+/** What is started again, but for those of it that are `leaving`, once all of it is proven gone. */
 export interface Restart {
   workers: Worker[]
+  leaving?: readonly Worker[]
   backoffMs: number
   /** which of how many, where the role's policy counts it, and why */
   count: string | null

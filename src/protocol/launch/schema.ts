@@ -216,7 +216,10 @@ const RoleForm = strict({
     .prefault('task')
     .describe('task ends by itself, service runs until it is stopped, torchrun is a gang with ranks'),
   replicas: z.number().int().min(1).max(WORKERS_MAX).optional().describe('workers of the role; default 1'),
-  shape: ShapeText.optional().describe(`torchrun: ${SHAPE_FORMS}`),
+  shape: ShapeText.optional().describe(
+    `torchrun: ${SHAPE_FORMS}. An elastic one starts with the nodes that are there; when one goes, a new ` +
+      'attempt goes on with fewer; one that comes later is not taken in',
+  ),
   resources: z
     .union([ResourcesForm, z.array(ResourcesForm)])
     .prefault({})

@@ -119,7 +119,7 @@ test('an elastic role starts with the nodes that are there, if they are enough',
   const run = c.launch({ roles: { trainer: torchrun('1:3x2') } })
   expect(c.status(run).state).toBe('running')
   expect(c.status(run).workers.map(({ node }) => node === null)).toEqual([false, false, true])
-  expect(c.orders('prepare')[0]!.body.forks[0]!.torchrun).toMatchObject({ nnodes: '1:3' })
+  expect(c.orders('prepare')[0]!.body.forks[0]!.torchrun).toMatchObject({ nnodes: '1:2' })
   c.exit(run, 'trainer/0', { code: 0 })
   c.exit(run, 'trainer/1', { code: 0 })
   expect(c.status(run).state).toBe('succeeded')
