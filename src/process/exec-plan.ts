@@ -4,7 +4,7 @@
  */
 import { statSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import type { Bindings, ForkSpec, PreStop, Probe } from '../protocol/launch/resolved.ts'
 import { fillTemplate } from '../protocol/launch/templates.ts'
@@ -54,6 +54,15 @@ export async function planExec(input: ExecPlanInput): Promise<ExecPlan> {
     throw new Fault('WORKER_CONFIG', `the working directory '${cwd}' is not there on this node`, {
       data: { cwd },
     })
+  const venv = spec.venv === undefined ? null : resolve(cwd, spec.venv)
+  if (venv !== null && statSync(join(venv, 'bin/python'), { throwIfNoEntry: false }) === undefined)
+    throw new Fault(
+      'WORKER_CONFIG',
+      `'${venv}' is no virtual environment: it has no bin/python on this node`,
+      {
+        data: { venv },
+      },
+    )
   return {
     cwd,
     env,
