@@ -30,9 +30,10 @@ export async function findFork(spool: string, forkId: string, bootId: string): P
   const forkDir = forkDirOf(spool, forkId)
   const exec = readExecFile(fileOf.exec(forkDir))
   const record = (): ForkRecord => readRecord(fileOf.record(forkDir))
-  if (exec !== null && exec.bootId !== bootId && wasStarted(forkDir))
-    return { kind: 'rebooted', record: record() }
-  if (!wasStarted(forkDir)) {
+  // a worker may have removed the barrier: the shim's own word tells as much
+  const started = wasStarted(forkDir) || record().shim !== null
+  if (exec !== null && exec.bootId !== bootId && started) return { kind: 'rebooted', record: record() }
+  if (!started) {
     if (exec === null && !isTombstoned(spool, forkId)) return { kind: 'prepared' }
     // a shim may be between its exec and its mkdir: whoever makes the directory decides
     if (winStarted(forkDir)) {

@@ -2,14 +2,15 @@
  * What `prepare` puts on disk for a fork, and reading it back. Owns fork.json and the blank records; the exec
  * file is exec-file.ts.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { Fault } from '../protocol/faults.ts'
 import { Bindings, ForkSpec } from '../protocol/launch/resolved.ts'
-import { readJsonSync, removeTreeSync } from '../system/files.ts'
+import { readJsonSync, removeTreeSync, replaceFileSync } from '../system/files.ts'
+import { writeExecFile, type ExecFile } from './exec-file.ts'
 import { makeFence } from './fence-file.ts'
 import type { Prepared } from '../protocol/host.ts'
 import { prepareRanks } from './ranks.ts'
-import { BLANK_RECORD } from './records.ts'
+import { BLANK_RECORD, recordText, type ForkRecord } from './records.ts'
 import { writeSetUp } from './set-up.ts'
 import { fileOf, forkDirOf, logDirOf } from './spool.ts'
 
@@ -35,6 +36,23 @@ export function makeForkFiles(spool: string, fork: ForkOnDisk): void {
     removeForkFiles(spool, forkId, { logs: true })
     throw new Fault('SPOOL', `the spool cannot be written: ${(error as Error).message}`, { cause: error })
   }
+}
+
+/**
+ * The directory of a fork that runs was removed: what the next agent needs to know it again. The shim's record
+ * comes from the shim, with its next word; here it has what was read of it.
+ */
+export function restoreForkFiles(spool: string, fork: ForkOnDisk, record: ForkRecord, exec: ExecFile): void {
+  const { spec, prepared } = fork
+  const directory = forkDirOf(spool, spec.forkId)
+  mkdirSync(fileOf.started(directory), { recursive: true, mode: 0o700 })
+  const make = (file: string, write: () => void): void => (existsSync(file) ? undefined : write())
+  make(fileOf.record(directory), () => replaceFileSync(fileOf.record(directory), recordText(record)))
+  make(fileOf.exec(directory), () => writeExecFile(fileOf.exec(directory), exec))
+  make(fileOf.fence(directory), () => makeFence(directory, spec))
+  const nproc = spec.torchrun?.nproc
+  if (nproc !== undefined) make(fileOf.ranks(directory), () => prepareRanks(fileOf.ranks(directory), nproc))
+  replaceFileSync(fileOf.fork(directory), JSON.stringify({ spec, prepared }))
 }
 
 export function removeForkFiles(spool: string, forkId: string, { logs }: { logs: boolean }): void {

@@ -10,7 +10,7 @@ import { runHook, type WorkerContext } from './hooks.ts'
 import { removeCgroup, type Cgroups } from './cgroup.ts'
 import { readExecFile, writeExecFile } from './exec-file.ts'
 import { fillCall, MARKER, planExec } from './exec-plan.ts'
-import { writeBindings, type ForkOnDisk } from './fork-files.ts'
+import { restoreForkFiles, writeBindings, type ForkOnDisk } from './fork-files.ts'
 import type { Leases } from './leases.ts'
 import { observeFork, type Observer } from './observe.ts'
 import { startProbe } from './probes.ts'
@@ -62,19 +62,27 @@ export function watchFork(
 ): Observer {
   const { forkId } = fork.spec
   const exec = readExecFile(fileOf.exec(fork.forkDir))
+  // as it was at the start: the spool may be reached by another path now
+  const marker = exec?.env[MARKER] ?? fork.forkDir
+  const logDir = logDirOf(host.spoolDir, forkId)
+  const { cwd = '/', cgroup = null, bootId = host.bootId, oomKills = null } = exec ?? {}
   return observeFork({
     forkId,
     forkDir: fork.forkDir,
-    logDir: logDirOf(host.spoolDir, forkId),
+    logDir,
     hasRanks: fork.spec.torchrun !== null,
     hasSetUp: fork.spec.setup !== null,
     isService: fork.spec.kind === 'service',
-    // as it was at the start: the spool may be reached by another path now
-    marker: `${MARKER}=${exec?.env[MARKER] ?? fork.forkDir}`,
-    cgroup: exec?.cgroup ?? null,
-    oomKills: exec?.oomKills ?? null,
+    marker: `${MARKER}=${marker}`,
+    cgroup,
+    oomKills,
     wall: host.wall,
     ...(host.killBudgetMs !== undefined && { killBudgetMs: host.killBudgetMs }),
+    restore(record) {
+      // without what only the program needed: environments are not kept in memory
+      const kept = { cwd, logDir, cgroup, bootId, oomKills, argv: ['true'], env: { [MARKER]: marker } }
+      restoreForkFiles(host.spoolDir, fork, record, kept)
+    },
     emit(event) {
       if (event.what === 'exited') fork.probe?.stop()
       if (recovering?.() !== true) host.emit(event)

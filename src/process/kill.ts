@@ -8,7 +8,7 @@
  */
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { signalNumber } from '../protocol/signals.ts'
-import type { ProcStat } from '../system/proc.ts'
+import { isAlive, readStat, type ProcIdentity, type ProcStat } from '../system/proc.ts'
 import { killCgroup } from './cgroup.ts'
 import { groupsOf, hasShim, membersOf, type Tree } from './tree.ts'
 
@@ -110,4 +110,19 @@ function burst(tree: Tree, send: Send): { members: ProcStat[]; refused: Set<numb
     last = signalMembers(tree, 'SIGKILL', send)
   }
   return last
+}
+
+const SIGCONT = 18
+
+/** A shim that its worker has stopped reaps nobody, and would be waited for without end. */
+export function wakeShim(shim: ProcIdentity): void {
+  const stat = readStat(shim.pid)
+  if (stat?.startTime === shim.startTime && stat.state === 'T') deliver(kill, shim.pid, SIGCONT)
+}
+
+/** @returns whether it is gone, within a second */
+export async function killShim(shim: ProcIdentity): Promise<boolean> {
+  deliver(kill, shim.pid, SIGKILL)
+  for (let looks = 0; looks < 50 && isAlive(shim); looks++) await sleep(20)
+  return !isAlive(shim)
 }

@@ -7,21 +7,23 @@
  * out of sight. What the record does not hold (such an end, survivors, whether a SIGKILL was for want of
  * memory) is written to verdict.json before it is told, so that the next agent says the same.
  */
+import { existsSync } from 'node:fs'
 import { readJsonSync, replaceFileSync } from '../system/files.ts'
-import { describe, isAlive, type ProcIdentity } from '../system/proc.ts'
+import { describe, type ProcIdentity } from '../system/proc.ts'
 import type { RankReport, Receipt } from '../protocol/shapes.ts'
 import { removeCgroup } from './cgroup.ts'
 import { readExecFile } from './exec-file.ts'
 import { missingInterpreter } from './interpreter.ts'
-import { killMembers, QUIET_LOOKS, signalMembers } from './kill.ts'
+import { killMembers, killShim, QUIET_LOOKS, signalMembers, wakeShim } from './kill.ts'
 import { errorFileText, stderrTail } from './last-words.ts'
 import { wasOomKilled } from './oom.ts'
 import type { HostEvent, HostExit } from '../protocol/host.ts'
 import { readRanks } from './ranks.ts'
-import { exitOf, readRecord, unknownExit, type ForkRecord } from './records.ts'
+import { recordReader } from './record-reader.ts'
+import { exitOf, unknownExit, type ForkRecord } from './records.ts'
 import { readSetUp } from './set-up.ts'
 import { fileOf } from './spool.ts'
-import { isComplete, membersOf, type Tree } from './tree.ts'
+import { hasShim, membersOf, type Tree } from './tree.ts'
 import { watchPaths } from './watch.ts'
 
 export interface ForkFacts {
@@ -61,6 +63,8 @@ export interface ObserveOptions {
   wall: () => number
   killBudgetMs?: number
   emit(event: HostEvent): void
+  /** the fork's directory was removed, by its worker: write it anew, for the agent that comes after */
+  restore(record: ForkRecord): void
   /** called after each look at the record */
   onLook?(record: ForkRecord): void
   /** nothing of the tree is left: leases may end. Comes later than the receipt when that named survivors */
@@ -75,13 +79,15 @@ interface Verdict {
 const GONE: Omit<Receipt, 'ms'> = { outcome: 'gone', survivors: [], reason: null }
 /** The code of an exec that found no file. */
 const NOT_FOUND = 127
-const OUT_OF_SIGHT =
-  'the shim was killed, and there is no cgroup: what left the session and carries no marker cannot be found'
+const KILLED = 'the shim was killed, and with it the knowledge of how its child ends'
+const REMOVED = 'the directory of the fork was removed, and its shim ended without a record of the exit'
+const DEAF = 'the shim does not end, though nothing of the tree is seen any more, and cannot be killed'
 
 export function observeFork(options: ObserveOptions): Observer {
   const { forkId, forkDir, logDir, hasRanks, wall, emit, onEnd } = options
+  const reader = recordReader(fileOf.record(forkDir))
   const facts: ForkFacts = {
-    record: readRecord(fileOf.record(forkDir)),
+    record: reader.read(),
     exit: null,
     stderrTail: [],
     errorFile: null,
@@ -90,13 +96,14 @@ export function observeFork(options: ObserveOptions): Observer {
     goneAt: null,
   }
   const verdict = (readJsonSync(fileOf.verdict(forkDir)) ?? {}) as Verdict
-  let rankShims: ReadonlySet<number> = new Set()
+  let rankShims: readonly ProcIdentity[] = []
   let rankProcesses: ReadonlyMap<number, ProcIdentity> = new Map()
   let toldRanks = '[]'
   let quietLooks = 0
   let killing: Promise<void> | null = null
   let ended = false
   let closed = false
+  let removed = false
 
   const tree = (): Tree => ({
     marker: options.marker,
@@ -178,19 +185,34 @@ export function observeFork(options: ObserveOptions): Observer {
     if (ended) return
     ended = true
     stopWatching()
+    reader.close()
     if (options.cgroup !== null) removeCgroup(options.cgroup)
     onEnd()
   }
 
   const shimIsDead = (): boolean => {
-    if (facts.record.shim === null || isAlive(facts.record.shim)) return false
+    if (facts.record.shim === null || hasShim(tree())) return false
     // its last words may have come after we read
-    facts.record = readRecord(fileOf.record(forkDir))
+    facts.record = reader.read()
     return facts.record.emptyAt === null
   }
 
+  /** What its worker did to us: it may have removed the directory, or stopped the shim. */
+  const mend = (): void => {
+    if (facts.record.shim === null) return
+    for (const shim of [facts.record.shim, ...rankShims]) wakeShim(shim)
+    if (existsSync(fileOf.fork(forkDir))) return
+    removed = true
+    try {
+      options.restore(facts.record)
+    } catch {
+      // the disk is full, or somebody removes it again: the next look tries it again
+    }
+  }
+
   const look = (thoroughly: boolean): void => {
-    facts.record = readRecord(fileOf.record(forkDir))
+    facts.record = reader.read()
+    if (thoroughly) mend()
     const orphaned = thoroughly && shimIsDead()
     const { exit, emptyAt } = facts.record
     if (facts.exit === null) {
@@ -201,7 +223,7 @@ export function observeFork(options: ObserveOptions): Observer {
           judge({ exit: { ...known, exitedAt: exit.at } })
         tellExit(known, exit.at)
       } else if (orphaned) {
-        const unknown = unknownExit('the shim was killed, and with it the knowledge of how its child ends')
+        const unknown = unknownExit(removed ? REMOVED : KILLED)
         judge({ exit: { ...unknown, exitedAt: wall() } })
         tellExit(unknown, verdict.exit!.exitedAt)
       } else return void lookAtRanks(false)
@@ -214,14 +236,17 @@ export function observeFork(options: ObserveOptions): Observer {
     if (orphaned) lookForStrays()
   }
 
-  /** Without a shim: twice nobody is as much as can be known, and with a cgroup it is proof. */
+  /** Without a shim: twice nobody is as much as can be known. A cgroup is no proof, since it can be left. */
   const lookForStrays = (): void => {
     quietLooks = membersOf(tree()).length === 0 ? quietLooks + 1 : 0
     if (quietLooks < QUIET_LOOKS) return
     if (facts.receipt !== null) return end()
-    const receipt: Omit<Receipt, 'ms'> = isComplete(tree())
-      ? GONE
-      : { outcome: 'unverified', survivors: [], reason: OUT_OF_SIGHT }
+    const way = tree().cgroup === null ? 'left the session' : 'left the session and the cgroup'
+    const reason = `the shim was killed: a process that ${way} and carries no marker cannot be found`
+    conclude({ outcome: 'unverified', survivors: [], reason })
+  }
+
+  const conclude = (receipt: Omit<Receipt, 'ms'>): void => {
     judge({ receipt: { ...receipt, at: wall() } })
     tellReceipt(receipt, verdict.receipt!.at)
   }
@@ -234,7 +259,7 @@ export function observeFork(options: ObserveOptions): Observer {
 
   const kill = async (): Promise<void> => {
     const survivors = await killMembers(tree(), {
-      spareFirst: rankShims,
+      spareFirst: new Set(rankShims.map(({ pid }) => pid)),
       ...(options.killBudgetMs !== undefined && { budgetMs: options.killBudgetMs }),
       isEmpty: () => {
         check(true)
@@ -243,14 +268,22 @@ export function observeFork(options: ObserveOptions): Observer {
     })
     // without a shim the proof is ours to give: look until it is enough, not only at the next poll
     for (let i = 0; i < QUIET_LOOKS && survivors.length === 0; i++) check(true)
-    if (facts.receipt !== null || closed || survivors.length === 0) return
-    const receipt: Omit<Receipt, 'ms'> = {
+    if (facts.receipt !== null || closed) return
+    if (survivors.length === 0) return endDeafShim()
+    conclude({
       outcome: 'survivors',
       survivors: survivors.map((stat) => ({ pid: stat.pid, command: describe(stat) })),
       reason: null,
+    })
+  }
+
+  /** It had the whole budget to say that its tree is empty: somebody traces it, or it hangs in the kernel. */
+  const endDeafShim = async (): Promise<void> => {
+    if (!hasShim(tree()) || (await killShim(facts.record.shim!))) {
+      for (let i = 0; i < QUIET_LOOKS; i++) check(true)
+      return
     }
-    judge({ receipt: { ...receipt, at: wall() } })
-    tellReceipt(receipt, verdict.receipt!.at)
+    if (facts.receipt === null) conclude({ outcome: 'unverified', survivors: [], reason: DEAF })
   }
 
   const stopWatching = watchPaths(
@@ -269,6 +302,7 @@ export function observeFork(options: ObserveOptions): Observer {
     close() {
       closed = true
       stopWatching()
+      reader.close()
     },
   }
 }

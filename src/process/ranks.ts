@@ -18,8 +18,8 @@ export function prepareRanks(directory: string, nproc: number): void {
 export interface Ranks {
   /** the latest start of each local rank that has begun, by rank */
   reports: RankReport[]
-  /** pids of the ranks' shims that have not told an exit */
-  shims: Set<number>
+  /** the ranks' shims that have not told an exit */
+  shims: ProcIdentity[]
   /** the program of each rank that has not told an exit */
   processes: Map<number, ProcIdentity>
   /**
@@ -35,7 +35,7 @@ export interface Ranks {
  */
 export function readRanks(directory: string, oom: (name: string) => boolean | null, over: boolean): Ranks {
   const latest = new Map<number, RankReport>()
-  const shims = new Set<number>()
+  const shims: ProcIdentity[] = []
   const processes = new Map<number, ProcIdentity>()
   let first: { prefix: string; atMicros: number } | null = null
   for (const name of namesIn(directory)) {
@@ -45,7 +45,7 @@ export function readRanks(directory: string, oom: (name: string) => boolean | nu
     if (record.shim !== null && record.exit === null && !isAlive(record.shim))
       record = { ...readRecord(join(directory, name)), shim: record.shim }
     if (record.shim === null || (latest.get(localRank!)?.restart ?? -1) > restart!) continue
-    if (record.exit === null) shims.add(record.shim.pid)
+    if (record.exit === null) shims.push(record.shim)
     if (record.exit === null && record.child !== null) processes.set(record.rank ?? localRank!, record.child)
     const report = reportOf(record, localRank!, restart!, () => oom(name), over)
     latest.set(localRank!, report)

@@ -9,6 +9,7 @@ import { signalName } from '../protocol/signals.ts'
 
 const SLOT_BYTES = 128
 const SLOTS = 4
+export const RECORD_BYTES = SLOTS * SLOT_BYTES
 
 /** What `prepare` writes: full size, so that a full disk cannot lose what comes later. */
 export const BLANK_RECORD = `${' '.repeat(SLOT_BYTES - 1)}\n`.repeat(SLOTS)
@@ -85,6 +86,26 @@ export function readRecord(file: string): ForkRecord {
   } catch {
     return NOTHING
   }
+}
+
+/** What was read before stays known: a worker may remove the file, and its shim writes it anew with the next word. */
+export function laterRecord(was: ForkRecord, now: ForkRecord): ForkRecord {
+  return {
+    shim: now.shim ?? was.shim,
+    rank: now.rank ?? was.rank,
+    child: now.child ?? was.child,
+    exit: now.exit ?? was.exit,
+    emptyAt: now.emptyAt ?? was.emptyAt,
+  }
+}
+
+/** A record as its shim wrote it before the end of its child. */
+export function recordText({ shim, child }: ForkRecord): string {
+  const words = [
+    shim && `shim ${shim.pid} ${shim.startTime}`,
+    child && `child ${child.pid} ${child.startTime} ${child.at * 1000} ${child.inCgroup ? 'c' : '-'}`,
+  ]
+  return Array.from({ length: SLOTS }, (_, i) => `${(words[i] ?? '').padEnd(SLOT_BYTES - 1)}\n`).join('')
 }
 
 const ENOENT = 2

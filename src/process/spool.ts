@@ -128,7 +128,9 @@ export function winStarted(forkDir: string): boolean {
     mkdirSync(fileOf.started(forkDir))
     return true
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    const { code } = error as NodeJS.ErrnoException
+    // without the fork's directory, which a worker may have removed, no shim can begin either
+    if (code === 'EEXIST' || code === 'ENOENT') return false
     throw error
   }
 }

@@ -34,9 +34,8 @@ export interface Tree {
 export function membersOf(tree: Tree): ProcStat[] {
   if (hasShim(tree)) return descendantsOf(tree.shim!.pid).filter((stat) => !isDead(stat))
   const inCgroup = tree.cgroup === null ? null : pidsOfCgroup(tree.cgroup)
-  if (inCgroup !== null)
-    return inCgroup.map(readStat).filter((stat) => stat !== null && !isDead(stat)) as ProcStat[]
-  return strays(tree)
+  const inside = (inCgroup ?? []).map(readStat).filter((stat) => stat !== null && !isDead(stat))
+  return [...new Map([...inside, ...strays(tree)].map((stat) => [stat!.pid, stat!])).values()]
 }
 
 /** @param marker  `NAME=value`. Kernel threads have no environment */
@@ -68,11 +67,6 @@ export function hasShim(tree: Tree): boolean {
   return tree.shim !== null && isAlive(tree.shim)
 }
 
-/** True when nothing of the tree could be out of sight. */
-export function isComplete(tree: Tree): boolean {
-  return hasShim(tree) || (tree.cgroup !== null && pidsOfCgroup(tree.cgroup) !== null)
-}
-
 /**
  * The members' process groups that can be signalled as a whole, because all in them are members: a group
  * cannot be joined from another session. Never a group of the agent's session or the shim's (the child is
@@ -80,7 +74,7 @@ export function isComplete(tree: Tree): boolean {
  * seen to have begun inside: somebody may have typed the marker into a shell.
  */
 export function groupsOf(tree: Tree, members: readonly ProcStat[]): Set<number> {
-  const sure = isComplete(tree)
+  const sure = hasShim(tree)
   const pids = new Set(members.map((stat) => stat.pid))
   const outside = new Set(
     [process.pid, ...(tree.shim === null ? [] : [tree.shim.pid])].map((pid) => readStat(pid)?.session),

@@ -35,7 +35,41 @@
 enum { SHIM, CHILD, EXIT, EMPTY, SLOTS, SLOT_BYTES = 128, HEAD = 6 };
 
 static int record = -1;
+static char record_path[PATH_MAX], fence_path[PATH_MAX], slots[SLOTS * SLOT_BYTES];
 static volatile sig_atomic_t forward_to = 0;
+
+static void open_record(int flags) {
+  record = open(record_path, O_RDWR | O_CLOEXEC | flags, 0600);
+  memset(slots, ' ', sizeof slots);
+  for (int slot = 1; slot <= SLOTS; slot++) slots[slot * SLOT_BYTES - 1] = '\n';
+}
+
+static void make_parents(const char *path) {
+  char part[PATH_MAX];
+  snprintf(part, sizeof part, "%s", path);
+  for (char *at = strchr(part + 1, '/'); at; at = strchr(at + 1, '/')) {
+    *at = 0;
+    mkdir(part, 0700);
+    *at = '/';
+  }
+}
+
+/* A worker may remove, move or empty its own directory: what is known is then written anew, where it is
+ * looked for. The open descriptor is the last resort. */
+static void keep_record(void) {
+  struct stat ours, there;
+  char fresh[PATH_MAX + 8];
+  if (fstat(record, &ours) == 0 && stat(record_path, &there) == 0 && ours.st_ino == there.st_ino &&
+      ours.st_dev == there.st_dev && there.st_size >= (off_t)sizeof slots)
+    return;
+  make_parents(record_path);
+  snprintf(fresh, sizeof fresh, "%s.new", record_path);
+  int fd = open(fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) return;
+  if (pwrite(fd, slots, sizeof slots, 0) == sizeof slots && rename(fresh, record_path) == 0)
+    dup3(fd, record, O_CLOEXEC);
+  close(fd);
+}
 
 /* The first byte comes last: a reader sees a blank slot or a whole one. */
 static void put(int slot, const char *format, ...) {
@@ -46,6 +80,8 @@ static void put(int slot, const char *format, ...) {
   va_end(args);
   if (length < SLOT_BYTES) memset(text + length, ' ', SLOT_BYTES - length);
   text[SLOT_BYTES - 1] = '\n';
+  keep_record();
+  memcpy(slots + slot * SLOT_BYTES, text, SLOT_BYTES);
   if (pwrite(record, text + 1, SLOT_BYTES - 1, slot * SLOT_BYTES + 1) == SLOT_BYTES - 1 &&
       pwrite(record, text, 1, slot * SLOT_BYTES) == 1)
     return;
@@ -95,6 +131,10 @@ static int open_logs(const char *directory, const char *prefix) {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s%s", directory, prefix, fd == 1 ? "stdout" : "stderr");
     int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (file < 0 && errno == ENOENT) {
+      make_parents(path);
+      file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    }
     if (file < 0 || dup2(file, fd) < 0) return -1;
   }
   return 0;
@@ -194,7 +234,7 @@ static long long boot_ms(void) {
 static int look_at_fence(void) {
   char line[257] = "", first[32], again[32];
   long long limit, age;
-  int fd = open("fence", O_RDONLY | O_CLOEXEC);
+  int fd = open(fence_path, O_RDONLY | O_CLOEXEC);
   ssize_t length = fd < 0 ? 0 : read(fd, line, sizeof line - 1);
   if (fd >= 0) close(fd);
   if (length > 0 && fence.begun <= 0 &&
@@ -280,7 +320,9 @@ static int run_worker(const char *directory) {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   for (int fd = 3; fd < 3 + held(); fd++) fcntl(fd, F_SETFD, FD_CLOEXEC);
   syscall(SYS_close_range, 3 + held(), ~0U, 0);
-  record = open("record", O_RDWR | O_CLOEXEC);
+  snprintf(record_path, sizeof record_path, "%s/record", directory);
+  snprintf(fence_path, sizeof fence_path, "%s/fence", directory);
+  open_record(0);
   put(SHIM, "shim %d %s", (int)getpid(), start_time(getpid(), start));
 
   size_t count = 0, argc = 0;
@@ -346,18 +388,16 @@ static const char *variable(const char *name) {
 }
 
 static int run_rank(const char *directory, char **argv) {
-  char path[PATH_MAX], prefix[64], start[24], blank[SLOTS * SLOT_BYTES];
+  char path[PATH_MAX], prefix[64], start[24];
   size_t count;
   int report[2], status = 0;
   const char *rank = variable("RANK"), *restart = variable("TORCHELASTIC_RESTART_COUNT");
   snprintf(path, sizeof path, "%s/exec", directory);
   char **words = read_words(path, &count);
-  snprintf(path, sizeof path, "%s/ranks/%s.%s", directory, variable("LOCAL_RANK"), restart);
-  record = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  memset(blank, ' ', sizeof blank);
-  for (int slot = 1; slot <= SLOTS; slot++) blank[slot * SLOT_BYTES - 1] = '\n';
-  if (!words || record < 0 || pwrite(record, blank, sizeof blank, 0) < 0 || pipe2(report, O_CLOEXEC) < 0) {
-    dprintf(2, "troupe: rank %s: cannot use %s: %s\n", rank, path, strerror(errno));
+  snprintf(record_path, sizeof record_path, "%s/ranks/%s.%s", directory, variable("LOCAL_RANK"), restart);
+  open_record(O_CREAT);
+  if (!words || record < 0 || pwrite(record, slots, sizeof slots, 0) < 0 || pipe2(report, O_CLOEXEC) < 0) {
+    dprintf(2, "troupe: rank %s: cannot use %s: %s\n", rank, record_path, strerror(errno));
     return 126;
   }
   put(SHIM, "shim %d %s %s", (int)getpid(), start_time(getpid(), start), rank);

@@ -14,12 +14,38 @@ SLOT_BYTES, HEAD = 128, 6
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 prctl = ctypes.CDLL(None).prctl
 record = -1
+record_path = b""
+slots = bytearray((b" " * (SLOT_BYTES - 1) + b"\n") * SLOTS)
 fence = {"limit": 0, "renewed": 0, "token": b"", "over": False}
 fence |= {"to": b"", "ladder": [], "begun": None, "signal": 0}
 
 
+def keep_record():
+    try:
+        ours, there = os.fstat(record), os.stat(record_path)
+        if os.path.samestat(ours, there) and there.st_size >= len(slots):
+            return
+    except OSError:
+        pass
+    fresh = record_path + b".new"
+    try:
+        os.makedirs(os.path.dirname(record_path), 0o700, exist_ok=True)
+        fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError:
+        return
+    try:
+        os.pwrite(fd, slots, 0)
+        os.rename(fresh, record_path)
+        os.dup2(fd, record, inheritable=False)
+    except OSError:
+        pass
+    os.close(fd)
+
+
 def put(slot, text):
     line = text.encode()[: SLOT_BYTES - 1].ljust(SLOT_BYTES - 1) + b"\n"
+    keep_record()
+    slots[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES] = line
     try:
         os.pwrite(record, line[1:], slot * SLOT_BYTES + 1)
         os.pwrite(record, line[:1], slot * SLOT_BYTES)
@@ -50,6 +76,7 @@ def read_words(path):
 
 def open_logs(directory, prefix):
     for fd, stream in ((1, b"stdout"), (2, b"stderr")):
+        os.makedirs(directory, 0o700, exist_ok=True)
         file = os.open(directory + b"/" + prefix + stream, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(file, fd)
 
@@ -128,7 +155,7 @@ def boot_ms():
 
 def look_at_fence():
     try:
-        with open("fence", "rb") as file:
+        with open(os.path.dirname(record_path) + b"/fence", "rb") as file:
             limit, first, age, again, *ladder = file.read(256).split()
         if first == again and first != fence["token"] and not fence["begun"]:
             fence.update(token=first, limit=int(limit), renewed=boot_ms() - int(age))
@@ -213,7 +240,7 @@ def kill_children(cgroup):
 
 
 def run_worker(directory):
-    global record
+    global record, record_path
     try:
         os.chdir(directory)
         os.mkdir("started", 0o700)
@@ -232,7 +259,8 @@ def run_worker(directory):
     for fd in held():
         os.set_inheritable(fd, False)
     os.closerange(3 + len(held()), 1024)
-    record = os.open("record", os.O_RDWR)
+    record_path = os.fsencode(directory) + b"/record"
+    record = os.open(record_path, os.O_RDWR)
     put(SHIM, f"shim {os.getpid()} {start_time(os.getpid())}")
 
     words = read_words("exec")
@@ -296,14 +324,15 @@ def run_worker(directory):
 
 
 def run_rank(directory, argv):
-    global record
+    global record, record_path
     rank = os.environ.get("RANK") or "0"
     restart = os.environ.get("TORCHELASTIC_RESTART_COUNT") or "0"
     path = f"{directory}/ranks/{os.environ.get('LOCAL_RANK') or '0'}.{restart}"
     words = read_words(f"{directory}/exec")
     try:
+        record_path = os.fsencode(path)
         record = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        os.pwrite(record, (b" " * (SLOT_BYTES - 1) + b"\n") * SLOTS, 0)
+        os.pwrite(record, slots, 0)
         assert words
     except (OSError, AssertionError) as error:
         os.write(2, f"troupe: rank {rank}: cannot use {path}: {error}\n".encode())

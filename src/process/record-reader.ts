@@ -1,0 +1,47 @@
+/**
+ * A fork's record, read again and again. Owns what is known of it though its file is gone: a worker may remove
+ * its own directory, and its shim writes the record anew with its next word.
+ */
+import { closeSync, openSync, readSync } from 'node:fs'
+import { laterRecord, parseRecord, readRecord, RECORD_BYTES, type ForkRecord } from './records.ts'
+
+export interface RecordReader {
+  read(): ForkRecord
+  close(): void
+}
+
+export function recordReader(file: string): RecordReader {
+  let known = readRecord(file)
+  // until the start is known: a program that removes the file at once must not be quicker than our look
+  let open = isStarted(known) ? null : openQuietly(file)
+  const close = (): void => {
+    if (open !== null) closeSync(open)
+    open = null
+  }
+  return {
+    read() {
+      if (open !== null) known = laterRecord(known, readOpen(open))
+      known = laterRecord(known, readRecord(file))
+      if (isStarted(known)) close()
+      return known
+    },
+    close,
+  }
+}
+
+function isStarted({ child, exit }: ForkRecord): boolean {
+  return child !== null || exit !== null
+}
+
+function openQuietly(file: string): number | null {
+  try {
+    return openSync(file, 'r')
+  } catch {
+    return null
+  }
+}
+
+function readOpen(fd: number): ForkRecord {
+  const buffer = Buffer.alloc(RECORD_BYTES)
+  return parseRecord(buffer.toString('latin1', 0, readSync(fd, buffer, 0, RECORD_BYTES, 0)))
+}
