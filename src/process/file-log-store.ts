@@ -3,7 +3,7 @@
  * in `.marks`. Owns marks, floors and punching; reading is log-tail.ts and log-ranges.ts, and how long logs
  * are kept is retention.ts's.
  */
-import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Fault, toFault } from '../protocol/faults.ts'
 import { LogSource } from '../protocol/table.ts'
@@ -15,6 +15,9 @@ import { punch } from './punch.ts'
 import { NO_MARKS, type LogStore, type SourceMarks } from './log-store.ts'
 
 const MARKS = '.marks'
+/** The shim opens them before the program begins. */
+const OF_EVERY_FORK = ['stdout', 'stderr']
+let writes = 0
 
 /** @param dirOf  directory of a fork's sources; those of all forks stand side by side, also after release */
 export function fileLogStore(dirOf: (forkId: string) => string): LogStore {
@@ -41,14 +44,22 @@ export function fileLogStore(dirOf: (forkId: string) => string): LogStore {
   return {
     retained: () => readdir(dirname(dirOf('any'))).catch(ifMissing<string[]>([])),
     sizes,
+    async missing(forkId) {
+      const there = await sizes(forkId)
+      return OF_EVERY_FORK.filter((source) => there[source] === undefined)
+    },
     marks,
     async mark(forkId, all) {
       // no fsync: marks that a power cut loses are shipped again, and readers trim what they have
       const file = join(dirOf(forkId), MARKS)
+      // a name of its own: two writes of one fork may be under way
+      const temporary = `${file}.${writes++}.tmp`
       try {
-        await writeFile(`${file}.tmp`, JSON.stringify(all), { mode: 0o600 })
-        await rename(`${file}.tmp`, file)
+        await mkdir(dirOf(forkId), { recursive: true, mode: 0o700 })
+        await writeFile(temporary, JSON.stringify(all), { mode: 0o600 })
+        await rename(temporary, file)
       } catch (error) {
+        await rm(temporary, { force: true })
         throw new Fault(
           'SPOOL',
           `the marks of ${forkId}'s logs cannot be written: ${(error as Error).message}`,
@@ -66,8 +77,14 @@ export function fileLogStore(dirOf: (forkId: string) => string): LogStore {
       createTail(fileOf(forkId, source), { generation, offset, chunkBytesMax }),
     async read(forkId, source, offset, bytesMax) {
       const file = fileOf(forkId, source)
-      if (!isSource(source) || (await stat(file).catch(ifMissing(null))) === null)
-        throw new Fault('WORKER_NOT_FOUND', `${forkId} has no log '${source}'`)
+      if (!isSource(source) || (await stat(file).catch(ifMissing(null))) === null) {
+        const removed = isSource(source) ? (await marks(forkId))[source] : undefined
+        if (removed === undefined) throw new Fault('WORKER_NOT_FOUND', `${forkId} has no log '${source}'`)
+        if (offset >= removed.shipped) return new Uint8Array(0)
+        throw new Fault('GONE', `${forkId} ${source}: its file was removed`, {
+          data: { floor: removed.shipped },
+        })
+      }
       const floor = await floorOf(forkId, source)
       if (offset < floor)
         throw new Fault('GONE', `${forkId} ${source}: bytes before ${floor} are no longer kept`, {

@@ -20,7 +20,10 @@ export interface SourceMarks {
   shipped: number
   /** first byte that is still kept */
   floor: number
-  /** ranges [from, to) of this generation that were given up before they were shipped */
+  /**
+   * ranges [from, to) of this generation that were given up before they were shipped; [n, n] is of unknown
+   * length
+   */
   lost: [number, number][]
   /** the tree is gone, and the source was shipped to its end */
   final: boolean
@@ -41,6 +44,11 @@ export interface LogTail {
    * generation says that the file shrank
    */
   read(): Promise<LogChunk | null>
+  /**
+   * as the last read found it: at its place; removed, but held open and read on; or not there, so that its
+   * bytes from here on are not known
+   */
+  fileIs(): 'there' | 'held' | 'absent'
   /** go on from here, in the same generation */
   seek(offset: number): void
   close(): Promise<void>
@@ -51,6 +59,8 @@ export interface LogStore {
   retained(): Promise<string[]>
   /** sources of a fork with their sizes now; empty when the fork is not known here */
   sizes(forkId: string): Promise<Record<string, number>>
+  /** sources that every fork has, and that have no file: it was removed */
+  missing(forkId: string): Promise<string[]>
   marks(forkId: string): Promise<Record<string, SourceMarks>>
   /** @throws {Fault} SPOOL when they cannot be written */
   mark(forkId: string, marks: Record<string, SourceMarks>): Promise<void>
@@ -62,7 +72,7 @@ export interface LogStore {
   ): LogTail
   /**
    * at most `bytesMax` bytes; empty at the end. @throws {Fault} WORKER_NOT_FOUND without such a source, GONE
-   * below the floor (`data.floor`)
+   * below the floor (`data.floor`), and of a file that was removed
    */
   read(forkId: string, source: string, offset: number, bytesMax: number): Promise<Uint8Array>
   /** where the last `lines` lines begin, not below the floor */

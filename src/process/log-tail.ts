@@ -19,7 +19,7 @@ export interface TailOptions {
 /**
  * Follow one file. A file that shrank, was replaced, or no longer ends at our offset with the bytes that we
  * read there (it shrank and grew again between two reads) starts a new generation at offset 0. A file that is
- * not there yet has no bytes yet. One read at a time; after `close`, and for one that it overtakes, there is
+ * not there yet has no bytes yet; one that is removed is read to its end. One read at a time; after `close`, and for one that it overtakes, there is
  * nothing more.
  */
 export function createTail(path: string, options: TailOptions): LogTail {
@@ -36,7 +36,7 @@ export function createTail(path: string, options: TailOptions): LogTail {
   }
 
   const readOn: LogTail['read'] = async () => {
-    const opened = await file.open()
+    const opened = await file.open(offset)
     if (opened === null) return null
     if (opened.size < offset || (inode !== null && inode !== opened.inode)) restart()
     inode = opened.inode
@@ -70,14 +70,19 @@ export function createTail(path: string, options: TailOptions): LogTail {
       offset = to
       fingerprint = Buffer.alloc(0)
     },
+    fileIs: file.is,
     close: file.close,
   }
 }
 
-/** The file that stands at a path now, kept open. The unread rest of a replaced or removed one is lost. */
+/**
+ * The file that stands at a path now, kept open. One that was removed is read on as long as we hold it, for
+ * its writer does, too; one that was replaced is read to its end first.
+ */
 function presentFile(path: string) {
   let handle: FileHandle | null = null
   let closed = false
+  let state: ReturnType<LogTail['fileIs']> = 'absent'
   const close = async (): Promise<void> => {
     closed = true
     const opened = handle
@@ -86,18 +91,28 @@ function presentFile(path: string) {
   }
   return {
     isClosed: () => closed,
+    is: () => state,
     close,
-    /** @returns null when there is none, or after `close` */
-    async open(): Promise<{ handle: FileHandle; size: number; inode: number } | null> {
+    /**
+     * @param offset  what is before it was read
+     * @returns null when there is none, or after `close`
+     */
+    async open(offset: number): Promise<{ handle: FileHandle; size: number; inode: number } | null> {
       for (;;) {
         if (closed) return close().then(() => null)
         handle ??= await openIfThere(path)
+        state = handle === null ? 'absent' : 'there'
         if (handle === null) return null
         if (closed) continue
         const { size, ino, nlink } = await handle.stat()
         if (nlink > 0) return { handle, size, inode: ino }
+        const other = size > offset ? null : await openIfThere(path)
+        if (other === null) {
+          state = 'held'
+          return { handle, size, inode: ino }
+        }
         await handle.close()
-        handle = null
+        handle = other
       }
     },
   }

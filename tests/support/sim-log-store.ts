@@ -60,6 +60,7 @@ export function simLogStore(
       later('sizes', () =>
         there(forkId) ? { [SOURCE]: logSize(machine, forkId) } : ({} as Record<string, number>),
       ),
+    missing: async () => [],
     marks: (forkId) => later('marks', () => structuredClone(kept.get(forkId) ?? {})),
     mark: (forkId, marks) => later('mark', () => void kept.set(forkId, structuredClone(marks))),
     watch(forkId, onMore) {
@@ -81,6 +82,7 @@ export function simLogStore(
             offset += bytes.length
             return { generation: 0, offset: offset - bytes.length, bytes }
           }),
+        fileIs: () => 'there',
         seek: (to) => void (offset = to),
         close: () => Promise.resolve(),
       }

@@ -107,16 +107,18 @@ async function answer(
 ): Promise<ReplyOf<'worker.log'>> {
   const [sizes, marks] = await Promise.all([store.sizes(forkId), store.marks(forkId)])
   const sources = Object.fromEntries(
-    Object.entries(sizes).map(([name, size]) => {
-      const { floor = 0, generation = 0, shipped = 0 } = marks[name] ?? {}
-      return [name, { size, floor, generation, shipped }]
+    [...new Set([...Object.keys(sizes), ...Object.keys(marks)])].map((name) => {
+      const { floor, generation, shipped, lost } = marks[name] ?? NO_MARKS
+      const size = sizes[name]
+      const kept = size === undefined ? { size: shipped, floor: shipped } : { size, floor }
+      return [name, { ...kept, generation, shipped, ...(lost.length > 0 && { lost }) }]
     }),
   )
   const isFinal = (name: string): boolean => (marks[name] ?? NO_MARKS).final
   const about = { node, forkId, attempt, sources }
   const { source, bytesMax = BYTES_DEFAULT } = body
   if (source === undefined) {
-    const final = Object.keys(sizes).every(isFinal)
+    const final = Object.keys(sources).every(isFinal)
     return { ...about, source: null, offset: 0, bytes: new Uint8Array(0), final }
   }
   const found = sources[source]

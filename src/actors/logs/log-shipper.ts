@@ -178,7 +178,9 @@ async function look(s: Shipper, shipment: Shipment): Promise<void> {
 async function finish(s: Shipper, shipment: Shipment): Promise<void> {
   shipment.finishing = true
   shipment.unwatch()
-  const names = new Set([...Object.keys(await s.store.sizes(shipment.forkId)), ...shipment.sources.keys()])
+  const there = await s.store.sizes(shipment.forkId)
+  const missing = await s.store.missing(shipment.forkId)
+  const names = new Set([...Object.keys(there), ...missing, ...shipment.sources.keys()])
   await Promise.all(
     [...names]
       .filter((source) => shipment.known[source]?.final !== true)

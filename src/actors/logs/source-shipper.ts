@@ -6,12 +6,12 @@
  * A record stands where it belongs in the order: it leaves when all before it is acknowledged, and what
  * follows waits for it.
  */
-import { isFault } from '../../protocol/faults.ts'
 import { logHeaders, recordHeaders, type LogRecord } from '../../protocol/log-records.ts'
 import type { LogChunk, LogStore, LogTail, SourceMarks } from '../../process/log-store.ts'
 import type { Clock } from '../../system/clock.ts'
 import type { Bus } from '../../transport/bus.ts'
 import { pausesOn, type Pauses } from '../pauses.ts'
+import { deliver } from './deliver.ts'
 import type { LogSettings } from './log-settings.ts'
 import type { ByteSemaphore } from './byte-semaphore.ts'
 import type { Throttle } from './throttle.ts'
@@ -29,9 +29,10 @@ export interface SourceShipper {
   stop(): Promise<void>
 }
 
-const RETRY_MS = [100, 2000] as const
-const APPEND_TIMEOUT_MS = 5000
+const READ_AGAIN_MS = 2000
 const READ_RETRIES_MAX = 3
+/** Nothing tells of writes to a file that was removed. */
+const HELD_POLL_MS = 200
 
 interface SourceOptions {
   bus: Bus
@@ -97,10 +98,7 @@ export function startSourceShipper(options: SourceOptions): SourceShipper {
   }
   return {
     marks,
-    more() {
-      s.wanted = true
-      if (!s.stopped && !s.finishing) void startPump(s)
-    },
+    more: () => more(s),
     finish: () => finish(s),
     cap: (size) => alone(s, () => cap(s, size)),
     wake: () => wake(s),
@@ -129,22 +127,6 @@ function alone<T>(s: Source, work: () => Promise<T>): Promise<T> {
   const result = s.reading.then(work)
   s.reading = result.catch(() => undefined)
   return result
-}
-
-/** @returns false when the source was stopped before the message was acknowledged */
-async function deliver(s: Source, body: Uint8Array, headers: Record<string, string>): Promise<boolean> {
-  const { bus, subject, log } = s
-  for (let wait: number = RETRY_MS[0]; !s.stopped; wait = Math.min(wait * 2, RETRY_MS[1])) {
-    try {
-      await bus.append(subject, body, { headers, timeoutMs: APPEND_TIMEOUT_MS })
-      return true
-    } catch (error) {
-      if (!isFault(error, 'CONN') && !isFault(error, 'TIMEOUT'))
-        log({ msg: 'the bus does not take a log chunk', subject, error: String(error) })
-    }
-    await s.pauses.pause(wait)
-  }
-  return false
 }
 
 /** Resolves when fewer than so many chunks are in flight. */
@@ -189,6 +171,18 @@ function lose(s: Source, from: number, to: number, why: string): void {
   s.onChange()
 }
 
+/** The program removed its file before we held it: how much it wrote there nobody knows. */
+function loseRest({ marks, records, readAt }: Source): void {
+  marks.lost.push([readAt, readAt])
+  records.push({
+    kind: 'lost',
+    generation: marks.generation,
+    from: readAt,
+    to: readAt,
+    why: 'its file was removed',
+  })
+}
+
 async function readChunk(s: Source): Promise<LogChunk | null> {
   const { store, forkId, source } = s
   for (let tries = 1; ; tries++) {
@@ -207,7 +201,7 @@ async function readChunk(s: Source): Promise<LogChunk | null> {
         lose(s, s.readAt, end, `cannot be read: ${(error as Error).message}`)
         return null
       }
-      await s.pauses.pause(RETRY_MS[1])
+      await s.pauses.pause(READ_AGAIN_MS)
     }
   }
 }
@@ -234,6 +228,11 @@ async function keepRate(s: Source, { bytes, offset }: LogChunk): Promise<void> {
   if (waitMs > 0) await new Promise<void>((resolve) => s.clock.after(waitMs, resolve))
 }
 
+function more(s: Source): void {
+  s.wanted = true
+  if (!s.stopped && !s.finishing) void startPump(s)
+}
+
 function startPump(s: Source): Promise<void> {
   s.pumping ??= pump(s).finally(() => {
     s.pumping = null
@@ -250,6 +249,7 @@ async function pump(s: Source): Promise<void> {
     const chunk = await readChunk(s)
     if (chunk === null) {
       if (s.wanted || s.records.length > 0) continue
+      if (s.tail.fileIs() === 'held' && !s.finishing) s.clock.after(HELD_POLL_MS, () => more(s))
       return
     }
     if (chunk.generation !== s.marks.generation) await beginGeneration(s, chunk)
@@ -267,6 +267,8 @@ async function finish(s: Source): Promise<void> {
   await s.pumping
   // bytes may have come after the last read of the pump that just ended
   await startPump(s)
+  if (s.tail.fileIs() === 'absent') loseRest(s)
+  await sendRecords(s)
   await acknowledged(s, 1)
   await sendRecord(s, {
     kind: 'final',

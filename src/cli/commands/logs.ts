@@ -1,5 +1,6 @@
 /** `troupe logs REF`: lines with their worker or rank in front, or (`--raw`) the bytes of one source. */
-import type { LogOptions } from '../../client/logs/items.ts'
+import type { LogGap, LogOptions } from '../../client/logs/items.ts'
+import { Fault } from '../../protocol/faults.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import { choiceOption, countOption, sinceOption } from '../frame/options.ts'
 import { logJson, writeLog } from '../render/log.ts'
@@ -10,6 +11,12 @@ interface LogFlags extends Pick<
   'follow' | 'raw' | 'stream' | 'rank' | 'source' | 'since' | 'tail' | 'attempt' | 'grep'
 > {
   out?: string
+}
+
+/** The bytes of a file are all of them, or it is said that they are not. */
+function incomplete({ worker, source, offset, to, why }: LogGap): Fault {
+  const range = to === null ? `from byte ${offset} on` : `bytes ${offset} to ${to}`
+  return new Fault('GONE', `${source} of ${worker} is not whole: ${range} are missing (${why})`)
 }
 
 export const command: CliCommand = {
@@ -37,12 +44,15 @@ export const command: CliCommand = {
             await prepareCopies(io.cwd, out)
             return sayCopied(io, await copyLogs(troupe.logs(text, { ...options, chunks: true }), io.cwd, out))
           }
+          let missing: LogGap | null = null
           for await (const item of troupe.logs(text, options)) {
+            if (item.kind === 'gap') missing ??= item
             if (io.json) io.stdout(logJson(item))
             else writeLog(io, item, { prefix: true })
             await io.drained()
           }
           io.status(null)
+          if (flags.raw === true && missing !== null) throw incomplete(missing)
         }),
       )
   },

@@ -54,7 +54,7 @@ async function* replay(reading: Reading, forks: ForkParts[]): AsyncGenerator<Log
 async function* complete(reading: Reading, fork: ForkParts): AsyncGenerator<LogItem, boolean> {
   const sizes = await reading.spool.sizes(fork)
   if (sizes === null) return false
-  for (const [source, { size, generation, shipped = size }] of inOrder(sizes.sources)) {
+  for (const [source, { size, generation, shipped = size, lost = [] }] of inOrder(sizes.sources)) {
     if (!wants(reading, idOf(fork), source)) continue
     const reader = readerOf(reading, fork, source)
     if (reader.next === null && !sizes.final) continue
@@ -63,6 +63,7 @@ async function* complete(reading: Reading, fork: ForkParts): AsyncGenerator<LogI
     if (!(yield* reader.fill(comes ? shipped : size, generation, reading.follow))) return false
     reading.isShort ||= comes && reader.next! < size
     if (sizes.final) yield* reader.rest()
+    if (sizes.final && lost.some(([from, to]) => from === to)) yield* reader.gap(null, 'its file was removed')
   }
   // just prepared: a spool without files has no source that is not final
   if (sizes.final && (Object.keys(sizes.sources).length > 0 || hasExited(reading.status, fork)))

@@ -27,6 +27,7 @@ export const WORKER_ROWS = {
           floor: z.number().int(),
           generation: z.number().int(),
           shipped: z.number().int().optional(),
+          lost: z.array(z.tuple([z.number().int(), z.number().int()])).optional(),
         }),
       ),
       source: z.string().nullable(),
@@ -39,7 +40,8 @@ export const WORKER_ROWS = {
     doc:
       'Bytes of a log from the spool, at most `bytesMax` (default 256 KiB), from `offset` or so that ' +
       '`tailLines` lines are left. Without `source` the reply has only sizes, and how far each source is ' +
-      'surely on the relay (`shipped`, up to a second old). Without `attempt` each node that holds an ' +
+      'surely on the relay (`shipped`, up to a second old). `lost` names ranges of which nobody has the bytes; ' +
+      '[n, n] is all from n on, of unknown length: the program removed its file. Without `attempt` each node that holds an ' +
       'attempt answers with its latest, and the first answer counts: ask with the attempt that status ' +
       'names. In JSON `bytes` is base64.',
   }),
