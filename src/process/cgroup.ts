@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { isOutOfDescriptors } from '../system/descriptors.ts'
 
 export interface Cgroups {
   /** @returns the new cgroup's directory, or null when it cannot be made just now */
@@ -92,7 +93,8 @@ export function pidsOfCgroup(cgroup: string): number[] | null {
       .split('\n')
       .filter((line) => line !== '')
       .map(Number)
-  } catch {
+  } catch (error) {
+    if (isOutOfDescriptors(error)) throw error
     return null
   }
 }

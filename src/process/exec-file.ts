@@ -3,6 +3,7 @@
  * words, so values may hold anything else. Owns writing it and reading it back; the shim reads it too.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
+import { isOutOfDescriptors } from '../system/descriptors.ts'
 import { Fault } from '../protocol/faults.ts'
 
 export interface ExecFile {
@@ -50,7 +51,8 @@ export function readExecFile(file: string): ExecFile | null {
   let words: string[]
   try {
     words = readFileSync(file, 'utf8').split('\0')
-  } catch {
+  } catch (error) {
+    if (isOutOfDescriptors(error)) throw error
     return null
   }
   const [cwd, logDir, cgroup, bootId, oomKills, argc, ...rest] = words

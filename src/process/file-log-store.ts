@@ -7,6 +7,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/p
 import { dirname, join } from 'node:path'
 import { Fault, toFault } from '../protocol/faults.ts'
 import { LogSource } from '../protocol/table.ts'
+import { keeping } from '../system/descriptors.ts'
 import { atomicWrite } from '../system/atomic-write.ts'
 import { offsetOfTail, readRange } from './log-ranges.ts'
 import { createTail } from './log-tail.ts'
@@ -21,9 +22,11 @@ let writes = 0
 
 /** @param dirOf  directory of a fork's sources; those of all forks stand side by side, also after release */
 export function fileLogStore(dirOf: (forkId: string) => string): LogStore {
+  const keep = keeping(1 / 3)
   const fileOf = (forkId: string, source: string): string => join(dirOf(forkId), source)
 
-  const sizes: LogStore['sizes'] = async (forkId) => {
+  const sizes: LogStore['sizes'] = (forkId) => keep.briefly(() => sizesOf(forkId))
+  const sizesOf = async (forkId: string): Promise<Record<string, number>> => {
     const names = (await readdir(dirOf(forkId)).catch(ifMissing<string[]>([]))).filter(isSource)
     const found = await Promise.all(
       names.map((name) => stat(fileOf(forkId, name)).then((s) => s.size, ifMissing(null))),
@@ -31,7 +34,8 @@ export function fileLogStore(dirOf: (forkId: string) => string): LogStore {
     return Object.fromEntries(names.flatMap((name, i) => (found[i] === null ? [] : [[name, found[i]!]])))
   }
   const marks: LogStore['marks'] = async (forkId) => {
-    const text = await readFile(join(dirOf(forkId), MARKS), 'utf8').catch(ifMissing(''))
+    const file = join(dirOf(forkId), MARKS)
+    const text = await keep.briefly(() => readFile(file, 'utf8').catch(ifMissing('')))
     try {
       return JSON.parse(text) as Record<string, SourceMarks>
     } catch {
@@ -56,7 +60,7 @@ export function fileLogStore(dirOf: (forkId: string) => string): LogStore {
       const temporary = `${file}.${writes++}.tmp`
       try {
         await mkdir(dirOf(forkId), { recursive: true, mode: 0o700 })
-        await writeFile(temporary, JSON.stringify(all), { mode: 0o600 })
+        await keep.briefly(() => writeFile(temporary, JSON.stringify(all), { mode: 0o600 }))
         await rename(temporary, file)
       } catch (error) {
         await rm(temporary, { force: true })
@@ -74,7 +78,7 @@ export function fileLogStore(dirOf: (forkId: string) => string): LogStore {
       return () => watcher.close()
     },
     tail: (forkId, source, { generation, offset, chunkBytesMax }) =>
-      createTail(fileOf(forkId, source), { generation, offset, chunkBytesMax }),
+      createTail(fileOf(forkId, source), { generation, offset, chunkBytesMax, keep }),
     async read(forkId, source, offset, bytesMax) {
       const file = fileOf(forkId, source)
       if (!isSource(source) || (await stat(file).catch(ifMissing(null))) === null) {
@@ -90,7 +94,7 @@ export function fileLogStore(dirOf: (forkId: string) => string): LogStore {
         throw new Fault('GONE', `${forkId} ${source}: bytes before ${floor} are no longer kept`, {
           data: { floor },
         })
-      return readRange(file, offset, bytesMax)
+      return keep.briefly(() => readRange(file, offset, bytesMax))
     },
     offsetOfTail: async (forkId, source, lines) =>
       offsetOfTail(fileOf(forkId, source), lines, await floorOf(forkId, source)),

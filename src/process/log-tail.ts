@@ -3,6 +3,7 @@
  * Marks, floors and shipping are built on it elsewhere. A tail never holds more than one chunk.
  */
 import type { FileHandle } from 'node:fs/promises'
+import { keeping, type Keeping } from '../system/descriptors.ts'
 import { openIfThere } from './log-ranges.ts'
 import type { LogTail } from './log-store.ts'
 
@@ -14,6 +15,8 @@ export interface TailOptions {
   offset: number
   generation?: number
   chunkBytesMax?: number
+  /** who may keep a file open between reads */
+  keep?: Keeping
 }
 
 /**
@@ -24,7 +27,7 @@ export interface TailOptions {
  */
 export function createTail(path: string, options: TailOptions): LogTail {
   const chunkBytesMax = options.chunkBytesMax ?? CHUNK_BYTES_DEFAULT
-  const file = presentFile(path)
+  const file = presentFile(path, options.keep ?? keeping(1))
   let { offset, generation = 0 } = options
   let fingerprint = Buffer.alloc(0)
   let inode: number | null = null
@@ -59,7 +62,7 @@ export function createTail(path: string, options: TailOptions): LogTail {
   return {
     async read() {
       try {
-        return await readOn()
+        return await file.use(readOn)
       } catch (error) {
         // A close during the read makes it fail.
         if (file.isClosed()) return null
@@ -79,7 +82,8 @@ export function createTail(path: string, options: TailOptions): LogTail {
  * The file that stands at a path now, kept open. One that was removed is read on as long as we hold it, for
  * its writer does, too; one that was replaced is read to its end first.
  */
-function presentFile(path: string) {
+function presentFile(path: string, keep: Keeping) {
+  let kept = false
   let handle: FileHandle | null = null
   let closed = false
   let state: ReturnType<LogTail['fileIs']> = 'absent'
@@ -87,12 +91,28 @@ function presentFile(path: string) {
     closed = true
     const opened = handle
     handle = null
+    if (kept) keep.give()
+    kept = false
     await opened?.close()
   }
   return {
     isClosed: () => closed,
     is: () => state,
     close,
+    /** Where no more may be kept, it is open for this use alone. */
+    async use<T>(work: () => Promise<T>): Promise<T> {
+      kept ||= !closed && keep.take()
+      if (kept) return work()
+      return keep.briefly(async () => {
+        try {
+          return await work()
+        } finally {
+          const opened = handle
+          handle = null
+          await opened?.close()
+        }
+      })
+    },
     /**
      * @param offset  what is before it was read
      * @returns null when there is none, or after `close`

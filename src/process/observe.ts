@@ -8,6 +8,7 @@
  * memory) is written to verdict.json before it is told, so that the next agent says the same.
  */
 import { existsSync } from 'node:fs'
+import { isOutOfDescriptors } from '../system/descriptors.ts'
 import { readJsonSync, replaceFileSync } from '../system/files.ts'
 import { describe, type ProcIdentity } from '../system/proc.ts'
 import type { RankReport, Receipt } from '../protocol/shapes.ts'
@@ -216,8 +217,10 @@ export function observeFork(options: ObserveOptions): Observer {
     const orphaned = thoroughly && shimIsDead()
     const { exit, emptyAt } = facts.record
     if (facts.exit === null) {
-      if (verdict.exit !== undefined) tellExit(plain(verdict.exit), verdict.exit.exitedAt)
-      else if (exit !== null) {
+      if (verdict.exit !== undefined) {
+        const { exitedAt, ...judged } = verdict.exit
+        tellExit(judged, exitedAt)
+      } else if (exit !== null) {
         const known = exit.kind === 'status' ? withLeft(inSetUp(exitOf(exit, oom))) : exitOf(exit, oom)
         if (known.signal === 'SIGKILL' || known.left !== undefined)
           judge({ exit: { ...known, exitedAt: exit.at } })
@@ -253,7 +256,13 @@ export function observeFork(options: ObserveOptions): Observer {
 
   const check = (thoroughly: boolean): void => {
     if (closed || ended) return
-    look(thoroughly)
+    try {
+      look(thoroughly)
+    } catch (error) {
+      // nothing can be seen now: the next look will
+      if (isOutOfDescriptors(error)) return
+      throw error
+    }
     options.onLook?.(facts.record)
   }
 
@@ -313,8 +322,4 @@ function missingInterpreterOf(forkDir: string, ofRank: boolean): string | null {
   if (exec === null) return null
   const program = ofRank ? exec.argv[exec.argv.indexOf('--rank') + 2] : exec.argv[0]
   return program === undefined ? null : missingInterpreter(program, exec.cwd, exec.env['PATH'])
-}
-
-function plain({ exitedAt: _at, ...exit }: HostExit & { exitedAt: number }): HostExit {
-  return exit
 }

@@ -8,6 +8,7 @@ import { makeForkFiles, removeForkFiles } from './fork-files.ts'
 import { endLeases } from './fork-life.ts'
 import { chooseHost } from './host-choice.ts'
 import { checkId, hold, owned, turn, type HostState } from './host-state.ts'
+import { descriptorLimit, freeDescriptors } from '../system/descriptors.ts'
 import { isTombstoned, winStarted, writeTombstone } from './spool.ts'
 import { membersOf } from './tree.ts'
 
@@ -42,6 +43,7 @@ export async function prepareForks(state: HostState, specs: readonly ForkSpec[])
 async function prepareFork(state: HostState, spec: ForkSpec): Promise<void> {
   const { spoolDir } = state.options
   const { interfaces, host } = (await state.capacity).capacity
+  checkDescriptors(spec)
   const fork = {
     spec,
     prepared: {
@@ -53,6 +55,23 @@ async function prepareFork(state: HostState, spec: ForkSpec): Promise<void> {
   if (isTombstoned(spoolDir, spec.forkId)) throw new Fault('CANCELLED', `${spec.forkId} was cancelled`)
   makeForkFiles(spoolDir, fork)
   hold(state, fork)
+}
+
+/** Of a port there are its sockets and its claims; a start needs a few for itself. */
+const PER_PORT = 6
+const PER_START = 6
+
+/** Refused before anything is half done: what runs needs descriptors too, to be seen and to be ended. */
+function checkDescriptors({ forkId, resources, torchrun }: ForkSpec): void {
+  const ports = resources.ports + (torchrun?.hostsRendezvous === true ? 1 : 0)
+  const needed = PER_START + ports * PER_PORT + resources.gpus
+  const free = freeDescriptors()
+  if (free >= needed) return
+  throw new Fault(
+    'WORKER_CREATE',
+    `${forkId} needs ${needed} descriptors of its agent, and ${Math.max(0, free)} of ${descriptorLimit()} are free`,
+    { hint: 'raise the limit of open files (ulimit -n) where the agent is started' },
+  )
 }
 
 export async function dropFork(state: HostState, forkId: string): Promise<void> {

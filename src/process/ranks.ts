@@ -4,6 +4,7 @@
  */
 import { readdirSync, writeFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { isOutOfDescriptors } from '../system/descriptors.ts'
 import type { RankReport } from '../protocol/shapes.ts'
 import { isAlive, type ProcIdentity } from '../system/proc.ts'
 import { BLANK_RECORD, exitOf, readRecord, unknownExit, type ForkRecord } from './records.ts'
@@ -90,7 +91,8 @@ function reportOf(
 function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory).filter((name) => /^\d+\.\d+$/.test(name))
-  } catch {
+  } catch (error) {
+    if (isOutOfDescriptors(error)) throw error
     return []
   }
 }

@@ -3,7 +3,10 @@
  * its own directory, and its shim writes the record anew with its next word.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
+import { keeping } from '../system/descriptors.ts'
 import { laterRecord, parseRecord, readRecord, RECORD_BYTES, type ForkRecord } from './records.ts'
+
+const early = keeping(1 / 6)
 
 export interface RecordReader {
   read(): ForkRecord
@@ -13,10 +16,12 @@ export interface RecordReader {
 export function recordReader(file: string): RecordReader {
   let known = readRecord(file)
   // until the start is known: a program that removes the file at once must not be quicker than our look
-  let open = isStarted(known) ? null : openQuietly(file)
+  let open = isStarted(known) || !early.take() ? null : openQuietly(file)
   const close = (): void => {
-    if (open !== null) closeSync(open)
+    if (open === null) return
+    closeSync(open)
     open = null
+    early.give()
   }
   return {
     read() {
@@ -37,6 +42,7 @@ function openQuietly(file: string): number | null {
   try {
     return openSync(file, 'r')
   } catch {
+    early.give()
     return null
   }
 }

@@ -3,6 +3,7 @@
  * Owns the format on this side (shim.c and shim.py write it) and the meaning of a raw wait status.
  */
 import { readFileSync } from 'node:fs'
+import { isOutOfDescriptors } from '../system/descriptors.ts'
 import type { HostExit } from '../protocol/host.ts'
 import type { ProcIdentity } from '../system/proc.ts'
 import { signalName } from '../protocol/signals.ts'
@@ -83,7 +84,8 @@ function millis(micros: string | undefined): number {
 export function readRecord(file: string): ForkRecord {
   try {
     return parseRecord(readFileSync(file, 'latin1'))
-  } catch {
+  } catch (error) {
+    if (isOutOfDescriptors(error)) throw error
     return NOTHING
   }
 }

@@ -3,6 +3,7 @@
  * regular looks at facts that no event tells.
  */
 import type { Recovered } from '../protocol/host.ts'
+import { isOutOfDescriptors } from '../system/descriptors.ts'
 import { readBootId, readOomKills } from '../system/proc.ts'
 import { readBindings } from './fork-files.ts'
 import { endLeases, probeFork, type HostContext } from './fork-life.ts'
@@ -80,5 +81,13 @@ function sweep({ forks, logs, cgroups, options, wall }: HostState): void {
 }
 
 function every(state: HostState, ms: number, run: (state: HostState) => void): void {
-  state.timers.push(setInterval(() => state.lock?.held() === true && run(state), ms).unref())
+  const once = (): void => {
+    try {
+      if (state.lock?.held() === true) run(state)
+    } catch (error) {
+      // nothing can be looked at now: the next time it can
+      if (!isOutOfDescriptors(error)) throw error
+    }
+  }
+  state.timers.push(setInterval(once, ms).unref())
 }

@@ -18,6 +18,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { isOutOfDescriptors } from './descriptors.ts'
 
 /** A reader sees the old content or the new; when the disk is full the old stays. */
 export function replaceFileSync(file: string, content: string | Uint8Array): void {
@@ -64,7 +65,8 @@ export function overwriteFileSync(file: string, text: string): void {
 export function readJsonSync(file: string): unknown {
   try {
     return JSON.parse(readFileSync(file, 'utf8'))
-  } catch {
+  } catch (error) {
+    if (isOutOfDescriptors(error)) throw error
     return null
   }
 }

@@ -1,10 +1,11 @@
 /**
  * What /proc says of processes: state, parent, group, session, start time, children, command, environment.
  * Owns reading and parsing; whom to signal is decided elsewhere. Everything is synchronous: a tree that forks
- * would change under an await.
+ * would change under an await. Where no descriptor is left it throws: nothing is taken for gone.
  * @see proc(5)
  */
 import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs'
+import { isOutOfDescriptors } from './descriptors.ts'
 
 export interface ProcStat {
   pid: number
@@ -32,7 +33,8 @@ function readPage(file: string): string | null {
   let fd: number
   try {
     fd = openSync(file, 'r')
-  } catch {
+  } catch (error) {
+    if (isOutOfDescriptors(error)) throw error
     return null
   }
   try {
@@ -103,7 +105,8 @@ function childrenOf(pid: number): number[] | null {
   let threads: string[]
   try {
     threads = readdirSync(`/proc/${pid}/task`)
-  } catch {
+  } catch (error) {
+    if (isOutOfDescriptors(error)) throw error
     return []
   }
   const children: number[] = []
@@ -112,6 +115,7 @@ function childrenOf(pid: number): number[] | null {
     try {
       text = readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1')
     } catch (error) {
+      if (isOutOfDescriptors(error)) throw error
       if (
         thread === String(pid) &&
         (error as NodeJS.ErrnoException).code === 'ENOENT' &&
@@ -183,7 +187,8 @@ export function readCommand(pid: number): string[] {
       .replace(/\0+$/, '')
       .split('\0')
       .filter((word, i) => i > 0 || word !== '')
-  } catch {
+  } catch (error) {
+    if (isOutOfDescriptors(error)) throw error
     return []
   }
 }
@@ -200,7 +205,8 @@ export function describe(stat: ProcStat): string {
 export function readEnvironment(pid: number): string[] | null {
   try {
     return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0')
-  } catch {
+  } catch (error) {
+    if (isOutOfDescriptors(error)) throw error
     return null
   }
 }
