@@ -29,13 +29,13 @@ export function createDeviceLeases(resourceLeases: ResourceLeases, claims: GpuCl
   return {
     /** Another agent's GPUs are known only by claiming them: those are left out, and others are claimed. */
     async take({ forkId, resources }) {
-      const elsewhere = new Set<string>()
+      const elsewhere = new Map<string, string | null>()
       for (;;) {
         const taken = resourceLeases.lease(forkId, resources, elsewhere)
         const lost = await claims.take(forkId, taken.gpus)
         if (!resources.share && taken.gpus.length > 0) exclusive.set(forkId, taken.gpus)
-        if (lost.length === 0 || resources.share) return taken
-        for (const id of lost) elsewhere.add(id)
+        if (lost.size === 0 || resources.share) return taken
+        for (const [id, user] of lost) elsewhere.set(id, user)
         resourceLeases.release(forkId)
       }
     },
@@ -48,8 +48,12 @@ export function createDeviceLeases(resourceLeases: ResourceLeases, claims: GpuCl
     async reclaim(forkId) {
       const own = exclusive.get(forkId)
       const [lost] = own === undefined ? [] : await claims.take(forkId, own)
-      if (lost !== undefined)
-        throw new Fault('GPU_ALLOC', `GPU ${lost} was leased by another agent of this machine meanwhile`)
+      if (lost === undefined) return
+      const [id, user] = lost
+      throw new Fault(
+        'GPU_ALLOC',
+        `GPU ${id} was leased by ${user ?? 'another agent of this machine'} meanwhile`,
+      )
     },
     release(forkId) {
       claims.release(forkId)

@@ -11,13 +11,14 @@
 import { createServer, type Server } from 'node:net'
 import { Fault } from '../protocol/faults.ts'
 import type { Gpu } from '../protocol/shapes.ts'
+import { userName, type OwnerOf } from './claim-owner.ts'
 
 export interface GpuClaims {
   /**
-   * Claim for a fork; again, for others of them too. @returns ids that somebody else on this machine holds;
-   * those of the fork's that are free are held now
+   * Claim for a fork; again, for others of them too. @returns ids that somebody else on this machine holds,
+   * with the user's name where it is another user; those of the fork's that are free are held now
    */
-  take(forkId: string, gpus: readonly string[]): Promise<string[]>
+  take(forkId: string, gpus: readonly string[]): Promise<Map<string, string | null>>
   /** descriptors of all that the fork holds, for its shim */
   descriptorsOf(forkId: string): number[]
   /** Take what became free: of a live fork whose shim, which held it, was killed; of one that shares. */
@@ -27,29 +28,41 @@ export interface GpuClaims {
   close(): void
 }
 
-export function createGpuClaims(gpus: readonly Gpu[]): GpuClaims {
+export interface GpuClaimOptions {
+  /** default: every claim is one of ours */
+  ownerOf?: OwnerOf
+  /** names of users whose claims keep nobody from a GPU, by the word of the fleet's owner */
+  ignored?: ReadonlySet<string>
+}
+
+type Sockets = readonly (Server | null)[]
+/** `by`: another user's name, null for this one's agents */
+type Bound = { sockets: Sockets } | { by: string | null }
+
+export function createGpuClaims(gpus: readonly Gpu[], options: GpuClaimOptions = {}): GpuClaims {
   const uuids = new Map(gpus.flatMap(({ id, uuid }) => (uuid === undefined ? [] : [[id, uuid] as const])))
   const users = new Map<string, ReadonlySet<string>>()
-  const sockets = new Map<string, Server>()
+  const sockets = new Map<string, Sockets>()
   /** two binds of one agent must not take each other for a stranger */
-  const binding = new Map<string, Promise<boolean>>()
+  const binding = new Map<string, Promise<Bound>>()
 
   const isUsed = (id: string): boolean => [...users.values()].some((ids) => ids.has(id))
   const closeUnused = (): void => {
-    for (const [id, socket] of sockets) {
+    for (const [id, held] of sockets) {
       if (isUsed(id)) continue
       sockets.delete(id)
-      socket.close()
+      for (const socket of held) socket?.close()
     }
   }
-  const hold = (id: string): Promise<boolean> => {
-    if (!uuids.has(id) || sockets.has(id)) return Promise.resolve(true)
+  /** @param asks  whether it is asked who is in the way, which is dear */
+  const hold = async (id: string, asks: boolean): Promise<Bound> => {
+    if (!uuids.has(id) || sockets.has(id)) return { sockets: [] }
     const begun = binding.get(id)
     if (begun !== undefined) return begun
-    const bound = bind(`\0troupe-gpu-${uuids.get(id)!}`)
-      .then((socket) => {
-        if (socket !== null) sockets.set(id, socket)
-        return socket !== null
+    const bound = bindGpu(`troupe-gpu-${uuids.get(id)!}`, asks ? options : {})
+      .then((got) => {
+        if ('sockets' in got) sockets.set(id, got.sockets)
+        return got
       })
       .finally(() => {
         binding.delete(id)
@@ -61,16 +74,18 @@ export function createGpuClaims(gpus: readonly Gpu[]): GpuClaims {
 
   return {
     async take(forkId, ids) {
-      if (ids.length === 0) return []
+      if (ids.length === 0) return new Map()
       users.set(forkId, new Set(ids))
       closeUnused()
-      const held = await Promise.all(ids.map(hold))
-      return ids.filter((_, i) => !held[i])
+      const bound = await Promise.all(ids.map((id) => hold(id, true)))
+      return new Map(bound.flatMap((got, i) => ('by' in got ? [[ids[i]!, got.by] as const] : [])))
     },
     descriptorsOf: (forkId) =>
-      [...(users.get(forkId) ?? [])].flatMap((id) => descriptorOf(sockets.get(id)) ?? []),
+      [...(users.get(forkId) ?? [])].flatMap((id) =>
+        (sockets.get(id) ?? []).flatMap((socket) => descriptorOf(socket) ?? []),
+      ),
     tend() {
-      for (const ids of users.values()) for (const id of ids) hold(id).catch(() => {})
+      for (const ids of users.values()) for (const id of ids) hold(id, false).catch(() => {})
     },
     release(forkId) {
       users.delete(forkId)
@@ -81,6 +96,28 @@ export function createGpuClaims(gpus: readonly Gpu[]): GpuClaims {
       closeUnused()
     },
   }
+}
+
+/**
+ * Two names: the one that all users share, and one of this user's agents, which another user's claim, where it
+ * is ignored, does not take from them.
+ */
+async function bindGpu(name: string, { ownerOf, ignored }: GpuClaimOptions): Promise<Bound> {
+  const me = process.getuid!()
+  const sockets: (Server | null)[] = []
+  for (const one of [`${name}.${me}`, name]) {
+    const socket = await bind(`\0${one}`)
+    sockets.push(socket)
+    if (socket !== null) continue
+    const owner = ownerOf === undefined ? me : await ownerOf(one)
+    // nobody listens, or it is the name of this user's agents in another's hands: no lease is known by that
+    if (owner === null || (one !== name && owner !== me && owner !== 'unknown')) continue
+    const by = owner === me || owner === 'unknown' ? null : await userName(owner)
+    if (by !== null && ignored?.has(by) === true) continue
+    for (const own of sockets) own?.close()
+    return { by }
+  }
+  return { sockets }
 }
 
 /** @returns null when it is taken */
@@ -97,7 +134,7 @@ function bind(path: string): Promise<Server | null> {
 }
 
 /** Node gives a socket to a child by its descriptor, and has no public word for that of a server. */
-function descriptorOf(server: Server | undefined): number | undefined {
-  const fd = (server as unknown as { _handle?: { fd?: number } } | undefined)?._handle?.fd
+function descriptorOf(server: Server | null): number | undefined {
+  const fd = (server as unknown as { _handle?: { fd?: number } } | null)?._handle?.fd
   return fd !== undefined && fd >= 0 ? fd : undefined
 }

@@ -2,7 +2,8 @@
  * Leases of ports: unique on the machine among all agents and users, and held bound until just before exec.
  *
  * Two locks make a lease. The claim, an abstract unix socket named after the port, lasts as long as the lease
- * and vanishes with the agent; it keeps other agents away while the worker has not bound yet. The hold, TCP
+ * and vanishes with the agent; it keeps other agents away while the worker has not bound yet. Any user can take
+ * such names: where only those of others are left, the claim has the user's own name and the hold decides. The hold, TCP
  * and UDP sockets on the port itself, keeps strangers away until `handOver`. The claim is taken first: no
  * agent ever touches a port, not even to try it, that another one has given to its worker (a try would make
  * the worker's own bind fail). A stranger can still win the moment between `handOver` and the worker's bind:
@@ -16,6 +17,7 @@ import { readFileSync } from 'node:fs'
 import { createServer, type ListenOptions, type Server } from 'node:net'
 import { randomInt } from 'node:crypto'
 import { Fault } from '../protocol/faults.ts'
+import type { OwnerOf } from './claim-owner.ts'
 
 export interface PortLease {
   readonly ports: number[]
@@ -38,12 +40,18 @@ export interface PortLeaserOptions {
   to?: number
   /** ports that the kernel gives to outgoing connections, which are skipped; default: what it says itself */
   ephemeral?: readonly [number, number] | null
+  /** default: every claim is one of ours */
+  ownerOf?: OwnerOf
 }
+
+/** So many ports whose claim is taken are passed over; then it is asked by whom. */
+const DOUBTFUL_MAX = 32
 
 export function createPortLeaser({
   from = 10_000,
   to = 32_767,
   ephemeral = readEphemeralRange(),
+  ownerOf = () => Promise.resolve(process.getuid!()),
 }: PortLeaserOptions = {}): PortLeaser {
   const all = Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i)
   const lasting = all.filter((port) => ephemeral === null || port < ephemeral[0] || port > ephemeral[1])
@@ -63,13 +71,26 @@ export function createPortLeaser({
   return {
     async lease(count) {
       const taken: Held[] = []
+      const doubtful: number[] = []
+      const hold = async (port: number, claim: Claim | null): Promise<void> => {
+        const held = claim === null ? null : await holdClaimed(port, claim)
+        if (held !== null) taken.push(held)
+      }
+      /** Other users keep none of us from a port by a name alone: the bind decides. */
+      const holdDoubtful = async (): Promise<void> => {
+        for (const port of doubtful.splice(0))
+          if (taken.length < count) await hold(port, await claimAgainst(port, ownerOf))
+      }
       // a random start, then on in order: agents that start together do not fight over the same ports
       const start = candidates.length === 0 ? 0 : randomInt(candidates.length)
       try {
         for (let i = 0; i < candidates.length && taken.length < count; i++) {
-          const held = await hold(candidates[(start + i) % candidates.length]!)
-          if (held !== null) taken.push(held)
+          const port = candidates[(start + i) % candidates.length]!
+          const claim = await claimFree(port)
+          if (claim !== null) await hold(port, claim)
+          else if (doubtful.push(port) >= DOUBTFUL_MAX) await holdDoubtful()
         }
+        await holdDoubtful()
         if (taken.length < count) throw refuse(count, taken.length)
       } catch (error) {
         await Promise.all(taken.map((held) => held.release()))
@@ -78,9 +99,11 @@ export function createPortLeaser({
       return leaseOf(taken)
     },
     async adopt(ports) {
-      const claims = await Promise.all(ports.map(async (port) => ({ port, claim: await claimPort(port) })))
+      const claims = await Promise.all(
+        ports.map(async (port) => ({ port, claim: [await claim(port), await claim(port, OWN)] })),
+      )
       return leaseOf(
-        claims.map(({ port, claim }) => ({ port, handOver: async () => {}, release: () => close(claim) })),
+        claims.map(({ port, claim }) => ({ port, handOver: async () => {}, release: () => closeAll(claim) })),
       )
     },
   }
@@ -101,12 +124,10 @@ function leaseOf(held: Held[]): PortLease {
 }
 
 /** @returns null when somebody else has the port */
-async function hold(port: number): Promise<Held | null> {
-  const claim = await claimPort(port)
-  if (claim === null) return null
+async function holdClaimed(port: number, claim: Claim): Promise<Held | null> {
   const sockets: (Server | Socket)[] = []
   const handOver = async (): Promise<void> => void (await Promise.all(sockets.splice(0).map(close)))
-  const release = async (): Promise<void> => void (await Promise.all([handOver(), close(claim)]))
+  const release = async (): Promise<void> => void (await Promise.all([handOver(), closeAll(claim)]))
   try {
     for (const bind of [
       () => listen({ port, host: '0.0.0.0' }),
@@ -130,10 +151,45 @@ async function hold(port: number): Promise<Held | null> {
 
 type Outcome<T> = T | 'taken' | 'no such family'
 
+/** The sockets that say that a port is leased. */
+type Claim = readonly (Server | null)[]
+
+/** Of the agents of one user, for a port whose other name another user has taken. */
+const OWN = `.${process.getuid?.()}`
+
+function nameOf(port: number, suffix = ''): string {
+  return `troupe-port-${port}${suffix}`
+}
+
 /** Abstract names are per network namespace, as ports are, and leave no file. */
-async function claimPort(port: number): Promise<Server | null> {
-  const outcome = await listen({ path: `\0troupe-port-${port}` })
+async function claim(port: number, suffix = ''): Promise<Server | null> {
+  const outcome = await listen({ path: `\0${nameOf(port, suffix)}` })
   return typeof outcome === 'string' ? null : outcome
+}
+
+/** @returns null when anybody has either name */
+async function claimFree(port: number): Promise<Claim | null> {
+  const shared = await claim(port)
+  if (shared === null) return null
+  const own = await claim(port, OWN)
+  await close(own)
+  if (own !== null) return [shared]
+  await close(shared)
+  return null
+}
+
+/** @returns null when an agent of this user has the port, or nobody can tell */
+async function claimAgainst(port: number, ownerOf: OwnerOf): Promise<Claim | null> {
+  const sockets: (Server | null)[] = []
+  for (const suffix of [OWN, '']) {
+    const socket = await claim(port, suffix)
+    sockets.push(socket)
+    const owner = socket === null ? await ownerOf(nameOf(port, suffix)) : null
+    if (owner !== 'unknown' && owner !== process.getuid!()) continue
+    await closeAll(sockets)
+    return null
+  }
+  return sockets
 }
 
 function listen(options: ListenOptions): Promise<Outcome<Server>> {
@@ -179,6 +235,10 @@ function close(socket: Server | Socket | null): Promise<void> {
       resolve()
     }
   })
+}
+
+async function closeAll(sockets: readonly (Server | Socket | null)[]): Promise<void> {
+  await Promise.all(sockets.map(close))
 }
 
 function readEphemeralRange(): [number, number] | null {

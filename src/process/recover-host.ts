@@ -5,6 +5,7 @@
 import type { Recovered } from '../protocol/host.ts'
 import { isOutOfDescriptors } from '../system/descriptors.ts'
 import { readBootId, readOomKills } from '../system/proc.ts'
+import { ownersBy } from './claim-owner.ts'
 import { readBindings } from './fork-files.ts'
 import { endLeases, probeFork, type HostContext } from './fork-life.ts'
 import { createGpuClaims } from './gpu-claims.ts'
@@ -43,6 +44,7 @@ export async function recoverHost(state: HostState): Promise<Recovered[]> {
 function contextOf(state: HostState, { capacity, cores }: Awaited<HostState['capacity']>): HostContext {
   const { spoolDir, node, agentEnv, shim, cacheDir, killBudgetMs, portRange } = state.options
   const { gpus, memoryBytes } = capacity
+  const ownerOf = ownersBy(shim)
   return {
     spoolDir,
     node,
@@ -54,14 +56,19 @@ function contextOf(state: HostState, { capacity, cores }: Awaited<HostState['cap
     cgroups: state.cgroups,
     leases: createLeases(
       createResourceLeases({ gpus, cpus: cores, memoryBytes }),
-      createPortLeaser(portRange && { from: portRange[0], to: portRange[1] }),
-      createGpuClaims(gpus),
+      createPortLeaser({ ownerOf, ...(portRange && { from: portRange[0], to: portRange[1] }) }),
+      createGpuClaims(gpus, { ownerOf, ignored: ignoredUsers(agentEnv) }),
     ),
     killBudgetMs,
     wall: state.wall,
     oomKills: () => state.oomKills,
     emit: (event) => emit(state, event),
   }
+}
+
+/** TROUPE_GPU_IGNORE_USERS=alice,bob: the owner of the fleet says that their claims do not count. */
+function ignoredUsers(agentEnv: Record<string, string>): ReadonlySet<string> {
+  return new Set((agentEnv['TROUPE_GPU_IGNORE_USERS'] ?? '').split(',').map((name) => name.trim()))
 }
 
 function poll(state: HostState): void {

@@ -11,14 +11,15 @@ export interface ResourceLeases {
   /**
    * All or nothing. The same fork id gets the same answer again.
    *
-   * @param without  GPUs that other agents of the machine have given away; who shares does not mind
+   * @param without  GPUs that other agents of the machine have given away, and the user's name where it is
+   * another user; who shares does not mind
    * @returns `gpus` and `cores` in the order of the node; empty for what is not asked for
    * @throws {Fault} GPU_ALLOC with what was asked and what is free
    */
   lease(
     forkId: string,
     resources: Pick<Resources, 'cpus' | 'gpus' | 'memoryBytes' | 'share'>,
-    without?: ReadonlySet<string>,
+    without?: ReadonlyMap<string, string | null>,
   ): { gpus: string[]; cores: number[] }
   /** Take over what a live fork of an earlier agent holds; never refused, since the process is there. */
   adopt(forkId: string, held: { gpus: string[]; cores: number[]; memoryBytes: number }): void
@@ -41,13 +42,13 @@ export function createResourceLeases(capacity: {
   const usersOf = (gpu: string): number =>
     [...leases.values()].filter((lease) => lease.gpus.includes(gpu)).length
 
-  const takeGpus = (count: number, share: boolean, without: ReadonlySet<string>): string[] => {
+  const takeGpus = (count: number, share: boolean, without: ReadonlyMap<string, string | null>): string[] => {
     const all = capacity.gpus.map(({ id }) => ({ id, users: usersOf(id) }))
     // the sort is stable, so equally used GPUs keep the node's order
     const open = share
       ? all.toSorted((a, b) => a.users - b.users)
       : all.filter(({ id, users }) => users === 0 && !without.has(id))
-    if (open.length < count) throw refusal('GPU', count, open.length, all.length, without.size)
+    if (open.length < count) throw refusal('GPU', count, open.length, all.length, without)
     const taken = new Set(open.slice(0, count).map(({ id }) => id))
     return all.filter(({ id }) => taken.has(id)).map(({ id }) => id)
   }
@@ -89,15 +90,25 @@ export function createResourceLeases(capacity: {
   }
 }
 
-const NONE: ReadonlySet<string> = new Set()
+const NONE: ReadonlyMap<string, string | null> = new Map()
 
-/** @param elsewhere  how many of the node's are leased by other agents of the machine */
-function refusal(what: string, asked: number, free: number, total: number, elsewhere = 0): Fault {
+/** @param elsewhere  those of the node that are leased by others of the machine */
+function refusal(what: string, asked: number, free: number, total: number, elsewhere = NONE): Fault {
   return new Fault(
     'GPU_ALLOC',
-    `${amount(what, asked)} asked for, ${free} of ${total} free on this node${elsewhere > 0 ? ` (${elsewhere} leased by other agents of this machine)` : ''}`,
-    { data: { what, asked, free, total, elsewhere } },
+    `${amount(what, asked)} asked for, ${free} of ${total} free on this node${byWhom(elsewhere)}`,
+    { data: { what, asked, free, total, elsewhere: elsewhere.size } },
   )
+}
+
+function byWhom(elsewhere: ReadonlyMap<string, string | null>): string {
+  if (elsewhere.size === 0) return ''
+  const counts = new Map<string, number>()
+  for (const user of elsewhere.values()) {
+    const who = user === null ? 'other agents of this machine' : `user ${user}`
+    counts.set(who, (counts.get(who) ?? 0) + 1)
+  }
+  return ` (${[...counts].map(([who, count]) => `${count} leased by ${who}`).join(', ')})`
 }
 
 function amount(what: string, count: number): string {

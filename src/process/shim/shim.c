@@ -4,6 +4,7 @@
  *
  *   shim FORKDIR               runs what FORKDIR/exec says, fills FORKDIR/record, ends after the tree
  *   shim --rank FORKDIR CMD…   one rank below torchrun: its own log files and record; ends as its child ended
+ *   shim --owner NAME          the uid of who listens at an abstract unix socket, '?' where that cannot be told
  *
  * TROUPE_HELD=N in the shim's own environment: descriptors 3 to 3+N-1 are leases. The shim keeps them until
  *   nothing of the tree is left; the worker has none of them.
@@ -21,13 +22,16 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -433,7 +437,26 @@ static int run_rank(const char *directory, char **argv) {
   return 128 + WTERMSIG(status);
 }
 
+/* Of a lease's name. Node has no word for this. Some of its versions fill a name with NULs. */
+static int say_owner(const char *name) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "%s", name);
+  const socklen_t lengths[] = {sizeof address, offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name)};
+  for (int i = 0; i < 2; i++) {
+    struct ucred who;
+    socklen_t size = sizeof who;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (connect(fd, (struct sockaddr *)&address, lengths[i]) == 0 &&
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0)
+      return printf("%u\n", (unsigned)who.uid) < 0;
+    if (errno == EAGAIN) return printf("?\n") < 0;
+    close(fd);
+  }
+  return 1;
+}
+
 int main(int argc, char **argv) {
+  if (argc == 3 && strcmp(argv[1], "--owner") == 0) return say_owner(argv[2]);
   if (argc == 2 && argv[1][0] != '-') return run_worker(argv[1]);
   if (argc > 3 && strcmp(argv[1], "--rank") == 0) return run_rank(argv[2], argv + 3);
   dprintf(2, "usage: shim FORKDIR | shim --rank FORKDIR CMD...\n");
