@@ -19,6 +19,7 @@ import { memory } from './memory.ts'
 import { ps } from './ps.ts'
 import { lineOf, tableOf, type Report } from './report.ts'
 import { sixteen } from './sixteen.ts'
+import { soak } from './soak.ts'
 import { figureOf } from './stats.ts'
 import { teardown } from './teardown.ts'
 import { thousandAgents } from './thousand-agents.ts'
@@ -34,31 +35,44 @@ const MEASUREMENTS: readonly Measurement[] = [
   control,
   ps,
   memory,
+  soak,
   thousandAgents,
   growth,
 ]
 const NAMES = MEASUREMENTS.map(({ name }) => name)
 
-const USAGE = `npm run bench [-- --only NAME]… [--quick] [--json]
+const USAGE = `npm run bench [-- --only NAME]… [--quick] [--minutes N] [--json]
 
   --only NAME  ${NAMES.join(', ')}
   --quick      a few repetitions, to see that it runs; dist/bench.json is left alone
+  --minutes N  how long the soak lasts; default one
   --json       the report as JSON on stdout, without the table
 `
 
-function parse(args: string[]): { only: string[]; quick: boolean; json: boolean; help: boolean } {
+interface Asked {
+  only: string[]
+  quick: boolean
+  minutes: number | null
+  json: boolean
+  help: boolean
+}
+
+function parse(args: string[]): Asked {
   const { values } = parseArgs({
     args,
     options: {
       only: { type: 'string', multiple: true, default: [] },
       quick: { type: 'boolean', default: false },
+      minutes: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
   for (const name of values.only)
     if (!NAMES.includes(name)) throw new Error(`there is no measurement '${name}': ${NAMES.join(', ')}`)
-  return values
+  const minutes = values.minutes === undefined ? null : Number(values.minutes)
+  if (minutes !== null && !(minutes > 0)) throw new Error(`--minutes takes a number, not '${values.minutes}'`)
+  return { ...values, minutes }
 }
 
 function say(line: string): void {
@@ -85,7 +99,7 @@ export async function bench(options: {
     process.stderr.write(`${(error as Error).message}\n\n${USAGE}`)
     return 2
   }
-  const { only, quick, json, help } = asked
+  const { only, quick, minutes, json, help } = asked
   if (help) {
     process.stdout.write(USAGE)
     return 0
@@ -109,7 +123,7 @@ export async function bench(options: {
       return endAll()
     })
     say(`${measurement.name} …`)
-    const context: Bench = { root, programs, quick, say, teardown: started }
+    const context: Bench = { root, programs, quick, minutes, say, teardown: started }
     const began = performance.now()
     try {
       for (const row of await measurement.run(context)) {

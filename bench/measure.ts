@@ -39,6 +39,8 @@ export interface Bench {
   programs: string
   /** a few repetitions, to see that it runs */
   quick: boolean
+  /** of a soak, asked for; null: a short one */
+  minutes: number | null
   teardown: Teardown
   /** progress, for people */
   say(line: string): void

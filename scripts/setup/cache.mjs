@@ -27,12 +27,12 @@ export async function cached(name, make) {
   const dir = join(cacheDir(), name)
   const stamp = join(dir, '.complete')
   if (await exists(stamp)) return dir
-  await mkdir(join(dir, '..'), { recursive: true })
+  await mkdir(join(dir, '..'), { recursive: true, mode: 0o700 })
   const unlock = await lock(`${dir}.lock`)
   try {
     if (await exists(stamp)) return dir
     await rm(dir, { recursive: true, force: true })
-    await mkdir(dir, { recursive: true })
+    await mkdir(dir, { recursive: true, mode: 0o700 })
     await make(dir)
     await writeFile(stamp, `${new Date().toISOString()}\n`)
     return dir

@@ -10,7 +10,7 @@ export const GB = 1e9
  * @param {string} what
  */
 export async function needSpace(dir, bytes, what) {
-  await mkdir(dir, { recursive: true })
+  await mkdir(dir, { recursive: true, mode: 0o700 })
   const { bavail, bsize } = await statfs(dir)
   const free = bavail * bsize
   say(`${what}: up to ${(bytes / GB).toFixed(1)} GB into ${dir} (${(free / GB).toFixed(1)} GB free)`)

@@ -144,14 +144,20 @@ export function wasStarted(forkDir: string): boolean {
  */
 const TOMBSTONE_KEPT_MS = 30 * 24 * 3600 * 1000
 
-/** Remove tombstones that are older than any order can be. */
-export function sweepTombstones(spool: string, now: number): void {
-  for (const forkId of readdirSync(join(spool, 'tombstones'))) {
-    const file = tombstoneOf(spool, forkId)
-    if (
-      !existsSync(forkDirOf(spool, forkId)) &&
-      now - (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? now) > TOMBSTONE_KEPT_MS
-    )
-      rmSync(file, { force: true })
-  }
+/** An inode each. None of the last hour is given up for the count. */
+export const TOMBSTONES_MAX = 10_000
+const TOMBSTONE_KEPT_AT_LEAST_MS = 3600 * 1000
+
+/** Remove tombstones that are older than any order can be, and the oldest above their number. */
+export function sweepTombstones(spool: string, now: number, most = TOMBSTONES_MAX): void {
+  const ages = readdirSync(join(spool, 'tombstones'))
+    .filter((forkId) => !existsSync(forkDirOf(spool, forkId)))
+    .map((forkId) => {
+      const file = tombstoneOf(spool, forkId)
+      return { file, ageMs: now - (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? now) }
+    })
+    .toSorted((a, b) => a.ageMs - b.ageMs)
+  ages.forEach(({ file, ageMs }, i) => {
+    if (ageMs > (i < most ? TOMBSTONE_KEPT_MS : TOMBSTONE_KEPT_AT_LEAST_MS)) rmSync(file, { force: true })
+  })
 }

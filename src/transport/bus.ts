@@ -55,6 +55,8 @@ export interface StreamConfig {
   storage: 'file' | 'memory'
   /** -1: no limit. A full work queue refuses, other streams drop their oldest */
   maxBytes: number
+  /** absent: no limit. Each message, and each of their subjects, costs the server memory */
+  maxMessages?: number
   /** 0: for ever */
   maxAgeMs: number
   /** deduplication window for `Nats-Msg-Id`, ms */

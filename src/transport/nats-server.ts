@@ -100,6 +100,9 @@ export interface RunningServer {
   stop(): Promise<void>
 }
 
+/** The server gives memory back to the system sooner when it nears this; what its streams hold is bounded. */
+const MEMORY_SOFT_MAX = '512MiB'
+
 /**
  * Start a server and wait until it answers under its name.
  *
@@ -119,7 +122,12 @@ export async function startNatsServer(options: {
   const { binary, configFile, host, port, serverName, logFile, detached } = options
   const log = await open(logFile, 'a', 0o600)
   const { size: logStart } = await log.stat()
-  const child = spawn(binary, ['-c', configFile], { stdio: ['ignore', log.fd, log.fd], detached, cwd: '/' })
+  const child = spawn(binary, ['-c', configFile], {
+    stdio: ['ignore', log.fd, log.fd],
+    detached,
+    cwd: '/',
+    env: { GOMEMLIMIT: MEMORY_SOFT_MAX, ...process.env },
+  })
   const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }))
     child.once('error', () => resolve({ code: null, signal: null }))

@@ -1,7 +1,8 @@
 /**
  * The streams of one fleet: what each holds, how much, how long, and how hard it is kept. Made by whoever
  * leads. STATE and LAUNCH pay an fsync for each message (the bus is set to sync always), and the server does
- * it on the sender's connection: what comes behind waits. With asynchronous persistence a killed server
+ * it on the sender's connection: what comes behind waits. Messages are counted too: the server's memory grows
+ * with them and their subjects, not with their bytes. With asynchronous persistence a killed server
  * forgets events that it had acknowledged (seen in 2 of 5 trials): replay-recent.ts tells them again.
  */
 import { rootOf } from '../protocol/subjects.ts'
@@ -28,6 +29,7 @@ const LIMITS: Record<StreamName, Omit<StreamConfig, 'name' | 'subjects'>> = {
     kind: 'limits',
     storage: 'file',
     maxBytes: 256 * MIB,
+    maxMessages: 100_000,
     maxAgeMs: 30 * 24 * HOUR_MS,
     duplicateWindowMs: DEDUPE_MS,
     allowDirect: true,
@@ -37,6 +39,7 @@ const LIMITS: Record<StreamName, Omit<StreamConfig, 'name' | 'subjects'>> = {
     kind: 'limits',
     storage: 'file',
     maxBytes: 256 * MIB,
+    maxMessages: 500_000,
     maxAgeMs: 48 * HOUR_MS,
     duplicateWindowMs: HOUR_MS,
     allowDirect: true,
@@ -46,6 +49,7 @@ const LIMITS: Record<StreamName, Omit<StreamConfig, 'name' | 'subjects'>> = {
     kind: 'limits',
     storage: 'file',
     maxBytes: 2048 * MIB,
+    maxMessages: 500_000,
     maxAgeMs: 24 * HOUR_MS,
     duplicateWindowMs: DEDUPE_MS,
     allowDirect: true,

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Fault, isFault } from '../../protocol/faults.ts'
@@ -74,6 +74,7 @@ async function inPlace(file: string, make: (temporary: string) => Promise<unknow
   const temporary = `${file}.${process.pid}.tmp`
   try {
     await make(temporary)
+    await chmod(temporary, 0o700) // whatever the umask
     await rename(temporary, file)
   } finally {
     await rm(temporary, { force: true })

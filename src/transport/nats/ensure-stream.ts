@@ -74,7 +74,7 @@ function wantedOf(config: StreamConfig): ServerConfig {
     max_age: config.maxAgeMs * 1e6,
     duplicate_window: config.duplicateWindowMs * 1e6,
     max_consumers: -1,
-    max_msgs: -1,
+    max_msgs: config.maxMessages ?? -1,
     max_msg_size: -1,
     discard: config.kind === 'work-queue' ? 'new' : 'old',
     allow_direct: config.allowDirect,

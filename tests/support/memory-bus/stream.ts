@@ -132,14 +132,15 @@ export function memoryStream(made: StreamConfig): MemoryStream {
 
 /** How many of the oldest are discarded, as the limits say. */
 function deadAt(
-  { kind, maxBytes, maxAgeMs }: StreamConfig,
+  { kind, maxBytes, maxAgeMs, maxMessages = Infinity }: StreamConfig,
   messages: readonly StoredMessage[],
   bytes: number,
   at: number,
 ): number {
   let dead = 0
   for (const { body, storedAt } of kind === 'limits' ? messages : []) {
-    if (!(maxBytes > 0 && bytes > maxBytes) && !(maxAgeMs > 0 && storedAt + maxAgeMs < at)) break
+    const tooMany = messages.length - dead > maxMessages
+    if (!tooMany && !(maxBytes > 0 && bytes > maxBytes) && !(maxAgeMs > 0 && storedAt + maxAgeMs < at)) break
     bytes -= body.length
     dead++
   }
