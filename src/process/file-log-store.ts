@@ -53,24 +53,7 @@ export function fileLogStore(dirOf: (forkId: string) => string): LogStore {
       return OF_EVERY_FORK.filter((source) => there[source] === undefined)
     },
     marks,
-    async mark(forkId, all) {
-      // no fsync: marks that a power cut loses are shipped again, and readers trim what they have
-      const file = join(dirOf(forkId), MARKS)
-      // a name of its own: two writes of one fork may be under way
-      const temporary = `${file}.${writes++}.tmp`
-      try {
-        await mkdir(dirOf(forkId), { recursive: true, mode: 0o700 })
-        await keep.briefly(() => writeFile(temporary, JSON.stringify(all), { mode: 0o600 }))
-        await rename(temporary, file)
-      } catch (error) {
-        await rm(temporary, { force: true })
-        throw new Fault(
-          'SPOOL',
-          `the marks of ${forkId}'s logs cannot be written: ${(error as Error).message}`,
-          { cause: error },
-        )
-      }
-    },
+    mark: (forkId, all) => keep.briefly(() => writeMarks(dirOf(forkId), forkId, all)),
     watch(forkId, onMore) {
       const watcher = watchSources(dirOf(forkId), (name) => {
         if (isSource(name)) onMore(name)
@@ -105,6 +88,22 @@ export function fileLogStore(dirOf: (forkId: string) => string): LogStore {
       await punch(fileOf(forkId, source), floor)
     },
     close: async () => undefined,
+  }
+}
+
+async function writeMarks(dir: string, forkId: string, all: Record<string, SourceMarks>): Promise<void> {
+  // no fsync: marks that a power cut loses are shipped again, and readers trim what they have
+  const file = join(dir, MARKS)
+  // a name of its own: two writes of one fork may be under way
+  const temporary = `${file}.${writes++}.tmp`
+  try {
+    await mkdir(dir, { recursive: true, mode: 0o700 })
+    await writeFile(temporary, JSON.stringify(all), { mode: 0o600 })
+    await rename(temporary, file)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    const why = (error as Error).message
+    throw new Fault('SPOOL', `the marks of ${forkId}'s logs cannot be written: ${why}`, { cause: error })
   }
 }
 

@@ -39,8 +39,8 @@ export function makeForkFiles(spool: string, fork: ForkOnDisk): void {
 }
 
 /**
- * The directory of a fork that runs was removed: what the next agent needs to know it again. The shim's record
- * comes from the shim, with its next word; here it has what was read of it.
+ * The directory of a fork that runs was removed: what the next agent needs to know it again. The shim's
+ * record comes from the shim, with its next word; here it has what was read of it.
  */
 export function restoreForkFiles(spool: string, fork: ForkOnDisk, record: ForkRecord, exec: ExecFile): void {
   const { spec, prepared } = fork

@@ -99,8 +99,8 @@ export function createGpuClaims(gpus: readonly Gpu[], options: GpuClaimOptions =
 }
 
 /**
- * Two names: the one that all users share, and one of this user's agents, which another user's claim, where it
- * is ignored, does not take from them.
+ * Two names: the one that all users share, and one of this user's agents, which another user's claim, where
+ * it is ignored, does not take from them.
  */
 async function bindGpu(name: string, { ownerOf, ignored }: GpuClaimOptions): Promise<Bound> {
   const me = process.getuid!()

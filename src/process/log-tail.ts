@@ -22,8 +22,8 @@ export interface TailOptions {
 /**
  * Follow one file. A file that shrank, was replaced, or no longer ends at our offset with the bytes that we
  * read there (it shrank and grew again between two reads) starts a new generation at offset 0. A file that is
- * not there yet has no bytes yet; one that is removed is read to its end. One read at a time; after `close`, and for one that it overtakes, there is
- * nothing more.
+ * not there yet has no bytes yet; one that is removed is read to its end. One read at a time; after `close`,
+ * and for one that it overtakes, there is nothing more.
  */
 export function createTail(path: string, options: TailOptions): LogTail {
   const chunkBytesMax = options.chunkBytesMax ?? CHUNK_BYTES_DEFAULT

@@ -2,12 +2,12 @@
  * Leases of ports: unique on the machine among all agents and users, and held bound until just before exec.
  *
  * Two locks make a lease. The claim, an abstract unix socket named after the port, lasts as long as the lease
- * and vanishes with the agent; it keeps other agents away while the worker has not bound yet. Any user can take
- * such names: where only those of others are left, the claim has the user's own name and the hold decides. The hold, TCP
- * and UDP sockets on the port itself, keeps strangers away until `handOver`. The claim is taken first: no
- * agent ever touches a port, not even to try it, that another one has given to its worker (a try would make
- * the worker's own bind fail). A stranger can still win the moment between `handOver` and the worker's bind:
- * that is seen by the worker's exit or probe, not here.
+ * and vanishes with the agent; it keeps other agents away while the worker has not bound yet. Any user can
+ * take such names: where only those of others are left, the claim has the user's own name and the hold
+ * decides. The hold, TCP and UDP sockets on the port itself, keeps strangers away until `handOver`. The claim
+ * is taken first: no agent ever touches a port, not even to try it, that another one has given to its worker
+ * (a try would make the worker's own bind fail). A stranger can still win the moment between `handOver` and
+ * the worker's bind: that is seen by the worker's exit or probe, not here.
  *
  * get-port cannot serve here: it tries a port by binding and closing it, which is the very try that breaks
  * another agent's worker, and it holds nothing afterwards (docs/adr/0007).

@@ -1,6 +1,6 @@
 /**
- * A fork's record, read again and again. Owns what is known of it though its file is gone: a worker may remove
- * its own directory, and its shim writes the record anew with its next word.
+ * A fork's record, read again and again. Owns what is known of it though its file is gone: a worker may
+ * remove its own directory, and its shim writes the record anew with its next word.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { keeping } from '../system/descriptors.ts'

@@ -90,7 +90,10 @@ export function readRecord(file: string): ForkRecord {
   }
 }
 
-/** What was read before stays known: a worker may remove the file, and its shim writes it anew with the next word. */
+/**
+ * What was read before stays known: a worker may remove the file, and its shim writes it anew with the next
+ * word.
+ */
 export function laterRecord(was: ForkRecord, now: ForkRecord): ForkRecord {
   return {
     shim: now.shim ?? was.shim,

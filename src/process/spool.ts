@@ -145,7 +145,7 @@ export function wasStarted(forkDir: string): boolean {
 const TOMBSTONE_KEPT_MS = 30 * 24 * 3600 * 1000
 
 /** An inode each. None of the last hour is given up for the count. */
-export const TOMBSTONES_MAX = 10_000
+const TOMBSTONES_MAX = 10_000
 const TOMBSTONE_KEPT_AT_LEAST_MS = 3600 * 1000
 
 /** Remove tombstones that are older than any order can be, and the oldest above their number. */

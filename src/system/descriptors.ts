@@ -34,7 +34,7 @@ function readLimit(): number {
 
 /** @returns how many can be opened besides what the program itself needs */
 export function freeDescriptors(): number {
-  if (descriptorLimit() > 65_536) return Infinity
+  if (!(descriptorLimit() <= 65_536)) return Infinity
   return descriptorLimit() - RESERVE / 2 - readdirSync('/proc/self/fd').length
 }
 

@@ -12,7 +12,9 @@ import type { Messenger } from '../../transport/messenger.ts'
 import { FAILOVER_MS, isUnserved, patiently } from '../timing.ts'
 
 export interface SpoolSizes {
-  /** `shipped`: how far the relay surely has, or had, it; `lost`: [n, n] is all from n on, of unknown length */
+  /**
+   * `shipped`: how far the relay surely has, or had, it; `lost`: [n, n] is all from n on, of unknown length
+   */
   sources: Record<
     string,
     { size: number; floor: number; generation: number; shipped?: number; lost?: [number, number][] }

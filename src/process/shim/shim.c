@@ -4,7 +4,7 @@
  *
  *   shim FORKDIR               runs what FORKDIR/exec says, fills FORKDIR/record, ends after the tree
  *   shim --rank FORKDIR CMD…   one rank below torchrun: its own log files and record; ends as its child ended
- *   shim --owner NAME          the uid of who listens at an abstract unix socket, '?' where that cannot be told
+ *   shim --owner NAME          the uid of who listens at an abstract socket, '?' where unknown
  *
  * TROUPE_HELD=N in the shim's own environment: descriptors 3 to 3+N-1 are leases. The shim keeps them until
  *   nothing of the tree is left; the worker has none of them.

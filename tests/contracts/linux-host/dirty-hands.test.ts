@@ -11,6 +11,7 @@ import {
   directory,
   events,
   host,
+  logOf,
   open,
   recordOf,
   shim,
@@ -88,8 +89,9 @@ describe.each(['C', 'Python'])('a worker and its directory in the spool, %s shim
   test('it removed it, and the agent is another one when it ends: that knows it, and tells the exit', async () => {
     await openHost()
     const go = join(directory, `go-${kind}`)
-    const spec = sh(`rm -rf "$TROUPE_FORK_DIR"; while [ ! -e '${go}' ]; do sleep 0.05; done; exit 5`)
+    const spec = sh(`rm -rf "$TROUPE_FORK_DIR"; echo; while [ ! -e '${go}' ]; do sleep 0.05; done; exit 5`)
     const { pid } = await start(spec)
+    await until(() => logOf(spec.forkId, 'stdout') === '\n', 'it removed the directory')
     await until(() => existsSync(fileOf.fork(forkDirOf(spoolDir, spec.forkId))), 'the directory is back')
     await host.close()
     const [found] = await openHost()

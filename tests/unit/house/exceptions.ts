@@ -28,7 +28,6 @@ export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'outside src/process/capacity.ts cpuQuota': TESTED_ITSELF,
   'outside src/process/capacity.ts parseCpuList': TESTED_ITSELF,
   'outside src/process/last-words.ts lastLines': TESTED_ITSELF,
-  'outside src/process/records.ts parseRecord': TESTED_ITSELF,
   'outside src/process/shim/build.ts pythonShim': TESTED_ITSELF,
   'outside src/protocol/launch/hash.ts canonicalJson': TESTED_ITSELF,
   'outside src/protocol/launch/units.ts DURATION_MS_MAX': TESTED_ITSELF,

@@ -104,6 +104,7 @@ test('a program is started by system/run.ts, or by a file that has a reason not 
 /** Files that read /proc, or import the file that does; each with the reason. */
 const READS_PROC: Record<string, string> = {
   'system/proc.ts': 'it owns reading processes',
+  'system/descriptors.ts': 'how many descriptors are free; without it they are not counted',
   'system/interfaces.ts': 'the default route, for an agent; without it there is none',
   'process/capacity.ts': 'cores, memory and cgroups of a node',
   'process/cgroup.ts': 'the cgroup of the agent',
