@@ -153,3 +153,36 @@ test('a tail that is closed at any moment of a read never fails, gives nothing a
   )
   expect(links).not.toContain(file)
 })
+
+test('a file that is removed is read on while it is held, and the one that takes its place comes after its rest', async () => {
+  const file = newFile()
+  const writer = await open(file, 'a')
+  closing.push(writer)
+  await writer.write('one')
+  const tail = tailOf(file)
+  expect(bytesOf(await readAll(tail)).toString()).toBe('one')
+  await unlink(file)
+  await writer.write('two')
+  expect(await tail.read()).toMatchObject({ generation: 0, offset: 3, bytes: Buffer.from('two') })
+  expect([await tail.read(), tail.fileIs()]).toEqual([null, 'held'])
+  await writer.write('three')
+  await writeFile(file, 'new')
+  const chunks = await readAll(tail)
+  expect(chunks.map(({ generation, bytes }) => [generation, Buffer.from(bytes).toString()])).toEqual([
+    [0, 'three'],
+    [1, 'new'],
+  ])
+  expect(tail.fileIs()).toBe('there')
+})
+
+test('where no file may be kept open, reading goes on, and one that is removed is absent', async () => {
+  const file = newFile()
+  const none = { take: () => false, give: () => undefined, briefly: <T>(use: () => Promise<T>) => use() }
+  await writeFile(file, 'one')
+  const tail = tailOf(file, { keep: none })
+  expect(bytesOf(await readAll(tail)).toString()).toBe('one')
+  await appendFile(file, 'two')
+  expect(await tail.read()).toMatchObject({ generation: 0, offset: 3, bytes: Buffer.from('two') })
+  await unlink(file)
+  expect([await tail.read(), tail.fileIs()]).toEqual([null, 'absent'])
+})

@@ -183,3 +183,33 @@ test('64 leases at the same time get 128 different ports [A-20 A-44]', async () 
 test('no ports asked for is a lease of none', async () => {
   expect((await leased(createPortLeaser({ from: 1, to: 0 }), 0)).ports).toEqual([])
 })
+
+test('another user has bound every name: a lease is given by the bind, and two agents of ours still never lease the same port', async () => {
+  const range = await rangeOf(40)
+  const stranger = {
+    ...range,
+    ownerOf: async (name: string) => (name.includes('.') ? process.getuid!() : null),
+  }
+  for (let port = range.from; port <= range.to; port++) await listening({ path: `\0troupe-port-${port}` })
+  await expect(createPortLeaser(range).lease(1)).rejects.toMatchObject({ code: 'PORT_ALLOC' })
+  const [mine, theirs] = [createPortLeaser(stranger), createPortLeaser(stranger)]
+  const a = await leased(mine, 20)
+  await a.handOver()
+  const b = await leased(theirs, 20)
+  expect(new Set([...a.ports, ...b.ports]).size).toBe(40)
+  await expect(mine.lease(1)).rejects.toMatchObject({ code: 'PORT_ALLOC' })
+})
+
+test('another user has bound the name of our own agents too: the port is leased all the same', async () => {
+  const range = await rangeOf(1)
+  await listening({ path: `\0troupe-port-${range.from}` })
+  await listening({ path: `\0troupe-port-${range.from}.${process.getuid!()}` })
+  expect((await leased(createPortLeaser({ ...range, ownerOf: async () => 65_534 }), 1)).ports).toEqual([
+    range.from,
+  ])
+  await expect(createPortLeaser({ ...range, ownerOf: async () => 'unknown' }).lease(1)).rejects.toMatchObject(
+    {
+      code: 'PORT_ALLOC',
+    },
+  )
+})

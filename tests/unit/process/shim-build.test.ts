@@ -1,4 +1,4 @@
-import { chmodSync, readdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { buildShim } from '../../../src/process/shim/build.ts'
@@ -60,4 +60,17 @@ test('neither compiler nor Python: said so', async () => {
     code: 'SETUP',
     hint: expect.any(String),
   })
+})
+
+test('nobody else may write the shim or its cache, whatever the umask', async () => {
+  const before = process.umask(0)
+  try {
+    const made = join(cache, 'made')
+    const [compiled, python] = [await buildShim(made), await buildShim(made, { PATH: '/nowhere' })]
+    expect(python).toEqual(compiled)
+    const mode = (path: string): number => statSync(path).mode & 0o777
+    expect([mode(made), mode(compiled.argv[0]!)]).toEqual([0o700, 0o700])
+  } finally {
+    process.umask(before)
+  }
 })

@@ -5,12 +5,13 @@ import {
   readlinkSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { makeSpool } from '../../../src/process/spool.ts'
+import { makeSpool, sweepTombstones, writeTombstone } from '../../../src/process/spool.ts'
 
 let spool: string
 beforeEach(() => {
@@ -49,4 +50,22 @@ test.each([
     }),
   )
   expect(readdirSync(spool, { recursive: true })).toEqual(before)
+})
+
+test('tombstones: the oldest above their number go, but none of the last hour, and none of a fork that is there', () => {
+  makeSpool(join(spool, 'new'))
+  const ageHours = { a: 0, b: 0.5, c: 2, d: 3, kept: 4, e: 24 * 31 }
+  for (const [forkId, hours] of Object.entries(ageHours)) {
+    writeTombstone(join(spool, 'new'), forkId)
+    const at = (Date.now() - hours * 3600_000) / 1000
+    utimesSync(join(spool, 'new/tombstones', forkId), at, at)
+  }
+  mkdirSync(join(spool, 'new/forks/kept'))
+  const left = (most?: number) => {
+    sweepTombstones(join(spool, 'new'), Date.now(), most)
+    return readdirSync(join(spool, 'new/tombstones')).toSorted()
+  }
+  expect(left()).toEqual(['a', 'b', 'c', 'd', 'kept'])
+  expect(left(3)).toEqual(['a', 'b', 'c', 'kept'])
+  expect(left(1)).toEqual(['a', 'b', 'kept'])
 })
