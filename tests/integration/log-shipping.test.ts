@@ -10,6 +10,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
@@ -67,6 +68,8 @@ function fileOf(forkId: string, source = 'stdout'): string {
 function makeFork(index: number): string {
   const forkId = `run.trainer.${index}.1`
   mkdirSync(dirOf(forkId), { recursive: true })
+  // as a shim does, before the program begins
+  for (const source of ['stdout', 'stderr']) writeFileSync(fileOf(forkId, source), '')
   return forkId
 }
 async function startShipper(settings: Partial<LogSettings> = {}): Promise<LogShipper> {
@@ -140,10 +143,10 @@ test('a program empties its own log: a new generation begins, and its reader is 
   await until('the first lines arrived', () => (seen(forkId, 'stderr')?.bytes ?? 0) === 40)
   await write(forkId, ['/bin/sh', '-c', 'echo x > /dev/stderr; echo after >&2'], 'stderr')
   shipper.finish(forkId)
-  await until('it is final', () => finals.size === 1 && reader.finals === 1)
+  await until('it is final', () => finals.size === 1 && reader.finals === 2)
   const source = seen(forkId, 'stderr')
   expect(source.records[0]).toEqual({ kind: 'truncated', generation: 1, bytes: 40 })
-  expect(finals.get(forkId)).toEqual({ stderr: { bytes: 8, lost: [], generation: 1 } })
+  expect(finals.get(forkId)!['stderr']).toEqual({ bytes: 8, lost: [], generation: 1 })
   expect(assemble(source, 8)).toEqual({ bytes: Buffer.from('x\nafter\n'), gaps: [] })
 })
 
@@ -158,7 +161,7 @@ test('a new agent ships on from where the last one was acknowledged', async () =
   const second = await startShipper()
   second.ship(forkId)
   second.finish(forkId)
-  await until('it is final', () => finals.size === 1 && reader.finals === 1)
+  await until('it is final', () => finals.size === 1 && reader.finals === 2)
   expect([...seen(forkId).chunks.keys()]).toEqual([0, 1000])
   expect(assemble(seen(forkId), 1500).gaps).toEqual([])
 })
@@ -207,7 +210,7 @@ test('a worker’s rate is kept, and said once', async () => {
   const before = performance.now()
   shipper.ship(forkId)
   shipper.finish(forkId)
-  await until('it is final', () => finals.size === 1 && reader.finals === 1)
+  await until('it is final', () => finals.size === 1 && reader.finals === 2)
   expect(performance.now() - before).toBeGreaterThan(900)
   expect(seen(forkId).records.filter((record) => record.kind === 'limited')).toHaveLength(1)
   expect(assemble(seen(forkId), 512 * 1024).gaps).toEqual([])
@@ -220,5 +223,29 @@ test('a log that is emptied from outside while nobody reads it does not hold up 
   truncateSync(fileOf(forkId))
   shipper.finish(forkId)
   await until('it is final', () => finals.size === 1)
-  expect(finals.get(forkId)).toEqual({ stdout: { bytes: 0, lost: [] } })
+  expect(finals.get(forkId)!['stdout']).toEqual({ bytes: 0, lost: [] })
+})
+
+test('a program removes its log directory and writes on: what it wrote while it was held arrives, and what nobody held is told as lost', async () => {
+  const [held, late] = [makeFork(0), makeFork(1)]
+  const shipper = await startShipper({ markMs: 20 })
+  const file = openSync(fileOf(held), 'a')
+  shipper.ship(held)
+  writeFileSync(file, 'one\n')
+  await until('it arrived', () => seen(held)?.bytes === 4)
+  for (const forkId of [held, late]) rmSync(dirOf(forkId), { recursive: true })
+  writeFileSync(file, 'two\n')
+  await until('the next arrived', () => seen(held)?.bytes === 8)
+  writeFileSync(file, 'three\n')
+  closeSync(file)
+  shipper.ship(late)
+  for (const forkId of [held, late]) shipper.finish(forkId)
+  await until('both are final', () => finals.size === 2)
+  expect(finals.get(held)!['stdout']).toEqual({ bytes: 14, lost: [] })
+  expect(finals.get(late)!['stdout']).toEqual({ bytes: 0, lost: [[0, 0]] })
+  await until('the record arrived', () => seen(late)?.records.length === 2)
+  expect(seen(late).records[0]).toMatchObject({ kind: 'lost', from: 0, to: 0, why: 'its file was removed' })
+  const store = fileLogStore(dirOf)
+  expect((await store.marks(held))['stdout']).toMatchObject({ shipped: 14, final: true })
+  await expect(store.read(held, 'stdout', 0, 10)).rejects.toMatchObject({ code: 'GONE', data: { floor: 14 } })
 })
