@@ -13,12 +13,12 @@ import { readJsonSync, replaceFileSync } from '../system/files.ts'
 import { describe, type ProcIdentity } from '../system/proc.ts'
 import type { RankReport, Receipt } from '../protocol/shapes.ts'
 import { removeCgroup } from './cgroup.ts'
-import { readExecFile } from './exec-file.ts'
-import { missingInterpreter } from './interpreter.ts'
+import { missingInterpreterOf } from './interpreter.ts'
 import { killMembers, killShim, QUIET_LOOKS, signalMembers, wakeShim } from './kill.ts'
 import { errorFileText, stderrTail } from './last-words.ts'
 import { wasOomKilled } from './oom.ts'
 import type { HostEvent, HostExit } from '../protocol/host.ts'
+import type { ForkFacts, ObserveOptions, Observer } from './observer.ts'
 import { readRanks } from './ranks.ts'
 import { recordReader } from './record-reader.ts'
 import { exitOf, unknownExit, type ForkRecord } from './records.ts'
@@ -26,51 +26,6 @@ import { readSetUp } from './set-up.ts'
 import { fileOf } from './spool.ts'
 import { hasShim, membersOf, type Tree } from './tree.ts'
 import { watchPaths } from './watch.ts'
-
-export interface ForkFacts {
-  record: ForkRecord
-  exit: (HostExit & { exitedAt: number; fenced?: boolean }) | null
-  stderrTail: string[]
-  errorFile: string | null
-  ranks: RankReport[]
-  receipt: Omit<Receipt, 'ms'> | null
-  /** wall time of the receipt */
-  goneAt: number | null
-}
-
-export interface Observer {
-  readonly facts: Readonly<ForkFacts>
-  readonly tree: Tree
-  /** look at the records; `thoroughly` also at whether the shim lives */
-  check(thoroughly: boolean): void
-  signal(signal: string): void
-  /** the program of one rank, while it runs */
-  rankProcess(rank: number): ProcIdentity | null
-  kill(): Promise<void>
-  close(): void
-}
-
-export interface ObserveOptions {
-  forkId: string
-  forkDir: string
-  logDir: string
-  hasRanks: boolean
-  hasSetUp: boolean
-  isService: boolean
-  /** see tree.ts */
-  marker: string
-  cgroup: string | null
-  oomKills: number | null
-  wall: () => number
-  killBudgetMs?: number
-  emit(event: HostEvent): void
-  /** the fork's directory was removed, by its worker: write it anew, for the agent that comes after */
-  restore(record: ForkRecord): void
-  /** called after each look at the record */
-  onLook?(record: ForkRecord): void
-  /** nothing of the tree is left: leases may end. Comes later than the receipt when that named survivors */
-  onEnd(): void
-}
 
 interface Verdict {
   exit?: HostExit & { exitedAt: number }
@@ -314,12 +269,4 @@ export function observeFork(options: ObserveOptions): Observer {
       reader.close()
     },
   }
-}
-
-/** What a program that was not found needs, though it is there itself. */
-function missingInterpreterOf(forkDir: string, ofRank: boolean): string | null {
-  const exec = readExecFile(fileOf.exec(forkDir))
-  if (exec === null) return null
-  const program = ofRank ? exec.argv[exec.argv.indexOf('--rank') + 2] : exec.argv[0]
-  return program === undefined ? null : missingInterpreter(program, exec.cwd, exec.env['PATH'])
 }
