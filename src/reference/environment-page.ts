@@ -54,6 +54,7 @@ const READ: readonly Line[] = [
   ['TROUPE_CACHE', 'downloads and builds. Default: `$XDG_CACHE_HOME/troupe`, else `~/.cache/troupe`'],
   ['TROUPE_HOST', 'agent: the address that peers are told, taken as it is'],
   ['TROUPE_INTERFACE', 'agent: the interface whose address peers are told'],
+  ['TROUPE_GPU_IGNORE_USERS', 'agent: users, by commas, whose leases keep no GPU from us'],
   ['TROUPE_NATS_SERVER', 'the nats-server to run, before the one that set-up made and the one on PATH'],
   ['TROUPE_PYTHON', 'set-up and agent: a Python with torch, for a torchrun role whose own has none'],
   ['TROUPE_DEBUG', 'set: the command line shows the stack of an unexpected error'],
