@@ -2,8 +2,6 @@
 import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { which } from './command.ts'
-import { readExecFile } from './exec-file.ts'
-import { fileOf } from './spool.ts'
 
 /** As many bytes of the first line as the kernel reads. */
 const FIRST_LINE_BYTES = 256
@@ -27,12 +25,4 @@ function beginningOf(file: string): string {
   } finally {
     if (fd !== null) closeSync(fd)
   }
-}
-
-/** What a program that was not found needs, though it is there itself. */
-export function missingInterpreterOf(forkDir: string, ofRank: boolean): string | null {
-  const exec = readExecFile(fileOf.exec(forkDir))
-  if (exec === null) return null
-  const program = ofRank ? exec.argv[exec.argv.indexOf('--rank') + 2] : exec.argv[0]
-  return program === undefined ? null : missingInterpreter(program, exec.cwd, exec.env['PATH'])
 }

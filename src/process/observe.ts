@@ -13,7 +13,8 @@ import { readJsonSync, replaceFileSync } from '../system/files.ts'
 import { describe, type ProcIdentity } from '../system/proc.ts'
 import type { Receipt } from '../protocol/shapes.ts'
 import { removeCgroup } from './cgroup.ts'
-import { missingInterpreterOf } from './interpreter.ts'
+import { readExecFile } from './exec-file.ts'
+import { missingInterpreter } from './interpreter.ts'
 import { killMembers, killShim, QUIET_LOOKS, signalMembers, wakeShim } from './kill.ts'
 import { errorFileText, stderrTail } from './last-words.ts'
 import { wasOomKilled } from './oom.ts'
@@ -269,4 +270,12 @@ export function observeFork(options: ObserveOptions): Observer {
       reader.close()
     },
   }
+}
+
+/** What a program that was not found needs, though it is there itself. */
+function missingInterpreterOf(forkDir: string, ofRank: boolean): string | null {
+  const exec = readExecFile(fileOf.exec(forkDir))
+  if (exec === null) return null
+  const program = ofRank ? exec.argv[exec.argv.indexOf('--rank') + 2] : exec.argv[0]
+  return program === undefined ? null : missingInterpreter(program, exec.cwd, exec.env['PATH'])
 }
