@@ -40,6 +40,7 @@ export interface NodeOptions {
   gpus?: number
   /** names the devices: nodes with the same prefix are agents of one machine */
   machine?: string
+  gpuTrouble?: string
   memoryBytes?: number
   skewMs?: number
 }
@@ -57,7 +58,7 @@ const GIB = 1024 ** 3
 export function newAgent(
   incarnation: string,
   node: string,
-  { cpus = 8, gpus = 0, memoryBytes = 16 * GIB, skewMs = 0, machine }: NodeOptions,
+  { cpus = 8, gpus = 0, memoryBytes = 16 * GIB, skewMs = 0, machine, gpuTrouble }: NodeOptions,
 ): FakeAgent {
   return {
     node,
@@ -81,6 +82,7 @@ export function newAgent(
         memoryBytes: null,
         ...(machine !== undefined && { uuid: `${machine}-${i}` }),
       })),
+      ...(gpuTrouble !== undefined && { gpuTrouble }),
       host: node,
       interfaces: {},
       version: '0',

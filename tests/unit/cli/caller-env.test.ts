@@ -106,3 +106,15 @@ test('--env NAME takes NAME from here, as no template; one that is not set here 
       }) as Error,
     )
 })
+
+test('bytes that are no UTF-8, which Node has replaced by now, are refused: a word, --env, the PATH', async () => {
+  expect(() => runDocument(['a\uFFFDb'], {})).toThrow('holds bytes that are no UTF-8')
+  expect(() => runDocument(['x'], { env: ['BAD'] }, { BAD: '\uFFFD' })).toThrow('the value of BAD here')
+  const ran = await cli(['launch', '-f', '-'], {
+    troupe: fleet.troupe,
+    cwd: dir,
+    stdin: JOB,
+    env: { ...env, PATH: '/caf\uFFFD' },
+  })
+  expect([ran.code, ran.stderr]).toEqual([2, expect.stringContaining('the value of PATH here') as string])
+})
