@@ -16,5 +16,6 @@ import { connectNats } from './transport/nats/bus.ts'
 export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
   const { url, fleet, user, credentials } = await findConnection(options)
   const bus = await connectNats({ servers: url.split(','), credentials, name: `troupe client ${user}` })
-  return troupeOn({ messenger: messengerOn(bus, fleet), user })
+  const { runsOf, onChoice } = options
+  return troupeOn({ messenger: messengerOn(bus, fleet), user, runsOf, onChoice })
 }

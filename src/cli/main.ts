@@ -18,6 +18,7 @@ const io = ioOn({
   stdout: process.stdout,
   stderr: process.stderr,
   stdin: process.stdin,
+  hasUnreadStdin: async () => (await import('./frame/unread-stdin.ts')).hasUnreadStdin(),
   env: process.env,
   cwd: process.cwd(),
   // what is still in hand (connections, timers) has nobody left to tell

@@ -14,8 +14,9 @@ import {
   type Credentials,
 } from '../system/contexts.ts'
 import { homeOf } from '../system/paths.ts'
+import type { Resolving } from './resolver.ts'
 
-export interface ConnectOptions {
+export interface ConnectOptions extends Resolving {
   /** name of a context under TROUPE_HOME; default: the one in use */
   context?: string
   /** TROUPE_HOME; default as DESIGN.md section 14 says */

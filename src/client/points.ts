@@ -79,12 +79,37 @@ function hasStarted(worker: WorkerStatus): boolean {
 }
 /** A worker that has done its work was ready for it. */
 function wasReady(worker: WorkerStatus, passed: Passed): boolean {
+  return worker.ready || passed.ready.has(worker.forkId) || endedWell(worker)
+}
+
+/**
+ * Does the point hold now, while the run goes on? A worker that has ended with 0 is not waited for.
+ *
+ * @returns null when the page of workers does not tell
+ */
+export function holds(point: Point, status: RunStatus, ref: Ref): boolean | null {
+  if (isTerminal(status.state)) return false
+  if (point === 'done') return hasEnded(status, ref)
+  if (point === 'running' && isWhole(ref)) return status.state === 'running'
+  const counted = point === 'ready' ? 'ready' : 'started'
+  const roles = rolesOf(status, ref)
+  if (isCounted(ref)) {
+    if (roles.every((role) => role[counted] === role.workers)) return true
+    if (roles.some((role) => role[counted] + role.ended < role.workers)) return false
+    if (!isComplete(status, ref)) return null
+  }
+  const workers = workersOf(status, ref)
   return (
-    worker.ready || passed.ready.has(worker.forkId) || (worker.state === 'exited' && worker.exit?.code === 0)
+    workers.length > 0 &&
+    workers.every((worker) => (point === 'ready' ? worker.ready || endedWell(worker) : hasStarted(worker)))
   )
 }
 
-/** @returns true once the point was passed; ended without passing it is `hasEnded` */
+function endedWell({ state, exit }: WorkerStatus): boolean {
+  return state === 'exited' && exit?.code === 0
+}
+
+/** Was the point reached once? */
 export function hasPassed(point: Point, status: RunStatus, ref: Ref, passed: Passed): boolean {
   if (point === 'done') return hasEnded(status, ref)
   if (point === 'running' && isWhole(ref))

@@ -1,11 +1,9 @@
 /**
  * What people type to name runs, roles, workers and ranks: `RUN`, `RUN/role`, `RUN/role/3`, `RUN/role/1-3,5`,
- * `RUN/role:11`, where RUN may be an id, a unique prefix of one, `last` (the newest, ended or not) or `all`
- * (those that have not ended).
+ * `RUN/role:11`. match-runs.ts says which run RUN stands for.
  */
 import { Fault } from '../protocol/faults.ts'
-import { nearest, RUN_HASH_CHARS } from '../protocol/names.ts'
-import { isTerminal, type RunSummary, type Target } from '../protocol/shapes.ts'
+import type { Target } from '../protocol/shapes.ts'
 
 export interface Ref {
   run: string
@@ -19,7 +17,6 @@ export interface Ref {
 const WORD = '[A-Za-z0-9][A-Za-z0-9_-]{0,39}'
 const LIST = '\\d{1,9}(?:-\\d{1,9})?(?:,\\d{1,9}(?:-\\d{1,9})?)*'
 const REF = new RegExp(`^(${WORD})(?:/(${WORD})(?:/(${LIST})|:(${LIST}))?)?$`)
-const FULL_ID = new RegExp(`^${WORD}-[0-9a-z]{${RUN_HASH_CHARS}}$`)
 const LIST_MAX = 100_000
 
 /** @throws {Fault} USAGE */
@@ -27,7 +24,7 @@ export function parseRef(text: string): Ref {
   const match = REF.exec(text)
   if (match === null)
     throw new Fault('USAGE', `'${text}' names no run, role, worker or rank`, {
-      hint: 'write RUN, RUN/role, RUN/role/3, RUN/role/1-3,5 or RUN/role:11; RUN may be a prefix, last or all',
+      hint: 'write RUN, RUN/role, RUN/role/3, RUN/role/1-3,5 or RUN/role:11; RUN is a name, an id or its prefix, last or all',
     })
   return {
     run: match[1]!,
@@ -56,51 +53,6 @@ export function refText(ref: Ref): string {
     ...(indices === undefined ? [] : [indices.join(',')]),
   ]
   return `${where.join('/')}${ranks === undefined ? '' : `:${ranks.join(',')}`}`
-}
-
-/** A whole run id needs no list to be resolved. */
-export function isFullId(run: string): boolean {
-  return FULL_ID.test(run)
-}
-
-/**
- * The runs that a word stands for.
- *
- * @param runs  all that are known, ended ones too, newest first
- * @throws {Fault} WORKER_NOT_FOUND, AMBIGUOUS with the candidates
- */
-export function matchRuns(word: string, runs: readonly RunSummary[]): string[] {
-  if (runs.some((r) => r.run === word)) return [word]
-  if (word === 'all') return runs.filter((r) => !isTerminal(r.state)).map((r) => r.run)
-  if (word === 'last') {
-    const [newest] = runs.toSorted((a, b) => b.acceptedAt - a.acceptedAt)
-    if (newest === undefined)
-      throw new Fault('WORKER_NOT_FOUND', 'there is no run yet', {
-        hint: 'start one with: troupe run -- COMMAND',
-      })
-    return [newest.run]
-  }
-  const found = runs.filter((r) => r.run.startsWith(word)).map((r) => r.run)
-  if (found.length === 1) return found
-  if (found.length > 1)
-    throw new Fault(
-      'AMBIGUOUS',
-      `'${word}' fits ${found.length} runs: ${found.slice(0, 8).join(', ')}${found.length > 8 ? ', …' : ''}`,
-      { data: { candidates: found }, hint: 'type more of the id' },
-    )
-  throw notFound(word, runs)
-}
-
-export function notFound(word: string, runs: readonly RunSummary[]): Fault {
-  const near = nearest(
-    word,
-    runs.flatMap((r) => [r.run, r.name]),
-  )
-  return new Fault(
-    'WORKER_NOT_FOUND',
-    `there is no run '${word}'${near === null ? '' : `; did you mean '${near}'?`}`,
-    { hint: 'troupe ps --all lists all runs' },
-  )
 }
 
 /** What orders are aimed at. @throws {Fault} USAGE for ranks: they end with their worker */

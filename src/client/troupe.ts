@@ -6,7 +6,6 @@
 import type { NodeInfo } from '../protocol/node-info.ts'
 import type { RunStatus, RunSummary } from '../protocol/shapes.ts'
 import type { ReplyOf } from '../protocol/table.ts'
-import type { Messenger } from '../transport/messenger.ts'
 import { endRef, signalRef, type EndOptions, type EndResult } from './end.ts'
 import { watchEvents, type TroupeEvent, type WatchOptions } from './events.ts'
 import { launchDocument, type Launched, type LaunchOptions } from './launch.ts'
@@ -14,7 +13,7 @@ import type { LogItem, LogOptions } from './logs/items.ts'
 import { readNodes, readPlan, readStatus, type Asker, type Planned } from './pages.ts'
 import { checkRef, type Point } from './points.ts'
 import { refFits, targetsOf, type Ref } from './refs.ts'
-import { resolverOn } from './resolver.ts'
+import { resolverOn, type Resolving } from './resolver.ts'
 import { FAILOVER_MS, patiently } from './timing.ts'
 import { lookAt, waitForPoint, type WaitResult, type Waiting } from './wait.ts'
 
@@ -29,7 +28,9 @@ export interface WaitOptions extends Waiting {
 
 /**
  * One connection to a fleet. A ref is `RUN`, `RUN/role`, `RUN/role/3`, `RUN/role/1-3,5` or `RUN/role:11`; RUN
- * may be an id, a unique prefix, or `last`. Every call may throw a Fault: matched by `code`, with a `hint`;
+ * is a name (its live run, else its newest), an id, a unique prefix of one, or `last` (one's own newest). An
+ * end or a signal takes no prefix that ends within a name. Every call may throw a Fault: matched by `code`,
+ * with a `hint`;
  * CONN when the bus cannot be reached, TIMEOUT when nothing is known.
  */
 export interface Troupe {
@@ -48,7 +49,7 @@ export interface Troupe {
   nodes(): Promise<NodeInfo[]>
   /** Which clock is ticking and why, cause and next check. */
   explain(ref: string): Promise<Explained[]>
-  /** Wait until a point is passed or the run has ended. @throws {Fault} WORKER_TIMEOUT */
+  /** Wait until a point is reached or the run has ended. @throws {Fault} WORKER_TIMEOUT */
   wait(ref: string, options?: WaitOptions): Promise<WaitResult>
   /**
    * Events of a run, of some of its workers, or (without a ref) of everything: the past, then live, each
@@ -71,8 +72,12 @@ export interface Troupe {
   adopt(node: string): Promise<void>
   /** Place nothing new on a node, or (`on: false`) again. */
   drain(node: string, on?: boolean): Promise<void>
-  /** What a ref means now; several for `all`. @throws {Fault} USAGE, WORKER_NOT_FOUND, AMBIGUOUS */
-  resolve(ref: string): Promise<Ref[]>
+  /**
+   * What a ref means now; several for `all`. `acts`: as `stop`, `kill` and `signal` read it.
+   *
+   * @throws {Fault} USAGE, WORKER_NOT_FOUND, AMBIGUOUS
+   */
+  resolve(ref: string, options?: { acts?: boolean }): Promise<Ref[]>
   close(): Promise<void>
 }
 
@@ -95,25 +100,22 @@ async function documentOf(input: LaunchInput): Promise<Record<string, unknown>> 
 }
 
 /** Put a Troupe together over a messenger: index.ts does it over NATS, tests over a bus in memory. */
-export function troupeOn({ messenger, user }: { messenger: Messenger; user: string }): Troupe {
+export function troupeOn({ messenger, user, ...resolving }: Asker & Resolving): Troupe {
   const asker = { messenger, user }
-  const { list, resolve, one, knowing } = resolverOn(asker)
+  const { list, resolve, one, knowing } = resolverOn(asker, resolving)
   const end = async (how: 'stop' | 'kill', text: string, options?: EndOptions): Promise<EndResult> => {
-    const ref = await one(text)
-    return knowing(ref, () => endRef(messenger, user, how, ref, options))
+    const ref = await one(text, { acts: true })
+    return knowing(ref, (ref) => endRef(messenger, user, how, ref, options), { acts: true })
   }
 
   const troupe: Troupe = {
     fleet: messenger.fleet,
     user,
     launch: async (input, options) => launchDocument(messenger, user, await documentOf(input), options),
-    async plan(input) {
-      const document = await documentOf(input)
-      return readPlan(asker, document)
-    },
+    plan: async (input) => readPlan(asker, await documentOf(input)),
     async status(text) {
       const ref = await one(text)
-      return knowing(ref, async () => {
+      return knowing(ref, async (ref) => {
         const status = await readStatus(asker, { run: ref.run })
         checkRef(status, ref)
         return status
@@ -123,24 +125,29 @@ export function troupeOn({ messenger, user }: { messenger: Messenger; user: stri
     nodes: () => readNodes(asker),
     async explain(text) {
       const ref = await one(text)
-      return knowing(ref, () => explainRef(asker, ref))
+      return knowing(ref, (ref) => explainRef(asker, ref))
     },
     async wait(text, { for: point = 'done', ...waiting } = {}) {
       const ref = await one(text)
-      return knowing(ref, () => waitForPoint(messenger, user, ref, point, waiting))
+      return knowing(ref, (ref) => waitForPoint(messenger, user, ref, point, waiting))
     },
     async *watch(text, options) {
-      const ref = text === undefined ? null : await one(text)
-      if (ref !== null) await knowing(ref, async () => checkRef(await lookAt(asker, ref), ref))
+      const isThere = async (ref: Ref): Promise<Ref> => {
+        checkRef(await lookAt(asker, ref), ref)
+        return ref
+      }
+      const ref = text === undefined ? null : await knowing(await one(text), isThere)
       for await (const event of watchEvents(messenger, ref?.run, options))
         if (ref === null || !('index' in event) || refFits(ref, event)) yield event
     },
     async *logs(text, options) {
-      const ref = await one(text)
-      // the first item decides whether the run is known: afterwards a fault is a fault
       const { readLogs } = await import('./logs/read.ts')
-      const items = readLogs(messenger, user, ref, options)
-      const first = await knowing(ref, () => items.next())
+      // the first item decides whether the run is known: afterwards a fault is a fault
+      const begun = async (ref: Ref) => {
+        const items = readLogs(messenger, user, ref, options)
+        return { items, first: await items.next() }
+      }
+      const { items, first } = await knowing(await one(text), begun)
       if (first.done === true) return
       yield first.value
       yield* items
@@ -148,8 +155,8 @@ export function troupeOn({ messenger, user }: { messenger: Messenger; user: stri
     stop: (text, options) => end('stop', text, options),
     kill: (text, options) => end('kill', text, options),
     async signal(text, signal) {
-      const ref = await one(text)
-      return knowing(ref, () => signalRef(messenger, user, ref, signal))
+      const ref = await one(text, { acts: true })
+      return knowing(ref, (ref) => signalRef(messenger, user, ref, signal), { acts: true })
     },
     async run(input, options = {}) {
       const { run } = await troupe.launch(input, { ...options, timeoutMs: undefined })

@@ -10,7 +10,17 @@ import type { Messenger } from '../transport/messenger.ts'
 import { eventSubject, readEvent } from './events.ts'
 import { asyncQueue } from './async-queue.ts'
 import { readHead, readStatus, type Asker, type Asking } from './pages.ts'
-import { checkRef, endCode, hasEnded, hasPassed, isComplete, whyNot, type Point } from './points.ts'
+import {
+  checkRef,
+  endCode,
+  hasEnded,
+  hasPassed,
+  holds,
+  isComplete,
+  whyNot,
+  type Passed,
+  type Point,
+} from './points.ts'
 import { type Ref } from './refs.ts'
 import { sleep, throwIfAborted } from './timing.ts'
 
@@ -100,10 +110,13 @@ export async function waitUntil(
 }
 
 export interface WaitResult {
-  /** the point was passed; false: the run ended without */
-  passed: boolean
+  /** the point was reached, be it that it does not hold any more */
+  reached: boolean
+  /** `code` is 0: the point holds; of `done`, the run succeeded */
+  ok: boolean
   /**
-   * 0 when a point before the end was passed; else the run's code (of some workers: the first that is not 0)
+   * 0 while a point before the end holds. Of what has ended it is the run's code (of some workers: the first
+   * that is not 0), and never 0 where the point was not reached, or was `ready`
    */
   code: number
   status: RunStatus
@@ -117,58 +130,37 @@ export async function waitForPoint(
   point: Point,
   waiting: Waiting = {},
 ): Promise<WaitResult> {
-  const ready = new Set<string>()
-  let running = false
-  let known = false
+  const { signal, onTrouble } = waiting
   /** A look shows one page: the whole is read when it matters. */
   const whole = async (seen: RunStatus): Promise<RunStatus> =>
     isComplete(seen, { run: ref.run })
       ? seen
-      : readStatus(
-          { messenger, user },
-          { run: ref.run },
-          { boundMs: OUTAGE_MS, signal: waiting.signal, onTrouble: waiting.onTrouble },
-        )
-  const passed = (status: RunStatus): boolean => {
-    running ||= status.state === 'running'
-    for (const worker of status.workers) if (worker.ready) ready.add(worker.forkId)
-    return hasPassed(point, status, ref, { running, ready })
-  }
+      : readStatus({ messenger, user }, { run: ref.run }, { boundMs: OUTAGE_MS, signal, onTrouble })
   const seen = await waitUntil(
     messenger,
     user,
     ref,
     async (seen) => {
       checkRef(seen, ref)
-      if (passed(seen)) return true
-      if (!hasEnded(seen, ref) && (seen.state !== 'stopping' || point === 'done')) return false
-      // it is over, or nearly: only the past can say whether the point was passed
-      if (point !== 'done' && !known) {
-        const past = await pastOf(messenger, ref.run)
-        running ||= past.running
-        for (const forkId of past.ready) ready.add(forkId)
-        known = true
-      }
-      if (passed(seen) || hasEnded(seen, ref)) return true
-      return point !== 'done' && !isComplete(seen, ref) && passed(await whole(seen))
+      return hasEnded(seen, ref) || (holds(point, seen, ref) ?? holds(point, await whole(seen), ref) === true)
     },
     waiting,
   )
   const status = await whole(seen)
-  const reached = passed(seen) || passed(status)
-  if (reached && point !== 'done') return { passed: true, code: 0, status }
+  if (!hasEnded(seen, ref)) return { reached: true, ok: true, code: 0, status }
+  const reached = point === 'done' || hasPassed(point, status, ref, await pastOf(messenger, ref.run))
   const code = endCode(status, ref)
-  // ended without passing: never 0, also when it was told to stop
-  return { passed: reached, code: reached ? code : code || status.code || 1, status }
+  const isNever0 = !reached || point === 'ready'
+  return { reached, ok: code === 0 && !isNever0, code: isNever0 ? code || status.code || 1 : code, status }
 }
 
 /** What the stream of events remembers; empty when it cannot be read: then only the status counts. */
-async function pastOf(messenger: Messenger, run: string): Promise<{ running: boolean; ready: string[] }> {
+async function pastOf(messenger: Messenger, run: string): Promise<Passed> {
   const { bus, fleet } = messenger
   const stream = streamOf(fleet, 'EVENT')
   try {
     const running = await bus.getLast(stream, `${rootOf(fleet)}.event.${run}._._.running._`)
-    const ready: string[] = []
+    const ready = new Set<string>()
     // without a probe a worker is ready when it is started
     for (const what of ['ready', 'started'])
       for (let seq = 1; ;) {
@@ -181,13 +173,12 @@ async function pastOf(messenger: Messenger, run: string): Promise<{ running: boo
         for (const message of batch) {
           seq = message.seq + 1
           const event = readEvent(messenger, message)
-          if (event !== null && 'phase' in event && (what === 'ready' || event.ready))
-            ready.push(event.forkId)
+          if (event !== null && 'phase' in event && (what === 'ready' || event.ready)) ready.add(event.forkId)
         }
       }
     return { running: running !== null, ready }
   } catch (error) {
     if (!isFault(error)) throw error
-    return { running: false, ready: [] }
+    return { running: false, ready: new Set() }
   }
 }

@@ -86,7 +86,7 @@ export async function runCoordinator({
       clock: systemClock,
       backends: [joinBackend(), localBackend()],
       log,
-      settings: { idleEndMs, replicas },
+      settings: { idleEndMs, replicas, owner: user },
     })
     const announced = announceService(bus, {
       name: 'troupe-coordinator',

@@ -47,7 +47,7 @@ export const CATALOGUE = {
     exit: 5,
     status: 403,
     retryable: false,
-    doc: 'the server refused the subject to this credential',
+    doc: 'the server refused the subject to this credential, or the run is another user’s',
   },
   OVERLOADED: { exit: 1, status: 429, retryable: true, doc: 'the mailbox is full; ask again' },
   REPLY_TOO_LARGE: {

@@ -8,6 +8,8 @@ export const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$/
 /** A launch's `name` is shorter, so that `NAME-` plus a 12-digit hash still has at most 40. */
 export const LAUNCH_NAME_MAX = 27
 export const RUN_HASH_CHARS = 12
+/** They stand for runs on the command line, so no run is called so. */
+export const RUN_WORDS: readonly string[] = ['last', 'all']
 
 export function isName(text: string): boolean {
   return NAME.test(text)

@@ -2,6 +2,7 @@
 import { Writable } from 'node:stream'
 import { runCli } from '../../src/cli/frame/cli.ts'
 import { ioOn, type Io, type Streams } from '../../src/cli/frame/io.ts'
+import type { ConnectOptions } from '../../src/client/context.ts'
 import type { Troupe } from '../../src/client/troupe.ts'
 import { Fault } from '../../src/protocol/faults.ts'
 
@@ -14,7 +15,8 @@ export interface Captured {
 
 export interface CliOptions {
   tty?: boolean
-  troupe?: Troupe
+  /** the connection, or how it is made */
+  troupe?: Troupe | ((options: ConnectOptions) => Troupe)
   stdin?: string
   env?: Record<string, string>
   cwd?: string
@@ -43,14 +45,16 @@ export function captureIo(options: CliOptions = {}): Captured {
     stdin: (async function* () {
       yield options.stdin ?? ''
     })(),
+    hasUnreadStdin: async () => (options.stdin ?? '') !== '',
     env: options.env ?? {},
     cwd: options.cwd ?? '/work dir',
     leave: (code) => void (captured.left = code),
     // the test's own connection is not the command's to close
-    connect: async () => {
+    connect: async (asked) => {
       if (options.troupe === undefined)
         throw new Fault('CONN', 'no context is in use', { hint: 'start a fleet here with: troupe up' })
-      return { ...options.troupe, close: async () => {} }
+      const troupe = typeof options.troupe === 'function' ? options.troupe(asked) : options.troupe
+      return { ...troupe, close: async () => {} }
     },
     ...(options.now && { now: options.now }),
   })

@@ -8,10 +8,10 @@ import { fillPage } from '../../src/protocol/pages.ts'
 import type { RunStatus } from '../../src/protocol/shapes.ts'
 import { HEADERS } from '../../src/protocol/table.ts'
 import type { Messenger } from '../../src/transport/messenger.ts'
-import { summary, USER, type FakeFleet } from './fake-fleet.ts'
+import { summary, type FakeFleet } from './fake-fleet.ts'
 
 /** The truth that is answered from. */
-export type Truth = Omit<FakeFleet, 'troupe' | 'client' | 'messenger'>
+export type Truth = Omit<FakeFleet, 'troupe' | 'as' | 'client' | 'messenger'>
 type Asked = { body: unknown; headers: Readonly<Record<string, string>> }
 
 function note(fleet: Truth, verb: string, { body, headers }: Asked): void {
@@ -93,7 +93,7 @@ function serveLists(boss: Messenger, fleet: Truth) {
       reply({
         next: next?.run ?? null,
         partial: fleet.partial,
-        runs: items.map((s) => summary(s.run, { ...summaryOfStatus(s), user: USER, workers: 1, ready: 1 })),
+        runs: items.map((s) => summary(s.run, { ...summaryOfStatus(s), workers: 1, ready: 1 })),
       })
     }),
     boss.serve('coordinator.nodes', {}, (request, { reply }) => {

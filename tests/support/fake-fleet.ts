@@ -2,6 +2,7 @@
  * A coordinator and an agent as the library sees them, on the bus in memory: answers by the table, events,
  * log bytes and a spool. Tests set what is true; nothing here decides anything.
  */
+import type { Resolving } from '../../src/client/resolver.ts'
 import { troupeOn, type Troupe } from '../../src/client/troupe.ts'
 import type { Cause } from '../../src/protocol/causes.ts'
 import { encode } from '../../src/protocol/codec.ts'
@@ -80,7 +81,7 @@ export function runStatus(over: Partial<RunStatus> = {}): RunStatus {
   const roles = [...new Set(workers.map((w) => w.role))]
   return {
     run: RUN,
-    name: 'job',
+    name: (over.run ?? RUN).replace(/-[^-]+$/, ''),
     user: USER,
     state: 'running',
     reason: null,
@@ -125,6 +126,8 @@ export function summary(run: string, over: Partial<RunSummary> = {}): RunSummary
 
 export interface FakeFleet {
   troupe: Troupe
+  /** another client on the same connection: as another user, or with other words' meaning */
+  as(options: { user?: string } & Resolving): Troupe
   /** the client's own connection: its link can be cut */
   client: MemoryConnection
   messenger: Messenger
@@ -270,7 +273,8 @@ export async function fakeFleet(): Promise<FakeFleet> {
     subjectOf(FLEET, 'log', { ...parseForkId(forkId)!, source: sourceToken(source), node: 'n0' })
   fleet.coordinator(true)
   fleet.agent(true)
-  return Object.assign(fleet, { client, messenger, troupe: troupeOn({ messenger, user: USER }) })
+  const as: FakeFleet['as'] = (options) => troupeOn({ messenger, user: USER, ...options })
+  return Object.assign(fleet, { client, messenger, as, troupe: as({}) })
 }
 
 /** Poll a condition that no event tells of; bounded. */

@@ -1,56 +1,47 @@
-/** `troupe launch -f FILE`: returns when the run is accepted. `--dry-run` shows what would be done. */
+/**
+ * `troupe launch -f FILE` or `troupe launch -- CMD`: returns when the run is accepted. `--dry-run` shows what
+ * would be done.
+ */
 import type { Launched } from '../../client/launch.ts'
+import type { Troupe } from '../../client/troupe.ts'
 import { isFault } from '../../protocol/faults.ts'
+import { askedDocument, askedOptions, type AskedFlags } from '../document/asked-document.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
-import { ENV_FROM, type EnvFrom } from '../document/env-from.ts'
 import type { ReadDocument } from '../document/document.ts'
 import type { Io } from '../frame/io.ts'
 import { sayNext } from '../frame/next-steps.ts'
-import { choiceOption, durationOption, listOption } from '../frame/options.ts'
 import { withTroupe } from '../frame/with-troupe.ts'
-
-export interface LaunchFlags {
-  file: string
-  set?: string[]
-  backend?: string
-  envFrom?: EnvFrom
-  key?: string
-  timeout?: number
-  dryRun?: boolean
-}
 
 export const command: CliCommand = {
   name: 'launch',
-  summary: 'launch a document and return when it is accepted',
+  summary: 'launch a document or a command, and return when it is accepted',
   register(program, io) {
-    verb(program, 'launch', this.summary)
-      .requiredOption('-f, --file <file>', 'the launch document, YAML or JSON; - is stdin')
-      .option('--set <path=value>', 'set a value of the document (again for more)', listOption)
-      .option('--backend <name>', 'where nodes come from')
-      .option(
-        '--env-from <words>',
-        'what workers get of this shell: path, all or none (default: path on the fleet’s machine)',
-        choiceOption(ENV_FROM),
-      )
-      .option('--key <key>', 'idempotency key: the same key and document give the same run')
-      .option('--timeout <time>', 'how long to wait for a coordinator', durationOption)
+    askedOptions(verb(program, 'launch [command...]', this.summary))
       .option('--dry-run', 'show the resolved document and the plan; launch nothing')
-      .action(async (flags: LaunchFlags) => {
-        const { readDocument } = await import('../document/document.ts')
-        const read = await readDocument(io, flags)
+      .action(async (argv: string[], flags: AskedFlags & { dryRun?: boolean }) => {
+        const read = await askedDocument(io, 'launch', argv, flags)
         if (flags.dryRun === true) return dryRun(io, read)
-        await withTroupe(io, async (troupe) => {
-          const launched = await troupe.launch(read.document, launchOptions(io, flags))
-          if (io.json) io.printJson(launched)
-          else io.stdout(`${launched.run}\n`)
-          sayLaunched(io, launched)
-          if (!io.json) sayNext(io, launched.run, ['logs -f', 'status', 'stop'])
-        })
+        await withTroupe(io, (troupe) => launchAndLeave(io, troupe, read, flags))
       })
   },
 }
 
-export function launchOptions(io: Io, { key, timeout }: Pick<LaunchFlags, 'key' | 'timeout'>) {
+/** Return when it is accepted: `launch`, and `run --detach`. */
+export async function launchAndLeave(
+  io: Io,
+  troupe: Troupe,
+  { document }: ReadDocument,
+  flags: AskedFlags,
+): Promise<void> {
+  const launched = await troupe.launch(document, launchOptions(io, flags))
+  if (io.json) io.printJson(launched)
+  else io.stdout(`${launched.run}\n`)
+  sayLaunched(io, launched)
+  if (flags.file !== '-') await io.sayUnreadStdin()
+  if (!io.json) sayNext(io, launched.run, ['logs -f', 'status', 'stop'])
+}
+
+export function launchOptions(io: Io, { key, timeout }: Pick<AskedFlags, 'key' | 'timeout'>) {
   return {
     ...(key !== undefined && { key }),
     ...(timeout !== undefined && { timeoutMs: timeout }),

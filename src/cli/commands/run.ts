@@ -1,102 +1,60 @@
 /**
  * `troupe run -f FILE` or `troupe run -- CMD`: launches, follows, and passes the exit code on.
  *
- * It is attached, like `docker run`: the first Ctrl-C (or SIGTERM, or a terminal that closes) stops the run
- * by its ladder and waits for the receipts, the second kills it, the third leaves it to itself. The code is
- * then 130. Who wants to go away and leave a run uses `launch`. A single worker's output is passed through as
- * it is; of several each line says whose it is.
+ * It is attached, like `docker run`: the first Ctrl-C (or SIGTERM) stops the run by its ladder and waits for
+ * the receipts, the second kills it, the third leaves it to itself; neither wait is without end. The code is
+ * then 130. A terminal that closes (SIGHUP) detaches: the run goes on. `--detach` does so from the start. A
+ * single worker's output is passed through as it is; of several each line says whose it is.
  */
 import type { Launched } from '../../client/launch.ts'
 import type { WaitResult } from '../../client/wait.ts'
 import type { Troupe } from '../../client/troupe.ts'
 import { Fault, isFault } from '../../protocol/faults.ts'
+import type { Launch } from '../../protocol/launch/resolved.ts'
+import { askedDocument, askedOptions, type AskedFlags } from '../document/asked-document.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import type { ReadDocument } from '../document/document.ts'
-import { ENV_FROM } from '../document/env-from.ts'
 import { interruptions, type Interruptions } from '../frame/interruptions.ts'
 import type { Io } from '../frame/io.ts'
-import { launchOptions, sayLaunched, type LaunchFlags } from './launch.ts'
+import { launchAndLeave, launchOptions, sayLaunched } from './launch.ts'
 import { sayNext } from '../frame/next-steps.ts'
-import { choiceOption, countOption, durationOption, listOption } from '../frame/options.ts'
 import type { Copied } from '../render/log-copy.ts'
 import { writeLog } from '../render/log.ts'
 import { failureBlock } from '../render/status.ts'
 import { durationText } from '../render/text.ts'
-import type { RunFlags } from '../document/run-document.ts'
 import { watcher } from '../frame/watcher.ts'
 import { withTroupe } from '../frame/with-troupe.ts'
 
 /** A run that has said nothing for so long is worth a word of ours. */
 const QUIET_MAX_MS = 25_000
+/** How long after a kill its receipts are waited for; after a stop they have the ladders' time, too. */
+const KILLED_MS = 20_000
+const HUNG_UP = 129
 
-type Flags = RunFlags & Partial<LaunchFlags> & { out?: string }
+type Flags = AskedFlags & { out?: string; detach?: boolean }
 
 export const command: CliCommand = {
   name: 'run',
   summary: 'launch, follow, and exit with the run’s code; Ctrl-C stops it',
   register(program, io) {
-    verb(program, 'run [command...]', this.summary)
-      .passThroughOptions()
-      .usage('[options] (-f FILE | [--] COMMAND…)')
-      .option('-f, --file <file>', 'a launch document; - is stdin')
-      .option('--set <path=value>', 'set a value of the document (again for more)', listOption)
-      .option('--name <name>', 'of the run; default: the program')
-      .option('--nodes <n>', 'how many copies', countOption)
-      .option('--shape <shape>', 'a torchrun role: nodes x processes per node, such as 2x2')
-      .option(
-        '--env <name=value>',
-        'an environment variable; NAME alone: from here (again for more)',
-        listOption,
-      )
-      .option(
-        '--env-from <words>',
-        'what workers get of this shell: path, all or none (default: path on the fleet’s machine)',
-        choiceOption(ENV_FROM),
-      )
-      .option('--cwd <dir>', 'default: this directory')
-      .option('--gpus <n>', 'leased to each worker', countOption)
-      .option('--cpus <n>', 'cores leased to each worker', countOption)
-      .option('--memory <size>', 'reserved for each worker')
-      .option('--backend <name>', 'where nodes come from')
-      .option('--key <key>', 'idempotency key')
-      .option('--timeout <time>', 'how long to wait for a coordinator', durationOption)
+    askedOptions(verb(program, 'run [command...]', this.summary))
+      .option('-d, --detach', 'print the id when the run is accepted, and leave it')
       .option('--out <dir>', 'keep a copy of the logs there')
       .action(async (argv: string[], flags: Flags) => {
-        const read = await documentOf(io, argv, flags)
+        const read = await askedDocument(io, 'run', argv, flags)
+        if (flags.detach === true) {
+          if (flags.out !== undefined)
+            throw new Fault('USAGE', `--out ${flags.out} needs somebody who stays; --detach leaves`, {
+              hint: 'troupe logs -f RUN --out DIR copies the logs of a run',
+            })
+          return withTroupe(io, (troupe) => launchAndLeave(io, troupe, read, flags))
+        }
         if (flags.out !== undefined)
           await (await import('../render/log-copy.ts')).prepareCopies(io.cwd, flags.out)
         io.outliveStdout()
         await withTroupe(io, (troupe) => attached(io, troupe, read, flags))
       })
   },
-}
-
-async function documentOf(io: Io, argv: string[], flags: Flags): Promise<ReadDocument> {
-  const { checked, readDocument } = await import('../document/document.ts')
-  if (flags.file !== undefined) {
-    if (argv.length > 0)
-      throw new Fault('USAGE', `-f ${flags.file} and a command ('${argv[0]}') cannot both be run`)
-    const own = (['name', 'nodes', 'shape', 'env', 'cwd', 'gpus', 'cpus', 'memory'] as const).find(
-      (name) => flags[name] !== undefined,
-    )
-    if (own !== undefined)
-      throw new Fault('USAGE', `--${own} is for run -- COMMAND`, { hint: 'with -f use --set path=value' })
-    return readDocument(io, {
-      file: flags.file,
-      ...(flags.set && { set: flags.set }),
-      ...(flags.backend !== undefined && { backend: flags.backend }),
-      ...(flags.envFrom !== undefined && { envFrom: flags.envFrom }),
-    })
-  }
-  if (argv.length === 0)
-    throw new Fault('USAGE', 'run what?', {
-      hint: 'troupe run -f FILE, or troupe run [--nodes N] [--shape 2x2] -- COMMAND…',
-    })
-  const { runDocument } = await import('../document/run-document.ts')
-  const { withCallerEnv } = await import('../document/caller-env.ts')
-  const { applySets } = await import('../../protocol/launch/document.ts')
-  const document = applySets(runDocument(argv, flags, io.env), flags.set ?? [])
-  return checked(io, await withCallerEnv(io, document, flags.envFrom))
 }
 
 async function attached(io: Io, troupe: Troupe, read: ReadDocument, flags: Flags): Promise<void> {
@@ -109,6 +67,7 @@ async function attached(io: Io, troupe: Troupe, read: ReadDocument, flags: Flags
     sayLaunched(io, launched)
     io.stderr(`run ${run}`)
     const told = sayRestarts(io, troupe, run, left.signal)
+    if (flags.file !== '-') void io.sayUnreadStdin()
     const { shown, quietMs } = showLogs(io, troupe, run, read, left.signal)
     const copied = flags.out === undefined ? null : keepLogs(io, troupe, run, flags.out, left.signal)
     const { onStatus, onTrouble } = watcher(io, 'running')
@@ -125,11 +84,16 @@ async function attached(io: Io, troupe: Troupe, read: ReadDocument, flags: Flags
     })
     // both may fail while nobody waits for them yet
     for (const promise of [told, shown, copied, waited]) promise?.catch(() => {})
-    interrupts.onInterrupt((count) => void interrupted(io, troupe, run, count, left))
+    interrupts.onHangup(() => {
+      io.stderr(`hang-up: ${run} goes on; come back with: troupe logs -f ${run}`, { always: true })
+      left.abort(HUNG_UP)
+    })
+    const boundMs = longestStopMs(read.launch) + KILLED_MS
+    interrupts.onInterrupt((count) => void interrupted(io, troupe, run, { count, left, boundMs }))
     const result = await orLeft(waited, left.signal)
     if (result === null) {
-      io.setExit(130)
-      return sayNext(io, run, ['status', 'logs -f', 'stop'])
+      io.setExit(left.signal.reason === HUNG_UP ? HUNG_UP : 130)
+      return sayNext(io, run, ['logs -f', 'status', 'stop'])
     }
     const files = await endOfLogs(io, shown, copied)
     io.status(null)
@@ -221,7 +185,7 @@ async function endOfLogs<T>(io: Io, shown: Promise<void>, copied: Promise<T> | n
 
 async function report(io: Io, { status, code }: WaitResult, run: string): Promise<void> {
   for (const line of failureBlock(status).split('\n'))
-    if (line !== '') io.stderr(io.paint('red', line, 'stderr'))
+    if (line !== '') io.stderr(io.paint('red', line, 'stderr'), { always: true })
   const { queuedMs, startMs, runMs } = status.clocks
   io.stderr(
     `${run} ${status.state}${status.reason === null ? '' : ` (${status.reason})`}: ` +
@@ -239,12 +203,25 @@ async function report(io: Io, { status, code }: WaitResult, run: string): Promis
   io.setExit(code)
 }
 
+/** All roles one after the other: how long their ladders may take. */
+function longestStopMs({ roles }: Launch): number {
+  return roles.reduce((sum, { stop, preStop }) => sum + stop.graceMs + (preStop?.timeoutMs ?? 0), 0)
+}
+
+interface Interrupted {
+  /** how often it was interrupted */
+  count: number
+  /** aborted when the run is left to itself */
+  left: AbortController
+  /** how long a stop may take */
+  boundMs: number
+}
+
 async function interrupted(
   io: Io,
   troupe: Troupe,
   run: string,
-  count: number,
-  left: AbortController,
+  { count, left, boundMs }: Interrupted,
 ): Promise<void> {
   if (count > 2) {
     io.stderr(`leaving ${run} to itself`, { always: true })
@@ -255,6 +232,17 @@ async function interrupted(
     count === 1 ? `stopping ${run}; again to kill it` : `killing ${run}; again to leave it to itself`,
     { always: true },
   )
+  const timeoutMs = count === 1 ? boundMs : KILLED_MS
+  const giveUp = setTimeout(() => {
+    io.stderr(
+      `leaving ${run} to itself: no end of it was heard ${durationText(timeoutMs)} after the ${how}`,
+      {
+        always: true,
+      },
+    )
+    left.abort()
+  }, timeoutMs)
+  left.signal.addEventListener('abort', () => clearTimeout(giveUp))
   await troupe[how](run, { signal: left.signal }).catch((error: unknown) => {
     if (isFault(error) && !left.signal.aborted) io.stderr(`${how}: ${error.message}`, { always: true })
   })

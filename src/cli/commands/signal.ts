@@ -13,7 +13,9 @@ export const command: CliCommand = {
       if (signal === null)
         throw new Fault('USAGE', `'${word}' is no signal`, { hint: 'write TERM, INT, USR1…' })
       await withTroupe(io, async (troupe) => {
-        const refs = (await troupe.resolve(text)).map((ref) => text.replace(/^[^/]+/, ref.run))
+        const refs = (await troupe.resolve(text, { acts: true })).map((ref) =>
+          text.replace(/^[^/]+/, ref.run),
+        )
         const workers = (await Promise.all(refs.map((ref) => troupe.signal(ref, signal)))).flat()
         if (workers.length === 0) throw new Fault('FAILED', `nothing of ${text} runs: nobody got ${signal}`)
         if (io.json) io.printJson({ signal, workers })

@@ -1,15 +1,15 @@
 /**
- * `troupe up`: bus, coordinator and agents here; attached it watches them until Ctrl-C, which takes
- * everything down.
+ * `troupe up`: bus, coordinator and agents here; attached it watches them until Ctrl-C, which ends what it
+ * started: the whole fleet, or beside a fleet that it found nothing but what was missing.
  */
 import { isFault } from '../../protocol/faults.ts'
 import { takeDown } from '../../fleet/down.ts'
 import { homeLayout, ownName, ownProgram } from '../../fleet/home.ts'
 import { prepareLayout } from '../../fleet/layout.ts'
-import { listPresent } from '../../fleet/presence.ts'
+import { findParts, leaveFleet, startedBeside, type Found } from '../../fleet/leave.ts'
 import { closeInherited } from '../../fleet/spawn.ts'
 import { takeUpLock } from '../../fleet/up-lock.ts'
-import { bringUp, readWanted, type UpInfo, type UpOptions } from '../../fleet/up.ts'
+import { bringUp, type UpInfo, type UpOptions } from '../../fleet/up.ts'
 import { watchFleet } from '../../fleet/watch.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import type { Io } from '../frame/io.ts'
@@ -53,11 +53,14 @@ async function up(io: Io, flags: Flags): Promise<void> {
 
   const release = await takeUpLock(layout.upLock, 'up', LOCK_MS, (holder) => say(`waiting for ${holder}`))
   let options: UpOptions
+  let found: Found
   try {
-    const before = await readWanted(layout)
+    found = await findParts(layout)
+    const before = found.wanted
+    const kept = found.parts.size > 0 ? (before?.idleEndMs ?? null) : null
     const wanted = {
       agents: flags.agents ?? before?.agents ?? 1,
-      idleEndMs: detached ? (flags.idleEnd ?? before?.idleEndMs ?? DAY_MS) : null,
+      idleEndMs: detached ? (flags.idleEnd ?? before?.idleEndMs ?? DAY_MS) : kept,
     }
     options = {
       layout,
@@ -69,16 +72,12 @@ async function up(io: Io, flags: Flags): Promise<void> {
       signal,
       say,
     }
-    const others = (await listPresent(layout.presence)).length > 0
     try {
-      show(io, await bringUp(options), detached)
+      const info = await bringUp(options)
+      show(io, info, detached ? AFTER_DETACH : atInterrupt(found, await startedBeside(layout, found)))
     } catch (error) {
       if (!isFault(error, 'CANCELLED')) throw error
-      if (others && detached) say('interrupted; what was up before stays up')
-      else {
-        await takeDown({ layout, user, keepWorkers: false, say })
-        io.stderr('interrupted; nothing is left running', { always: true })
-      }
+      await end(io, options, found, 'interrupted')
       return io.setExit(INTERRUPTED)
     }
   } finally {
@@ -87,17 +86,38 @@ async function up(io: Io, flags: Flags): Promise<void> {
   if (detached) return
 
   if ((await watchFleet(options)) === 'down') return say('the fleet was taken down')
-  say(`${String(signal.reason)}: taking the fleet down`)
   const releaseAgain = await takeUpLock(layout.upLock, 'up', LOCK_MS)
   try {
-    await takeDown({ layout, user, keepWorkers: false, say })
+    await end(io, options, found, String(signal.reason))
   } finally {
     releaseAgain()
   }
-  io.stderr('nothing is left running', { always: true })
 }
 
-function show(io: Io, info: UpInfo, detached: boolean): void {
+/** What was started ends, what was found stays. */
+async function end(io: Io, { layout, user, say }: UpOptions, found: Found, why: string): Promise<void> {
+  if (found.parts.size === 0) {
+    say(`${why}: taking the fleet down`)
+    await takeDown({ layout, user, keepWorkers: false, say })
+    return io.stderr(`${why}; nothing is left running`, { always: true })
+  }
+  const ended = await leaveFleet({ layout, user, say }, found)
+  const ending = ended.length === 0 ? '' : `ended ${ended.join(', ')}; `
+  io.stderr(`${why}; ${ending}still up: ${[...found.parts].join(', ')}. troupe down ends it`, {
+    always: true,
+  })
+}
+
+const AFTER_DETACH = 'next: troupe run -- hostname; troupe nodes; troupe down'
+const ELSEWHERE = 'Next, elsewhere: troupe run -- hostname; troupe nodes'
+
+function atInterrupt({ parts }: Found, started: readonly string[]): string {
+  if (parts.size === 0) return `Ctrl-C takes it down. ${ELSEWHERE}`
+  const ends = started.length === 0 ? '' : `ends ${started.join(', ')} and `
+  return `It was up before: Ctrl-C ${ends}leaves ${[...parts].join(', ')}; troupe down ends it. ${ELSEWHERE}`
+}
+
+function show(io: Io, info: UpInfo, next: string): void {
   if (io.json) return io.printJson(info)
   if (io.quiet) return io.stdout(`${info.context}\n`)
   const parts: [string, number][] = [
@@ -107,9 +127,5 @@ function show(io: Io, info: UpInfo, detached: boolean): void {
   ]
   for (const [part, pid] of parts) io.stdout(`${part.padEnd(14)}  ${pid}\n`)
   io.stderr(`fleet ${info.fleet} is up at ${info.url}, context ${info.context}`)
-  io.stderr(
-    detached
-      ? 'next: troupe run -- hostname; troupe nodes; troupe down'
-      : 'Ctrl-C takes it down. Next, elsewhere: troupe run -- hostname; troupe nodes',
-  )
+  io.stderr(next)
 }

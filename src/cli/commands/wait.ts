@@ -1,8 +1,10 @@
 /**
- * `troupe wait REF`: until a point is passed or the run has ended. 0 when the point was passed, else the
- * run's code, or 124.
+ * `troupe wait REF`: until a point is reached or the run has ended. 0 when the point was reached and holds,
+ * else the run's code, or 124.
  */
 import { POINTS, type Point } from '../../client/points.ts'
+import type { WaitResult } from '../../client/wait.ts'
+import type { RunStatus } from '../../protocol/shapes.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import { choiceOption, durationOption } from '../frame/options.ts'
 import { failureBlock } from '../render/status.ts'
@@ -29,29 +31,35 @@ export const command: CliCommand = {
             refs.map(async (ref) => troupe.wait(text.replace(/^[^/]+/, ref.run), waiting)),
           )
           io.status(null)
-          const said = results.map(({ passed, code, status }) => ({
+          const said = results.map(({ reached, ok, code, status }) => ({
             run: status.run,
             state: status.state,
-            passed,
+            reached,
+            ok,
             code,
             reason: status.reason,
           }))
           if (io.json) io.printJson(said.length === 1 ? said[0] : said)
           else
-            for (const [i, { status, passed }] of results.entries()) {
-              if (!passed || flags.for === 'done')
-                for (const line of failureBlock(status).split('\n')) if (line !== '') io.stderr(line)
-              // a point that was passed stays passed: what is no longer so is said as it was
-              const point =
-                status.code === null ? `is ${flags.for}` : `was ${flags.for}, and is ${status.state}`
-              io.stdout(
-                io.quiet
-                  ? `${status.run}\n`
-                  : `${status.run} ${flags.for === 'done' || !said[i]!.passed ? status.state : point}\n`,
-              )
+            for (const result of results) {
+              if (!result.ok)
+                for (const line of failureLines(result.status)) io.stderr(line, { always: true })
+              io.stdout(`${io.quiet ? result.status.run : endText(result, flags.for)}\n`)
             }
           io.setExit(results.map((result) => result.code).find((code) => code !== 0) ?? 0)
         }),
       )
   },
+}
+
+function failureLines(status: RunStatus): string[] {
+  return failureBlock(status)
+    .split('\n')
+    .filter((line) => line !== '')
+}
+
+/** What no longer holds is said as it was. */
+function endText({ status, reached }: WaitResult, point: Point): string {
+  if (point === 'done' || !reached) return `${status.run} ${status.state}`
+  return `${status.run} ${status.code === null ? `is ${point}` : `was ${point}, and is ${status.state}`}`
 }

@@ -4,7 +4,7 @@
  */
 import { basename } from 'node:path'
 import { Fault } from '../../protocol/faults.ts'
-import { LAUNCH_NAME_MAX, toName } from '../../protocol/names.ts'
+import { LAUNCH_NAME_MAX, RUN_WORDS, toName } from '../../protocol/names.ts'
 import { fromHere, isWhole } from './caller-env.ts'
 
 export interface RunFlags {
@@ -48,7 +48,7 @@ export function runDocument(
   return {
     apiVersion: 'troupe/v1',
     // `run -- CMD` is named after the program
-    name: flags.name ?? toName(basename(argv[0]!), LAUNCH_NAME_MAX),
+    name: flags.name ?? nameAfter(argv[0]!),
     ...(flags.backend !== undefined && { backend: flags.backend }),
     cwd: flags.cwd ?? '.',
     roles: {
@@ -79,4 +79,10 @@ function settingOf(setting: string, here: Readonly<Record<string, string | undef
       hint: `write --env ${setting}=VALUE, or export it first`,
     })
   return [setting, fromHere(setting, value).replaceAll('${{', () => '$${{')]
+}
+
+/** last(1) is a program, and `last` is no name of a run. */
+function nameAfter(program: string): string {
+  const name = toName(basename(program), LAUNCH_NAME_MAX)
+  return RUN_WORDS.includes(name) ? `run-${name}` : name
 }

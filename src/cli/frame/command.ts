@@ -30,11 +30,14 @@ export type Commands = Readonly<Record<string, { summary: string; load(): Promis
  * @param usage  name and arguments, as commander writes them: `logs <ref>`
  */
 export function verb(program: Command, usage: string, summary: string): Command {
-  return program
+  const made = program
     .command(usage)
     .summary(summary)
     .description(summary)
     .option('--json', 'print JSON on stdout')
     .option('-q, --quiet', 'print ids only, no talk')
     .option('--context <name>', 'use this context instead of the current one')
+  return /[<[](ref|run)\b/.test(usage)
+    ? made.option('--user [name]', 'names and last mean the runs of this user, or of all')
+    : made
 }

@@ -14,7 +14,7 @@ export const COMMANDS: Commands = {
     load: () => import('../commands/down.ts'),
   },
   launch: {
-    summary: 'launch a document and return when it is accepted',
+    summary: 'launch a document or a command, and return when it is accepted',
     load: () => import('../commands/launch.ts'),
   },
   run: {

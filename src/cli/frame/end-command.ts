@@ -19,7 +19,7 @@ export function endCommand(name: 'stop' | 'kill', summary: string): CliCommand {
             const refs = (
               await Promise.all(
                 texts.map(async (text) =>
-                  (await troupe.resolve(text)).map((ref) => text.replace(/^[^/]+/, ref.run)),
+                  (await troupe.resolve(text, { acts: true })).map((ref) => text.replace(/^[^/]+/, ref.run)),
                 ),
               )
             ).flat()

@@ -1,4 +1,7 @@
-/** Ctrl-C, SIGTERM and a closed terminal, counted: for a command that does more at each. */
+/**
+ * Ctrl-C and SIGTERM, counted: for a command that does more at each. A terminal that closes (SIGHUP) is told
+ * apart: nobody has asked for an end.
+ */
 
 /**
  * `timeout` signals its program and then the whole group: that is one signal, and does not make a kill of a
@@ -9,6 +12,8 @@ const ECHO_MS = 50
 export interface Interruptions {
   /** told with the count, also of those that came before */
   onInterrupt(listener: (count: number) => void): void
+  /** told once, also when it came before */
+  onHangup(listener: () => void): void
   close(): void
 }
 
@@ -16,6 +21,8 @@ export interface Interruptions {
 export function interruptions(): Interruptions {
   let count = 0
   let listener: ((count: number) => void) | null = null
+  let isHungUp = false
+  let hangup: (() => void) | null = null
   let last = { signal: '', at: -Infinity }
   const onSignal = (signal: string): void => {
     const echo = signal === last.signal && performance.now() - last.at < ECHO_MS
@@ -24,13 +31,25 @@ export function interruptions(): Interruptions {
     count++
     listener?.(count)
   }
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  const onHup = (): void => {
+    if (!isHungUp) hangup?.()
+    isHungUp = true
+  }
+  const signals = ['SIGINT', 'SIGTERM'] as const
   for (const signal of signals) process.on(signal, onSignal)
+  process.on('SIGHUP', onHup)
   return {
     onInterrupt(added) {
       listener = added
       for (let told = 1; told <= count; told++) added(told)
     },
-    close: () => void signals.forEach((signal) => process.off(signal, onSignal)),
+    onHangup(added) {
+      hangup = added
+      if (isHungUp) added()
+    },
+    close() {
+      for (const signal of signals) process.off(signal, onSignal)
+      process.off('SIGHUP', onHup)
+    },
   }
 }

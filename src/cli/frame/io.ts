@@ -48,10 +48,14 @@ export interface Io {
   quiet: boolean
   /** the `--context` that was typed */
   context: string | undefined
+  /** the `--user` that was typed: whose runs a word means */
+  runsOf: string | undefined
   readonly env: Readonly<Record<string, string | undefined>>
   readonly cwd: string
   /** all of stdin, for `-f -`; empty when it is closed */
   stdin(): Promise<string>
+  /** say that what is on stdin is not passed on, when there is something */
+  sayUnreadStdin(): Promise<void>
   setExit(code: number): void
   readonly exitCode: number
   /** the library's connect; loaded when it is called */
@@ -62,6 +66,7 @@ export interface Streams {
   stdout: NodeJS.WritableStream & { isTTY?: boolean; columns?: number; writableNeedDrain?: boolean }
   stderr: NodeJS.WritableStream & { isTTY?: boolean; columns?: number }
   stdin: AsyncIterable<unknown>
+  hasUnreadStdin(): Promise<boolean>
   env: Readonly<Record<string, string | undefined>>
   cwd: string
   /** called when the reader of stdout has gone and the command need not finish */
@@ -125,9 +130,11 @@ export function ioOn(streams: Streams): Io {
     json: false,
     quiet: false,
     context: undefined,
+    runsOf: undefined,
     env,
     cwd: streams.cwd,
     stdin: () => readAll(streams.stdin),
+    sayUnreadStdin: () => sayUnread(io, streams),
     setExit: (code) => void (exitCode = code),
     get exitCode() {
       return exitCode
@@ -135,6 +142,11 @@ export function ioOn(streams: Streams): Io {
     connect: streams.connect,
   }
   return io
+}
+
+async function sayUnread(io: Io, { hasUnreadStdin }: Streams): Promise<void> {
+  if (!io.quiet && (await hasUnreadStdin()))
+    io.stderr('stdin is not passed on: workers do not read what is there')
 }
 
 /** Resolves when the reader of a stream can take more, or has gone. */

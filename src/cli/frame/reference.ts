@@ -19,6 +19,7 @@ export async function cliReference(): Promise<{ path: string; text: string }> {
     stdout: new PassThrough(),
     stderr: new PassThrough(),
     stdin: new PassThrough(),
+    hasUnreadStdin: async () => false,
     env: {},
     cwd: '/',
     leave: () => {},
@@ -36,8 +37,11 @@ retryable, hint }\`. When the reader of stdout goes away (\`troupe logs … | he
 with 0; \`run\` goes on to its end.
 
 A run, role, worker or rank is written \`RUN\`, \`RUN/role\`, \`RUN/role/3\`, \`RUN/role/1-3,5\` or
-\`RUN/role:11\`. RUN is an id, a unique prefix of one, \`last\` (the newest) or \`all\` (those that have not
-ended). Times are \`250ms\`, \`90s\`, \`1h30m\`, \`4:00:00\` or \`2d\`. Words:
+\`RUN/role:11\`. RUN is an id, a unique prefix of one, a name, \`last\` (your newest) or \`all\` (yours that
+have not ended). A name means its live run, else its newest, and wins over a prefix; the command says which it
+took. \`stop\`, \`kill\` and \`signal\` take a prefix only when it reaches into the 12 hex digits of the id.
+Names mean your own runs first; \`--user\` looks at everybody's, \`--user NAME\` at those of one. Ending and
+signalling runs of others is for the owner of the fleet. Times are \`250ms\`, \`90s\`, \`1h30m\`, \`4:00:00\` or \`2d\`. Words:
 [the glossary](../glossary.md).
 
 ${verbs.map(entry).join('\n')}

@@ -3,7 +3,15 @@
  * on it.
  */
 import { Command } from 'commander'
+import { EVERYBODY } from '../../client/match-runs.ts'
 import type { Io } from './io.ts'
+
+interface GlobalFlags {
+  json?: boolean
+  quiet?: boolean
+  context?: string
+  user?: string | true
+}
 
 export function rootCommand(io: Io): Command {
   return new Command('troupe')
@@ -18,9 +26,10 @@ export function rootCommand(io: Io): Command {
       getOutHasColors: () => false,
     })
     .hook('preAction', (_, action) => {
-      const options = action.optsWithGlobals<{ json?: boolean; quiet?: boolean; context?: string }>()
+      const options = action.optsWithGlobals<GlobalFlags>()
       io.json = options.json === true
       io.quiet = options.quiet === true
       io.context = options.context
+      io.runsOf = options.user === true ? EVERYBODY : options.user
     })
 }

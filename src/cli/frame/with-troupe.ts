@@ -10,6 +10,9 @@ export async function withTroupe<T>(io: Io, act: (troupe: Troupe) => Promise<T>)
   const troupe = await io.connect({
     home: homeOf(io.env),
     ...(io.context !== undefined && { context: io.context }),
+    runsOf: io.runsOf,
+    // a program reads the run in the answer
+    onChoice: (choice) => void (io.json || io.stderr(choice)),
   })
   try {
     return await act(troupe)

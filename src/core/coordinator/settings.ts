@@ -61,6 +61,8 @@ export interface CoordinatorSettings {
   replicas: number | null
   /** ends itself after so long without a live run; null: never */
   idleEndMs: number | null
+  /** may end and signal runs of all users; null: nobody may */
+  owner: string | null
 }
 
 export const COORDINATOR_DEFAULTS: CoordinatorSettings = {
@@ -92,4 +94,5 @@ export const COORDINATOR_DEFAULTS: CoordinatorSettings = {
   stragglerMs: 2000,
   replicas: null,
   idleEndMs: null,
+  owner: null,
 }

@@ -4,13 +4,13 @@ import type { RequestOf } from './messages.ts'
 import { isReachable } from './nodes.ts'
 import { reply } from './reply.ts'
 import { live } from './stages.ts'
-import { target } from './targets.ts'
+import { ownTarget } from './targets.ts'
 import type { Ctx } from './types.ts'
 import { currentFork, exitOf, startedAtOf } from './worker.ts'
 
 export function signal(ctx: Ctx, request: RequestOf<'signal'>): void {
   const { body } = request
-  const found = target(ctx, body)
+  const found = ownTarget(ctx, request)
   let { workers } = found
   if (body.rank !== undefined) {
     const { rank } = body

@@ -8,7 +8,7 @@ import { reply } from './reply.ts'
 import { endWorker } from './reports.ts'
 import { live } from './stages.ts'
 import { cancelRun, endingOf } from './stop.ts'
-import { target } from './targets.ts'
+import { ownTarget } from './targets.ts'
 import type { Ctx, Worker } from './types.ts'
 import { update } from './update.ts'
 import { currentFork, exitOf } from './worker.ts'
@@ -22,7 +22,7 @@ function withPeers(workers: Worker[]): Worker[] {
 
 export function stop(ctx: Ctx, request: RequestOf<'stop' | 'kill'>, kill: boolean): void {
   const { body, user } = request
-  const { run, workers: aimedAt } = target(ctx, body)
+  const { run, workers: aimedAt } = ownTarget(ctx, request)
   const workers = withPeers(aimedAt)
   const { record } = run
   const concerned = workers.filter(

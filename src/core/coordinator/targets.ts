@@ -2,6 +2,7 @@
 import { Fault } from '../../protocol/faults.ts'
 import { nearest, parseForkId } from '../../protocol/names.ts'
 import { isKnown } from './lists.ts'
+import type { RequestOf } from './messages.ts'
 import type { Ctx, NodeLive, Run, Worker } from './types.ts'
 
 export function theNode(ctx: Ctx, name: string): NodeLive {
@@ -54,4 +55,18 @@ export function target(
       `role ${roleName} of ${id} has ${role.workers.length} workers, the last is ${roleName}/${role.workers.length - 1}; not ${roleName}/${index}`,
     )
   return { run, workers: [worker] }
+}
+
+/** The target of an order: one's own, or the fleet's owner asks. @throws {Fault} PERMISSION */
+export function ownTarget(
+  ctx: Ctx,
+  { user, body }: RequestOf<'stop' | 'kill' | 'signal'>,
+): { run: Run; workers: Worker[] } {
+  const found = target(ctx, body)
+  const { run, user: holder } = found.run.record
+  if (holder !== user && user !== ctx.s.settings.owner)
+    throw new Fault('PERMISSION', `run ${run} is ${holder}'s: ${user} can neither end nor signal it`, {
+      data: { run, user: holder },
+    })
+  return found
 }

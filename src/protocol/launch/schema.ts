@@ -6,7 +6,7 @@
  */
 import * as z from 'zod'
 import { WORKERS_MAX } from '../bounds.ts'
-import { LAUNCH_NAME_MAX, NAME } from '../names.ts'
+import { LAUNCH_NAME_MAX, NAME, RUN_WORDS } from '../names.ts'
 import { parseSignal } from '../signals.ts'
 import { STOP_SIGNALS_MAX } from './resolved.ts'
 import {
@@ -260,7 +260,12 @@ export const LaunchForm = strict({
     .max(LAUNCH_NAME_MAX, {
       error: (issue) =>
         `'${String(issue.input)}' is too long: a launch's name has at most ${LAUNCH_NAME_MAX} characters`,
-    }),
+    })
+    .refine((name) => !RUN_WORDS.includes(name), {
+      error: (issue) =>
+        `'${String(issue.input)}' cannot be a run's name: on the command line it stands for runs`,
+    })
+    .describe(`of the run; its id is the name and 12 hex digits. Not ${RUN_WORDS.join(' or ')}`),
   backend: z
     .enum(['join', 'local'])
     .prefault('join')

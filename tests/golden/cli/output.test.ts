@@ -224,9 +224,8 @@ test('explain: cause and next check [A-42]', async () => {
 test('what was not found, and what fits several, is said with the candidates [R-17]', async () => {
   fleet.statuses.set(RUN, failed())
   fleet.statuses.set('job-ffffffffffff', runStatus({ run: 'job-ffffffffffff' }))
-  await expect(
-    `${await show(['status', 'jop'])}${await show(['status', 'job'])}${await show(['logs', 'nothing-like-it'])}`,
-  ).toMatchFileSnapshot('not-found.txt')
+  const said = `${await show(['status', 'jop'])}${await show(['status', 'job-'])}${await show(['logs', 'nothing-like-it'])}`
+  await expect(said.replaceAll(/\d+ (s|min|h|d) old/g, 'N s old')).toMatchFileSnapshot('not-found.txt')
 })
 
 test('help', async () => {

@@ -83,16 +83,16 @@ test('wait for a large run to be ready: one page is looked at until the head say
   const before = asked('status').length
   fleet.statuses.set(RUN, big())
   await fleet.workerEvent('ready', `${RUN}.main.1.1`)
-  expect(await waiting).toMatchObject({ passed: true, code: 0 })
+  expect(await waiting).toMatchObject({ reached: true, ok: true, code: 0 })
   expect(before).toBeLessThan(5)
 })
 
-test('wait for ready of a large run that ended: its workers were ready once, as the events say', async () => {
+test('wait for ready of a large run that ended: its workers were ready once, as the events say, and its code', async () => {
   const failed = big({ state: 'failed', code: 7, endedAt: 1 }, exited(7))
   fleet.statuses.set(RUN, failed)
-  expect(await fleet.troupe.wait(RUN, { for: 'ready' })).toMatchObject({ passed: false, code: 7 })
+  expect(await fleet.troupe.wait(RUN, { for: 'ready' })).toMatchObject({ reached: false, code: 7 })
   for (let i = 0; i < SIZE; i++) await fleet.workerEvent('ready', `${RUN}.main.${i}.1`)
-  expect(await fleet.troupe.wait(RUN, { for: 'ready' })).toMatchObject({ passed: true, code: 0 })
+  expect(await fleet.troupe.wait(RUN, { for: 'ready' })).toMatchObject({ reached: true, ok: false, code: 7 })
 })
 
 test('no proof in time of many workers: eight are named, and the number of the others', async () => {

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
-import { matchRuns, parseRef, refFits, targetsOf } from '../../../src/client/refs.ts'
+import { parseRef, refFits, targetsOf } from '../../../src/client/refs.ts'
 import { isFault } from '../../../src/protocol/faults.ts'
-import { summary } from '../../support/fake-fleet.ts'
 
 function codeOf(act: () => unknown): string | null {
   try {
@@ -30,34 +29,6 @@ test.each(['', 'a/b/c', 'a/b/3-1', 'a//3', '_x', 'a b', 'a/b/1-9999999', '../etc
     expect(codeOf(() => parseRef(text))).toBe('USAGE')
   },
 )
-
-const runs = [
-  summary('twin-a-000000000001', { acceptedAt: 3 }),
-  summary('twin-b-000000000002', { acceptedAt: 5, state: 'succeeded' }),
-  summary('solo-000000000003', { acceptedAt: 4 }),
-]
-
-test('a unique prefix stands for its run', () => {
-  expect(matchRuns('so', runs)).toEqual(['solo-000000000003'])
-})
-
-test('a prefix that fits several runs names them all [R-17]', () => {
-  expect(() => matchRuns('twin', runs)).toThrow(/twin-a-000000000001, twin-b-000000000002/)
-  expect(codeOf(() => matchRuns('twin', runs))).toBe('AMBIGUOUS')
-})
-
-test('a whole id wins over being a prefix of another', () => {
-  expect(matchRuns('x', [summary('x'), summary('xy')])).toEqual(['x'])
-})
-
-test('last is the newest, ended or not; all are those that have not ended', () => {
-  expect(matchRuns('last', runs)).toEqual(['twin-b-000000000002'])
-  expect(matchRuns('all', runs)).toEqual(['twin-a-000000000001', 'solo-000000000003'])
-})
-
-test('an unknown run is said with the nearest name', () => {
-  expect(() => matchRuns('sollo', runs)).toThrow(/did you mean 'solo'/)
-})
 
 test('orders go to each index; a rank cannot be stopped alone', () => {
   expect(targetsOf(parseRef('r/main/0-1'))).toEqual([

@@ -34,7 +34,12 @@ function ended(code: number, over: Partial<RunStatus> = {}): Partial<RunStatus> 
 
 test('a run that has ended is not waited for, and gives its code [R-10]', async () => {
   set(ended(7))
-  expect(await fleet.troupe.wait(RUN)).toMatchObject({ passed: true, code: 7, status: { state: 'failed' } })
+  expect(await fleet.troupe.wait(RUN)).toMatchObject({
+    reached: true,
+    ok: false,
+    code: 7,
+    status: { state: 'failed' },
+  })
 })
 
 test('the end is seen by its event, long before anybody looks again', async () => {
@@ -87,28 +92,50 @@ test('wait --for ready: 0 once all are ready, while the run goes on [A-05 +A9]',
   await fleet.nextAsked('status')
   set({ workers: [worker('main', 0), worker('main', 1)] })
   await fleet.workerEvent('ready', `${RUN}.main.1.1`)
-  expect(await waiting).toMatchObject({ passed: true, code: 0, status: { state: 'running' } })
+  expect(await waiting).toMatchObject({ reached: true, ok: true, code: 0, status: { state: 'running' } })
 })
 
 test('wait --for ready: a run that ended without is its code, and never 0 [FC-24]', async () => {
   set(ended(7))
-  expect(await fleet.troupe.wait(RUN, { for: 'ready' })).toMatchObject({ passed: false, code: 7 })
+  expect(await fleet.troupe.wait(RUN, { for: 'ready' })).toMatchObject({ reached: false, ok: false, code: 7 })
   set({ state: 'cancelled', code: 0, endedAt: 1, workers: [worker('main', 0, { ...pending })] })
-  expect(await fleet.troupe.wait(RUN, { for: 'ready' })).toMatchObject({ passed: false, code: 1 })
+  expect(await fleet.troupe.wait(RUN, { for: 'ready' })).toMatchObject({ reached: false, ok: false, code: 1 })
 })
 
-test('wait --for ready: what was ready once and has failed since was ready, as the events say', async () => {
+test('wait --for ready: what was ready once and has failed since: reached, and the run’s code', async () => {
   await fleet.workerEvent('ready', `${RUN}.main.0.1`)
   set(ended(7))
-  expect(await fleet.troupe.wait(RUN, { for: 'ready' })).toMatchObject({ passed: true, code: 0 })
+  expect(await fleet.troupe.wait(RUN, { for: 'ready' })).toMatchObject({ reached: true, ok: false, code: 7 })
 })
 
-test('wait --for ready: without a probe a worker was ready when it was started', async () => {
+test('wait --for ready: a service that was ready until its run succeeded is ready no more: 1', async () => {
+  await fleet.workerEvent('ready', `${RUN}.main.0.1`)
+  set(ended(0))
+  expect(await fleet.troupe.wait(RUN, { for: 'ready' })).toMatchObject({ reached: true, ok: false, code: 1 })
+})
+
+test('wait --for ready: a worker that was ready and is not now is waited for', async () => {
+  await fleet.workerEvent('ready', `${RUN}.main.0.1`)
+  set({ workers: [worker('main', 0, { ready: false, reason: 'its probe was refused' })] })
+  await expect(fleet.troupe.wait(RUN, { for: 'ready', timeoutMs: 100 })).rejects.toMatchObject({
+    code: 'WORKER_TIMEOUT',
+  })
+})
+
+test('wait --for ready: beside a task that is done with 0 the others’ readiness counts', async () => {
+  set({ workers: [worker('main', 0, exited(0)), worker('main', 1)] })
+  expect(await fleet.troupe.wait(RUN, { for: 'ready' })).toMatchObject({ reached: true, ok: true, code: 0 })
+})
+
+test('wait --for ready of one worker: without a probe it was ready when it was started', async () => {
   await fleet.workerEvent('started', `${RUN}.main.0.1`, { ready: true })
   await fleet.workerEvent('started', `${RUN}.main.1.1`, { ready: false })
   set({ ...ended(7), workers: [worker('main', 0, exited(7)), worker('main', 1, exited(7))] })
-  expect(await fleet.troupe.wait(`${RUN}/main/0`, { for: 'ready' })).toMatchObject({ passed: true, code: 0 })
-  expect(await fleet.troupe.wait(`${RUN}/main/1`, { for: 'ready' })).toMatchObject({ passed: false, code: 7 })
+  const [was, wasNot] = await Promise.all(
+    [0, 1].map((index) => fleet.troupe.wait(`${RUN}/main/${index}`, { for: 'ready' })),
+  )
+  expect(was).toMatchObject({ reached: true, ok: false, code: 7 })
+  expect(wasNot).toMatchObject({ reached: false, ok: false, code: 7 })
 })
 
 test('wait --for ready of a worker that was stopped before: the code of its run, never 0', async () => {
@@ -119,7 +146,7 @@ test('wait --for ready of a worker that was stopped before: the code of its run,
     workers: [worker('main', 0, exited(0, byUser('ann'))), worker('main', 1, exited(143, byUser('ann')))],
   })
   expect(await fleet.troupe.wait(`${RUN}/main/1`, { for: 'ready' })).toMatchObject({
-    passed: false,
+    ok: false,
     code: 130,
   })
 })
@@ -156,10 +183,16 @@ test('a stop that takes long says which worker it waits for, and why', async () 
   ).toBe(`${RUN} is stopping: stopped by ann; main/1: node n1 is suspect`)
 })
 
-test('wait --for running: passed when it was running once, as the events say', async () => {
+test('wait --for running: reached when it was running once, as the events say; the code is the run’s', async () => {
   await fleet.runEvent('running')
   set(ended(7))
-  expect(await fleet.troupe.wait(RUN, { for: 'running' })).toMatchObject({ passed: true, code: 0 })
+  expect(await fleet.troupe.wait(RUN, { for: 'running' })).toMatchObject({
+    reached: true,
+    ok: false,
+    code: 7,
+  })
+  set(ended(0))
+  expect(await fleet.troupe.wait(RUN, { for: 'running' })).toMatchObject({ reached: true, ok: true, code: 0 })
 })
 
 test('waiting for one worker: its own exit counts; one that we stopped is no failure', async () => {

@@ -29,7 +29,7 @@ test.each([
   ['--shape and --nodes', ['run', '--shape', '2x2', '--nodes', '2', '--', 'train.py'], '--nodes 2'],
   ['a signal that is none', ['signal', 'x', 'FOO'], "'FOO'"],
   ['a shell without completion', ['completion', 'basch'], "did you mean 'bash'"],
-  ['launch without a file', ['launch'], '--file'],
+  ['launch without a file', ['launch'], 'launch -f FILE'],
   ['a file that is not there', ['launch', '-f', '/nonexistent.yaml'], "'/nonexistent.yaml'"],
 ])(
   '%s: exit 2, the offending word or what to write said, stdout empty [R-17 FC-24]',

@@ -165,3 +165,18 @@ test('the time from the first failure to the last receipt is told', () => {
   c.letGo('n1')
   expect(c.status(run).stopMs).toBe(600)
 })
+
+test.each(['stop', 'kill', 'signal'] as const)(
+  '%s of another’s run: refused by name; the fleet’s owner may',
+  (verb) => {
+    const c = coordinatorWith({ n0: {} }, { owner: 'root' })
+    const run = c.launch({ roles: { main: task() } }, { user: 'ann' })
+    const body = { run, ...(verb === 'signal' && { signal: 'SIGUSR1' }) } as never
+    expect(c.ask(verb, body, { user: 'bob' }).fault).toMatchObject({
+      code: 'PERMISSION',
+      message: `run ${run} is ann's: bob can neither end nor signal it`,
+    })
+    expect(c.orders()).not.toContainEqual(expect.objectContaining({ verb: 'kill' }))
+    expect(c.ask(verb, body, { user: 'root' }).fault).toBeUndefined()
+  },
+)
