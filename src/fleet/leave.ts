@@ -35,7 +35,12 @@ function nameOf({ kind, node }: { kind: string; node: string }): string {
 export async function findParts(layout: FleetLayout): Promise<Found> {
   const present = (await listPresent(layout.presence)).filter(({ kind }) => kind !== 'up')
   const bus = (await findBus(layout)) === null ? [] : ['bus']
-  return { parts: new Set([...bus, ...present.map(nameOf)]), wanted: await readWanted(layout) }
+  const core = present.filter(({ kind }) => kind === 'coordinator')
+  const agents = present.filter(({ kind }) => kind === 'agent')
+  return {
+    parts: new Set([...bus, ...[...core, ...agents].map(nameOf)]),
+    wanted: await readWanted(layout),
+  }
 }
 
 /** The names of the parts that are there and were not found. */

@@ -36,6 +36,7 @@ test.each([
   ['a pipe with data', 'echo data |', '', true],
   ['a file', '', '< /etc/passwd', true],
   ['an idle pipe', 'sleep 0.1 |', '', false],
+  ['a pipe that ended without data', ': |', '', false],
   ['/dev/null', '', '< /dev/null', false],
 ])('stdin is %s: said only when something is dropped', (_, before, after, isSaid) => {
   const { stderr, stdout } = spawnSync(

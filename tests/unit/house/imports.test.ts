@@ -33,6 +33,7 @@ const SPAWNS: Record<string, string> = {
   'process/spawn-shim.ts': 'the shim outlives us: a session of its own, no pipes, its end is read from files',
   'process/hooks.ts': 'what a probe leaves behind is found by a mark in its environment; it has no output',
   'transport/nats-server.ts': 'the bus outlives us, writes into its own log, and is ready when it answers',
+  'cli/frame/unread-stdin.ts': 'it asks about our own stdin, which the program must inherit',
   'fleet/spawn.ts': 'a coordinator or an agent outlives us and writes into its own log',
 }
 
