@@ -43,11 +43,11 @@ export type {
   Receipt,
   RunState,
   RunStatus,
-  RunSummary,
   Straggler,
   WorkerReceipt,
   WorkerState,
   WorkerStatus,
 } from './protocol/shapes.ts'
+export type { RunSummary } from './protocol/run-summary.ts'
 export type { NodeInfo } from './protocol/node-info.ts'
 export type { Context, Credentials } from './system/contexts.ts'

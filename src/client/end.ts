@@ -3,7 +3,7 @@
  * end is learnt by waiting.
  */
 import { Fault, isFault } from '../protocol/faults.ts'
-import type { RunStatus, Target, WorkerReceipt } from '../protocol/shapes.ts'
+import type { RunStatus, SignalAim, Target, WorkerReceipt } from '../protocol/shapes.ts'
 import type { Messenger } from '../transport/messenger.ts'
 import { readStatus } from './pages.ts'
 import { areOver } from './points.ts'
@@ -71,6 +71,13 @@ function receiptsOf(status: RunStatus, ref: Ref): WorkerReceipt[] {
     .map((w) => ({ worker: w.worker, forkId: w.forkId, ...w.receipt! }))
 }
 
+export interface SignalOptions {
+  /** default: the ranks of a torchrun role, else the root process */
+  to?: SignalAim
+  /** also to a process that has no handler for it and will end by it */
+  force?: boolean
+}
+
 /**
  * @returns the workers that it was sent to. A signal is never sent twice: an order whose answer was lost is
  * reported, not repeated
@@ -80,6 +87,7 @@ export async function signalRef(
   user: string,
   ref: Ref,
   signal: string,
+  options: SignalOptions = {},
 ): Promise<string[]> {
   const targets: (Target & { rank?: number })[] =
     ref.ranks === undefined
@@ -88,7 +96,7 @@ export async function signalRef(
   const sent: string[] = []
   for (const target of targets) {
     const { workers } = await patiently(
-      () => messenger.ask('coordinator.signal', { user }, { ...target, signal }),
+      () => messenger.ask('coordinator.signal', { user }, { ...target, signal, ...options }),
       { boundMs: FAILOVER_MS, retry: NOT_DONE },
     )
     sent.push(...workers)

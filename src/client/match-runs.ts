@@ -8,7 +8,8 @@
  */
 import { Fault } from '../protocol/faults.ts'
 import { nearest, RUN_HASH_CHARS } from '../protocol/names.ts'
-import { isTerminal, type RunSummary } from '../protocol/shapes.ts'
+import type { RunSummary } from '../protocol/run-summary.ts'
+import { isTerminal } from '../protocol/shapes.ts'
 
 export interface Matching {
   /** who asks */

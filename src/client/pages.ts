@@ -3,7 +3,8 @@
  * not come is asked for again, as any request.
  */
 import { Fault } from '../protocol/faults.ts'
-import { isTerminal, type RunStatus, type RunSummary, type Target } from '../protocol/shapes.ts'
+import { isTerminal, type RunStatus, type Target } from '../protocol/shapes.ts'
+import { type RunSummary } from '../protocol/run-summary.ts'
 import type { NodeInfo } from '../protocol/node-info.ts'
 import type { ReplyOf } from '../protocol/table.ts'
 import type { Messenger } from '../transport/messenger.ts'

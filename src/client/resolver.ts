@@ -4,7 +4,7 @@
  */
 import { RUN_WORDS } from '../protocol/names.ts'
 import { Fault, isFault, toFault } from '../protocol/faults.ts'
-import type { RunSummary } from '../protocol/shapes.ts'
+import type { RunSummary } from '../protocol/run-summary.ts'
 import { EVERYBODY, looksLikeId, matchRuns } from './match-runs.ts'
 import { readRuns, type Asker } from './pages.ts'
 import { parseRef, type Ref } from './refs.ts'

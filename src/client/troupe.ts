@@ -4,9 +4,10 @@
  * and asks again after a lost link.
  */
 import type { NodeInfo } from '../protocol/node-info.ts'
-import type { RunStatus, RunSummary } from '../protocol/shapes.ts'
+import type { RunStatus } from '../protocol/shapes.ts'
+import type { RunSummary } from '../protocol/run-summary.ts'
 import type { ReplyOf } from '../protocol/table.ts'
-import { endRef, signalRef, type EndOptions, type EndResult } from './end.ts'
+import { endRef, signalRef, type EndOptions, type EndResult, type SignalOptions } from './end.ts'
 import { watchEvents, type TroupeEvent, type WatchOptions } from './events.ts'
 import { launchDocument, type Launched, type LaunchOptions } from './launch.ts'
 import type { LogItem, LogOptions } from './logs/items.ts'
@@ -64,8 +65,8 @@ export interface Troupe {
   stop(ref: string, options?: EndOptions): Promise<EndResult>
   /** The same with grace 0. */
   kill(ref: string, options?: EndOptions): Promise<EndResult>
-  /** One signal to root processes, or to ranks. @returns the workers it was sent to */
-  signal(ref: string, signal: string): Promise<string[]>
+  /** One signal to root processes, or to ranks of torchrun. @returns the workers it was sent to */
+  signal(ref: string, signal: string, options?: SignalOptions): Promise<string[]>
   /** Launch and wait for the end. */
   run(document: LaunchInput, options?: LaunchOptions & Waiting): Promise<WaitResult & { run: string }>
   /** After the state store was made anew: let a node accept it. */
@@ -154,9 +155,9 @@ export function troupeOn({ messenger, user, ...resolving }: Asker & Resolving): 
     },
     stop: (text, options) => end('stop', text, options),
     kill: (text, options) => end('kill', text, options),
-    async signal(text, signal) {
+    async signal(text, signal, options) {
       const ref = await one(text, { acts: true })
-      return knowing(ref, (ref) => signalRef(messenger, user, ref, signal), { acts: true })
+      return knowing(ref, (ref) => signalRef(messenger, user, ref, signal, options), { acts: true })
     },
     async run(input, options = {}) {
       const { run } = await troupe.launch(input, { ...options, timeoutMs: undefined })

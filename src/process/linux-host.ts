@@ -7,9 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Fault } from '../protocol/faults.ts'
 import type { Prepared, Started } from '../protocol/host.ts'
 import type { Bindings } from '../protocol/launch/resolved.ts'
-import { signalNumber } from '../protocol/signals.ts'
 import { overwriteFileSync } from '../system/files.ts'
-import { isAlive, residentBytes } from '../system/proc.ts'
+import { residentBytes } from '../system/proc.ts'
 import { fillCall } from './exec-plan.ts'
 import { claimStop, renewFence } from './fence-file.ts'
 import { readBindings } from './fork-files.ts'
@@ -27,6 +26,7 @@ import {
 import { dropFork, prepareForks, releaseFork } from './prepare-forks.ts'
 import type { ProcessHost } from './process-host.ts'
 import { recoverHost } from './recover-host.ts'
+import { signalProcesses } from './signal-processes.ts'
 import { fileOf, isTombstoned, logDirOf, writeTombstone } from './spool.ts'
 import { membersOf } from './tree.ts'
 
@@ -52,9 +52,10 @@ export function createLinuxHost(options: LinuxHostOptions): ProcessHost {
       const fork = forks.get(forkId)
       return fork === undefined || abortFork(host, fork)
     },
-    signalRoot: (forkId, signal) => stopSignal(forks.get(forkId), (fork) => signalOne(fork, signal, null)),
+    signalRoot: (forkId, signal) =>
+      stopSignal(forks.get(forkId), ({ observer }) => signalProcesses(observer, signal, 'root', true)),
     signalTree: (forkId, signal) => stopSignal(forks.get(forkId), ({ observer }) => observer?.signal(signal)),
-    signalOne: (forkId, signal, rank) => signalOne(forks.get(forkId), signal, rank),
+    signalOne: (forkId, signal, to, force) => signalProcesses(forks.get(forkId)?.observer, signal, to, force),
     async killTree(forkId) {
       const fork = forks.get(forkId)
       // A shim that is about to start its program is part of the tree. One that hangs there is killed, too.
@@ -102,14 +103,6 @@ async function startOnce(state: HostState, forkId: string, bindings: Bindings): 
 /** A signal of a stop; none where the shim stops its tree itself. */
 function stopSignal(fork: Fork | undefined, send: (fork: Fork) => unknown): void {
   if (fork !== undefined && claimStop(fork.forkDir, fork.spec)) send(fork)
-}
-
-function signalOne(fork: Fork | undefined, signal: string, rank: number | null): boolean {
-  const number = signalNumber(signal)
-  const target = rank === null ? fork?.observer?.tree.child : fork?.observer?.rankProcess(rank)
-  if (target == null || number === null || !isAlive(target)) return false
-  process.kill(target.pid, number)
-  return true
 }
 
 function renewFences({ forks, lock }: HostState, ageMs: number): void {

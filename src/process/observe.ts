@@ -263,6 +263,7 @@ export function observeFork(options: ObserveOptions): Observer {
     check,
     signal: (signal) => void signalMembers(tree(), signal),
     rankProcess: (rank) => rankProcesses.get(rank) ?? null,
+    rankProcesses: () => [...rankProcesses.values()],
     kill: () => (killing ??= kill().finally(() => (killing = null))),
     close() {
       closed = true

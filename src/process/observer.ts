@@ -24,6 +24,7 @@ export interface Observer {
   signal(signal: string): void
   /** the program of one rank, while it runs */
   rankProcess(rank: number): ProcIdentity | null
+  rankProcesses(): ProcIdentity[]
   kill(): Promise<void>
   close(): void
 }

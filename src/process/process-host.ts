@@ -25,9 +25,9 @@
  * program gets them from one of the two alone.
  * 9. A listener is never called from inside one of the calls.
  */
-import type { Prepared, HostEvent, Recovered, Started } from '../protocol/host.ts'
+import type { Prepared, HostEvent, Recovered, SignalResult, Started } from '../protocol/host.ts'
 import type { Bindings, ForkSpec } from '../protocol/launch/resolved.ts'
-import type { NodeCapacity } from '../protocol/shapes.ts'
+import type { NodeCapacity, SentSignal } from '../protocol/shapes.ts'
 
 export interface ProcessHost {
   capacity(): Promise<NodeCapacity>
@@ -45,8 +45,8 @@ export interface ProcessHost {
   cancel(forkId: string): Promise<boolean>
   signalRoot(forkId: string, signal: string): void
   signalTree(forkId: string, signal: string): void
-  /** a person's: one signal to the root process, or to one rank. @returns false when it is not there */
-  signalOne(forkId: string, signal: string, rank: number | null): boolean
+  /** a person's signal; nobody gets it when, without `force`, it would end one who has no handler for it */
+  signalOne(forkId: string, signal: string, to: SentSignal['to'], force: boolean): SignalResult
   killTree(forkId: string): Promise<void>
   /** the role's pre-stop call; resolves when it ended or its own timeout passed, never rejects */
   preStop(forkId: string): Promise<void>

@@ -24,6 +24,12 @@ export interface Started {
   startedAt: number
 }
 
+/** A signal of a person: how many got it, or who would have ended by it (then nobody got it). */
+export interface SignalResult {
+  reached: number
+  fatal: string[]
+}
+
 export type HostEvent =
   | {
       what: 'exited'

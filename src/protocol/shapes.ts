@@ -32,6 +32,8 @@ export const Exit = z.object({
   inSetUp: z.string().optional(),
   /** there when the root of a service ended while so many processes of its tree ran on */
   left: z.number().int().min(1).optional(),
+  /** the signal that ended it was sent by this person, by `signal`: no stop, so judged as its own end */
+  sentBy: Name.optional(),
 })
 export type Exit = z.infer<typeof Exit>
 
@@ -79,6 +81,15 @@ export const LogOffsets = z.record(
 )
 export type LogOffsets = z.infer<typeof LogOffsets>
 
+/** Whom a signal of a person is for. */
+export const SignalAim = z.enum(['root', 'ranks', 'tree'])
+export type SignalAim = z.infer<typeof SignalAim>
+/** A signal that a person sent to a fork, or to one rank of it. */
+export const SentSignal = z.object({ signal: SignalName, by: Name, to: z.union([SignalAim, Index]) })
+export type SentSignal = z.infer<typeof SentSignal>
+/** So many of them are kept of a fork, the latest. */
+export const SENT_SIGNALS_MAX = 5
+
 /**
  * Everything that an agent says of one fork. The body of every worker event and each line of an inventory:
  * one shape, so that the coordinator has one way to learn a fact, however it hears it. Later facts only fill
@@ -123,6 +134,8 @@ export const ForkReport = z.object({
   startFault: z.string().nullable(),
   /** that fault stays as long as the document: its start is not tried again */
   startFinal: z.boolean().optional(),
+  /** signals of persons, the latest last; left out when there were none */
+  signals: z.array(SentSignal).max(SENT_SIGNALS_MAX).optional(),
 })
 export type ForkReport = z.infer<typeof ForkReport>
 
@@ -233,6 +246,8 @@ export const WorkerStatus = z.object({
   exitedAt: Wall.nullable(),
   /** why it is where it is, one line (probe says no, node lost, waiting) */
   reason: z.string().nullable(),
+  /** signals that persons sent to its latest attempt; left out when there were none */
+  signals: z.array(SentSignal).optional(),
 })
 export type WorkerStatus = z.infer<typeof WorkerStatus>
 
@@ -279,20 +294,6 @@ export const RunStatus = z.object({
   workers: z.array(WorkerStatus),
 })
 export type RunStatus = z.infer<typeof RunStatus>
-
-export const RunSummary = z.object({
-  run: Name,
-  name: z.string(),
-  user: z.string(),
-  state: RunState,
-  reason: z.string().nullable(),
-  code: z.number().int().nullable(),
-  workers: z.number().int(),
-  ready: z.number().int(),
-  acceptedAt: Wall,
-  endedAt: Wall.nullable(),
-})
-export type RunSummary = z.infer<typeof RunSummary>
 
 /** What a stop, kill or signal is aimed at: a run, a role, a worker. */
 export const Target = z.object({ run: Name, role: Name.optional(), index: Index.optional() })

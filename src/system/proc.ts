@@ -212,6 +212,17 @@ export function readEnvironment(pid: number): string[] | null {
 }
 
 /** Resident bytes; 0 for what is gone. */
+/** Signals of a process, bit n-1 for number n. @returns null when there is no such process */
+export function readSignalSets(pid: number): { caught: bigint; ignored: bigint; blocked: bigint } | null {
+  const status = readPage(`/proc/${pid}/status`) ?? ''
+  const set = (key: string): bigint | null => {
+    const hex = new RegExp(`^${key}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1]
+    return hex === undefined ? null : BigInt(`0x${hex}`)
+  }
+  const [caught, ignored, blocked] = [set('SigCgt'), set('SigIgn'), set('SigBlk')]
+  return caught === null || ignored === null || blocked === null ? null : { caught, ignored, blocked }
+}
+
 export function residentBytes(pid: number): number {
   return Number(readPage(`/proc/${pid}/statm`)?.split(' ')[1] ?? 0) * PAGE_BYTES
 }

@@ -281,12 +281,12 @@ export function processHostContract(name: string, makeHost: () => Promise<HostUn
       const { host, programs, events } = await make()
       const spec = forkSpec(programs.stays)
       await host.prepare([spec])
-      expect(host.signalOne(spec.forkId, 'SIGTERM', null)).toBe(false)
+      expect(host.signalOne(spec.forkId, 'SIGTERM', 'root', true).reached).toBe(0)
       await host.start(spec.forkId, NO_BINDINGS)
-      expect(host.signalOne(spec.forkId, 'SIGTERM', 3)).toBe(false)
-      expect(host.signalOne(spec.forkId, 'SIGTERM', null)).toBe(true)
+      expect(host.signalOne(spec.forkId, 'SIGTERM', 3, true).reached).toBe(0)
+      expect(host.signalOne(spec.forkId, 'SIGTERM', 'root', true).reached).toBe(1)
       await events.next('empty', spec.forkId)
-      expect(host.signalOne(spec.forkId, 'SIGTERM', null)).toBe(false)
+      expect(host.signalOne(spec.forkId, 'SIGTERM', 'root', true).reached).toBe(0)
     })
 
     test('leases end when the tree is gone, not when it is told to stop', async () => {

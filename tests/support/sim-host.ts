@@ -364,11 +364,12 @@ export function simMachine(options: MachineOptions): SimMachine {
         tell({ what: 'signalled', forkId, signal, by: process.name })
         spools.get(forkId)?.tree?.signalRoot(signal)
       },
-      signalOne(forkId, signal, rank) {
-        if (!process.effect(`host.signalOne ${forkId} ${signal}`) || !mine() || rank !== null) return false
+      signalOne(forkId, signal, to) {
+        const nobody = { reached: 0, fatal: [] }
+        if (!process.effect(`host.signalOne ${forkId} ${signal}`) || !mine() || to !== 'root') return nobody
         const hit = spools.get(forkId)?.tree?.signalRoot(signal) ?? false
         if (hit) tell({ what: 'signalled', forkId, signal, by: process.name })
-        return hit
+        return hit ? { reached: 1, fatal: [] } : nobody
       },
       killTree: (forkId) =>
         operation(`kill ${forkId}`, (resolve) => {

@@ -156,8 +156,9 @@ function signal(
 ): void {
   if (command.type === 'signal-tree') return host.signalTree(command.forkId, command.signal)
   if (command.type === 'signal-root') return host.signalRoot(command.forkId, command.signal)
-  const { order, forkId } = command
-  post({ type: 'signalled', order, forkId, found: host.signalOne(forkId, command.signal, command.rank) })
+  const { order, forkId, sent, force } = command
+  const result = host.signalOne(forkId, sent.signal, sent.to, force)
+  post({ type: 'signalled', order, forkId, sent, result })
 }
 
 function failed({ post, log }: HostCalls, error: unknown, action: string): void {

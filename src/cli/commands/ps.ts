@@ -1,5 +1,5 @@
 /** `troupe ps`: runs, newest first. */
-import type { RunSummary } from '../../protocol/shapes.ts'
+import type { RunSummary } from '../../protocol/run-summary.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import { table } from '../render/table.ts'
 import { durationText } from '../render/text.ts'

@@ -48,7 +48,7 @@ export const COMMANDS: Commands = {
     load: () => import('../commands/kill.ts'),
   },
   signal: {
-    summary: 'send one signal to the processes of a run, role or worker, or to a rank',
+    summary: 'send one signal to the root processes of a run, role or worker; of torchrun to its ranks',
     load: () => import('../commands/signal.ts'),
   },
   nodes: {

@@ -26,7 +26,7 @@ export function exitText(exit: Exit | null): string {
     exit.unknown !== null
       ? `${exit.unknown.startsWith('could not start') ? '' : 'exit unknown: '}${exit.unknown}`
       : exit.signal !== null
-        ? `killed by ${exit.signal}`
+        ? `killed by ${exit.signal}${exit.sentBy === undefined ? '' : `, sent by ${exit.sentBy}`}`
         : `exited ${exit.code}`
   const where =
     exit.inSetUp === undefined ? '' : ` in set-up${exit.inSetUp === '' ? '' : `, at '${exit.inSetUp}'`}`

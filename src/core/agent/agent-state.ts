@@ -7,7 +7,7 @@
  * died.
  */
 import type { Cause } from '../../protocol/causes.ts'
-import type { HostEvent, Prepared, Recovered, Started } from '../../protocol/host.ts'
+import type { HostEvent, Prepared, Recovered, SignalResult, Started } from '../../protocol/host.ts'
 import type { Bindings, ForkSpec } from '../../protocol/launch/resolved.ts'
 import type {
   Epoch,
@@ -17,6 +17,7 @@ import type {
   NodeCapacity,
   RankReport,
   Receipt,
+  SentSignal,
 } from '../../protocol/shapes.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
 import type { BodyOf, OrderVerb, ReplyOf, WorkerWhat } from '../../protocol/table.ts'
@@ -90,6 +91,8 @@ export interface Fork {
   startFault: string | null
   startFinal: boolean
   stop: Stop | null
+  /** of persons, the latest last */
+  signals: SentSignal[]
   /** facts that the event stream has acknowledged */
   acked: WorkerWhat[]
   released: boolean
@@ -162,7 +165,7 @@ export type AgentEvent =
   | { type: 'noted'; forkId: string; at: number }
   | { type: 'pre-stopped'; forkId: string; at: number }
   | { type: 'tree-killed'; forkId: string; at: number }
-  | { type: 'signalled'; order: number; forkId: string; found: boolean }
+  | { type: 'signalled'; order: number; forkId: string; sent: SentSignal; result: SignalResult }
   | { type: 'remembered'; order: number }
   | { type: 'host'; event: HostEvent; at: number }
   | { type: 'fact-acked'; forkId: string; what: WorkerWhat }
@@ -187,7 +190,7 @@ export type AgentCommand =
   | { type: 'pre-stop'; forkId: string }
   | { type: 'signal-tree'; forkId: string; signal: string }
   | { type: 'signal-root'; forkId: string; signal: string }
-  | { type: 'signal-one'; order: number; forkId: string; signal: string; rank: number | null }
+  | { type: 'signal-one'; order: number; forkId: string; sent: SentSignal; force: boolean }
   | { type: 'kill-tree'; forkId: string }
   | { type: 'release'; forkId: string }
   | { type: 'fact'; id: string; what: WorkerWhat; rev: number; report: ForkReport }
@@ -266,6 +269,7 @@ export function newFork(spec: Fork['spec']): Fork {
     startFault: null,
     startFinal: false,
     stop: null,
+    signals: [],
     acked: [],
     released: false,
     held: [],

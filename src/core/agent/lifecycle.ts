@@ -7,7 +7,7 @@ import type { WorkerWhat } from '../../protocol/table.ts'
 import type { LogOffsets } from '../../protocol/shapes.ts'
 import { keepLastWords } from './last-words.ts'
 import { stopFork, stopKillAgain } from './ladder.ts'
-import { isOnce, note, reportOf, stateFact } from './report.ts'
+import { isOnce, note, reportOf, sentBy, stateFact } from './report.ts'
 import type { HostEvent } from '../../protocol/host.ts'
 import type { AgentState, Fork, Out } from './agent-state.ts'
 
@@ -60,7 +60,8 @@ function onExited(
   out: Out,
 ): void {
   fork.phase = 'exited'
-  fork.exit = { ...event.exit, killedBy: fork.stop?.killedBy ?? (event.fenced ? { by: 'fence' } : null) }
+  const killedBy = fork.stop?.killedBy ?? (event.fenced ? ({ by: 'fence' } as const) : null)
+  fork.exit = sentBy(fork, { ...event.exit, killedBy }, null)
   fork.exitedAt = event.exitedAt
   fork.exitedTick = at
   keepLastWords(state, fork, event.stderrTail, event.errorFile)

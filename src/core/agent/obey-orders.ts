@@ -223,13 +223,14 @@ function cancelIfIdle(state: AgentState, forkId: string, out: Out): boolean {
 function signal(
   state: AgentState,
   order: number,
-  { forkId, signal: name, rank }: BodyOfVerb<'signal'>,
+  { forkId, signal: name, rank, to, force = false, by = 'unknown' }: BodyOfVerb<'signal'>,
   out: Out,
 ): void {
   const fork = state.forks.get(forkId)
   if (fork?.phase !== 'running')
     return refuse(order, new Fault('WORKER_NOT_FOUND', `${forkId} does not run here`).toBody(), out)
-  out.push({ type: 'signal-one', order, forkId, signal: name, rank })
+  const aim = rank ?? to ?? (fork.spec.torchrun === null ? 'root' : 'ranks')
+  out.push({ type: 'signal-one', order, forkId, sent: { signal: name, by, to: aim }, force })
 }
 
 function release(state: AgentState, order: number, { forks }: BodyOfVerb<'release'>, out: Out): void {

@@ -7,7 +7,7 @@ import { forkIdOf, parseForkId } from '../../protocol/names.ts'
 import type { WorkerWhat } from '../../protocol/table.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
 import type { ForkNotes } from '../../protocol/fork-notes.ts'
-import type { ForkReport } from '../../protocol/shapes.ts'
+import type { Exit, ForkReport } from '../../protocol/shapes.ts'
 import type { AgentState, Fork, Out } from './agent-state.ts'
 
 function phaseOf(fork: Fork): ForkReport['phase'] {
@@ -41,11 +41,20 @@ export function reportOf(fork: Fork): ForkReport {
     receipt: fork.receipt,
     stderrTail: fork.stderrTail,
     errorFile: fork.errorFile,
-    ranks: fork.ranks,
+    ranks: fork.ranks.map((rank) => ({ ...rank, exit: rank.exit && sentBy(fork, rank.exit, rank.rank) })),
     logsFinal: fork.logsFinal,
     startFault: fork.startFault,
     ...(fork.startFinal && { startFinal: true }),
+    ...(fork.signals.length > 0 && { signals: fork.signals }),
   }
+}
+
+/** An end by a signal that a person sent to that process. @param rank  null: the root process */
+export function sentBy({ signals, stop }: Fork, exit: Exit, rank: number | null): Exit {
+  if (exit.signal === null || stop?.killedBy != null) return exit
+  const aims: readonly unknown[] = rank === null ? ['root', 'tree'] : ['ranks', 'tree', rank]
+  const sent = signals.findLast((one) => one.signal === exit.signal && aims.includes(one.to))
+  return sent === undefined ? exit : { ...exit, sentBy: sent.by }
 }
 
 /** A fork that never was, and by its tombstone never will be. */

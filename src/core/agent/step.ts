@@ -8,6 +8,8 @@ import { onFactAcked, onHealth, onHostEvent, onKillAgain, onLogsFinal, onReadyTi
 import { onCancelled, onLapse, onPrepared, onStarted } from './starts.ts'
 import { stepOrder } from './obey-orders.ts'
 import { recoverFork } from './recover.ts'
+import { stateFact } from './report.ts'
+import { SENT_SIGNALS_MAX } from '../../protocol/shapes.ts'
 import { beat, onReadTailTimer, onTail, onTailUnreadable, onTick, readTail } from './watch.ts'
 import type { AgentCommand, AgentEvent, AgentState, AgentTimer, Out } from './agent-state.ts'
 
@@ -35,7 +37,7 @@ function decide(state: AgentState, event: AgentEvent, out: Out): void {
     case 'cancelled':
       return onCancelled(state, event.forkId, event.proven, event.fault, event.at, out)
     case 'signalled':
-      return onSignalled(event, out)
+      return onSignalled(state, event, out)
     case 'remembered':
       return void out.push({ type: 'reply', order: event.order, body: {} })
     case 'host':
@@ -86,10 +88,21 @@ function onRecovered(state: AgentState, event: EventOf<'recovered'>, out: Out): 
   readTail(state, out)
 }
 
-function onSignalled({ order, forkId, found }: EventOf<'signalled'>, out: Out): void {
-  if (found) return void out.push({ type: 'reply', order, body: {} })
-  const fault = new Fault('WORKER_NOT_FOUND', `no such process of ${forkId}`)
-  out.push({ type: 'fault', order, fault: fault.toBody() })
+function onSignalled(state: AgentState, event: EventOf<'signalled'>, out: Out): void {
+  const { order, forkId, sent, result } = event
+  const refuse = (fault: Fault): void => void out.push({ type: 'fault', order, fault: fault.toBody() })
+  if (result.fatal.length > 0)
+    return refuse(
+      new Fault('FAILED', `${sent.signal} would end ${result.fatal.join(', ')}: no handler for it`, {
+        hint: '--force sends it all the same; --to root|ranks|tree says who is meant',
+      }),
+    )
+  const fork = state.forks.get(forkId)
+  if (result.reached === 0 || fork === undefined)
+    return refuse(new Fault('WORKER_NOT_FOUND', `no such process of ${forkId}`))
+  fork.signals = [...fork.signals, sent].slice(-SENT_SIGNALS_MAX)
+  out.push({ type: 'reply', order, body: {} })
+  stateFact(state, fork, 'signalled', out)
 }
 
 type ForkEvent = EventOf<'started' | 'noted' | 'pre-stopped' | 'tree-killed' | 'fact-acked' | 'logs-final'>

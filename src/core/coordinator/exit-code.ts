@@ -9,7 +9,7 @@ export function exitText(exit: Exit): string {
 
 function howText(exit: Exit): string {
   return exit.signal !== null
-    ? `was killed by ${exit.signal}${exit.oom === true ? ' (out of memory)' : ''}`
+    ? `was killed by ${exit.signal}${exit.oom === true ? ' (out of memory)' : ''}${exit.sentBy === undefined ? '' : `, sent by ${exit.sentBy}`}`
     : exit.code !== null
       ? `exited ${exit.code}`
       : exit.unknown?.startsWith('could not start') === true

@@ -4,7 +4,8 @@
  */
 import type { FaultBody } from '../../protocol/faults.ts'
 import type { StateOp } from '../../protocol/records.ts'
-import type { ForkReport, RunStatus, RunSummary } from '../../protocol/shapes.ts'
+import type { ForkReport, RunStatus } from '../../protocol/shapes.ts'
+import type { RunSummary } from '../../protocol/run-summary.ts'
 import type { BodyOf, EventsFrom, OrderVerb, ParamsOf, ReplyOf, RequestVerb } from '../../protocol/table.ts'
 
 export interface Times {

@@ -9,6 +9,7 @@ import type { CoordinatorEvent } from './messages.ts'
 import { noteStore } from './node-usage.ts'
 import type { WorkVerb } from './orders.ts'
 import { applyReport } from './reports.ts'
+import { onSignalled } from './signal-request.ts'
 import { phaseOrder } from './stages.ts'
 import type { Ctx, NodeLive, OrderContext, Worker } from './types.ts'
 import { update } from './update.ts'
@@ -44,7 +45,7 @@ export function onOrderResult(ctx: Ctx, result: Result): void {
           : { kind: 'refuse', request: context.request, fault: result.fault },
       )
     case 'signal':
-      return
+      return onSignalled(ctx, context, result.fault)
     default:
       return context satisfies never
   }

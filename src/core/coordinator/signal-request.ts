@@ -1,11 +1,12 @@
 /** The request that sends a signal to workers, or to one of their ranks. */
-import { Fault } from '../../protocol/faults.ts'
+import { Fault, type FaultBody } from '../../protocol/faults.ts'
 import type { RequestOf } from './messages.ts'
 import { isReachable } from './nodes.ts'
 import { reply } from './reply.ts'
 import { live } from './stages.ts'
 import { ownTarget } from './targets.ts'
-import type { Ctx } from './types.ts'
+import type { SignalRequest } from './signal-answers.ts'
+import type { Ctx, OrderContext } from './types.ts'
 import { currentFork, exitOf, startedAtOf } from './worker.ts'
 
 export function signal(ctx: Ctx, request: RequestOf<'signal'>): void {
@@ -25,13 +26,13 @@ export function signal(ctx: Ctx, request: RequestOf<'signal'>): void {
         `no rank ${rank} of ${body.run}${body.role === undefined ? '' : `/${body.role}`} runs`,
       )
   }
-  const told: string[] = []
+  const waiting: SignalRequest = { request: request.id, left: 0, workers: [], refused: [] }
   for (const worker of workers) {
     const node = worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
     if (!live(worker) || exitOf(worker) !== null || startedAtOf(worker) === null || !isReachable(node))
       continue
     const id = ++ctx.s.counter
-    ctx.s.orders.set(id, { verb: 'signal' })
+    ctx.s.orders.set(id, { verb: 'signal', worker: worker.id, request: waiting })
     ctx.out.push({
       kind: 'order',
       order: {
@@ -39,11 +40,39 @@ export function signal(ctx: Ctx, request: RequestOf<'signal'>): void {
         node: node.name,
         incarnation: node.incarnation,
         verb: 'signal',
-        body: { forkId: currentFork(worker), signal: body.signal, rank: body.rank ?? null },
-        timeoutMs: 1000,
+        body: {
+          forkId: currentFork(worker),
+          signal: body.signal,
+          rank: body.rank ?? null,
+          by: request.user,
+          ...(body.to !== undefined && { to: body.to }),
+          ...(body.force === true && { force: true }),
+        },
+        timeoutMs: ANSWER_MS,
       },
     })
-    told.push(worker.id)
+    waiting.left++
   }
-  reply(ctx, request, { workers: told })
+  if (waiting.left === 0) reply(ctx, request, { workers: [] })
+}
+
+/** The request itself is answered within a second. */
+const ANSWER_MS = 700
+const REFUSED_MAX = 20
+
+/** An agent has answered; with the last one the request is. */
+export function onSignalled(
+  ctx: Ctx,
+  { worker, request }: Extract<OrderContext, { verb: 'signal' }>,
+  fault: FaultBody | null,
+): void {
+  if (fault === null) request.workers.push(worker)
+  else request.refused.push({ worker, fault })
+  if (--request.left > 0) return
+  const { workers, refused } = request
+  if (workers.length === 0)
+    return void ctx.out.push({ kind: 'refuse', request: request.request, fault: refused[0]!.fault })
+  const told = refused.slice(0, REFUSED_MAX).map((one) => ({ worker: one.worker, reason: one.fault.message }))
+  const body = { workers, ...(told.length > 0 && { refused: told }) }
+  ctx.out.push({ kind: 'reply', request: request.request, body })
 }

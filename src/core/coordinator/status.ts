@@ -7,11 +7,11 @@ import type { NodeInfo } from '../../protocol/node-info.ts'
 import {
   isTerminal,
   type RunStatus,
-  type RunSummary,
   type Straggler,
   type WorkerState,
   type WorkerStatus,
 } from '../../protocol/shapes.ts'
+import { type RunSummary } from '../../protocol/run-summary.ts'
 import type { ReplyOf } from '../../protocol/table.ts'
 import { attemptsOf, lastRun } from './attempts.ts'
 import { attemptOf } from './events.ts'
@@ -64,6 +64,7 @@ function workerStatus(ctx: Ctx, worker: Worker, heldBy: Waits): WorkerStatus {
     startedAt: view.startedAt,
     exitedAt: view.exitedAt,
     reason: workerReason(ctx, worker, heldBy),
+    ...(worker.report?.signals !== undefined && { signals: worker.report.signals }),
   }
 }
 

@@ -3,6 +3,7 @@
  * is rebuilt by the fold, the rest by inventories; a step owns all of it and changes it in place. Rules stand
  * in the files beside, each for one subject.
  */
+import type { SignalRequest } from './signal-answers.ts'
 import type { Cause } from '../../protocol/causes.ts'
 import type { Bindings, Launch, Role } from '../../protocol/launch/resolved.ts'
 import type { KeyRecord, RestartKind, RunRecord, StateOp, WorkerRecord } from '../../protocol/records.ts'
@@ -200,10 +201,7 @@ export interface NodeLive {
   /** workers that are placed or have a place reserved here */
   readonly workers: Set<Worker>
   readonly used: { cpus: number; gpus: number; memoryBytes: number }
-  /**
-   * nodes of the same machine that give out the same GPUs, and how many of ours those are: each GPU is leased
-   * once
-   */
+  /** nodes of the same machine that give out (some of) our GPUs, and how many: each is leased once */
   readonly gpuPeers: Map<NodeLive, number>
   /** devices that its last inventory named */
   gpuUuids: ReadonlySet<string>
@@ -232,7 +230,7 @@ export type OrderContext =
     }
   | { verb: 'release' | 'strays'; node: NodeLive; incarnation: string; forks: string[] }
   | { verb: 'inventory'; node: NodeLive; incarnation: string }
-  | { verb: 'signal' }
+  | { verb: 'signal'; worker: string; request: SignalRequest }
   | { verb: 'adopt'; request: number; node: NodeLive }
 
 export interface CoordinatorState {

@@ -2,7 +2,8 @@
 import * as z from 'zod'
 import { NextField, PageFields } from '../pages.ts'
 import { Launch } from '../launch/resolved.ts'
-import { Index, Name, RunStatus, RunSummary, SignalName, Target } from '../shapes.ts'
+import { Index, Name, RunStatus, SignalAim, SignalName, Target } from '../shapes.ts'
+import { RunSummary } from '../run-summary.ts'
 import { NodeInfo } from '../node-info.ts'
 import { AnyDocument, Empty, row, type Row } from './row.ts'
 
@@ -62,10 +63,21 @@ export const COORDINATOR_ROWS = {
   'coordinator.signal': row({
     ...ask,
     subject: 'coordinator.signal.{user}',
-    body: Target.extend({ signal: SignalName, rank: Index.optional() }),
-    reply: Accepted,
-    errors: ['WORKER_NOT_FOUND', 'NOT_LEADER', 'OVERLOADED'],
-    doc: 'Send a signal to the root process of each targeted worker, or to one rank.',
+    body: Target.extend({
+      signal: SignalName,
+      rank: Index.optional(),
+      to: SignalAim.optional(),
+      force: z.boolean().optional(),
+    }),
+    reply: Accepted.extend({
+      /** workers that did not get it, and why; the first twenty */
+      refused: z.array(z.object({ worker: z.string(), reason: z.string() })).optional(),
+    }),
+    errors: ['WORKER_NOT_FOUND', 'NOT_LEADER', 'OVERLOADED', 'FAILED'],
+    doc:
+      'Send a signal once: to the root process of a task or service, to the ranks of a torchrun role, to one ' +
+      'rank, or as `to` says. A process that has no handler for it, and that it would end, does not get it ' +
+      '(FAILED) unless `force` is there.',
   }),
   'coordinator.status': row({
     ...read,

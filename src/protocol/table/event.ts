@@ -24,6 +24,7 @@ export const WORKER_WHATS = [
   'logs-final',
   'ranks',
   'cancelled',
+  'signalled',
 ] as const
 export type WorkerWhat = (typeof WORKER_WHATS)[number]
 export const NODE_WHATS = ['joined', 'suspect', 'lost', 'draining', 'left'] as const

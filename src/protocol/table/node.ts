@@ -6,7 +6,17 @@ import * as z from 'zod'
 import { Cause } from '../causes.ts'
 import { NextField, PageFields } from '../pages.ts'
 import { Bindings, ForkSpec } from '../launch/resolved.ts'
-import { Epoch, ForkId, ForkReport, Index, Millis, NodeCapacity, SignalName } from '../shapes.ts'
+import {
+  Epoch,
+  ForkId,
+  ForkReport,
+  Index,
+  Millis,
+  Name,
+  NodeCapacity,
+  SignalAim,
+  SignalName,
+} from '../shapes.ts'
 import { Empty, row, type Row } from './row.ts'
 
 const order = { kind: 'request', from: ['coordinator'], to: ['agent'], timeoutMs: 1000 } as const
@@ -80,10 +90,17 @@ export const NODE_ROWS = {
   'node.signal': row({
     ...order,
     subject: 'node.{node}.{incarnation}.signal',
-    body: z.object({ forkId: ForkId, signal: SignalName, rank: Index.nullable() }),
+    body: z.object({
+      forkId: ForkId,
+      signal: SignalName,
+      rank: Index.nullable(),
+      to: SignalAim.optional(),
+      force: z.boolean().optional(),
+      by: Name.optional(),
+    }),
     reply: Empty,
-    errors: ['WORKER_NOT_FOUND', 'EXPIRED', 'STALE_EPOCH', 'STORE_UNKNOWN'],
-    doc: 'Send one signal to a root process or a rank.',
+    errors: ['WORKER_NOT_FOUND', 'FAILED', 'EXPIRED', 'STALE_EPOCH', 'STORE_UNKNOWN'],
+    doc: 'Send one signal to a root process, a rank, all ranks or the tree; FAILED where it would end who gets it.',
   }),
   'node.release': row({
     ...order,

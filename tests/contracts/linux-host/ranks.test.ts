@@ -76,7 +76,7 @@ describe('ranks of a torchrun worker', () => {
       const spec = torchrun(['sleep', '3600'])
       await startRanks(spec)
       await bothRun(spec.forkId)
-      expect(host.signalOne(spec.forkId, signal, 11)).toBe(true)
+      expect(host.signalOne(spec.forkId, signal, 11, true)).toEqual({ reached: 1, fatal: [] })
       await events.next('exited', spec.forkId)
       const told = events.of(spec.forkId)
       const first = told.findIndex(

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { matchRuns, type Matching } from '../../../src/client/match-runs.ts'
 import { isFault, type Fault } from '../../../src/protocol/faults.ts'
-import type { RunSummary } from '../../../src/protocol/shapes.ts'
+import type { RunSummary } from '../../../src/protocol/run-summary.ts'
 import { summary } from '../../support/fake-fleet.ts'
 
 const NOW = 1_700_000_100_000

@@ -1,3 +1,4 @@
+import type { SignalResult } from '../../../../src/protocol/host.ts'
 import { describe, expect, test } from 'vitest'
 import type { Order } from '../../../../src/core/agent/agent-state.ts'
 import { agentScript, EPOCH, FORK, only, specOf, typesOf } from '../../../support/agent-steps.ts'
@@ -214,17 +215,73 @@ describe('release', () => {
   })
 })
 
-test('a signal to a root process is answered by what the host found', () => {
-  const agent = agentScript()
-  agent.running()
-  const [command] = only(
-    agent.order({ verb: 'signal', body: { forkId: FORK, signal: 'SIGUSR1', rank: null } }),
-    'signal-one',
-  )
-  expect(
-    agent.replyIn(agent.step({ type: 'signalled', order: command!.order, forkId: FORK, found: false })),
-  ).toBe('WORKER_NOT_FOUND')
-  expect(
-    agent.replyIn(agent.order({ verb: 'signal', body: { forkId: OTHER, signal: 'SIGUSR1', rank: null } })),
-  ).toBe('WORKER_NOT_FOUND')
+describe('a signal of a person', () => {
+  function sent(result: SignalResult, spec = specOf(FORK), body: { to?: 'tree'; rank?: number } = {}) {
+    const agent = agentScript()
+    agent.running(spec)
+    const order = { forkId: FORK, signal: 'SIGUSR1', by: 'ada', rank: null, ...body }
+    const [command] = only(agent.order({ verb: 'signal', body: order }), 'signal-one')
+    const { order: id, sent: what } = command!
+    return {
+      agent,
+      command,
+      after: agent.step({ type: 'signalled', order: id, forkId: FORK, sent: what, result }),
+    }
+  }
+  const ranked = specOf(FORK, { torchrun: { nnodes: '1', nodeRank: 0, nproc: 2, hostsRendezvous: true } })
+
+  test.each([
+    ['a task: its root', specOf(FORK), {}, 'root'],
+    ['a torchrun worker: its ranks', ranked, {}, 'ranks'],
+    ['a rank', ranked, { rank: 1 }, 1],
+    ['all of it, by wish', ranked, { to: 'tree' as const }, 'tree'],
+  ])('to %s', (_, spec, body, to) => {
+    const { command, after, agent } = sent({ reached: 1, fatal: [] }, spec, body)
+    expect(command!.sent).toEqual({ signal: 'SIGUSR1', by: 'ada', to })
+    expect(agent.replyIn(after)).toEqual({})
+    expect(only(after, 'fact')).toMatchObject([{ what: 'signalled', report: { signals: [command!.sent] } }])
+  })
+
+  test('nobody is there: so it is said', () => {
+    const { agent, after } = sent({ reached: 0, fatal: [] })
+    expect(agent.replyIn(after)).toBe('WORKER_NOT_FOUND')
+    const body = { forkId: OTHER, signal: 'SIGUSR1', rank: null }
+    expect(agent.replyIn(agent.order({ verb: 'signal', body }))).toBe('WORKER_NOT_FOUND')
+  })
+
+  test('it would end who has no handler: refused by name, with what to write', () => {
+    const { after } = sent({ reached: 0, fatal: ['pid 7 (sleep 60)'] })
+    const [fault] = only(after, 'fault')
+    expect(fault!.fault.message).toBe('SIGUSR1 would end pid 7 (sleep 60): no handler for it')
+    expect(fault!.fault.hint).toContain('--force')
+    expect(only(after, 'fact')).toEqual([])
+  })
+
+  test('an end by that signal names the person; by another one, or within a stop, it does not', () => {
+    const { agent } = sent({ reached: 1, fatal: [] })
+    expect(only(agent.exited(FORK, { signal: 'SIGUSR1' }), 'fact')[0]!.report.exit).toMatchObject({
+      sentBy: 'ada',
+      killedBy: null,
+    })
+    const other = sent({ reached: 1, fatal: [] }).agent.exited(FORK, { signal: 'SIGSEGV' })
+    expect(only(other, 'fact')[0]!.report.exit).not.toHaveProperty('sentBy')
+    const stopped = sent({ reached: 1, fatal: [] }).agent
+    stopped.kill(FORK)
+    expect(only(stopped.exited(FORK, { signal: 'SIGUSR1' }), 'fact')[0]!.report.exit).not.toHaveProperty(
+      'sentBy',
+    )
+  })
+
+  test('the latest five are kept', () => {
+    const { agent } = sent({ reached: 1, fatal: [] })
+    for (let n = 0; n < 6; n++)
+      agent.step({
+        type: 'signalled',
+        order: 90 + n,
+        forkId: FORK,
+        sent: { signal: `SIGRTMIN+${n + 1}`, by: 'ada', to: 'root' },
+        result: { reached: 1, fatal: [] },
+      })
+    expect(agent.state.forks.get(FORK)!.signals.map(({ signal }) => signal.at(-1))).toEqual([...'23456'])
+  })
 })
