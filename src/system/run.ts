@@ -18,8 +18,6 @@ export interface RunOptions {
   cwd?: string
   /** written to its stdin, which is empty otherwise */
   input?: string
-  /** it has our stdin */
-  inheritsStdin?: boolean
   /** a program that writes more than this to stdout or to stderr is ended */
   outputBytesMax?: number
   /** aborted: the program and all that it started are killed */
@@ -58,7 +56,6 @@ export async function tryProgram(
   options: RunOptions,
 ): Promise<Output & { fault: Fault | null }> {
   const { timeoutMs, env = process.env, cwd, input, signal, outputBytesMax = OUTPUT_BYTES_MAX } = options
-  const { inheritsStdin = false } = options
   const { execa } = await import('execa')
   if (signal?.aborted) {
     const fault = failure(argv, 'aborted', 'was not started: given up by the caller')
@@ -69,9 +66,7 @@ export async function tryProgram(
     env,
     extendEnv: false,
     ...(cwd !== undefined && { cwd }),
-    ...(input === undefined
-      ? { stdin: inheritsStdin ? ('inherit' as const) : ('ignore' as const) }
-      : { input }),
+    ...(input === undefined ? { stdin: 'ignore' as const } : { input }),
     // a group of its own: one signal then ends all that stayed in it, whoever its parent is by then
     detached: true,
     maxBuffer: outputBytesMax,

@@ -66,8 +66,6 @@ export const StopLadder = z.object({
   /** root (also where nothing is said): the others of the tree get the signal when the root has ended */
   to: z.enum(['root', 'tree']).optional(),
   order: z.enum(['reverse', 'parallel']),
-  /** RE2: a line of its output after the stop began that says that its work is saved */
-  saved: z.string().nullable().optional(),
 })
 export type StopLadder = z.infer<typeof StopLadder>
 

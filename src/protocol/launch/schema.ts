@@ -114,7 +114,9 @@ const ResourcesForm = strict({
 })
 
 const ReadyForm = strict({
-  http: Http.optional().describe('ready when this path answers 2xx or 3xx'),
+  http: Http.optional().describe(
+    'ready when this path answers 2xx; a redirect is no 2xx, and is not followed',
+  ),
   tcp: strict({ port: Count.describe('index of a leased port') })
     .optional()
     .describe('ready when the port accepts a connection'),

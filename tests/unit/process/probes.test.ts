@@ -141,9 +141,17 @@ test('ready is seen soon although the interval is long: the first attempts follo
   expect(performance.now() - started).toBeLessThan(5000)
 })
 
-test('a redirect, or a port where nothing listens, is not ready, and says why [A-28]', async () => {
-  const server = await httpServer(status(302))
-  expect((await watching(http(), { ports: [server.port] }).next(no))[1]).toContain('answered 302')
+test.each([200, 204, 206])('an answer of %i is ready', async (code) => {
+  const server = await httpServer(status(code))
+  await watching(http(), { ports: [server.port] }).next(yes)
+})
+
+test.each([301, 302, 304, 401, 404])('an answer of %i is not ready, and says why', async (code) => {
+  const server = await httpServer(status(code))
+  expect((await watching(http(), { ports: [server.port] }).next(no))[1]).toContain(`answered ${code}`)
+})
+
+test('a port where nothing listens is not ready, and says why [A-28]', async () => {
   const closed = createServer()
   const port = await portOf(closed)
   await new Promise((done) => closed.close(done))

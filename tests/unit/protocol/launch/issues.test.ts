@@ -32,6 +32,12 @@ describe('documents that cannot be read as meant', () => {
     ])
   })
 
+  test.each(['last', 'all'])('a launch named %s, a word of the command line, is refused', (name) => {
+    expect(refusal(`apiVersion: troupe/v1\nname: ${name}\nroles: { a: { command: [x] } }`).message).toContain(
+      `'${name}' cannot be a run's name`,
+    )
+  })
+
   test('a role name with a slash is refused, before any log or shell sees it [FC-14 +A16]', () => {
     for (const name of ['a/b', 'a b', "a';id", '_x', 'x'.repeat(41), 'a.b', ''])
       expect(
