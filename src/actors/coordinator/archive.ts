@@ -5,7 +5,7 @@
  */
 import { archiveCursor } from '../../core/coordinator/lists.ts'
 import { summaryOfStatus } from '../../core/coordinator/status.ts'
-import { Fault, isFault } from '../../protocol/faults.ts'
+import { Fault } from '../../protocol/faults.ts'
 import { parseWorkerId } from '../../protocol/names.ts'
 import { fillPage, newPage, noCursor, PAGE_BYTES_MAX, type Page } from '../../protocol/pages.ts'
 import type { RunStatus, WorkerStatus } from '../../protocol/shapes.ts'
@@ -14,6 +14,7 @@ import { rootOf, subjectOf } from '../../protocol/subjects.ts'
 import { streamOf, type BodyOf, type ReplyOf } from '../../protocol/table.ts'
 import type { Bus } from '../../transport/bus.ts'
 import type { Messenger } from '../../transport/messenger.ts'
+import { isNeverTaken } from './never-taken.ts'
 
 type Part = BodyOf<'archive'>
 type StatusQuery = BodyOf<'coordinator.status'>
@@ -97,7 +98,7 @@ export async function archiveAtLast(
       return await archive.put(status)
     } catch (error) {
       const said = { run: status.run, error: String(error) }
-      if (!isFault(error) || error.code === 'REQUEST_INVALID')
+      if (isNeverTaken(error))
         return log({ level: 'error', msg: 'a run cannot be archived: its status is given up', ...said })
       log({ level: 'warn', msg: 'a run was not archived; trying again', ...said })
       await new Promise<void>((resolve) => after(RETRY_MS, resolve))

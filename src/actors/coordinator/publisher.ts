@@ -3,8 +3,8 @@
  * so it is bounded: when the stream is gone for long the oldest are given up.
  */
 import type { Publication } from '../../core/coordinator/messages.ts'
-import { isFault } from '../../protocol/faults.ts'
 import type { Messenger } from '../../transport/messenger.ts'
+import { isNeverTaken } from './never-taken.ts'
 
 export interface Publisher {
   publish(event: Publication): void
@@ -37,8 +37,7 @@ export function publisherOn(options: {
     void messenger
       .emit(event.row, event.params as never, event.body as never)
       .then(then, (error: unknown) => {
-        if (isFault(error) && error.retryable) return after(RETRY_MS, () => send(event, then))
-        // an event that does not fit its row never will
+        if (!isNeverTaken(error)) return after(RETRY_MS, () => send(event, then))
         log({
           level: 'error',
           msg: 'an event could not be published',
