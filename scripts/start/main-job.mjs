@@ -103,7 +103,7 @@ async function run({ epochs, seed, env, home }) {
       document.roles.trainer.command.indexOf('--epochs') + 1,
       epochs,
     )
-    const launch = applySets({ ...document, cwd: root }, [
+    const launch = applySets({ ...document, cwd: dirname(file) }, [
       `roles.trainer.command=${JSON.stringify(command.with(command.indexOf('--seed') + 1, seed))}`,
     ])
     const { run } = await troupe.launch(launch)

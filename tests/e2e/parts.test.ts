@@ -22,7 +22,7 @@ function sha256(bytes: Uint8Array | string): string {
 }
 
 async function launch(name: string, epochs = 3): Promise<string> {
-  const command = JSON.stringify(['examples/digits/train.py', '--epochs', String(epochs), '--pause', '0.2'])
+  const command = JSON.stringify(['digits/train.py', '--epochs', String(epochs), '--pause', '0.2'])
   const launched = await fleet.troupe([
     'launch',
     '-q',
