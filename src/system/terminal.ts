@@ -50,7 +50,7 @@ function visibleLine(line: string): string {
       last = found.slice(2, -1)
       return found
     }
-    return [...found].map((one) => (/\p{Cc}/u.test(one) ? escaped(one) : one)).join('')
+    return Array.from(found, (one) => (/\p{Cc}/u.test(one) ? escaped(one) : one)).join('')
   })
   return last === null || CLOSED.test(last) ? shown : `${shown}${RESET}`
 }

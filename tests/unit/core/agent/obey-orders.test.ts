@@ -282,6 +282,12 @@ describe('a signal of a person', () => {
         sent: { signal: `SIGRTMIN+${n + 1}`, by: 'ada', to: 'root' },
         result: { reached: 1, fatal: [] },
       })
-    expect(agent.state.forks.get(FORK)!.signals.map(({ signal }) => signal.at(-1))).toEqual([...'23456'])
+    expect(agent.state.forks.get(FORK)!.signals.map(({ signal }) => signal.at(-1))).toEqual([
+      '2',
+      '3',
+      '4',
+      '5',
+      '6',
+    ])
   })
 })
