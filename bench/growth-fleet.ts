@@ -9,7 +9,7 @@ import { COORDINATOR_DEFAULTS } from '../src/core/coordinator/settings.ts'
 import { newState } from '../src/core/coordinator/new-state.ts'
 import type { CoordinatorState } from '../src/core/coordinator/types.ts'
 import { stepCoordinator } from '../src/core/coordinator/step.ts'
-import { parseForkId } from '../src/protocol/names.ts'
+import { blankReport } from '../src/protocol/blank-report.ts'
 import { isTerminal, type ForkReport } from '../src/protocol/shapes.ts'
 
 const GIB = 1024 ** 3
@@ -193,28 +193,5 @@ function capacityOf(node: string, gpus: number) {
 }
 
 function reportOf(forkId: string, phase: ForkReport['phase']): ForkReport {
-  return {
-    forkId,
-    ...parseForkId(forkId)!,
-    phase,
-    pid: null,
-    host: 'h',
-    addr: null,
-    ports: [],
-    rendezvousPort: null,
-    gpus: [],
-    cores: [],
-    preparedAt: WALL,
-    startedAt: null,
-    exitedAt: null,
-    ready: false,
-    readyReason: null,
-    exit: null,
-    receipt: null,
-    stderrTail: [],
-    errorFile: null,
-    ranks: [],
-    logsFinal: null,
-    startFault: null,
-  }
+  return { ...blankReport(forkId, phase), host: 'h', preparedAt: WALL }
 }

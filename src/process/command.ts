@@ -151,7 +151,7 @@ export function which(program: string, path = ''): string | null {
   )
 }
 
-function isExecutable(file: string): boolean {
+export function isExecutable(file: string): boolean {
   try {
     accessSync(file, constants.X_OK)
     return true

@@ -2,13 +2,13 @@
  * Which Python runs torch for a worker. PATH of the worker decides; where its Python has no torch, the one
  * that set-up made serves, unless the document says which Python is meant. Owns the look into a Python.
  */
-import { accessSync, constants, readdirSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import type { ForkSpec } from '../protocol/launch/resolved.ts'
 import { cacheOf, type Env } from '../system/paths.ts'
 import { tryProgram } from '../system/run.ts'
-import { findTorchPython } from './command.ts'
+import { findTorchPython, isExecutable } from './command.ts'
 
 const LOOK_MS = 20_000
 const NO_TORCH = 41
@@ -67,7 +67,7 @@ function setUpPython(env: Env): string | null {
     .toSorted((a, b) => b.localeCompare(a, 'en', { numeric: true }))
     .map((name) => join(dir, name, 'bin/python'))
   return (
-    [env['TROUPE_PYTHON'] ?? '', ...made].find((python) => python.startsWith('/') && isProgram(python)) ??
+    [env['TROUPE_PYTHON'] ?? '', ...made].find((python) => python.startsWith('/') && isExecutable(python)) ??
     null
   )
 }
@@ -77,14 +77,5 @@ function namesIn(dir: string): string[] {
     return readdirSync(dir)
   } catch {
     return []
-  }
-}
-
-function isProgram(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK)
-    return true
-  } catch {
-    return false
   }
 }

@@ -15,7 +15,7 @@ import { subjectOf } from '../../src/protocol/subjects.ts'
 import type { BodyOf } from '../../src/protocol/table.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { ulid } from '../../src/system/ulid.ts'
-import { forkReport } from './fork-report.ts'
+import { blankReport } from '../../src/protocol/blank-report.ts'
 import { serveCoordinator, serveLogs, type Truth } from './fake-fleet-answers.ts'
 import { memoryServer } from './memory-bus/memory-bus.ts'
 import type { MemoryConnection } from './memory-bus/connection.ts'
@@ -244,7 +244,7 @@ export async function fakeFleet(): Promise<FakeFleet> {
       )
     },
     async workerEvent(what, forkId, over = {}) {
-      const report = forkReport(forkId)
+      const report = { ...blankReport(forkId, 'running'), pid: 4000 }
       const { run, role, index } = report
       await host.append(
         subjectOf(FLEET, 'event.worker', { run, role, index, what, node: 'n0' }),

@@ -2,6 +2,7 @@
  * What the agent says of a fork: its report, its facts (numbered by `rev`), its notes in the spool, and the
  * answers that wait for it.
  */
+import { blankReport } from '../../protocol/blank-report.ts'
 import { formatHostPort } from '../../protocol/hostport.ts'
 import { forkIdOf, parseForkId } from '../../protocol/names.ts'
 import type { WorkerWhat } from '../../protocol/table.ts'
@@ -57,42 +58,11 @@ export function sentBy({ signals, stop }: Fork, exit: Exit, rank: number | null)
   return sent === undefined ? exit : { ...exit, sentBy: sent.by }
 }
 
-/** A fork that never was, and by its tombstone never will be. */
-function cancelledReport(forkId: string): ForkReport {
-  const { run, role, index, attempt } = parseForkId(forkId)!
-  return {
-    forkId,
-    run,
-    role,
-    index,
-    attempt,
-    phase: 'cancelled',
-    pid: null,
-    host: null,
-    addr: null,
-    ports: [],
-    rendezvousPort: null,
-    gpus: [],
-    cores: [],
-    preparedAt: null,
-    startedAt: null,
-    exitedAt: null,
-    ready: false,
-    readyReason: null,
-    exit: null,
-    receipt: null,
-    stderrTail: [],
-    errorFile: null,
-    ranks: [],
-    logsFinal: null,
-    startFault: null,
-  }
-}
-
 export function reportsOf(state: AgentState, forkIds: readonly string[]): ForkReport[] {
   return forkIds.map((forkId) => {
     const fork = state.forks.get(forkId)
-    return fork === undefined ? cancelledReport(forkId) : reportOf(fork)
+    // a fork that never was, and by its tombstone never will be
+    return fork === undefined ? blankReport(forkId, 'cancelled') : reportOf(fork)
   })
 }
 

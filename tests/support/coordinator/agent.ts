@@ -2,6 +2,7 @@
  * Agents of the coordinator's stories: each does at once what it is told, and remembers its forks. A test
  * holds, refuses or silences it.
  */
+import { blankReport } from '../../../src/protocol/blank-report.ts'
 import type { OrderOf } from '../../../src/core/coordinator/messages.ts'
 import type { Cause } from '../../../src/protocol/causes.ts'
 import type { FaultBody } from '../../../src/protocol/faults.ts'
@@ -9,7 +10,7 @@ import type { ForkSpec } from '../../../src/protocol/launch/resolved.ts'
 import { fillPage } from '../../../src/protocol/pages.ts'
 import type { ForkReport, NodeCapacity } from '../../../src/protocol/shapes.ts'
 import type { OrderVerb, ReplyOf } from '../../../src/protocol/table.ts'
-import { blankReport, exitOf } from './reports.ts'
+import { exitOf } from './reports.ts'
 
 export interface FakeFork {
   report: ForkReport
@@ -95,7 +96,7 @@ export function wallOf(world: AgentWorld, agent: FakeAgent): number {
 }
 
 export function reportOf(agent: FakeAgent, forkId: string): ForkReport {
-  return agent.forks.get(forkId)?.report ?? { ...blankReport(forkId), phase: 'cancelled' }
+  return agent.forks.get(forkId)?.report ?? blankReport(forkId, 'cancelled')
 }
 
 export function setReport(agent: FakeAgent, forkId: string, fields: Partial<ForkReport>): void {
@@ -109,7 +110,7 @@ function kill(world: AgentWorld, agent: FakeAgent, forkId: string, killedBy: Cau
   if (fork === undefined || fork.report.phase === 'prepared') agent.tombstones.add(forkId)
   if (fork === undefined)
     return void agent.forks.set(forkId, {
-      report: { ...blankReport(forkId), phase: 'cancelled' },
+      report: blankReport(forkId, 'cancelled'),
       spec: null,
     })
   if (fork.report.phase === 'prepared') return setReport(agent, forkId, { phase: 'cancelled' })
@@ -134,7 +135,7 @@ function prepare(world: AgentWorld, agent: FakeAgent, spec: ForkSpec): void {
   agent.forks.set(spec.forkId, {
     spec,
     report: {
-      ...blankReport(spec.forkId),
+      ...blankReport(spec.forkId, 'prepared'),
       host: agent.node,
       ports,
       addr: ports.length > 0 ? `${agent.node}:${ports[0]}` : null,

@@ -1,39 +1,11 @@
 /** Reports, exits, ranks and faults as a story's agents tell them. */
 import { Fault, type FaultBody } from '../../../src/protocol/faults.ts'
-import { parseForkId } from '../../../src/protocol/names.ts'
-import type { Exit, ForkReport, RankReport } from '../../../src/protocol/shapes.ts'
+import type { Exit, RankReport } from '../../../src/protocol/shapes.ts'
 
 export const WALL = 1_700_000_000_000
 
 export function exitOf(exit: Partial<Exit>): Exit {
   return { code: null, signal: null, oom: null, unknown: null, killedBy: null, ...exit }
-}
-
-export function blankReport(forkId: string): ForkReport {
-  return {
-    forkId,
-    ...parseForkId(forkId)!,
-    phase: 'prepared',
-    pid: null,
-    host: null,
-    addr: null,
-    ports: [],
-    rendezvousPort: null,
-    gpus: [],
-    cores: [],
-    preparedAt: null,
-    startedAt: null,
-    exitedAt: null,
-    ready: false,
-    readyReason: null,
-    exit: null,
-    receipt: null,
-    stderrTail: [],
-    errorFile: null,
-    ranks: [],
-    logsFinal: null,
-    startFault: null,
-  }
 }
 
 export function fault(code: ConstructorParameters<typeof Fault>[0], message: string = code): FaultBody {

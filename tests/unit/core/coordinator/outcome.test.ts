@@ -1,17 +1,18 @@
+import { blankReport } from '../../../../src/protocol/blank-report.ts'
 import { expect, test } from 'vitest'
 import * as outcome from '../../../../src/core/coordinator/outcome.ts'
 import type { Worker } from '../../../../src/core/coordinator/types.ts'
 import type { Cause } from '../../../../src/protocol/causes.ts'
 import type { Exit } from '../../../../src/protocol/shapes.ts'
 import { coordinatorWith, type Story } from '../../../support/coordinator-steps.ts'
-import { blankReport, exitOf } from '../../../support/coordinator/reports.ts'
+import { exitOf } from '../../../support/coordinator/reports.ts'
 import { service, task } from '../../../support/coordinator/roles.ts'
 
 const bob: Cause = { by: 'user', name: 'bob' }
 
 /** A worker of a task, as its record and its last report say. */
 function worker(exit: Partial<Exit> | null, record: object = {}, spoolLost = false): Worker {
-  const report = exit === null ? null : { ...blankReport('r.a.0.1'), exit: exitOf(exit) }
+  const report = exit === null ? null : { ...blankReport('r.a.0.1', 'prepared'), exit: exitOf(exit) }
   const role = { spec: { kind: 'task' } }
   const known = { last: null, ending: null, phase: 'placed', ...record }
   return { role, report, spoolLost, record: known } as unknown as Worker

@@ -1,7 +1,8 @@
+import { blankReport } from '../../../../src/protocol/blank-report.ts'
 import { expect, test } from 'vitest'
 import { isPortConflict } from '../../../../src/core/coordinator/port-conflict.ts'
 import type { ForkReport } from '../../../../src/protocol/shapes.ts'
-import { blankReport, exitOf } from '../../../support/coordinator/reports.ts'
+import { exitOf } from '../../../support/coordinator/reports.ts'
 
 const WITHIN_MS = 10_000
 const inUse = ['OSError: [Errno 98] Address already in use']
@@ -23,6 +24,6 @@ test.each<[string, Partial<ForkReport>, boolean]>([
   ['it leased no port', { stderrTail: inUse, ports: [] }, false],
   ['its one port is the rendezvous', { stderrTail: inUse, ports: [], rendezvousPort: 29_500 }, true],
 ])('%s', (_, fields, expected) => {
-  const report = { ...blankReport('r.a.0.1'), ports: [80], exit: exitOf({ code: 1 }), ...fields }
+  const report = { ...blankReport('r.a.0.1', 'prepared'), ports: [80], exit: exitOf({ code: 1 }), ...fields }
   expect(isPortConflict(report, WITHIN_MS)).toBe(expected)
 })
