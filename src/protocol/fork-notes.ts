@@ -4,7 +4,7 @@
  */
 import * as z from 'zod'
 import { Cause } from './causes.ts'
-import { Exit, LogOffsets, Receipt, Wall } from './shapes.ts'
+import { Exit, LogOffsets, Receipt, SENT_SIGNALS_MAX, SentSignal, Wall } from './shapes.ts'
 import { WORKER_WHATS } from './table.ts'
 
 export const ForkNotes = z.object({
@@ -32,6 +32,11 @@ export const ForkNotes = z.object({
   logsFinal: LogOffsets.optional().catch(undefined),
   /** its probe has said yes once */
   everReady: z.boolean().catch(false),
+  /** signals of persons, the latest last */
+  signals: z
+    .array(SentSignal)
+    .max(SENT_SIGNALS_MAX)
+    .catch(() => []),
   /** facts that the event stream has acknowledged */
   acked: z.array(z.enum(WORKER_WHATS)).catch(() => []),
 })

@@ -1,6 +1,7 @@
 /** `troupe events [REF]`: what happened, one line each; without a ref (or `all`) of everything. */
 import type { TroupeEvent } from '../../client/events.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
+import { sentText } from '../../protocol/signal-words.ts'
 import { clockText, exitText, receiptText } from '../render/text.ts'
 import { withTroupe } from '../frame/with-troupe.ts'
 
@@ -64,6 +65,7 @@ function detail(event: TroupeEvent): string {
     unready: event.readyReason,
     exited: exitText(event.exit),
     gone: receiptText(event.receipt),
+    signalled: event.signals === undefined ? null : sentText(event.signals.at(-1)!),
     ranks: `${event.ranks.filter((rank) => rank.state === 'running').length} of ${event.ranks.length} run`,
   }
   const fact = facts[event.what]

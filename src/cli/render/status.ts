@@ -1,6 +1,7 @@
 /** A run for people: the failure first, then what it is, then its workers. Pure: text from a status. */
 import { leftText } from '../../protocol/exit-words.ts'
 import { isTerminal, type RunStatus, type WorkerStatus } from '../../protocol/shapes.ts'
+import { sentTexts } from '../../protocol/signal-words.ts'
 import { table } from './table.ts'
 import { durationText, exitText, receiptText } from './text.ts'
 
@@ -67,6 +68,7 @@ export function statusText(status: RunStatus): string {
       status.workers.flatMap(workerRows),
     ),
     attemptsTable(status.workers),
+    signalsTable(status.workers),
     status.stragglers.length === 0
       ? ''
       : table(
@@ -103,6 +105,14 @@ function attemptsTable(workers: readonly WorkerStatus[]): string {
       ]),
     ]),
   )
+}
+
+/** What persons sent to the latest attempts. */
+function signalsTable(workers: readonly WorkerStatus[]): string {
+  const rows = workers.flatMap(({ role, index, signals = [] }) =>
+    sentTexts(signals).map((text) => [`${role}/${index}`, text]),
+  )
+  return rows.length === 0 ? '' : table(['WORKER', 'SIGNAL'], rows)
 }
 
 /** What has ended says how in the columns EXIT and RECEIPT. */

@@ -4,13 +4,13 @@
  * not: the inventory of a new incarnation has them.
  */
 import type { Cause } from '../../protocol/causes.ts'
-import type { HostExit, Recovered } from '../../protocol/host.ts'
+import type { Recovered } from '../../protocol/host.ts'
 import { ForkNotes } from '../../protocol/fork-notes.ts'
 import type { WorkerWhat } from '../../protocol/table.ts'
 import type { Exit } from '../../protocol/shapes.ts'
 import { keepLastWords } from './last-words.ts'
 import { resumeStop } from './ladder.ts'
-import { stateFact } from './report.ts'
+import { sentBy, stateFact } from './report.ts'
 import { newFork, type AgentState, type Fork, type Out } from './agent-state.ts'
 
 export function recoverFork(state: AgentState, recovered: Recovered, at: number, out: Out): void {
@@ -23,15 +23,13 @@ export function recoverFork(state: AgentState, recovered: Recovered, at: number,
     start: recovered.started,
     runningSince: at,
     everReady: notes.everReady,
-    exit:
-      recovered.exit === null
-        ? null
-        : exitOf(recovered.exit, notes.stop?.killedBy ?? (recovered.exit.fenced ? { by: 'fence' } : null)),
+    exit: recovered.exit === null ? null : exitOf(recovered.exit, notes),
     exitedAt: recovered.exit?.exitedAt ?? null,
     exitedTick: at,
     receipt: notes.receipt ?? recovered.receipt,
     ranks: recovered.ranks,
     logsFinal: notes.logsFinal ?? recovered.logsFinal,
+    signals: notes.signals,
     acked: [...notes.acked],
   }
   if (fork.start?.pid === null) fork.startFault = `${spec.command[0]} could not be executed`
@@ -52,13 +50,18 @@ export function recoverFork(state: AgentState, recovered: Recovered, at: number,
   }
 }
 
-function exitOf(exit: HostExit, killedBy: Cause | null): Exit {
+function exitOf(exit: NonNullable<Recovered['exit']>, { stop, signals }: ForkNotes): Exit {
   const { code, signal, oom, unknown, inSetUp, left } = exit
-  return {
-    ...{ code, signal, oom, unknown, killedBy },
-    ...(inSetUp !== undefined && { inSetUp }),
-    ...(left !== undefined && { left }),
-  }
+  const killedBy: Cause | null = stop?.killedBy ?? (exit.fenced ? { by: 'fence' } : null)
+  return sentBy(
+    { signals, stop: null },
+    {
+      ...{ code, signal, oom, unknown, killedBy },
+      ...(inSetUp !== undefined && { inSetUp }),
+      ...(left !== undefined && { left }),
+    },
+    null,
+  )
 }
 
 function tell(state: AgentState, fork: Fork, what: WorkerWhat, out: Out): void {

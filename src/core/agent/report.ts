@@ -51,8 +51,12 @@ export function reportOf(fork: Fork): ForkReport {
 }
 
 /** An end by a signal that a person sent to that process. @param rank  null: the root process */
-export function sentBy({ signals, stop }: Fork, exit: Exit, rank: number | null): Exit {
-  if (exit.signal === null || stop?.killedBy != null) return exit
+export function sentBy(
+  { signals, stop }: Pick<Fork, 'signals' | 'stop'>,
+  exit: Exit,
+  rank: number | null,
+): Exit {
+  if (exit.signal === null || exit.killedBy !== null || stop?.killedBy != null) return exit
   const aims: readonly unknown[] = rank === null ? ['root', 'tree'] : ['ranks', 'tree', rank]
   const sent = signals.findLast((one) => one.signal === exit.signal && aims.includes(one.to))
   return sent === undefined ? exit : { ...exit, sentBy: sent.by }
@@ -107,6 +111,7 @@ function notesOf(fork: Fork): Record<string, unknown> & Partial<ForkNotes> {
           final: fork.startFinal,
         },
       }),
+    ...(fork.signals.length > 0 && { signals: fork.signals }),
     ...(fork.everReady && fork.spec.ready !== null && { everReady: true }),
     ...(fork.logsFinal !== null && { logsFinal: fork.logsFinal }),
     acked: fork.acked.filter(isOnce),

@@ -8,7 +8,7 @@ import { onFactAcked, onHealth, onHostEvent, onKillAgain, onLogsFinal, onReadyTi
 import { onCancelled, onLapse, onPrepared, onStarted } from './starts.ts'
 import { stepOrder } from './obey-orders.ts'
 import { recoverFork } from './recover.ts'
-import { stateFact } from './report.ts'
+import { note, stateFact } from './report.ts'
 import { SENT_SIGNALS_MAX } from '../../protocol/shapes.ts'
 import { beat, onReadTailTimer, onTail, onTailUnreadable, onTick, readTail } from './watch.ts'
 import type { AgentCommand, AgentEvent, AgentState, AgentTimer, Out } from './agent-state.ts'
@@ -102,6 +102,7 @@ function onSignalled(state: AgentState, event: EventOf<'signalled'>, out: Out): 
     return refuse(new Fault('WORKER_NOT_FOUND', `no such process of ${forkId}`))
   fork.signals = [...fork.signals, sent].slice(-SENT_SIGNALS_MAX)
   out.push({ type: 'reply', order, body: {} })
+  note(fork, out)
   stateFact(state, fork, 'signalled', out)
 }
 

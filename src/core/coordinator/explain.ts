@@ -5,6 +5,7 @@
 import { causeText } from '../../protocol/causes.ts'
 import { leftText } from '../../protocol/exit-words.ts'
 import { type FirstFailure, isTerminal } from '../../protocol/shapes.ts'
+import { sentTexts } from '../../protocol/signal-words.ts'
 import type { ReplyOf } from '../../protocol/table.ts'
 import { attemptsOf, lastRun, overText } from './attempts.ts'
 import { restartText } from './events.ts'
@@ -206,6 +207,8 @@ export function explainRun(ctx: Ctx, run: Run, only: (worker: Worker) => boolean
   for (const worker of asked) {
     const text = workerReason(ctx, worker)
     if (text !== null) lines.push({ subject: worker.id, text, next: nextForWorker(ctx, worker) })
+    for (const sent of sentTexts(worker.report?.signals ?? []))
+      lines.push({ subject: worker.id, text: `got ${sent}`, next: null })
   }
   return lines
 }

@@ -7,8 +7,7 @@
 import * as z from 'zod'
 import { WORKERS_MAX } from '../bounds.ts'
 import { LAUNCH_NAME_MAX, NAME, RUN_WORDS } from '../names.ts'
-import { parseSignal } from '../signals.ts'
-import { STOP_SIGNALS_MAX } from './resolved.ts'
+import { StopSignal } from './stop-signal.ts'
 import {
   DURATION_FORMS,
   parseDuration,
@@ -84,26 +83,6 @@ const Http = strict({
   path: z.string().startsWith('/', "must begin with '/'").prefault('/'),
 })
 const ExecForm = z.union([Argv, strict({ command: Argv }).transform(({ command }) => command)])
-
-/** One signal, or several with the time that each has: `INT 10s`. */
-const StopSignal = z
-  .union([z.string(), z.array(z.string()).min(1).max(STOP_SIGNALS_MAX)])
-  .transform((form, context) => {
-    if (typeof form === 'string') {
-      const signal = parseSignal(form)
-      if (signal !== null) return signal
-      context.addIssue({ code: 'custom', message: `'${form}' is no signal; write TERM, INT, USR1…` })
-      return z.NEVER
-    }
-    return form.map((text) => {
-      const [word = '', time = '', ...more] = text.trim().split(/\s+/)
-      const signal = parseSignal(word)
-      const ms = parseDuration(time)
-      if (signal !== null && ms !== null && more.length === 0) return { signal, ms }
-      context.addIssue({ code: 'custom', message: `'${text}' is no step of a stop; write 'INT 10s'` })
-      return z.NEVER
-    })
-  })
 
 const ResourcesForm = strict({
   cpus: Count.prefault(0).describe('cores leased to each worker; thread variables follow'),

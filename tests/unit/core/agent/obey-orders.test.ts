@@ -240,6 +240,7 @@ describe('a signal of a person', () => {
     expect(command!.sent).toEqual({ signal: 'SIGUSR1', by: 'ada', to })
     expect(agent.replyIn(after)).toEqual({})
     expect(only(after, 'fact')).toMatchObject([{ what: 'signalled', report: { signals: [command!.sent] } }])
+    expect(only(after, 'note')).toMatchObject([{ notes: { signals: [command!.sent] } }])
   })
 
   test('nobody is there: so it is said', () => {

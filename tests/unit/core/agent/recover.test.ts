@@ -40,6 +40,23 @@ describe('after the agent died', () => {
     ).toHaveLength(1)
   })
 
+  test('a person’s signal ended it while the agent was dead: its exit still says whose it was', () => {
+    const signals = [{ signal: 'SIGUSR1', by: 'ada', to: 'root' }]
+    const exit = { ...EXIT, code: null, signal: 'SIGUSR1' }
+    const [fact] = only(
+      agentScript({
+        recovered: [recoveredFork({ phase: 'exited', exit, notes: { signals, acked: ['started'] } })],
+      }).first,
+      'fact',
+    )
+    expect(fact!.report).toMatchObject({ signals, exit: { sentBy: 'ada', killedBy: null } })
+    const stop = { killedBy: { by: 'user', name: 'eve' }, signal: 'SIGUSR1', graceMs: 1000 }
+    const stopped = agentScript({
+      recovered: [recoveredFork({ phase: 'gone', exit, notes: { signals, stop } })],
+    })
+    expect(only(stopped.first, 'fact')[0]!.report.exit).not.toHaveProperty('sentBy')
+  })
+
   test('the agent died between a signal and the exit: the exit still says who ordered it', () => {
     const stop = { killedBy: { by: 'user', name: 'ada' }, signal: 'SIGTERM', graceMs: 1000 }
     const agent = agentScript({

@@ -34,3 +34,49 @@ test.each([
 ])('several signals: %s is refused', (_, stop, message) => {
   expect(refusal(task(stop)).message).toContain(message)
 })
+
+test.each([
+  ['no time at all', '[INT 1s, TERM 0]', "'TERM 0' gives no time: what follows would come with it"],
+  ['no time for the first', '[INT 0s, TERM 9s]', "'INT 0s' gives no time"],
+  ['SIGKILL first', '[KILL 1s, TERM 2s]', "'KILL 1s': SIGKILL comes by itself after the last step"],
+  ['SIGKILL last', '[TERM 1s, 9 2s]', "'9 2s': SIGKILL comes by itself after the last step"],
+  ['SIGSTOP', '[TERM 1s, STOP 2s]', 'SIGSTOP only holds a program, and it cannot end'],
+  ['SIGSTOP alone', 'STOP', 'SIGSTOP only holds a program, and it cannot end'],
+  ['numbers without times', '[10, 12]', "'10' is no step of a stop; write 'INT 10s'"],
+  [
+    'a step without its list',
+    'INT 10s',
+    "'INT 10s' is no signal; write TERM, INT, USR1…, or a list: [INT 10s]",
+  ],
+  ['an empty list', '[]', 'a stop needs a signal'],
+  ['six', '[INT 1s, INT 1s, INT 1s, INT 1s, INT 1s, INT 1s]', '6 signals; a stop has at most 5'],
+  ['a mapping', '{ INT: 10s }', '{"INT":"10s"} is no text or number or list'],
+  ['a list of mappings', '[{ INT: 10s }]', '{"INT":"10s"} is no text or number'],
+  ['zero', '0', "'0' is no signal"],
+  ['beyond the last', '65', "'65' is no signal"],
+  ['a fraction', '1.5', "'1.5' is no signal"],
+])('the signals of a stop: %s is refused', (_, signal, message) => {
+  expect(refusal(task(`stop: { signal: ${signal} }`)).message).toContain(message)
+})
+
+test.each([
+  ['10', 'SIGUSR1'],
+  ['"10"', 'SIGUSR1'],
+  ['usr1', 'SIGUSR1'],
+  ['RTMAX-1', 'SIGRTMIN+29'],
+  ['KILL', 'SIGKILL'],
+])('the signal of a stop may be written %s', (signal, name) => {
+  expect(
+    resolveText(`${head}roles: { a: { command: [x], stop: { signal: ${signal} } } }`).roles[0]!.stop.signal,
+  ).toBe(name)
+})
+
+test('one signal twice is two steps, for programs that ask for a second Ctrl-C', () => {
+  const { stop } = resolveText(`${head}roles: { a: { command: [x], stop: { signal: [INT 1.5s, 2 500ms] } } }`)
+    .roles[0]!
+  expect(stop).toMatchObject({
+    signal: 'SIGINT',
+    graceMs: 2000,
+    further: [{ signal: 'SIGINT', afterMs: 1500 }],
+  })
+})

@@ -51,3 +51,15 @@ test('a node that is drained is named where a run waits for room, and each waiti
     ],
   })
 })
+
+test('signals of persons stand behind their worker, while it runs and when it has ended', () => {
+  const c = coordinatorWith({ n0: {} })
+  const run = c.launch({ roles: { job: task() } })
+  const signals = [{ signal: 'SIGUSR1', by: 'ada', to: 'root' as const }]
+  c.report(run, 'job/0', { signals })
+  const sent = { subject: `${run}/job/0`, text: 'got SIGUSR1 to its root, sent by ada', next: null }
+  expect(c.ask('explain', { run }).body.lines).toContainEqual(sent)
+  c.exit(run, 'job/0', { code: 0 })
+  expect(c.ask('explain', { run }).body.lines).toContainEqual(sent)
+  expect(c.worker(run, 'job/0').signals).toEqual(signals)
+})
