@@ -3,6 +3,7 @@
  * coordinator's actor. A signal makes the coordinator leave. It takes a detached fleet down when nothing ran
  * for long.
  */
+import { existsSync } from 'node:fs'
 import { answerMute } from '../actors/coordinator/mute.ts'
 import { startCoordinator } from '../actors/coordinator/coordinator.ts'
 import { joinBackend } from '../backends/join.ts'
@@ -86,7 +87,7 @@ export async function runCoordinator({
       clock: systemClock,
       backends: [joinBackend(), localBackend()],
       log,
-      settings: { idleEndMs, replicas, owner: user },
+      settings: { idleEndMs, replicas, owner: user, atHome: existsSync(layout.wanted) },
     })
     const announced = announceService(bus, {
       name: 'troupe-coordinator',

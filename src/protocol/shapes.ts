@@ -267,15 +267,15 @@ export const RunStatus = z.object({
   state: RunState,
   reason: z.string().nullable(),
   attempt: Index,
-  /** exit code of `run` and `wait` once ended, else null */
-  code: z.number().int().nullable(),
+  code: z.number().int().nullable(), // exit code of `run` and `wait` once ended, else null
   acceptedAt: Wall,
   endedAt: Wall.nullable(),
   firstFailure: FirstFailure.nullable(),
   note: z.string().max(300).optional(), // what its user may not have meant: GPUs that no worker sees
+  /** of a run that waits: what would help, as a command where there is one, and the fact it rests on */
+  help: z.object({ text: z.string().max(300).nullable(), next: z.string().max(200).nullable() }).optional(),
   clocks: z.object({ queuedMs: Millis, startMs: Millis, runMs: Millis }),
-  /** from the first sign of failure or the order to stop to the last receipt; null before */
-  stopMs: Millis.nullable(),
+  stopMs: Millis.nullable(), // from the first sign of failure or the order to stop to the last receipt
   roles: z.array(
     z.object({
       role: z.string(),

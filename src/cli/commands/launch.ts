@@ -9,7 +9,7 @@ import { askedDocument, askedOptions, type AskedFlags } from '../document/asked-
 import { verb, type CliCommand } from '../frame/command.ts'
 import type { ReadDocument } from '../document/document.ts'
 import type { Io } from '../frame/io.ts'
-import { sayNext } from '../frame/next-steps.ts'
+import { sayHelp, sayNext } from '../frame/next-steps.ts'
 import { withTroupe } from '../frame/with-troupe.ts'
 
 export const command: CliCommand = {
@@ -38,7 +38,15 @@ export async function launchAndLeave(
   else io.stdout(`${launched.run}\n`)
   sayLaunched(io, launched)
   if (flags.file !== '-') await io.sayUnreadStdin()
-  if (!io.json) sayNext(io, launched.run, ['logs -f', 'status', 'stop'])
+  if (io.json || io.quiet) return
+  sayNext(io, launched.run, ['logs -f', 'status', 'stop'])
+  await sayWhyItWaits(io, troupe, launched.run)
+}
+
+/** It is accepted: what cannot be read now is no failure of the launch. */
+async function sayWhyItWaits(io: Io, troupe: Troupe, run: string): Promise<void> {
+  const status = await troupe.status(run).catch(() => null)
+  if (status !== null) sayHelp(io, status)
 }
 
 export function launchOptions(io: Io, { key, timeout }: Pick<AskedFlags, 'key' | 'timeout'>) {

@@ -40,6 +40,7 @@ export function statusText(status: RunStatus): string {
     ['run', status.run],
     ['user', status.user],
     ['state', `${status.state}${status.reason === null ? '' : ` (${status.reason})`}`],
+    ...helpFacts(status),
     ...(status.code === null ? [] : [['code', String(status.code)] as [string, string]]),
     ['attempt', String(status.attempt)],
     [
@@ -82,6 +83,15 @@ export function statusText(status: RunStatus): string {
         ),
   ]
   return parts.filter((part) => part !== '').join('\n')
+}
+
+/** What would help: the fact, and what to type. */
+function helpFacts({ help }: RunStatus): [string, string][] {
+  const facts: [string, string | null][] = [
+    ['help', help?.text ?? null],
+    ['next', help?.next ?? null],
+  ]
+  return facts.flatMap(([name, text]) => (text === null ? [] : [[name, text]]))
 }
 
 /** Of workers that were started more than once: how each attempt ended. */

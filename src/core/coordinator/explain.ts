@@ -10,8 +10,9 @@ import type { ReplyOf } from '../../protocol/table.ts'
 import { attemptsOf, lastRun, overText } from './attempts.ts'
 import { restartText } from './events.ts'
 import { exitedCleanly, exitText } from './exit-code.ts'
+import { type Help, helpOf, startAgent, unmetOf } from './help.ts'
 import { noteOf } from './notes.ts'
-import { hasLeft, isLeftOut, isMet } from './outcome.ts'
+import { hasLeft, isLeftOut } from './outcome.ts'
 import { clockOf, clocksAt } from './run-state.ts'
 import { secondsText } from './seconds-text.ts'
 import { live, stageOf } from './stages.ts'
@@ -50,10 +51,6 @@ function roleWaits(ctx: Ctx, role: RoleLive): string | null {
   )
     return run.placeReason ?? 'waiting for nodes'
   return `role ${spec.name} waits for ${unmet.role} to be ${unmet.condition}${notReady(run.byRole.get(unmet.role)!)}`
-}
-
-function unmetOf({ spec, run }: RoleLive): RoleLive['spec']['dependsOn'][number] | undefined {
-  return spec.dependsOn.find(({ role: on, condition }) => !isMet(run.byRole.get(on)!, condition))
 }
 
 function notReady(role: RoleLive): string {
@@ -181,12 +178,14 @@ export function explainRun(ctx: Ctx, run: Run, only: (worker: Worker) => boolean
     ticking === null
       ? `queue ${secondsText(clocks.queuedMs)}, start ${secondsText(clocks.startMs)}, run ${secondsText(clocks.runMs)}`
       : `the ${{ queuedMs: 'queue', startMs: 'start', runMs: 'run' }[ticking]} clock ticks: ${secondsText(clocks[ticking])}${limitText(run, ticking)}`
-  const reason = reasonOf(ctx, run)
+  const [reason, help] = [reasonOf(ctx, run), helpOf(ctx, run)]
+  const state = `${record.state}${reason === null ? '' : `: ${reason}`}`
+  const events = record.state === 'starting' ? `troupe events ${id}` : null
   const lines: Line[] = [
     {
       subject: id,
-      text: `${record.state}${reason === null ? '' : `: ${reason}`}; ${clock}`,
-      next: nextFor(ctx, run),
+      text: `${state}; ${clock}${help?.text == null ? '' : `; ${help.text}`}`,
+      next: help?.next ?? events,
     },
   ]
   const note = noteOf(ctx, run)
@@ -206,7 +205,7 @@ export function explainRun(ctx: Ctx, run: Run, only: (worker: Worker) => boolean
   lines.push(...attemptLines(asked))
   for (const worker of asked) {
     const text = workerReason(ctx, worker)
-    if (text !== null) lines.push({ subject: worker.id, text, next: nextForWorker(ctx, worker) })
+    if (text !== null) lines.push({ subject: worker.id, text, next: nextForWorker(ctx, worker, help) })
     for (const sent of sentTexts(worker.report?.signals ?? []))
       lines.push({ subject: worker.id, text: `got ${sent}`, next: null })
   }
@@ -226,22 +225,16 @@ function limitText(run: Run, clock: 'queuedMs' | 'startMs' | 'runMs'): string {
   return limit === null ? ', without a deadline' : ` of ${secondsText(limit)}`
 }
 
-function nextFor(ctx: Ctx, run: Run): string | null {
-  const { state } = run.record
-  if (state === 'pending')
-    return ctx.s.nodes.size === 0 ? 'troupe agent --node NAME starts a node' : 'troupe nodes'
-  if (lostWorkers(ctx, run).length > 0)
-    return `start the agent again, or: troupe stop ${run.record.run} --force`
-  return state === 'starting' ? `troupe events ${run.record.run}` : null
-}
-
-function nextForWorker(ctx: Ctx, worker: Worker): string | null {
-  const node = worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
+function nextForWorker(ctx: Ctx, worker: Worker, help: Help | null): string | null {
+  const { record, run, role } = worker
+  const node = record.node === null ? undefined : ctx.s.nodes.get(record.node)
   if (live(worker) && node !== undefined && node.state !== 'ready')
-    return `troupe nodes; then start the agent of ${node.name} again`
-  if (worker.record.phase === 'waiting' && !isTerminal(worker.run.record.state)) {
-    const unmet = unmetOf(worker.role)
-    return unmet === undefined ? 'troupe nodes' : `troupe explain ${worker.run.record.run}/${unmet.role}`
+    return node.state === 'lost' ? startAgent(ctx, node.name) : 'troupe nodes'
+  if (record.phase === 'waiting' && !isTerminal(run.record.state)) {
+    if (isLeftOut(worker)) return null
+    const unmet = unmetOf(role)
+    if (unmet !== undefined) return `troupe explain ${run.record.run}/${unmet.role}`
+    return record.node === null ? (help?.next ?? null) : null
   }
-  return worker.record.attempt > 0 ? `troupe logs ${worker.id}` : null
+  return record.attempt > 0 ? `troupe logs ${worker.id}` : null
 }

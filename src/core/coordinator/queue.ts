@@ -54,6 +54,11 @@ function takenBy(run: Run): Map<string, Set<string>> {
   return taken
 }
 
+/** What a run that waits asks for, and the nodes that its torchrun roles have already. */
+export function homelessAsks(run: Run): { asks: Ask[]; taken: Map<string, Set<string>> } {
+  return { asks: asksOf(homeless(run)), taken: takenBy(run) }
+}
+
 /** The run has workers without a place: it is looked at in this step. */
 export function enterQueue(ctx: Ctx, run: Run): void {
   ctx.s.queue.enter(run, run.record.acceptedAt)

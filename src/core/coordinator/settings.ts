@@ -63,6 +63,8 @@ export interface CoordinatorSettings {
   idleEndMs: number | null
   /** may end and signal runs of all users; null: nobody may */
   owner: string | null
+  /** `troupe up` started this fleet on this machine: it can start more of it */
+  atHome: boolean
 }
 
 export const COORDINATOR_DEFAULTS: CoordinatorSettings = {
@@ -95,4 +97,5 @@ export const COORDINATOR_DEFAULTS: CoordinatorSettings = {
   replicas: null,
   idleEndMs: null,
   owner: null,
+  atHome: false,
 }

@@ -16,6 +16,7 @@ import type { ReplyOf } from '../../protocol/table.ts'
 import { attemptsOf, lastRun } from './attempts.ts'
 import { attemptOf } from './events.ts'
 import { reasonOf, rememberWaits, type Waits, workerReason } from './explain.ts'
+import { helpOf } from './help.ts'
 import { isOpen } from './node-usage.ts'
 import { isDone } from './outcome.ts'
 import { clocksAt } from './run-state.ts'
@@ -82,9 +83,10 @@ function roleState(ctx: Ctx, role: RoleLive): string {
 /** All but the workers: the part of a status that does not grow with them. */
 function headOf(ctx: Ctx, run: Run): Omit<RunStatus, 'stragglers' | 'workers'> {
   const { record } = run
-  const note = noteOf(ctx, run)
+  const [note, help] = [noteOf(ctx, run), helpOf(ctx, run)]
   return {
     ...(note !== null && { note }),
+    ...(help !== null && { help }),
     run: record.run,
     name: record.name,
     user: record.user,

@@ -129,8 +129,8 @@ test.each<[string, Roles, Happens, ((c: Story) => void) | undefined, RegExp, Reg
     { a: task() },
     lost,
     undefined,
-    /^running: .*is lost/,
-    /^start the agent again, or: troupe stop .* --force$/,
+    /^running: .*is lost.*; troupe stop \S+ --force ends it without proof$/,
+    /^troupe agent --node n0$/,
   ],
   [
     'it has ended',

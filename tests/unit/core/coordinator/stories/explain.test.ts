@@ -8,7 +8,7 @@ test('explain names the clock that ticks, the cause and what to look at next [A-
   expect(c.ask('explain', { run: pending }).body.lines[0]).toMatchObject({
     subject: pending,
     text: expect.stringMatching(/pending: .*n5 has not joined; the queue clock ticks/),
-    next: 'troupe nodes',
+    next: 'troupe agent --node n5',
   })
   const run = c.launch({ roles: { api: { kind: 'service', command: ['x'], ready: { exec: ['true'] } } } })
   c.ready(run, 'api/0', false)
@@ -36,9 +36,9 @@ test('a node that is drained is named where a run waits for room, and each waiti
   })
   const lines = c.ask('explain', { run }).body.lines as { subject: string; next: string | null }[]
   expect(lines.map(({ subject, next }) => [subject, next])).toEqual([
-    [run, 'troupe nodes'],
-    [`${run}/api/0`, 'troupe nodes'],
-    [`${run}/api/1`, 'troupe nodes'],
+    [run, 'troupe nodes drain n0 --off'],
+    [`${run}/api/0`, 'troupe nodes drain n0 --off'],
+    [`${run}/api/1`, 'troupe nodes drain n0 --off'],
     [`${run}/job/0`, `troupe explain ${run}/api`],
   ])
   c.ask('stop', { run })
