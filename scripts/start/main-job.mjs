@@ -66,9 +66,10 @@ export async function mainJob({ epochs, seed, keep, found, onInterrupt }) {
         code === 0
           ? [
               '\nnothing is left running. Next:',
-              'npm start -- --keep      the same, and the fleet stays up',
-              'bin/troupe up            a fleet of your own here',
-              'bin/troupe run -f examples/two-node-ddp.yaml',
+              'npm start -- --keep',
+              'bin/troupe up --agents 2 --detach',
+              `${withTorch(found)}bin/troupe run -f examples/two-node-ddp.yaml`,
+              'bin/troupe down',
             ].join('\n  ')
           : 'something may be left: see above',
       )
@@ -208,6 +209,11 @@ function report(status, accuracy) {
     ]
   process.stdout.write(`${lines.join('\n')}\n`)
   return code
+}
+
+/** Workers get the PATH of the shell: its Python may have no torch, set-up's has. */
+function withTorch({ TROUPE_PYTHON }) {
+  return isAbsolute(TROUPE_PYTHON) ? `PATH=${dirname(TROUPE_PYTHON)}:$PATH ` : ''
 }
 
 function withResolvers() {

@@ -9,13 +9,17 @@ let fleet: Fleet
 beforeAll(async () => void (fleet = await startFleet({ agents: 1 })))
 afterAll(() => fleet.end())
 
-const typed = (line: string) =>
-  runProgram('bash', ['-c', line], {
+function typed(line: string) {
+  return runProgram('bash', ['-c', line], {
     env: { ...fleet.env, PATH: `${dirname(TROUPE)}:${fleet.env['PATH']}` },
   })
-const nextOf = (text: string): string => /^ *next:? +(troupe .+)$/m.exec(text)![1]!
-const launch = async (role: object, name = 'waits') =>
-  fleet.troupe(['launch', '-f', '-'], { input: task(name, ['sleep', '600'], role) })
+}
+function nextOf(text: string): string {
+  return /^ *next:? +(troupe .+)$/m.exec(text)![1]!
+}
+function launch(role: object, name = 'waits') {
+  return fleet.troupe(['launch', '-f', '-'], { input: task(name, ['sleep', '600'], role) })
+}
 
 test('a node that is missing: launch, status, explain and run say one command, and typed it starts the run', async () => {
   const launched = await launch({ nodelist: ['n1'] })

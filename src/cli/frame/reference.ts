@@ -85,7 +85,7 @@ function section(command: Command, heading: string, parent: string): string {
 
 ${command.description()}.
 
-\`\`\`
+\`\`\`text
 ${parent} ${command.name()} ${command.usage()}
 \`\`\`
 ${rows.length === 0 ? '' : `\n| flag | meaning |\n| --- | --- |\n${rows.join('\n')}\n`}

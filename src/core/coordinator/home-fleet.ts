@@ -27,7 +27,7 @@ export function nodesAtHome({ s }: Ctx): { started: number; named: number } {
   }
 }
 
-/** A node as it would be if its agent were there and it were in service; of an unknown one what others have. */
+/** A node as it would be with its agent there, and in service; an unknown one is like the others. */
 export function openPlace(ctx: Ctx, name: string): Place {
   const node = ctx.s.nodes.get(name)
   const known = node === undefined ? null : placeOf(ctx, node)
@@ -39,7 +39,7 @@ export function openPlace(ctx: Ctx, name: string): Place {
   return { name, cpus, gpus, memoryBytes, used, workers: 0, open: true, avoid: false, gpuPeers }
 }
 
-/** The places with these in their stead, or beside them: a new one gives out the GPUs that the others have. */
+/** The places with these in their stead, or beside them: a new one gives out the GPUs of the others. */
 export function withPlaces(places: Places, added: readonly Place[]): Places {
   const all = new Map([...places.byName, ...added.map((one): [string, Place] => [one.name, one])])
   const fresh = added.filter(({ name, gpus }) => gpus > 0 && !places.byName.has(name))

@@ -22,7 +22,6 @@ export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'outside src/cli/docs.ts pages': TESTED_ITSELF,
   'outside src/cli/frame/status-line.ts HEARTBEAT_MS': TESTED_ITSELF,
   'outside src/core/coordinator/fold.ts emptyDurable': TESTED_ITSELF,
-  'outside src/core/coordinator/node-usage.ts placeOf': TESTED_ITSELF,
   'outside src/core/agent/last-words.ts LAST_WORDS_BYTES_MAX': TESTED_ITSELF,
   'outside src/fleet/bus.ts awaitKey': TESTED_ITSELF,
   'outside src/process/capacity.ts cpuQuota': TESTED_ITSELF,

@@ -3,10 +3,13 @@ import { coordinatorWith, type Story } from '../../../../support/coordinator-ste
 import { service, task, torchrun } from '../../../../support/coordinator/roles.ts'
 
 type Nodes = Parameters<typeof coordinatorWith>[0]
-const home = (nodes: Nodes, idleEndMs: number | null = null): Story =>
-  coordinatorWith(nodes, { atHome: true, idleEndMs })
-const helpOf = (c: Story, run: string): unknown => c.status(run).help
-const lose = (c: Story, node: string): void => {
+function home(nodes: Nodes, idleEndMs: number | null = null): Story {
+  return coordinatorWith(nodes, { atHome: true, idleEndMs })
+}
+function helpOf(c: Story, run: string): unknown {
+  return c.status(run).help
+}
+function lose(c: Story, node: string): void {
   c.silence(node)
   c.advance(60_000)
 }
