@@ -19,6 +19,7 @@ import type { HostEvent, Started } from '../protocol/host.ts'
 import type { ForkRecord } from './records.ts'
 import { shimRuns } from './find-fork.ts'
 import { spawnShim, type StartWait } from './spawn-shim.ts'
+import { shellWords } from '../system/shell-state.ts'
 import { fileOf, isTombstoned, logDirOf, wasStarted, winStarted } from './spool.ts'
 
 /** What all forks of a host share. */
@@ -141,7 +142,10 @@ export async function startFork(host: HostContext, fork: Fork, bindings: Binding
   }
   start = spawnShim({
     argv: [...host.shim, forkDir],
-    env: shimEnvironment(host.agentEnv),
+    env: {
+      ...shimEnvironment(host.agentEnv),
+      TROUPE_SHELL: shellWords(host.agentEnv, spec.callerShell),
+    },
     held,
     look(ended) {
       observer.check(ended)

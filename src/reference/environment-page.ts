@@ -60,6 +60,8 @@ const READ: readonly Line[] = [
   ['TROUPE_DEBUG', 'set: the command line shows the stack of an unexpected error'],
   ['TROUPE_MAKE_CODE_CACHE', 'of the build: make the code cache of the bundles'],
   ['TROUPE_HELD', 'between agent and shim: how many descriptors are leases'],
+  ['TROUPE_SHELL', 'between agent and shim: umask and soft limits of the worker'],
+  ['TROUPE_NOFILE', 'set by `troupe` itself: the soft limit of open files that it was started with'],
   ['XDG_STATE_HOME, XDG_CACHE_HOME, SLURM_TMPDIR', 'bases of the defaults above'],
   ['XDG_CONFIG_HOME', '`context export --nats`: where the `nats` command line looks'],
   [
@@ -85,7 +87,6 @@ the launch took along from the caller's shell; \`env\` of the launch, then of th
 On a machine of the fleet \`run\` and \`launch\` take along PATH, VIRTUAL_ENV and CONDA_PREFIX
 (\`--env-from path\`); with \`all\` every variable but TROUPE_*, NATS_*, PWD, OLDPWD, SHLVL and \`_\`; with
 \`none\`, the default elsewhere and for documents from the bus, nothing. It is \`callerEnv\` in the document.
-A program's signal dispositions are the default ones; its umask and limits are those of the agent.
 
 Facts:
 
@@ -96,6 +97,19 @@ ${tableOf(TORCHRUN)}
 Defaults:
 
 ${tableOf(DEFAULTS)}
+## What else a worker has
+
+Its umask and limits are those of the shell in which its agent was started. Where \`--env-from\` takes an
+environment along, the caller's umask and soft limits come with it (\`callerShell\` in the document: cpu,
+fsize, data, stack, core, nproc, nofile, memlock, as); where a node allows less than the caller had, a worker
+has what the node allows. A limit of open files counts that was there before Node raised its own: \`troupe\`
+asks for it; that of a Node program that starts \`troupe\` is not taken along.
+
+Nobody else's state reaches it: signal dispositions are the default ones and no signal is blocked, also where
+the agent was started by \`nohup\` or with \`&\` (a worker that ignored SIGINT for that could not be told to
+stop by it). stdin is /dev/null, there is no controlling terminal, no descriptor above 2, and nice, CPU
+affinity, oom_score_adj and cgroup limits are the agent's.
+
 ## What a worker does not inherit
 
 TROUPE_*, NATS_*, and values that look like an NKey seed. Also what describes the place of the agent, or of

@@ -57,6 +57,8 @@ const WORDS: Record<string, unknown> = {
   command: ['python', 'train.py'],
   cwd: '/work',
   env: { LEVEL: 'größe=1,2' },
+  umask: '0022',
+  limits: { nofile: 1024 },
   nnodes: '2',
   exclude: [],
   tick: 86_400_000.125,

@@ -52,13 +52,14 @@ export function shimSuite(kind: 'c' | 'python') {
   const launch = (
     fork: Fork,
     args: string[] = [fork.forkDir],
+    shell?: string,
   ): { shim: ChildProcess; code: Promise<number | null> } => {
     // one descriptor too many, which no worker may get
     const leaked = openSync(join(fork.logDir, '..'), 'r')
     const shim = spawn(built[kind][0]!, [...built[kind].slice(1), ...args], {
       detached: true,
       stdio: ['ignore', 'ignore', 'ignore', leaked],
-      env: { PATH: process.env['PATH'] },
+      env: { PATH: process.env['PATH'], ...(shell !== undefined && { TROUPE_SHELL: shell }) },
       cwd: '/',
     })
     closeSync(leaked)
@@ -71,9 +72,12 @@ export function shimSuite(kind: 'c' | 'python') {
     }
     throw new Error(`not within 10 s: ${what}`)
   }
-  const runToEnd = async (argv: string[], more: Parameters<typeof prepare>[1] = {}) => {
+  const runToEnd = async (
+    argv: string[],
+    { shell, ...more }: NonNullable<Parameters<typeof prepare>[1]> & { shell?: string } = {},
+  ) => {
     const fork = prepare(argv, more)
-    await launch(fork).code
+    await launch(fork, [fork.forkDir], shell).code
     const record = fork.record()
     return { ...fork, final: record, exit: record.exit === null ? null : exitOf(record.exit, OOM) }
   }

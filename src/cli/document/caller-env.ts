@@ -7,6 +7,7 @@ import { networkInterfaces } from 'node:os'
 import { findContext } from '../../client/context.ts'
 import { Fault } from '../../protocol/faults.ts'
 import { homeOf } from '../../system/paths.ts'
+import { readShellState } from '../../system/shell-state.ts'
 import type { Io } from '../frame/io.ts'
 import type { EnvFrom } from './env-from.ts'
 
@@ -30,7 +31,12 @@ export async function withCallerEnv(
     const value = io.env[name]
     return value === undefined ? [] : [[name, fromHere(name, value)]]
   })
-  return { ...document, callerEnv: Object.fromEntries(taken) }
+  const callerShell = readShellState(io.env)
+  return {
+    ...document,
+    callerEnv: Object.fromEntries(taken),
+    ...(callerShell !== undefined && document['callerShell'] === undefined && { callerShell }),
+  }
 }
 
 /** What the shell says of itself and what is ours stays here; so does a name that no document can hold. */

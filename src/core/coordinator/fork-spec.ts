@@ -82,11 +82,12 @@ function sharedSpecOf({ run, spec }: RoleLive): SharedSpec {
       failFast: _i,
       ...rest
     } = spec
-    const { callerEnv } = run.spec
+    const { callerEnv, callerShell } = run.spec
     shared = {
       ...rest,
       env: { ...run.spec.env, ...spec.env },
       ...(callerEnv !== undefined && { callerEnv }),
+      ...(callerShell !== undefined && { callerShell }),
     }
     sharedSpecs.set(spec, shared)
   }

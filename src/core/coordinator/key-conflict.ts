@@ -24,8 +24,8 @@ export function keyConflict(
       (words === '' ? '' : `; different are: ${words}`),
     {
       data: { key, run, ...(before !== undefined && { differ: differ.slice(0, SHOWN) }) },
-      ...(differ.some((path) => path.startsWith('callerEnv')) && {
-        hint: 'callerEnv is taken from the shell that launches: launch from the same one, or with --env-from none each time',
+      ...(differ.some((path) => /^caller(Env|Shell)/.test(path)) && {
+        hint: 'callerEnv and callerShell are taken from the shell that launches: launch from the same one, or with --env-from none each time',
       }),
     },
   )

@@ -8,6 +8,8 @@
  *
  * TROUPE_HELD=N in the shim's own environment: descriptors 3 to 3+N-1 are leases. The shim keeps them until
  *   nothing of the tree is left; the worker has none of them.
+ * TROUPE_SHELL: umask (or -1) and soft limits of the shell whose program the worker is, as
+ *   `UMASK RESOURCE:SOFT,RESOURCE:SOFT,`; a limit of -1 is none.
  * exec: NUL-ended words: cwd, log directory, cgroup or nothing, boot id, OOM kills, argc, argv…, environment…
  * record: four slots of 128 bytes (shim, child, exit, empty), blank from `prepare` on, so that a full disk
  *   cannot lose an exit.
@@ -27,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -149,6 +152,21 @@ static void default_signals(void) {
   for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Nobody may have more than what is allowed to all here. */
+static void as_in_shell(const char *text) {
+  int mask, resource, length = 0;
+  long long soft;
+  struct rlimit limit;
+  if (!text || sscanf(text, "%d %n", &mask, &length) != 1) return;
+  if (mask >= 0) umask(mask);
+  for (text += length; sscanf(text, "%d:%lld,%n", &resource, &soft, &length) == 2; text += length) {
+    rlim_t asked = soft < 0 ? RLIM_INFINITY : (rlim_t)soft;
+    if (getrlimit(resource, &limit) < 0) continue;
+    limit.rlim_cur = asked < limit.rlim_max ? asked : limit.rlim_max;
+    setrlimit(resource, &limit);
+  }
 }
 
 /* In the child: tell the shim, and the worker's own stderr as a shell would, why there is no program. */
@@ -351,6 +369,7 @@ static int run_worker(const char *directory) {
       give_up(report[1], "logs", "", errno);
     if (inside || enter(words[2])) dprintf(report[1], "c");
     if (chdir(words[0]) < 0) give_up(report[1], "chdir", words[0], errno);
+    as_in_shell(getenv("TROUPE_SHELL"));
     environ = words + HEAD + argc;
     execvp(argv[0], argv);
     give_up(report[1], "exec", argv[0], errno);

@@ -90,6 +90,20 @@ def default_signals():
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
+def as_in_shell(text):
+    import resource
+
+    mask, _, limits = text.partition(" ")
+    if int(mask) >= 0:
+        os.umask(int(mask))
+    for limit in limits.split(",")[:-1]:
+        which, soft = (int(part) for part in limit.split(":"))
+        hard = resource.getrlimit(which)[1]
+        if soft < 0 or 0 <= hard < soft:
+            soft = hard
+        resource.setrlimit(which, (soft, hard))
+
+
 def failure_code(error, stage):
     return 127 if error == errno.ENOENT and stage == "exec" else 126
 
@@ -292,6 +306,8 @@ def run_worker(directory):
             os.chdir(words[0])
         except OSError as error:
             give_up(report, "chdir", words[0], error.errno)
+        if "TROUPE_SHELL" in os.environ:
+            as_in_shell(os.environ["TROUPE_SHELL"])
         execute(argv, environment, report)
     os.close(report)
     failed = await_exec(child, said)

@@ -65,6 +65,7 @@ function resolveForm(form: LaunchForm): Launch {
     backend: form.backend,
     env: form.env,
     ...(form.callerEnv !== undefined && { callerEnv: form.callerEnv }),
+    ...(form.callerShell !== undefined && { callerShell: form.callerShell }),
     roles: Object.entries(form.roles).map(([name, role]) => resolveRole(name, role, form)),
     stopWhen: stopRole === undefined ? null : { role: stopRole, condition: 'done' },
     deadlines: {

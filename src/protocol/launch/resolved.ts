@@ -114,6 +114,20 @@ export const Role = z.object({
 })
 export type Role = z.infer<typeof Role>
 
+/** As setrlimit(2) names them. */
+const LimitName = z.enum(['cpu', 'fsize', 'data', 'stack', 'core', 'nproc', 'nofile', 'memlock', 'as'])
+export type LimitName = z.infer<typeof LimitName>
+
+/** What a worker has of the shell that launched, beside its environment. A limit of null is none. */
+export const CallerShell = z.object({
+  umask: z
+    .string()
+    .regex(/^[0-7]{1,4}$/)
+    .optional(),
+  limits: z.partialRecord(LimitName, z.number().int().min(0).nullable()).optional(),
+})
+export type CallerShell = z.infer<typeof CallerShell>
+
 export const Launch = z.object({
   apiVersion: z.literal('troupe/v1'),
   name: z.string().regex(NAME).max(LAUNCH_NAME_MAX),
@@ -122,6 +136,7 @@ export const Launch = z.object({
   env: z.record(z.string(), z.string()),
   /** of the shell that launched, where there was one: over the agent's, under `env` */
   callerEnv: z.record(z.string(), z.string()).optional(),
+  callerShell: CallerShell.optional(),
   roles: z.array(Role).min(1).max(1000),
   stopWhen: z.object({ role: Name, condition: z.literal('done') }).nullable(),
   deadlines: z.object({ queueMs: Millis.nullable(), startMs: Millis.nullable(), runMs: Millis.nullable() }),
@@ -159,6 +174,7 @@ export const ForkSpec = Role.omit({
   attempt: Index,
   user: z.string(),
   callerEnv: Launch.shape.callerEnv,
+  callerShell: Launch.shape.callerShell,
   resources: Resources,
   torchrun: z
     .object({

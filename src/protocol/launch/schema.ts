@@ -7,6 +7,7 @@
 import * as z from 'zod'
 import { WORKERS_MAX } from '../bounds.ts'
 import { LAUNCH_NAME_MAX, NAME, RUN_WORDS } from '../names.ts'
+import { CallerShell } from './resolved.ts'
 import { StopSignal } from './stop-signal.ts'
 import {
   DURATION_FORMS,
@@ -255,6 +256,12 @@ export const LaunchForm = strict({
     'environment of the shell that launched, which the command line adds on the fleet’s machine ' +
       '(`--env-from`): over the agent’s, under `env`; values are taken as they are',
   ),
+  callerShell: strict(CallerShell.shape)
+    .optional()
+    .describe(
+      'umask and soft limits of that shell, added with `callerEnv`, over the agent’s. A limit is in the unit ' +
+        'of setrlimit(2), or null: none; where a node allows less, a worker has that',
+    ),
   ...shared,
   roles: z.record(NameText, RoleForm).describe('role name → what its workers run'),
   stopWhen: z.string().optional().describe('ROLE.done: the run ends when that role is done, failed or not'),

@@ -150,6 +150,7 @@ function composeText(text: string, lines: LineCounter, refuse: Refuse): Document
 function wantsText(path: Path): boolean {
   const [top, , key, sub, subsub] = path
   if (top === 'env' || top === 'callerEnv' || top === 'prefix') return path.length > 1
+  if (top === 'callerShell') return path[1] === 'umask'
   if (top !== 'roles') return false
   return (
     (['env', 'command', 'prefix'].includes(key as string) && path.length > 3) ||

@@ -151,6 +151,18 @@ describe.each(KINDS)('the %s shim', (kind) => {
     removeDirectory(cwd)
   })
 
+  test('umask and soft limits are those that it is told, up to the hard ones, which stay', async () => {
+    const show = ['sh', '-c', 'ulimit -Sn; ulimit -Hn; umask; ulimit -Ss; ulimit -Sc; echo "<$TROUPE_SHELL>"']
+    const before = (await runToEnd(show)).log('stdout').split('\n')
+    const hard = before[1]!
+    expect((await runToEnd(show, { shell: '23 7:777,3:4194304,4:0,' })).log('stdout')).toBe(
+      `777\n${hard}\n0027\n4096\n0\n<>\n`,
+    )
+    const more = (await runToEnd(show, { shell: `-1 7:${Number(hard) + 1},3:-1,` })).log('stdout').split('\n')
+    expect(more.slice(0, 3)).toEqual([hard, hard, before[2]])
+    expect((await runToEnd(show, { shell: '-1 ' })).log('stdout')).toBe(before.join('\n'))
+  })
+
   test('what it is given to hold it holds until nothing of the tree is left, a straggler too, and the program has none of it [A-19 A-32]', async () => {
     const fork = prepare(['sh', '-c', 'ls -l /proc/self/fd; sleep 30 & echo $! > child; exit 0'], {
       cwd: directory,

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { resolveLaunch } from '../../../src/protocol/launch/document.ts'
 import { runDocument } from '../../../src/cli/document/run-document.ts'
 import { saveContext } from '../../../src/system/contexts.ts'
 import { cli } from '../../support/cli.ts'
@@ -54,7 +55,10 @@ test.each([
   ['tls://192.0.2.7:4222', ['--env-from', 'all'], { ...PATH_LIKE, RANK: '1', SECRET: 's3cret' }],
 ])('a bus at %s and %j: workers get of this shell %j', async (url, flags, callerEnv) => {
   await contextAt(url)
-  expect((await sent(['launch', '-f', '-', ...flags]))['callerEnv']).toEqual(callerEnv)
+  const document = await sent(['launch', '-f', '-', ...flags])
+  expect(document['callerEnv']).toEqual(callerEnv)
+  // umask and limits come with it
+  expect(document['callerShell'] === undefined).toBe(callerEnv === undefined)
 })
 
 test('a document that was printed with callerEnv is launched again as it is; validate takes nothing along', async () => {
@@ -117,4 +121,30 @@ test('bytes that are no UTF-8, which Node has replaced by now, are refused: a wo
     env: { ...env, PATH: '/caf\uFFFD' },
   })
   expect([ran.code, ran.stderr]).toEqual([2, expect.stringContaining('the value of PATH here') as string])
+})
+
+test('umask and limits of this shell stand in the document as a person would write them, and are resolved as they are', async () => {
+  env['TROUPE_NOFILE'] = '20'
+  const document = await sent(['launch', '-f', '-'])
+  expect(document['callerShell']).toMatchObject({
+    umask: process.umask().toString(8).padStart(4, '0'),
+    limits: { nofile: 20 },
+  })
+  expect(resolveLaunch(document).callerShell).toEqual(document['callerShell'])
+  const stdin = `${JOB}callerEnv: {}\ncallerShell: { umask: 0027, limits: { core: null } }\n`
+  expect((await sent(['launch', '-f', '-'], { stdin }))['callerShell']).toEqual({
+    umask: '0027',
+    limits: { core: null },
+  })
+})
+
+test.each([
+  { umask: '0x1' },
+  { umask: '999' },
+  { limits: { files: 3 } },
+  { limits: { core: -1 } },
+  { nice: 3 },
+])('callerShell %j is refused', (callerShell) => {
+  const document = { ...runDocument(['true'], {}), cwd: '/', callerShell }
+  expect(() => resolveLaunch(document)).toThrow(/callerShell/)
 })

@@ -111,7 +111,10 @@ const READS_PROC: Record<string, string> = {
   'process/cgroup.ts': 'the cgroup of the agent',
   'process/ports.ts': 'the range of ephemeral ports; without it nothing is skipped',
   'fleet/spawn.ts': 'descriptors that `up` inherited',
+  'system/shell-state.ts': 'limits and umask of the caller’s shell; without it none are taken along',
 }
+/** They are asked by what only uses a fleet, and answer without a /proc too. */
+const ASKED_ANYWHERE = ['system/shell-state.ts']
 
 test('/proc is read by named files alone, and nothing that only uses a fleet reaches one of them', () => {
   const readers = files.filter((file) => /['"`]\/proc\b/.test(readFileSync(join(src, file), 'utf8')))
@@ -126,7 +129,7 @@ test('/proc is read by named files alone, and nothing that only uses a fleet rea
     if (!file.endsWith('/commands.ts'))
       for (const spec of importsOf(file))
         if (spec.startsWith('.')) reached.add(relative(src, resolve(join(src, dirname(file)), spec)))
-  expect([...reached].filter((file) => file in READS_PROC)).toEqual([])
+  expect([...reached].filter((file) => file in READS_PROC && !ASKED_ANYWHERE.includes(file))).toEqual([])
   expect(reached.size).toBeGreaterThan(50)
 })
 

@@ -1,0 +1,71 @@
+/** What a worker has beside its environment: of the shell of its agent, and of the one that launches. */
+import { rm } from 'node:fs/promises'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { fleetEnv, makeHome, run, TROUPE, type Ran } from '../support/fleet.ts'
+
+let home: string
+/** `troupe ARGS`, typed into a shell after these words. */
+function typed(words: string, ...args: string[]): Promise<Ran> {
+  return run('sh', ['-c', `${words}; "$0" "$@"`, TROUPE, ...args], { env: fleetEnv(home) })
+}
+
+function worker(words: string, script: string, ...flags: string[]): Promise<Ran> {
+  return typed(words, 'run', ...flags, '--', 'sh', '-c', script)
+}
+
+beforeAll(async () => {
+  home = await makeHome()
+  const up = await typed("trap '' INT QUIT HUP; ulimit -Sn 1000; umask 026", 'up', '--detach')
+  expect(up.code, up.stderr).toBe(0)
+})
+afterAll(async () => {
+  await run(TROUPE, ['down'], { env: fleetEnv(home) })
+  await rm(home, { recursive: true, force: true })
+})
+
+const LIMITS = 'ulimit -Sn; umask; ulimit -Sc; ulimit -Ss'
+
+test('nothing of the caller is taken along: umask and limits are those of the shell of `up`, and the hard ones are untouched', async () => {
+  const hard = (await run('sh', ['-c', 'ulimit -Hn'])).stdout
+  const ran = await worker(
+    'umask 077; ulimit -Sc 0',
+    'ulimit -Sn; ulimit -Hn; umask; cat /proc/self/limits >&2',
+    '--env-from',
+    'none',
+  )
+  expect(ran.stdout).toBe(`1000\n${hard}0026\n`)
+  const rows = (text: string): string[] =>
+    text
+      .split('\n')
+      .filter((line) => line.startsWith('Max ') && !line.startsWith('Max open files'))
+      .map((line) => line.trimEnd())
+  const here = rows((await run('cat', ['/proc/self/limits'])).stdout)
+  expect(here.length).toBe(15)
+  expect(rows(ran.stderr)).toEqual(here)
+})
+
+test('the shell that launches has others: the worker has those', async () => {
+  const { stdout } = await worker('ulimit -Sn 777; umask 027; ulimit -Sc 8; ulimit -Ss 4096', LIMITS)
+  expect(stdout).toBe('777\n0027\n8\n4096\n')
+})
+
+test('a launched file has them too, and a Node program that launches leaves open files to the agent', async () => {
+  const { stdout } = await run(TROUPE, ['run', '--', 'sh', '-c', 'ulimit -Sn'], { env: fleetEnv(home) })
+  expect(stdout).toBe('1000\n')
+})
+
+test('ignored signals of the agent’s shell reach no worker; no terminal, no descriptor, empty stdin; what the kernel hands on is unchanged', async () => {
+  const script = [
+    'grep -E "Sig(Blk|Ign)|Cpus_allowed_list" /proc/self/status',
+    'cat /proc/self/oom_score_adj',
+    'cut -d " " -f 7,19 /proc/self/stat',
+    'readlink /proc/self/fd/0',
+    // the shell itself has the directory open while it reads the names
+    'for fd in /proc/$$/fd/*; do case ${fd##*/} in 0|1|2) ;; *) [ ! -e $fd ] || echo "fd $fd" ;; esac; done',
+  ].join('; ')
+  const here = (await run('sh', ['-c', script.split('; ').slice(0, 2).join('; ')])).stdout
+  const nice = (await run('cut', ['-d', ' ', '-f', '19', '/proc/self/stat'])).stdout
+  const ran = await worker('true', script)
+  expect(ran.stdout).toBe(`${here}0 ${nice}/dev/null\n`)
+  expect(here).toContain('SigIgn:\t0000000000000000')
+})
