@@ -29,6 +29,8 @@ import { hasShim, membersOf, type Tree } from './tree.ts'
 import { watchPaths } from './watch.ts'
 
 interface Verdict {
+  /** wall time at which we began to end the tree by SIGKILL */
+  killedAt?: number
   exit?: HostExit & { exitedAt: number }
   receipt?: Omit<Receipt, 'ms'> & { at: number }
 }
@@ -81,6 +83,7 @@ export function observeFork(options: ObserveOptions): Observer {
   const oom = (): boolean | null => wasOomKilled(tree().cgroup, options.oomKills)
   // asked once: the machine's count goes on, and what was told must not change
   const rankOoms = new Map<string, boolean | null>()
+  const lostAt = new Map<string, number>()
   const oomOfRank = (name: string): boolean | null => {
     if (!rankOoms.has(name)) rankOoms.set(name, oom())
     return rankOoms.get(name)!
@@ -97,7 +100,14 @@ export function observeFork(options: ObserveOptions): Observer {
   /** @returns log prefix of the rank that failed first */
   const lookAtRanks = (over: boolean): string | null => {
     if (!hasRanks) return null
-    const { reports, shims, processes, firstFailed } = readRanks(fileOf.ranks(forkDir), oomOfRank, over)
+    const { reports, shims, processes, firstFailed } = readRanks(fileOf.ranks(forkDir), {
+      oom: oomOfRank,
+      over,
+      lostAt,
+      killedAt: verdict.killedAt ?? null,
+      root: facts.record.exit,
+      now: wall(),
+    })
     rankShims = shims
     rankProcesses = processes
     const text = JSON.stringify(reports)
@@ -223,6 +233,7 @@ export function observeFork(options: ObserveOptions): Observer {
   }
 
   const kill = async (): Promise<void> => {
+    if (verdict.killedAt === undefined) judge({ killedAt: wall() })
     const survivors = await killMembers(tree(), {
       spareFirst: new Set(rankShims.map(({ pid }) => pid)),
       ...(options.killBudgetMs !== undefined && { budgetMs: options.killBudgetMs }),

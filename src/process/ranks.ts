@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { isOutOfDescriptors } from '../system/descriptors.ts'
 import type { RankReport } from '../protocol/shapes.ts'
 import { isAlive, type ProcIdentity } from '../system/proc.ts'
-import { BLANK_RECORD, exitOf, readRecord, unknownExit, type ForkRecord } from './records.ts'
+import { lostExit, type Surroundings } from './lost-ranks.ts'
+import { BLANK_RECORD, exitOf, readRecord, type ForkRecord } from './records.ts'
 
 /** Full-size records for the first start of each rank; torch's own restarts would make theirs. */
 export function prepareRanks(directory: string, nproc: number): void {
@@ -30,11 +31,14 @@ export interface Ranks {
   firstFailed: string | null
 }
 
-/**
- * @param oom   asked for a rank that ended by SIGKILL, by the name of its record
- * @param over  nothing of the tree is left: a rank without an exit will not get one
- */
-export function readRanks(directory: string, oom: (name: string) => boolean | null, over: boolean): Ranks {
+export interface RankLook extends Surroundings {
+  /** asked for a rank that ended by SIGKILL, by the name of its record */
+  oom(name: string): boolean | null
+  /** when each rank's shim was first seen dead without an exit, by the name of its record; is added to */
+  lostAt: Map<string, number>
+}
+
+export function readRanks(directory: string, look: RankLook): Ranks {
   const latest = new Map<number, RankReport>()
   const shims: ProcIdentity[] = []
   const processes = new Map<number, ProcIdentity>()
@@ -48,7 +52,7 @@ export function readRanks(directory: string, oom: (name: string) => boolean | nu
     if (record.shim === null || (latest.get(localRank!)?.restart ?? -1) > restart!) continue
     if (record.exit === null) shims.push(record.shim)
     if (record.exit === null && record.child !== null) processes.set(record.rank ?? localRank!, record.child)
-    const report = reportOf(record, localRank!, restart!, () => oom(name), over)
+    const report = reportOf(record, localRank!, restart!, endOf(record, name, look))
     latest.set(localRank!, report)
     const atMicros = record.exit?.atMicros ?? Infinity
     if (hasFailed(report) && (first === null || atMicros < first.atMicros))
@@ -62,29 +66,31 @@ export function readRanks(directory: string, oom: (name: string) => boolean | nu
   }
 }
 
+/** @returns null while it runs, and while nobody can know how it ended */
+function endOf(record: ForkRecord, name: string, look: RankLook): RankReport['exit'] {
+  const { exit, shim } = record
+  if (exit !== null && exit.adopted !== true) return { ...exitOf(exit, () => look.oom(name)), killedBy: null }
+  if (exit === null && !look.over && isAlive(shim!)) return null
+  const seenAt = look.lostAt.get(name) ?? look.now
+  look.lostAt.set(name, seenAt)
+  return lostExit(record, seenAt, () => look.oom(name), look)
+}
+
 function reportOf(
   record: ForkRecord,
   localRank: number,
   restart: number,
-  oom: () => boolean | null,
-  over: boolean,
+  exit: RankReport['exit'],
 ): RankReport {
-  const lost = record.exit === null && (over || !isAlive(record.shim!))
-  const exit =
-    record.exit !== null
-      ? exitOf(record.exit, oom)
-      : lost
-        ? unknownExit('the shim of the rank was killed')
-        : null
   return {
     rank: record.rank ?? localRank,
     localRank,
     restart,
     pid: record.child?.pid ?? null,
     state: exit === null ? 'running' : 'exited',
-    exit: exit === null ? null : { ...exit, killedBy: null },
+    exit,
     startedAt: record.child?.at ?? null,
-    exitedAt: record.exit?.at ?? null,
+    exitedAt: exit === null ? null : (record.exit?.at ?? null),
   }
 }
 
@@ -97,6 +103,7 @@ function namesIn(directory: string): string[] {
   }
 }
 
+/** One that its launcher ended had a peer that failed, or was stopped. */
 function hasFailed({ exit }: RankReport): boolean {
-  return exit !== null && (exit.signal !== null || (exit.code ?? 0) !== 0)
+  return exit !== null && exit.killedBy === null && (exit.signal !== null || (exit.code ?? 0) !== 0)
 }

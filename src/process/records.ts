@@ -25,6 +25,8 @@ export type RawExit = (
   atMicros: number
   /** its shim ended it, since the fence had run out */
   fenced?: boolean
+  /** of a rank: its own shim was killed, and that of the worker saw how it ended */
+  adopted?: boolean
 }
 
 export interface ForkRecord {
@@ -36,9 +38,11 @@ export interface ForkRecord {
   exit: RawExit | null
   /** wall time, ms, at which the shim had no child left */
   emptyAt: number | null
+  /** of a rank: when its launcher told it to end, and the seconds after which that kills it, if it asks */
+  told: { at: number; seconds: number } | null
 }
 
-const NOTHING: ForkRecord = { shim: null, rank: null, child: null, exit: null, emptyAt: null }
+const NOTHING: ForkRecord = { shim: null, rank: null, child: null, exit: null, emptyAt: null, told: null }
 
 export function parseRecord(text: string): ForkRecord {
   const slot = (index: number): string[] =>
@@ -62,6 +66,7 @@ export function parseRecord(text: string): ForkRecord {
             at: millis(exit[2]),
             atMicros: Number(exit[2]),
             ...(exit[3] === 'fence' && { fenced: true }),
+            ...(exit[3] === 'adopted' && { adopted: true }),
           }
         : exit[0] === 'failed'
           ? {
@@ -73,6 +78,7 @@ export function parseRecord(text: string): ForkRecord {
             }
           : null,
     emptyAt: empty[0] === 'empty' ? millis(empty[1]) : null,
+    told: empty[0] === 'told' ? { at: millis(empty[2]), seconds: Number(empty[3]) } : null,
   }
 }
 
@@ -101,6 +107,7 @@ export function laterRecord(was: ForkRecord, now: ForkRecord): ForkRecord {
     child: now.child ?? was.child,
     exit: now.exit ?? was.exit,
     emptyAt: now.emptyAt ?? was.emptyAt,
+    told: now.told ?? was.told,
   }
 }
 

@@ -57,6 +57,11 @@ const Known = z.discriminatedUnion('by', [
   cause('stop-when', { role: Name }, 'the `stopWhen` of the launch document'),
   cause('done', {}, 'all work of the run is done'),
   cause('node-lost', { node: z.string().max(140) }, 'a node was lost, and a worker of the run with it'),
+  cause(
+    'launcher',
+    { name: word('torchrun'), afterMs: z.number().int().min(0) },
+    'of a rank: its launcher killed it, with its group, so long after it had told it to end',
+  ),
   // The coordinator will send it when a backend says that an allocation ends (Slurm, Ray).
   cause(
     'allocation',
@@ -121,6 +126,8 @@ export function causeText(given: Cause): string {
       return 'the end of the run'
     case 'node-lost':
       return `the loss of node ${given.node}`
+    case 'launcher':
+      return `${given.name}, with its group, after its ${Math.round(given.afterMs / 100) / 10} s`
     case 'allocation':
       return `the end of its allocation (${given.why})`
     default:

@@ -70,6 +70,22 @@ test('a save that takes longer than the time that torchrun gives by itself is no
   expect(await lines(run, /rank 0 (got \w+|SAVED)/g)).toEqual(['rank 0 SAVED', 'rank 0 got SIGTERM'])
 })
 
+test('torchrun has a shorter time of its own, and kills: each rank’s exit says so, and explain', async () => {
+  // a set-up or a prefix has the last word on the environment
+  const prefix = ['env', 'TORCH_ELASTIC_SHUTDOWN_TIMEOUT=3']
+  const run = await launch(gang('1x2', '60', { prefix }))
+  await said(run, /is ready/g, 2)
+  expect((await fleet.troupe(['stop', run], { timeoutMs: 60_000 })).code).toBe(0)
+  const [worker] = (await fleet.json(['status', run])).workers
+  const killedBy = { by: 'launcher', name: 'torchrun', afterMs: 3000 }
+  for (const { exit } of worker.ranks)
+    expect(exit).toMatchObject({ code: null, signal: 'SIGKILL', unknown: null, killedBy })
+  expect(worker.receipt.outcome).toBe('gone')
+  expect((await fleet.troupe(['explain', run])).stdout).toContain(
+    'was killed by SIGKILL, ended by torchrun, with its group, after its 3 s, before the 40 s of stop.grace',
+  )
+})
+
 test('a helper that dies of the signal would fail the save: the root alone gets it [dataloader-term]', async () => {
   const run = await launch(task('loader', ['python3', join(root, 'tests/support/programs/loader.py')]))
   await said(run, /begins/g, 1)

@@ -8,6 +8,7 @@ import { type FirstFailure, isTerminal } from '../../protocol/shapes.ts'
 import { sentTexts } from '../../protocol/signal-words.ts'
 import type { ReplyOf } from '../../protocol/table.ts'
 import { attemptsOf, lastRun, overText } from './attempts.ts'
+import { cutRanks } from './cut-ranks.ts'
 import { restartText } from './events.ts'
 import { exitedCleanly, exitText } from './exit-code.ts'
 import { type Help, helpOf, startAgent, unmetOf } from './help.ts'
@@ -208,6 +209,7 @@ export function explainRun(ctx: Ctx, run: Run, only: (worker: Worker) => boolean
     if (text !== null) lines.push({ subject: worker.id, text, next: nextForWorker(ctx, worker, help) })
     for (const sent of sentTexts(worker.report?.signals ?? []))
       lines.push({ subject: worker.id, text: `got ${sent}`, next: null })
+    lines.push(...cutRanks(worker))
   }
   return lines
 }

@@ -11,8 +11,8 @@
  * TROUPE_SHELL: umask (or -1) and soft limits of the shell whose program the worker is, as
  *   `UMASK RESOURCE:SOFT,RESOURCE:SOFT,`; a limit of -1 is none.
  * exec: NUL-ended words: cwd, log directory, cgroup or nothing, boot id, OOM kills, argc, argv…, environment…
- * record: four slots of 128 bytes (shim, child, exit, empty), blank from `prepare` on, so that a full disk
- *   cannot lose an exit.
+ * record: four slots of 128 bytes (shim, child, exit, empty; of a rank the last is `told`), blank from
+ *   `prepare` on, so that a full disk cannot lose an exit.
  * fence: where there is one, the agent renews it. After its limit without a renewal the tree is ended here:
  *   the agent may be dead or frozen. Before that the stop signals are sent here, unless the agent has sent
  *   one: who makes `stopping` does.
@@ -43,7 +43,6 @@ enum { SHIM, CHILD, EXIT, EMPTY, SLOTS, SLOT_BYTES = 128, HEAD = 6 };
 
 static int record = -1;
 static char record_path[PATH_MAX], fence_path[PATH_MAX], slots[SLOTS * SLOT_BYTES];
-static volatile sig_atomic_t forward_to = 0;
 
 static void open_record(int flags) {
   record = open(record_path, O_RDWR | O_CLOEXEC | flags, 0600);
@@ -79,6 +78,12 @@ static void keep_record(void) {
 }
 
 /* The first byte comes last: a reader sees a blank slot or a whole one. */
+static void fill(int file, int slot, const char *text) {
+  if (pwrite(file, text + 1, SLOT_BYTES - 1, slot * SLOT_BYTES + 1) == SLOT_BYTES - 1 &&
+      pwrite(file, text, 1, slot * SLOT_BYTES) == 1)
+    return;
+}
+
 static void put(int slot, const char *format, ...) {
   char text[SLOT_BYTES + 1];
   va_list args;
@@ -89,9 +94,7 @@ static void put(int slot, const char *format, ...) {
   text[SLOT_BYTES - 1] = '\n';
   keep_record();
   memcpy(slots + slot * SLOT_BYTES, text, SLOT_BYTES);
-  if (pwrite(record, text + 1, SLOT_BYTES - 1, slot * SLOT_BYTES + 1) == SLOT_BYTES - 1 &&
-      pwrite(record, text, 1, slot * SLOT_BYTES) == 1)
-    return;
+  fill(record, slot, text);
 }
 
 /* Microseconds: a rank and the peer that torch ends for it can end within one millisecond. Readers ask for
@@ -334,6 +337,25 @@ static void kill_children(const char *cgroup) {
 
 static void tick(int number) { (void)number; }
 
+/* The program of a rank comes to us when its own shim was killed: we alone know then how it ended. */
+static void adopted(pid_t pid, int status) {
+  char text[sizeof slots], exit_slot[SLOT_BYTES + 1];
+  DIR *ranks = opendir("ranks");
+  for (struct dirent *entry; ranks && (entry = readdir(ranks));) {
+    int of, file = openat(dirfd(ranks), entry->d_name, O_RDWR | O_CLOEXEC);
+    if (file < 0) continue;
+    if (pread(file, text, sizeof text, 0) == sizeof text && text[EXIT * SLOT_BYTES] == ' ' &&
+        sscanf(text + CHILD * SLOT_BYTES, "child %d ", &of) == 1 && of == pid) {
+      int length = snprintf(exit_slot, SLOT_BYTES, "exit %d %lld adopted", status, wall());
+      memset(exit_slot + length, ' ', SLOT_BYTES - length);
+      exit_slot[SLOT_BYTES - 1] = '\n';
+      fill(file, EXIT, exit_slot);
+    }
+    close(file);
+  }
+  if (ranks) closedir(ranks);
+}
+
 static int run_worker(const char *directory) {
   char start[24];
   if (chdir(directory) < 0 || mkdir("started", 0700) < 0) return 3;
@@ -389,6 +411,8 @@ static int run_worker(const char *directory) {
       put(EXIT, "exit %d %lld%s", status, wall(), fence.over || fence.begun > 0 ? " fence" : "");
       child = 0;
       if (fence.begun > 0 && *fence.ladder == 'r') signal_tree(fence.signal);
+    } else if (ended > 0) {
+      adopted(ended, status);
     }
     if (ended > 0) continue;
     look_at_fence();
@@ -401,13 +425,17 @@ static int run_worker(const char *directory) {
   return 0;
 }
 
-static void forward(int number) {
-  if (forward_to > 0) kill(forward_to, number);
-}
-
 static const char *variable(const char *name) {
   const char *value = getenv(name);
   return value && *value ? value : "0";
+}
+
+/* The launcher told its rank to end, and will kill it after so many seconds: it may take us with it. */
+static void say_told(int number) {
+  const char *asked = getenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT");
+  int digits = asked ? strspn(asked, "0123456789") : 0;
+  int fits = digits > 0 && digits < 10 && !asked[digits];
+  put(EMPTY, "told %d %lld %s", number, wall(), fits ? asked : "30");
 }
 
 static int run_rank(const char *directory, char **argv) {
@@ -429,8 +457,11 @@ static int run_rank(const char *directory, char **argv) {
   /* Where torch gives each rank a group, signals come to the whole group, and the child has its own. Else
    * they come to us alone. */
   int leader = getpgrp() == getpid(), passed[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
-  struct sigaction action = {.sa_handler = forward, .sa_flags = SA_RESTART};
-  for (size_t i = 0; i < sizeof passed / sizeof *passed; i++) sigaction(passed[i], &action, NULL);
+  sigset_t awaited;
+  sigemptyset(&awaited);
+  sigaddset(&awaited, SIGCHLD);
+  for (size_t i = 0; i < sizeof passed / sizeof *passed; i++) sigaddset(&awaited, passed[i]);
+  sigprocmask(SIG_BLOCK, &awaited, NULL);
   signal(SIGCHLD, SIG_DFL);
 
   pid_t self = getpid(), child = fork();
@@ -442,15 +473,20 @@ static int run_rank(const char *directory, char **argv) {
     execvp(argv[0], argv);
     give_up(report[1], "exec", argv[0], errno);
   }
-  if (!leader) forward_to = child;
   close(report[1]);
   int failed = await_exec(child, report[0]);
-  while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
-  forward_to = 0;
+  while (child > 0 && waitpid(child, &status, WNOHANG) == 0) {
+    siginfo_t from;
+    int number = sigwaitinfo(&awaited, &from);
+    if (number <= 0 || number == SIGCHLD) continue;
+    if (from.si_pid == getppid()) say_told(number);
+    if (!leader) kill(child, number);
+  }
   if (failed) return failed;
   put(EXIT, "exit %d %lld", status, wall());
   if (WIFEXITED(status)) return WEXITSTATUS(status);
   prctl(PR_SET_DUMPABLE, 0); /* the child has left its core, if any */
+  for (size_t i = 0; i < sizeof passed / sizeof *passed; i++) signal(passed[i], SIG_IGN); /* what waits */
   default_signals();
   raise(WTERMSIG(status));
   return 128 + WTERMSIG(status);

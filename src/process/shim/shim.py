@@ -42,15 +42,23 @@ def keep_record():
     os.close(fd)
 
 
-def put(slot, text):
-    line = text.encode()[: SLOT_BYTES - 1].ljust(SLOT_BYTES - 1) + b"\n"
-    keep_record()
-    slots[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES] = line
+def line_of(text):
+    return text.encode()[: SLOT_BYTES - 1].ljust(SLOT_BYTES - 1) + b"\n"
+
+
+def fill(file, slot, line):
     try:
-        os.pwrite(record, line[1:], slot * SLOT_BYTES + 1)
-        os.pwrite(record, line[:1], slot * SLOT_BYTES)
+        os.pwrite(file, line[1:], slot * SLOT_BYTES + 1)
+        os.pwrite(file, line[:1], slot * SLOT_BYTES)
     except OSError:
         pass
+
+
+def put(slot, text):
+    line = line_of(text)
+    keep_record()
+    slots[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES] = line
+    fill(record, slot, line)
 
 
 def wall():
@@ -253,6 +261,24 @@ def kill_children(cgroup):
         kill_quietly(os.kill, int(name))
 
 
+def adopted(pid, status):
+    try:
+        names = os.listdir("ranks")
+    except OSError:
+        return
+    for name in names:
+        try:
+            file = os.open(f"ranks/{name}", os.O_RDWR)
+        except OSError:
+            continue
+        text = os.pread(file, len(slots), 0)
+        child = text[CHILD * SLOT_BYTES : EXIT * SLOT_BYTES].split()
+        is_blank = text[EXIT * SLOT_BYTES : EXIT * SLOT_BYTES + 1] == b" "
+        if is_blank and child[:2] == [b"child", str(pid).encode()]:
+            fill(file, EXIT, line_of(f"exit {status} {wall()} adopted"))
+        os.close(file)
+
+
 def run_worker(directory):
     global record, record_path
     try:
@@ -334,9 +360,17 @@ def run_worker(directory):
             root = 0
             if fence["begun"] and fence["to"] == b"r":
                 signal_tree(fence["signal"])
+        else:
+            adopted(ended, status)
     signal.setitimer(signal.ITIMER_REAL, 0)
     say_empty()
     return 0
+
+
+def say_told(number):
+    asked = os.environ.get("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "")
+    fits = asked.isascii() and asked.isdigit() and len(asked) < 10
+    put(EMPTY, f"told {number} {wall()} {asked if fits else 30}")
 
 
 def run_rank(directory, argv):
@@ -357,15 +391,10 @@ def run_rank(directory, argv):
     prefix = (f"r{rank}-" if restart == "0" else f"r{rank}.{restart}-").encode()
 
     leader = os.getpgrp() == os.getpid()
-    forward_to = 0
-
-    def forward(number, _frame):
-        if forward_to > 0:
-            os.kill(forward_to, number)
-
     names = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
-    for number in (getattr(signal, name) for name in names):
-        signal.signal(number, forward)
+    passed = [getattr(signal, name) for name in names]
+    awaited = {signal.SIGCHLD, *passed}
+    signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     said, report = os.pipe()
@@ -381,18 +410,27 @@ def run_rank(directory, argv):
         except OSError as error:
             give_up(report, "logs", b"", error.errno)
         execute([os.fsencode(word) for word in argv], dict(os.environb), report)
-    if not leader:
-        forward_to = child
     os.close(report)
     failed = await_exec(child, said)
-    _, status = os.waitpid(child, 0)
-    forward_to = 0
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            break
+        told = signal.sigwaitinfo(awaited)
+        if told.si_signo == signal.SIGCHLD:
+            continue
+        if told.si_pid == os.getppid():
+            say_told(told.si_signo)
+        if not leader:
+            kill_quietly(os.kill, child, told.si_signo)
     if failed:
         return failed
     put(EXIT, f"exit {status} {wall()}")
     if os.WIFEXITED(status):
         return os.WEXITSTATUS(status)
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    for number in passed:
+        signal.signal(number, signal.SIG_IGN)
     default_signals()
     os.kill(os.getpid(), os.WTERMSIG(status))
     return 128 + os.WTERMSIG(status)
