@@ -13,6 +13,7 @@ import { Fault } from '../protocol/faults.ts'
 import { agentConnectionName, isName } from '../protocol/names.ts'
 import type { Credentials } from '../system/contexts.ts'
 import { systemClock } from '../system/clock.ts'
+import { exactEnv } from '../system/exact-env.ts'
 import { cacheOf } from '../system/paths.ts'
 import { ulid } from '../system/ulid.ts'
 import type { Bus } from '../transport/bus.ts'
@@ -96,7 +97,7 @@ async function serveNode(
   const host = createLinuxHost({
     spoolDir: spool,
     node,
-    agentEnv: { ...loopbackOf(url, env), ...definedOf(env) },
+    agentEnv: { ...loopbackOf(url, env), ...exactEnv(env) },
     shim: shim.argv,
     cacheDir: caches,
     version,
@@ -157,10 +158,4 @@ async function agentKey(layout: FleetLayout, node: string, user: string): Promis
   } finally {
     release()
   }
-}
-
-function definedOf(env: NodeJS.ProcessEnv): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
-  )
 }

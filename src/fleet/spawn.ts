@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
+import { withExactWords } from '../system/exact-env.ts'
 import { readEndSync } from '../system/files.ts'
 
 export interface SpawnedComponent {
@@ -29,7 +30,7 @@ export function spawnComponent(
   try {
     const child = spawn(argv[0]!, argv.slice(1), {
       cwd: '/',
-      env,
+      env: withExactWords(env),
       detached: true,
       stdio: ['ignore', log, log],
     })

@@ -1,10 +1,12 @@
 /**
  * The `exec` file: what the shim runs, and what of the start has to be known after the agent died. NUL-ended
- * words, so values may hold anything else. Owns writing it and reading it back; the shim reads it too.
+ * words, so values may hold anything else, bytes too that are no UTF-8 (system/exact-env.ts). Owns writing it
+ * and reading it back; the shim reads it too.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { isOutOfDescriptors } from '../system/descriptors.ts'
 import { Fault } from '../protocol/faults.ts'
+import { decodeWord, encodeWord } from '../system/exact-env.ts'
 
 export interface ExecFile {
   cwd: string
@@ -40,7 +42,7 @@ export function writeExecFile(file: string, exec: ExecFile): void {
       `a NUL byte cannot be given to a program: '${String(wrong).replaceAll('\0', '\\0').slice(0, 80)}'`,
     )
   try {
-    writeFileSync(file, `${words.join('\0')}\0`, { mode: 0o600 })
+    writeFileSync(file, encodeWord(`${words.join('\0')}\0`), { mode: 0o600 })
   } catch (error) {
     throw new Fault('SPOOL', `the spool cannot be written: ${(error as Error).message}`, { cause: error })
   }
@@ -50,7 +52,9 @@ export function writeExecFile(file: string, exec: ExecFile): void {
 export function readExecFile(file: string): ExecFile | null {
   let words: string[]
   try {
-    words = readFileSync(file, 'utf8').split('\0')
+    words = readFileSync(file, 'latin1')
+      .split('\0')
+      .map((word) => decodeWord(Buffer.from(word, 'latin1')))
   } catch (error) {
     if (isOutOfDescriptors(error)) throw error
     return null

@@ -19,6 +19,7 @@ import type { HostEvent, Started } from '../protocol/host.ts'
 import type { ForkRecord } from './records.ts'
 import { shimRuns } from './find-fork.ts'
 import { spawnShim, type StartWait } from './spawn-shim.ts'
+import { isEscaped } from '../system/exact-env.ts'
 import { shellWords } from '../system/shell-state.ts'
 import { fileOf, isTombstoned, logDirOf, wasStarted, winStarted } from './spool.ts'
 
@@ -96,7 +97,10 @@ export function watchFork(
 
 /** Where programs beside the worker run. */
 export function workerContextOf(fork: Fork): WorkerContext {
-  return readExecFile(fileOf.exec(fork.forkDir)) ?? { cwd: '/', env: {} }
+  const { cwd, env } = readExecFile(fileOf.exec(fork.forkDir)) ?? { cwd: '/', env: {} }
+  // Node would change such a variable, so these programs go without
+  const whole = Object.entries(env).filter(([name, value]) => !isEscaped(name) && !isEscaped(value))
+  return { cwd, env: Object.fromEntries(whole) }
 }
 
 /** Begin the readiness probe of a fork that runs and has one. */

@@ -60,6 +60,7 @@ const READ: readonly Line[] = [
   ['TROUPE_DEBUG', 'set: the command line shows the stack of an unexpected error'],
   ['TROUPE_MAKE_CODE_CACHE', 'of the build: make the code cache of the bundles'],
   ['TROUPE_HELD', 'between agent and shim: how many descriptors are leases'],
+  ['TROUPE_BYTES', 'between `up` and agent: variables whose bytes are no UTF-8'],
   ['TROUPE_SHELL', 'between agent and shim: umask and soft limits of the worker'],
   ['TROUPE_NOFILE', 'set by `troupe` itself: the soft limit of open files that it was started with'],
   ['XDG_STATE_HOME, XDG_CACHE_HOME, SLURM_TMPDIR', 'bases of the defaults above'],
@@ -109,6 +110,10 @@ Nobody else's state reaches it: signal dispositions are the default ones and no 
 the agent was started by \`nohup\` or with \`&\` (a worker that ignored SIGINT for that could not be told to
 stop by it). stdin is /dev/null, there is no controlling terminal, no descriptor above 2, and nice, CPU
 affinity, oom_score_adj and cgroup limits are the agent's.
+
+Bytes that are no UTF-8 stay as they are in a variable of the agent's environment (a probe's program goes
+without it). A launch cannot carry them: in an argument, a variable that is taken along, a file's text or the
+name of the working directory they are refused.
 
 ## What a worker does not inherit
 

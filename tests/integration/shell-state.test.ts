@@ -15,7 +15,11 @@ function worker(words: string, script: string, ...flags: string[]): Promise<Ran>
 
 beforeAll(async () => {
   home = await makeHome()
-  const up = await typed("trap '' INT QUIT HUP; ulimit -Sn 1000; umask 026", 'up', '--detach')
+  const up = await typed(
+    "trap '' INT QUIT HUP; ulimit -Sn 1000; umask 026; export BYTES=$(printf 'a\\344b=\\377') N=ö",
+    'up',
+    '--detach',
+  )
   expect(up.code, up.stderr).toBe(0)
 })
 afterAll(async () => {
@@ -68,4 +72,30 @@ test('ignored signals of the agent’s shell reach no worker; no terminal, no de
   const ran = await worker('true', script)
   expect(ran.stdout).toBe(`${here}0 ${nice}/dev/null\n`)
   expect(here).toContain('SigIgn:\t0000000000000000')
+})
+
+test('a variable of the agent whose bytes are no UTF-8 arrives as it is; of the caller it is refused', async () => {
+  const script = 'printf %s "$BYTES$N" | od -An -tx1'
+  const env = { ...fleetEnv(home), BYTES: undefined }
+  const ran = await run(TROUPE, ['run', '--', 'sh', '-c', script], { env })
+  expect(ran.stdout).toBe(' 61 e4 62 3d ff c3 b6\n')
+  const refused = await typed("export X=$(printf 'a\\344')", 'run', '--env-from', 'all', '--', 'true')
+  expect(refused).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('the value of X here holds bytes'),
+  })
+  const probed = JSON.stringify({
+    apiVersion: 'troupe/v1',
+    name: 'probed',
+    roles: {
+      main: {
+        command: ['sleep', '60'],
+        ready: { exec: ['sh', '-c', 'test -z "${BYTES+x}" && test "$N" = ö'] },
+      },
+    },
+    stopWhen: 'main.done',
+  })
+  await run(TROUPE, ['launch', '-f', '-'], { env, input: probed })
+  expect((await run(TROUPE, ['wait', 'probed', '--for', 'ready', '--timeout', '20s'], { env })).code).toBe(0)
+  expect((await run(TROUPE, ['kill', 'probed'], { env })).code).toBe(0)
 })

@@ -2,13 +2,15 @@
  * Launch documents of the command line: from a file or stdin, with `--set`, `--backend` and paths made
  * absolute, checked here with their lines before anything is sent.
  */
+import { existsSync } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { Fault } from '../../protocol/faults.ts'
 import { applySets, parseLaunchText, resolveLaunch, withAbsoluteCwd } from '../../protocol/launch/document.ts'
 import type { Launch } from '../../protocol/launch/resolved.ts'
 import type { Io } from '../frame/io.ts'
-import { withCallerEnv } from './caller-env.ts'
+import { textOf } from '../frame/utf8.ts'
+import { isWhole, withCallerEnv } from './caller-env.ts'
 import type { EnvFrom } from './env-from.ts'
 
 export interface DocumentFlags {
@@ -32,13 +34,16 @@ export async function readDocument(
   const text =
     file === '-'
       ? await io.stdin()
-      : await readFile(resolve(io.cwd, file), 'utf8').catch((error: NodeJS.ErrnoException) => {
-          throw new Fault(
-            'USAGE',
-            `'${file}' cannot be read: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`,
-            { hint: '-f FILE, or -f - for stdin' },
-          )
-        })
+      : await readFile(resolve(io.cwd, file)).then(
+          (bytes) => textOf(bytes, `'${file}'`),
+          (error: NodeJS.ErrnoException) => {
+            throw new Fault(
+              'USAGE',
+              `'${file}' cannot be read: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`,
+              { hint: '-f FILE, or -f - for stdin' },
+            )
+          },
+        )
   const { document, source } = parseLaunchText(text, file === '-' ? undefined : file)
   const base = await folderOf(io, file)
   const whole = applySets({ cwd: base, ...document }, [
@@ -66,5 +71,16 @@ export function checked(
   source?: Parameters<typeof resolveLaunch>[1],
 ): ReadDocument {
   const absolute = withAbsoluteCwd(document, cwd)
+  if (!isWhole(cwd) && !existsSync(cwd) && directoriesOf(absolute).some((dir) => dir.startsWith(cwd)))
+    throw new Fault(
+      'USAGE',
+      `the name of the directory '${cwd}' holds bytes that are no UTF-8; a launch cannot carry them`,
+      { hint: 'launch from another directory, or with --cwd DIR' },
+    )
   return { document: absolute, launch: resolveLaunch(absolute, source) }
+}
+
+function directoriesOf(document: Record<string, unknown>): string[] {
+  const parts = [document, ...Object.values(document['roles'] ?? {})] as ({ cwd?: unknown } | null)[]
+  return parts.flatMap((part) => (typeof part?.cwd === 'string' ? [part.cwd] : []))
 }

@@ -12,6 +12,7 @@ import type { ConnectOptions } from '../../client/context.ts'
 import type { Troupe } from '../../client/troupe.ts'
 import { visible } from '../../system/terminal.ts'
 import { statusLine } from './status-line.ts'
+import { textOf } from './utf8.ts'
 
 export type Colour = 'red' | 'yellow' | 'green' | 'cyan' | 'dim' | 'bold'
 
@@ -171,5 +172,5 @@ async function readAll(stdin: AsyncIterable<unknown>): Promise<string> {
   } catch {
     // what was read until then is what there is
   }
-  return Buffer.concat(chunks).toString('utf8')
+  return textOf(Buffer.concat(chunks), 'stdin')
 }

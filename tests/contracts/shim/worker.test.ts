@@ -213,6 +213,11 @@ describe.each(KINDS)('the %s shim', (kind) => {
     )
   })
 
+  test('a variable whose bytes are no UTF-8 arrives as these', async () => {
+    const { log } = await runToEnd(['sh', '-c', 'printf %s "$X" | od -An -tx1'], { env: { X: 'a\udce4ö' } })
+    expect(log('stdout')).toBe(' 61 e4 c3 b6\n')
+  })
+
   test('`> /dev/stderr` in the middle of a log: what is written after it is at the end, not over the hole [A-33]', async () => {
     const { log } = await runToEnd(misbehave('truncate-stderr'))
     expect(log('stderr')).toBe('x\nlast\n')

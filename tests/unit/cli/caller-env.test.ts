@@ -123,6 +123,29 @@ test('bytes that are no UTF-8, which Node has replaced by now, are refused: a wo
   expect([ran.code, ran.stderr]).toEqual([2, expect.stringContaining('the value of PATH here') as string])
 })
 
+test.each([
+  ['a file', ['launch', '-f', 'bytes.yaml'], /'bytes.yaml' .*no UTF-8, in line 3: 'cwd: \/tmp\/b\\xe4h'/],
+  ['validate', ['validate', 'bytes.yaml'], /'bytes.yaml' .*no UTF-8, in line 3: 'cwd: \/tmp\/b\\xe4h'/],
+])('%s whose text holds bytes that are no UTF-8 is refused with the line', async (_, argv, message) => {
+  await writeFile(
+    join(dir, 'bytes.yaml'),
+    Buffer.from(JOB.replace('\nroles', '\ncwd: /tmp/b\u00e4h\nroles'), 'latin1'),
+  )
+  const ran = await cli(argv, { troupe: fleet.troupe, cwd: dir, env })
+  expect(ran.code).toBe(2)
+  expect(ran.stderr).toMatch(message)
+})
+
+test('a directory whose name is no UTF-8 is refused where a launch would name it', async () => {
+  const cwd = join(dir, 'b\uFFFDh')
+  const refused = await cli(['run', '--', 'true'], { troupe: fleet.troupe, cwd, env })
+  expect(refused).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/directory '.*b\uFFFDh' .*no UTF-8/),
+  })
+  expect((await sent(['launch', '--cwd', '/tmp', '--', 'true'], { cwd }))['cwd']).toBe('/tmp')
+})
+
 test('umask and limits of this shell stand in the document as a person would write them, and are resolved as they are', async () => {
   env['TROUPE_NOFILE'] = '20'
   const document = await sent(['launch', '-f', '-'])

@@ -111,6 +111,7 @@ const READS_PROC: Record<string, string> = {
   'process/cgroup.ts': 'the cgroup of the agent',
   'process/ports.ts': 'the range of ephemeral ports; without it nothing is skipped',
   'fleet/spawn.ts': 'descriptors that `up` inherited',
+  'system/exact-env.ts': 'bytes of variables, for an agent; without it they are as Node has them',
   'system/shell-state.ts': 'limits and umask of the caller’s shell; without it none are taken along',
 }
 /** They are asked by what only uses a fleet, and answer without a /proc too. */
