@@ -60,8 +60,8 @@ function notProven(how: string, ref: Ref, status: RunStatus | null): Fault {
     data: { workers: open.map((w) => w.worker) },
     hint:
       lost.length > 0
-        ? `the node of ${lost[0]!.worker} is lost: --force ends the run without proof`
-        : 'wait longer with --timeout, or ask troupe explain',
+        ? `the node of ${lost[0]!.worker} is lost; without proof it ends by: troupe ${how} ${ref.run} --force`
+        : `wait longer with --timeout, or ask: troupe explain ${ref.run}`,
   })
 }
 

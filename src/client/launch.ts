@@ -95,7 +95,7 @@ async function launchDurably(
     ).catch((error: unknown) => {
       throw toFault(error).code === 'CONN'
         ? new Fault('CONN', 'no coordinator answers, and the durable door is not there either', {
-            hint: 'troupe up starts what is missing',
+            hint: 'start what is missing: troupe up',
             cause: error,
           })
         : error
@@ -117,7 +117,7 @@ async function launchDurably(
         throw new Fault(
           'TIMEOUT',
           `no coordinator took the launch within ${timeoutMs} ms; it is kept, and runs when one comes`,
-          { data: { key }, hint: `troupe launch with --key ${key} and the same file asks again` },
+          { data: { key }, hint: `ask again with the same file: troupe launch --key ${key} -f FILE` },
         )
       await nudges.take(signal, Math.min(ANSWER_EVERY_MS, left))
     }

@@ -76,7 +76,7 @@ function lastOf(runs: readonly RunSummary[], { runsOf, acts, now }: Matching): M
     throw new Fault(
       'WORKER_NOT_FOUND',
       runsOf === undefined ? 'you have no run yet' : `there is no run of ${runsOf} yet`,
-      { hint: 'start one with: troupe run -- COMMAND; --user looks at the runs of all' },
+      { hint: 'start one with: troupe run -- COMMAND; with --user it is the newest of all' },
     )
   return { runs: [newest.run], choice: acts === true ? chosen('last', newest, now) : null }
 }
@@ -150,6 +150,6 @@ function notFound(word: string, runs: readonly RunSummary[]): Fault {
   return new Fault(
     'WORKER_NOT_FOUND',
     `there is no run '${word}'${near === null ? '' : `; did you mean '${near}'?`}`,
-    { hint: 'troupe ps --all lists all runs' },
+    { hint: 'all runs: troupe ps --all' },
   )
 }

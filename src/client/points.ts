@@ -36,7 +36,7 @@ export function checkRef(status: RunStatus, ref: Ref): void {
   )
   if (missing !== undefined)
     throw new Fault('WORKER_NOT_FOUND', `there is no worker ${ref.run}/${ref.role}/${missing}`, {
-      hint: `troupe status ${ref.run} lists them`,
+      hint: `which there are: troupe status ${ref.run}`,
     })
   if (ref.ranks === undefined) return
   if (role.kind !== 'torchrun')

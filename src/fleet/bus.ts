@@ -90,7 +90,7 @@ export async function ensureBus(
   if (isStoreDeleted(layout))
     say(
       `warning: the store of the bus, '${layout.bus.store}', was deleted under it: all that it holds is ` +
-        'lost when it ends; end the fleet (troupe down) when its runs are over',
+        'lost when it ends; when its runs are over, end the fleet: troupe down',
     )
   await reloadBus(layout, user, known)
   return { pid: running.pid, url: urlOf(known), started: false }

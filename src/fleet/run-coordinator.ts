@@ -61,7 +61,7 @@ export async function runCoordinator({
     throw new Fault(
       'PERMISSION',
       `the coordinator's key '${keyFile(layout, { role: 'coordinator' })}' is not here: only the owner of a fleet can run one`,
-      { hint: 'troupe up makes it' },
+      { hint: 'the owner starts a fleet, and makes it, by: troupe up' },
     )
   await prepareLayout(layout)
   const incarnation = ulid()

@@ -225,7 +225,7 @@ async function awaitReady(
         'TIMEOUT',
         `not ready within ${READY_MS / 1000} s: ${missing.map((component) => component.label).join(', ')}` +
           (why === null ? '' : ` (${why.message})`),
-        { hint: 'their logs are below TROUPE_LOCAL; troupe down ends what is there' },
+        { hint: 'their logs are below TROUPE_LOCAL; end what is there: troupe down' },
       )
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
   }

@@ -68,7 +68,7 @@ export async function findNatsServer(options: {
         ? `TROUPE_NATS_SERVER: '${explicit}' is no nats-server`
         : 'there is no nats-server on PATH or in the cache',
     {
-      hint: 'npm start gets one, or set TROUPE_NATS_SERVER',
+      hint: 'set TROUPE_NATS_SERVER, or get one by: npm start',
     },
   )
 }

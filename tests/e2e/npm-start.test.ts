@@ -1,9 +1,9 @@
-import { readdir } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { expect, test } from 'vitest'
-import { root, type Ran } from '../support/fleet.ts'
+import { root, run, type Ran } from '../support/fleet.ts'
 
 async function npmStart(
   args: string[],
@@ -50,6 +50,42 @@ test(
     expect(second.code).toBe(0)
     expect(accuracy(second)).not.toBe(accuracy(first))
     expect(await homes()).toEqual(before)
+  },
+)
+
+/** The commands that stand at the end, one a line. */
+function nextLines({ stderr }: Ran): string[] {
+  const lines = stderr.slice(stderr.indexOf('Next:')).trim().split('\n').slice(1)
+  return lines.map((line) => line.trim())
+}
+function typed(line: string, env: NodeJS.ProcessEnv = process.env): Promise<Ran> {
+  return run('bash', ['-c', line], { env, timeoutMs: 170_000 })
+}
+
+test(
+  'what npm start prints as next runs as it is printed: at its end, and with --keep',
+  { timeout: 600_000 },
+  async () => {
+    const kept = await npmStart(['--keep', '--epochs', '0'])
+    const onKept = nextLines(kept)
+    const home = /TROUPE_HOME=(\S+)/.exec(onKept[0]!)![1]!
+    const verbs = onKept.map((line) => line.replace(/^.*bin\/troupe /, '').split(' ')[0])
+    expect(verbs).toEqual(['status', 'logs', 'explain', 'run', 'down'])
+    for (const line of onKept) expect({ line, code: (await typed(line)).code }).toEqual({ line, code: 0 })
+    await rm(home, { recursive: true })
+
+    const ended = nextLines(await npmStart(['--epochs', '0']))
+    expect(ended[0]).toBe('npm start -- --keep')
+    const own = await mkdtemp(join(tmpdir(), 'troupe-typed-'))
+    for (const line of ended.slice(1)) {
+      const ran = await typed(line, { ...process.env, TROUPE_HOME: own })
+      expect({ line, code: ran.code, stderr: ran.code === 0 ? '' : ran.stderr }).toEqual({
+        line,
+        code: 0,
+        stderr: '',
+      })
+    }
+    await rm(own, { recursive: true })
   },
 )
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { join } from 'node:path'
-import { alive, root, startFleet, until, type Fleet } from '../support/fleet.ts'
+import { delimiter, dirname, join } from 'node:path'
+import { alive, root, run as runProgram, startFleet, TROUPE, until, type Fleet } from '../support/fleet.ts'
 
 let fleet: Fleet
 beforeAll(async () => {
@@ -121,4 +121,25 @@ test('an elastic gang loses a torchrun by SIGKILL: those that are left go on in 
   expect(status).toMatchObject({ state: 'succeeded', firstFailure: null })
   expect(status.workers[1]).toMatchObject({ attempt: 1, exit: { signal: 'SIGKILL' } })
   for (const worker of status.workers) expect(worker.receipt.outcome).toBe('gone')
+})
+
+test('a command about a rank runs as it is printed: explain points at its words, a stop of it at its signal', async () => {
+  const typed = (line: string) =>
+    runProgram('bash', ['-c', line], {
+      env: { ...fleet.env, PATH: `${dirname(TROUPE)}${delimiter}${fleet.env['PATH']}` },
+    })
+  const { stdout } = await fleet.troupe(['launch', '-f', '-', '-q'], { input: gang('rank-next', 'sleep') })
+  const id = stdout.trim()
+  await until('its ranks run', async () =>
+    (await fleet.json(['status', id])).workers.every((w: { ranks: unknown[] }) => w.ranks.length === 2),
+  )
+  const refused = await fleet.troupe(['stop', `${id}/trainer:3`])
+  expect(refused.code).toBe(2)
+  const signal = /signal the rank: (troupe signal .*)$/m.exec(refused.stderr)![1]!
+  expect(signal).toBe(`troupe signal ${id}/trainer:3 TERM`)
+  expect((await typed(signal)).code).toBe(0)
+  await fleet.troupe(['wait', id, '--timeout', '90s'], { timeoutMs: 100_000 })
+  const [, failure] = await fleet.json<{ next: string }[]>(['explain', id])
+  expect(failure!.next).toBe(`troupe logs ${id}/trainer --rank 3 --stream stderr --tail 50`)
+  expect((await typed(failure!.next)).code).toBe(0)
 })

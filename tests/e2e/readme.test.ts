@@ -42,7 +42,7 @@ test(
     expect(ran.stdout).toContain('hello\n')
     expect(ran.stdout).toMatch(/^\[trainer:\d\] epoch 2: mean loss/m)
     expect(ran.stdout).toMatch(/test accuracy .* % \(final\)/)
-    expect(ran.stdout).toContain(`main/0 ${(await run('hostname', [])).stdout}`)
+    expect(ran.stdout).toContain(`[main/0] ${(await run('hostname', [])).stdout}`)
     expect(down.code).toBe(0)
     expect(blocks.map(({ language }) => language)).toEqual(['sh', 'yaml', 'sh', 'js'])
   },

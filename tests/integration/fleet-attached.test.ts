@@ -82,7 +82,7 @@ describe('an attached up', () => {
         const kept = await launch()
         const up = start([])
         await until('it says so', () => up.out.stderr.includes('It was up before'), 60_000)
-        expect(up.out.stderr).toContain('Ctrl-C leaves bus, coordinator, n0; troupe down ends it')
+        expect(up.out.stderr).toContain('Ctrl-C leaves bus, coordinator, n0; end it: troupe down')
         up.child.kill(signal)
         expect(await up.ended).toEqual([0, null])
         expect(up.out.stderr).toContain(`${signal}; still up: bus, coordinator, n0`)

@@ -45,7 +45,7 @@ export const command: CliCommand = {
         if (flags.detach === true) {
           if (flags.out !== undefined)
             throw new Fault('USAGE', `--out ${flags.out} needs somebody who stays; --detach leaves`, {
-              hint: 'troupe logs -f RUN --out DIR copies the logs of a run',
+              hint: 'copy the logs of a run by: troupe logs -f RUN --out DIR',
             })
           return withTroupe(io, (troupe) => launchAndLeave(io, troupe, read, flags))
         }

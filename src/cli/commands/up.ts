@@ -103,18 +103,18 @@ async function end(io: Io, { layout, user, say }: UpOptions, found: Found, why: 
   }
   const ended = await leaveFleet({ layout, user, say }, found)
   const ending = ended.length === 0 ? '' : `ended ${ended.join(', ')}; `
-  io.stderr(`${why}; ${ending}still up: ${[...found.parts].join(', ')}. troupe down ends it`, {
+  io.stderr(`${why}; ${ending}still up: ${[...found.parts].join(', ')}. end it: troupe down`, {
     always: true,
   })
 }
 
 const AFTER_DETACH = 'next: troupe run -- hostname; troupe nodes; troupe down'
-const ELSEWHERE = 'Next, elsewhere: troupe run -- hostname; troupe nodes'
+const ELSEWHERE = 'next, elsewhere: troupe run -- hostname; troupe nodes'
 
 function atInterrupt({ parts }: Found, started: readonly string[]): string {
-  if (parts.size === 0) return `Ctrl-C takes it down. ${ELSEWHERE}`
+  if (parts.size === 0) return `Ctrl-C takes it down; ${ELSEWHERE}`
   const ends = started.length === 0 ? '' : `ends ${started.join(', ')} and `
-  return `It was up before: Ctrl-C ${ends}leaves ${[...parts].join(', ')}; troupe down ends it. ${ELSEWHERE}`
+  return `It was up before: Ctrl-C ${ends}leaves ${[...parts].join(', ')}; end it: troupe down; ${ELSEWHERE}`
 }
 
 function show(io: Io, info: UpInfo, next: string): void {

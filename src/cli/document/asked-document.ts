@@ -72,7 +72,7 @@ export async function askedDocument(
   }
   if (argv.length === 0)
     throw new Fault('USAGE', `${verb} what?`, {
-      hint: `troupe ${verb} -f FILE, or troupe ${verb} [--nodes N] [--shape 2x2] -- COMMAND…`,
+      hint: `troupe ${verb} -f FILE; or a command: troupe ${verb} -- COMMAND`,
     })
   const { runDocument } = await import('./run-document.ts')
   const { withCallerEnv } = await import('./caller-env.ts')

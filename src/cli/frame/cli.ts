@@ -29,7 +29,7 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
     }
     if (name === undefined)
       throw first === undefined
-        ? new Fault('USAGE', 'which command?', { hint: 'troupe --help lists them' })
+        ? new Fault('USAGE', 'which command?', { hint: 'which there are: troupe --help' })
         : new Fault('USAGE', `unknown option '${first}'`, { hint: 'troupe --help' })
     const verb = name === 'help' ? argv[argv.indexOf('help') + 1]! : name
     if (!Object.hasOwn(COMMANDS, verb)) {
@@ -38,7 +38,7 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
         Object.keys(COMMANDS).filter((word) => !word.startsWith('_')),
       )
       throw new Fault('USAGE', `'${verb}' is no command${near === null ? '' : `; did you mean '${near}'?`}`, {
-        hint: 'troupe --help lists them',
+        hint: 'which there are: troupe --help',
       })
     }
     const program = rootCommand(io)

@@ -19,7 +19,7 @@ export async function withTroupe<T>(io: Io, act: (troupe: Troupe) => Promise<T>)
   } catch (error) {
     throw isUnserved(error) && (error as Fault).message.includes('.coordinator.')
       ? new Fault('CONN', 'the bus is there, but no coordinator answers', {
-          hint: 'troupe up starts what is missing',
+          hint: 'start what is missing: troupe up',
           cause: error,
         })
       : error

@@ -39,7 +39,7 @@ function checkFleet({ s }: Ctx, launch: Launch): void {
   throw new Fault(
     'PLAN_INVALID',
     `${asked} workers beside ${live} that have not ended; a fleet has at most ${most}`,
-    { data: { resource: 'workers', asked, live, largest: most }, hint: 'troupe ps shows what runs' },
+    { data: { resource: 'workers', asked, live, largest: most }, hint: 'what runs: troupe ps' },
   )
 }
 

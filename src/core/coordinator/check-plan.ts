@@ -57,7 +57,7 @@ function checkFits(role: Role, resources: Resources, places: Places): void {
       `role ${role.name} needs 1 node; of ${known.length} known it excludes ${excluded.length}, and 0 are left`,
       {
         data: { role: role.name, resource: 'nodes', asked: 1, largest: 0, node: null },
-        hint: 'troupe nodes shows which there are',
+        hint: 'which there are: troupe nodes',
       },
     )
   }
@@ -75,7 +75,7 @@ function checkFits(role: Role, resources: Resources, places: Places): void {
       hint:
         role.nodelist.length > 0
           ? `nodelist allows ${namesText(role.nodelist)}`
-          : 'troupe nodes shows what each node has',
+          : 'what each node has: troupe nodes',
     },
   )
 }

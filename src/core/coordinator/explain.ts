@@ -78,7 +78,9 @@ export function reasonOf(ctx: Ctx, run: Run): string | null {
   const lostText = lostTextOf(lostWorkers(ctx, run))
   if (record.stopping !== null) {
     const { text } = record.stopping
-    return lostText === null ? text : `${text}; ${lostText} (troupe stop --force ends it without proof)`
+    return lostText === null
+      ? text
+      : `${text}; ${lostText} (end it without proof: troupe stop ${record.run} --force)`
   }
   if (lostText !== null) return lostText
   const refusing = run.workers.find(

@@ -38,7 +38,7 @@ export function helpOf(ctx: Ctx, run: Run): Help | null {
     (worker) => live(worker) && ctx.s.nodes.get(worker.record.node ?? '')?.state === 'lost',
   )
   if (lost !== undefined) {
-    const text = `troupe stop ${record.run} --force ends it without proof`
+    const text = `end it without proof: troupe stop ${record.run} --force`
     return { text, next: startAgent(ctx, lost.record.node!) }
   }
   const refusing = firstRefusing(ctx, run)

@@ -23,7 +23,7 @@ export function noRun(ctx: Ctx, run: string): Fault {
       `no run '${run}' is in the state log, which was lost; workers of it run on, unowned, on ${nodes.join(', ')}`,
       {
         data: { run, nodes, reason: 'lost' },
-        hint: 'troupe nodes lists them; troupe down ends them with the fleet',
+        hint: 'which they are: troupe nodes; end them with the fleet: troupe down',
       },
     )
   const near = nearest(run, ctx.s.runs.keys())

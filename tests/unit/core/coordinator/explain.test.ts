@@ -129,7 +129,7 @@ test.each<[string, Roles, Happens, ((c: Story) => void) | undefined, RegExp, Reg
     { a: task() },
     lost,
     undefined,
-    /^running: .*is lost.*; troupe stop \S+ --force ends it without proof$/,
+    /^running: .*is lost.*; end it without proof: troupe stop \S+ --force$/,
     /^troupe agent --node n0$/,
   ],
   [

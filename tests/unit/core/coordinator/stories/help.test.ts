@@ -67,7 +67,7 @@ test('a worker on a lost node: the agent is started again, and what ends it with
   const run = c.launch({ roles: { a: task() } })
   lose(c, 'n0')
   expect(helpOf(c, run)).toEqual({
-    text: `troupe stop ${run} --force ends it without proof`,
+    text: `end it without proof: troupe stop ${run} --force`,
     next: 'troupe up',
   })
 })
