@@ -59,7 +59,7 @@ export function refText(ref: Ref): string {
 export function targetsOf(ref: Ref): Target[] {
   if (ref.ranks !== undefined)
     throw new Fault('USAGE', `'${refText(ref)}' is a rank: it ends with its worker`, {
-      hint: `stop the worker (RUN/role/INDEX), or signal the rank: troupe signal ${refText(ref)} TERM`,
+      hint: `stop the worker (RUN/role/INDEX), or signal the rank: troupe signal ${refText(ref)} TERM --force`,
     })
   if (ref.indices !== undefined) return ref.indices.map((index) => ({ run: ref.run, role: ref.role!, index }))
   return [{ run: ref.run, ...(ref.role !== undefined && { role: ref.role }) }]

@@ -136,7 +136,7 @@ test('a command about a rank runs as it is printed: explain points at its words,
   const refused = await fleet.troupe(['stop', `${id}/trainer:3`])
   expect(refused.code).toBe(2)
   const signal = /signal the rank: (troupe signal .*)$/m.exec(refused.stderr)![1]!
-  expect(signal).toBe(`troupe signal ${id}/trainer:3 TERM`)
+  expect(signal).toBe(`troupe signal ${id}/trainer:3 TERM --force`)
   expect((await typed(signal)).code).toBe(0)
   await fleet.troupe(['wait', id, '--timeout', '90s'], { timeoutMs: 100_000 })
   const [, failure] = await fleet.json<{ next: string }[]>(['explain', id])

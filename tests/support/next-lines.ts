@@ -76,7 +76,7 @@ export const NOT_TYPED: Readonly<Record<string, string>> = {
   'bin/troupe up --agents 2 --detach': 'e2e/npm-start',
   'bin/troupe run -f examples/two-node-ddp.yaml': 'e2e/npm-start',
   'bin/troupe down': 'e2e/npm-start',
-  'troupe signal … TERM': 'e2e/ranks: it is about a rank',
+  'troupe signal … TERM --force': 'e2e/ranks: it is about a rank',
   'troupe nodes adopt NODE': 'the page of errors; typed with a name above',
   'troupe client …': 'the name of a connection',
   'troupe itself': 'a sentence',
