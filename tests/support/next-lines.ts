@@ -77,6 +77,7 @@ export const NOT_TYPED: Readonly<Record<string, string>> = {
   'bin/troupe run -f examples/two-node-ddp.yaml': 'e2e/npm-start',
   'bin/troupe down': 'e2e/npm-start',
   'troupe signal … TERM --force': 'e2e/ranks: it is about a rank',
+  'troupe logs … --rank … --tail 50': 'e2e/ranks: it is about a rank',
   'troupe nodes adopt NODE': 'the page of errors; typed with a name above',
   'troupe client …': 'the name of a connection',
   'troupe itself': 'a sentence',
