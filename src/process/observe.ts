@@ -13,8 +13,6 @@ import { readJsonSync, replaceFileSync } from '../system/files.ts'
 import { describe, type ProcIdentity } from '../system/proc.ts'
 import type { Receipt } from '../protocol/shapes.ts'
 import { removeCgroup } from './cgroup.ts'
-import { readExecFile } from './exec-file.ts'
-import { missingInterpreter } from './interpreter.ts'
 import { killMembers, killShim, QUIET_LOOKS, signalMembers, wakeShim } from './kill.ts'
 import { errorFileText, stderrTail } from './last-words.ts'
 import { wasOomKilled } from './oom.ts'
@@ -27,6 +25,7 @@ import { readSetUp } from './set-up.ts'
 import { fileOf } from './spool.ts'
 import { hasShim, membersOf, type Tree } from './tree.ts'
 import { watchPaths } from './watch.ts'
+import { whyNotRun } from './why-not-run.ts'
 
 interface Verdict {
   /** wall time at which we began to end the tree by SIGKILL */
@@ -36,8 +35,6 @@ interface Verdict {
 }
 
 const GONE: Omit<Receipt, 'ms'> = { outcome: 'gone', survivors: [], reason: null }
-/** The code of an exec that found no file. */
-const NOT_FOUND = 127
 const KILLED = 'the shim was killed, and with it the knowledge of how its child ends'
 const REMOVED = 'the directory of the fork was removed, and its shim ended without a record of the exit'
 const DEAF = 'the shim does not end, though nothing of the tree is seen any more, and cannot be killed'
@@ -119,17 +116,14 @@ export function observeFork(options: ObserveOptions): Observer {
     return firstFailed
   }
 
-  const wasNotFound = (exit: HostExit, failedRank: string | null): boolean =>
-    failedRank === null
-      ? facts.record.child === null && exit.code === NOT_FOUND
-      : facts.ranks.some((rank) => rank.exit?.code === NOT_FOUND && rank.pid === null)
   const tellExit = (exit: HostExit, exitedAt: number): void => {
     const failedRank = lookAtRanks(false)
     const fenced = facts.record.exit?.fenced === true && { fenced: true }
     facts.exit = { ...exit, exitedAt, ...fenced }
-    facts.stderrTail = stderrTail(logDir, exit.code === 0 ? null : failedRank, exit.code !== 0)
-    const missing = wasNotFound(exit, failedRank) ? missingInterpreterOf(forkDir, failedRank !== null) : null
-    if (missing !== null) facts.stderrTail.push(missing)
+    const failed = exit.code !== 0 || options.isService
+    facts.stderrTail = stderrTail(logDir, exit.code === 0 ? null : failedRank, failed)
+    const why = whyNotRun(forkDir, facts, exit, failedRank !== null)
+    if (why !== null) facts.stderrTail.push(why)
     facts.errorFile = errorFileText(fileOf.error(forkDir))
     emit({
       what: 'exited',
@@ -282,12 +276,4 @@ export function observeFork(options: ObserveOptions): Observer {
       reader.close()
     },
   }
-}
-
-/** What a program that was not found needs, though it is there itself. */
-function missingInterpreterOf(forkDir: string, ofRank: boolean): string | null {
-  const exec = readExecFile(fileOf.exec(forkDir))
-  if (exec === null) return null
-  const program = ofRank ? exec.argv[exec.argv.indexOf('--rank') + 2] : exec.argv[0]
-  return program === undefined ? null : missingInterpreter(program, exec.cwd, exec.env['PATH'])
 }

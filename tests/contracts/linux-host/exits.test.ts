@@ -1,5 +1,5 @@
 /** What is told with an exit: the code, the step of the set-up, the last lines. */
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { directory, events, host, misbehave, open, start } from '../../support/linux-host-suite.ts'
@@ -116,4 +116,40 @@ test('a set-up that fails is told from a command that fails, with the step, also
   await host.close()
   for (const { spec, exit } of await open())
     expect({ ...exit, exitedAt: 0 }).toEqual({ ...told[spec.forkId], exitedAt: 0 })
+})
+
+test('a script whose interpreter may not be executed: 126, and it is named', async () => {
+  await open()
+  const script = join(directory, 'script')
+  writeFileSync(script, '#!/etc/passwd\n', { mode: 0o755 })
+  const spec = forkSpec([script])
+  await start(spec)
+  const { exit, stderrTail } = await events.next('exited', spec.forkId)
+  expect([exit.code, stderrTail.at(-1)]).toEqual([
+    126,
+    `'/etc/passwd' (first line of ${script}) may not be executed`,
+  ])
+  await events.next('empty', spec.forkId)
+})
+
+test('a program for another machine: the shell reads it, and the last line names both machines', async () => {
+  await open()
+  const foreign = join(directory, 'foreign')
+  const bytes = readFileSync('/bin/sh')
+  bytes.writeUInt16LE(process.arch === 'x64' ? 183 : 62, 18)
+  writeFileSync(foreign, bytes, { mode: 0o755 })
+  const spec = forkSpec([foreign])
+  await start(spec)
+  const { exit, stderrTail } = await events.next('exited', spec.forkId)
+  expect(exit.code).not.toBe(0)
+  expect(stderrTail.at(-1)).toMatch(/is made for \w+, and this is \w+$/)
+  await events.next('empty', spec.forkId)
+})
+
+test('a service that ends with 0 and spoke on stdout alone: its last words are those', async () => {
+  await open()
+  const spec = forkSpec(['sh', '-c', 'echo listening; exit 0'], { kind: 'service' })
+  await start(spec)
+  expect((await events.next('exited', spec.forkId)).stderrTail).toEqual(['listening'])
+  await events.next('empty', spec.forkId)
 })
