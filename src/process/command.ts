@@ -1,10 +1,7 @@
 /**
  * The argv of a worker: templates filled in, torchrun around it, prefix and set-up before it. Nothing is ever
- * spliced into a shell's text. Which files there are on PATH is looked at in `findTorchPython` alone; the
- * rest is pure.
+ * spliced into a shell's text. Pure.
  */
-import { accessSync, constants, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Bindings, ForkSpec } from '../protocol/launch/resolved.ts'
 import { formatHostPort } from '../protocol/hostport.ts'
 import { fillTemplate } from '../protocol/launch/templates.ts'
@@ -121,45 +118,4 @@ function rankCommand(spec: ForkSpec, command: string[], python: string | null): 
   return !spec.shell && (command[0] === '-m' || command[0]!.endsWith('.py'))
     ? [python ?? 'python', '-u', ...command]
     : command
-}
-
-/**
- * The interpreter to run torch with: the one that `torchrun` on PATH names in its first line, else `python`
- * or `python3`.
- *
- * @param path PATH of the worker
- * @returns null when set-up or prefix decide what is on PATH (a virtual environment, pixi), which nobody can
- * know before
- */
-export function findTorchPython(spec: ForkSpec, path: string | undefined): string | null {
-  if (spec.setup !== null || spec.prefix.length > 0) return null
-  const torchrunFile = which('torchrun', path)
-  const named =
-    torchrunFile === null ? null : /^#!\s*(\/\S*python[\d.]*)\s*$/.exec(firstLine(torchrunFile))?.[1]
-  if (torchrunFile !== null && named === undefined) return null
-  return named ?? which('python', path) ?? which('python3', path) ?? 'python3'
-}
-
-/** The file that a program's name means on a PATH. */
-export function which(program: string, path = ''): string | null {
-  return (
-    path
-      .split(':')
-      .filter((dir) => dir !== '')
-      .map((dir) => join(dir, program))
-      .find(isExecutable) ?? null
-  )
-}
-
-export function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
-
-function firstLine(file: string): string {
-  return readFileSync(file, 'latin1').split('\n', 1)[0]!
 }

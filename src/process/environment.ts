@@ -14,6 +14,7 @@ import { Fault } from '../protocol/faults.ts'
 import type { Bindings, ForkSpec } from '../protocol/launch/resolved.ts'
 import { fillTemplate } from '../protocol/launch/templates.ts'
 import type { Prepared } from '../protocol/host.ts'
+import { programPath } from '../system/program-path.ts'
 import { isOfOuterJob } from './outer-job.ts'
 
 export interface EnvironmentInput {
@@ -107,21 +108,6 @@ function withCaller(
     ([name]) => callerEnv['PATH'] === undefined || !OF_A_PATH.includes(name),
   )
   return { ...Object.fromEntries(others), ...callerEnv }
-}
-
-/** PATH with `pathPrepend` and the virtual environment in front, as its `activate` would do. */
-function programPath(spec: ForkSpec, cwd: string, path: string | undefined): Record<string, string> {
-  const { venv, pathPrepend = [] } = spec
-  if (venv === undefined && pathPrepend.length === 0) return {}
-  const home = venv === undefined ? null : resolve(cwd, venv)
-  const first = [
-    ...pathPrepend.map((dir) => resolve(cwd, dir)),
-    ...(home === null ? [] : [join(home, 'bin')]),
-  ]
-  return {
-    PATH: [...first, ...(path ? [path] : [])].join(':'),
-    ...(home !== null && { VIRTUAL_ENV: home }),
-  }
 }
 
 function pythonPath(

@@ -5,7 +5,7 @@
 import { closeSync, existsSync, openSync, readlinkSync, readSync, statSync } from 'node:fs'
 import { arch } from 'node:process'
 import { resolve } from 'node:path'
-import { isExecutable, which } from './command.ts'
+import { isExecutable, which } from '../system/program-path.ts'
 
 /** As many bytes of the first line as the kernel reads. */
 const FIRST_LINE_BYTES = 256

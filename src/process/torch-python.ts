@@ -7,8 +7,9 @@ import { join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import type { ForkSpec } from '../protocol/launch/resolved.ts'
 import { cacheOf, type Env } from '../system/paths.ts'
+import { findTorchPython } from '../system/find-torch.ts'
+import { isExecutable } from '../system/program-path.ts'
 import { tryProgram } from '../system/run.ts'
-import { findTorchPython, isExecutable } from './command.ts'
 
 const LOOK_MS = 20_000
 const NO_TORCH = 41

@@ -68,6 +68,8 @@ async function dryRun(io: Io, { document, launch }: ReadDocument): Promise<void>
     io.stderr(`nodes are unknown: ${error.message}`)
     return null
   })
+  const { graceNotes } = await import('../document/grace-notes.ts')
+  for (const note of await graceNotes(io, launch)) io.stderr(`note: ${note}`)
   if (io.json) return io.printJson(planned ?? { launch, plan: [], placements: [] })
   const { stringify } = await import('yaml')
   for (const line of planned?.plan ?? []) io.stdout(`# ${line}\n`)

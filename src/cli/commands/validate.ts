@@ -17,6 +17,8 @@ export const command: CliCommand = {
               `note: role ${name} starts with the nodes that are there, ${minReplicas} to ${replicas}, and goes on ` +
                 'with fewer when one goes; a node that comes later is not taken in',
             )
+        const { graceNotes } = await import('../document/grace-notes.ts')
+        for (const note of await graceNotes(io, launch)) io.stderr(`note: ${note}`)
         const workers = launch.roles.reduce((sum, role) => sum + role.replicas, 0)
         if (io.json) io.printJson({ ok: true, name: launch.name, roles: launch.roles.length, workers })
         else if (!io.quiet)

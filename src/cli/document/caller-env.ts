@@ -57,7 +57,7 @@ export function fromHere(name: string, value: string): string {
 }
 
 /** A bus on an address of this machine: its agents are here, too. */
-async function isHere({ env, context }: Pick<Io, 'env' | 'context'>): Promise<boolean> {
+export async function isHere({ env, context }: Pick<Io, 'env' | 'context'>): Promise<boolean> {
   const found = await findContext({
     home: homeOf(env),
     ...(context !== undefined && { context }),

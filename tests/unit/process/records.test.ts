@@ -8,7 +8,14 @@ function withSlot(slot: number, text: string): string {
 
 test('a blank record tells nothing, and neither does a part of one', () => {
   for (const text of [BLANK_RECORD, '', BLANK_RECORD.slice(0, 200)])
-    expect(parseRecord(text)).toEqual({ shim: null, rank: null, child: null, exit: null, emptyAt: null })
+    expect(parseRecord(text)).toEqual({
+      shim: null,
+      rank: null,
+      child: null,
+      exit: null,
+      emptyAt: null,
+      told: null,
+    })
 })
 
 test('a slot whose first byte has not come yet is blank', () => {
