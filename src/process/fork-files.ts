@@ -2,7 +2,7 @@
  * What `prepare` puts on disk for a fork, and reading it back. Owns fork.json and the blank records; the exec
  * file is exec-file.ts.
  */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, unlinkSync, writeFileSync } from 'node:fs'
 import { Fault } from '../protocol/faults.ts'
 import { Bindings, ForkSpec } from '../protocol/launch/resolved.ts'
 import { readJsonSync, removeTreeSync, replaceFileSync } from '../system/files.ts'
@@ -45,6 +45,8 @@ export function makeForkFiles(spool: string, fork: ForkOnDisk): void {
 export function restoreForkFiles(spool: string, fork: ForkOnDisk, record: ForkRecord, exec: ExecFile): void {
   const { spec, prepared } = fork
   const directory = forkDirOf(spool, spec.forkId)
+  // what a worker has put in its place leads elsewhere, where nothing of ours is to be
+  if (lstatSync(directory, { throwIfNoEntry: false })?.isSymbolicLink()) unlinkSync(directory)
   mkdirSync(fileOf.started(directory), { recursive: true, mode: 0o700 })
   const make = (file: string, write: () => void): void => (existsSync(file) ? undefined : write())
   make(fileOf.record(directory), () => replaceFileSync(fileOf.record(directory), recordText(record)))

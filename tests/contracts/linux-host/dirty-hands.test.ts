@@ -1,5 +1,5 @@
 /** A worker lays hands on what is ours: its fork's directory, its shim, its cgroup. */
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { findCgroups } from '../../../src/process/cgroup.ts'
@@ -84,6 +84,20 @@ describe.each(['C', 'Python'])('a worker and its directory in the spool, %s shim
     expect(exit).toMatchObject({ code: null, signal: null })
     expect(exit.unknown).toContain('directory of the fork was removed')
     expect(receipt.outcome).toBe('unverified')
+  })
+
+  test('it put a link to a directory of its own there: nothing of that is removed or written, the exit is told', async () => {
+    await openHost()
+    const own = join(directory, `own-${kind}`)
+    mkdirSync(join(own, 'deep'), { recursive: true })
+    writeFileSync(join(own, 'deep', 'kept'), '')
+    const link = `rm -rf "$TROUPE_FORK_DIR"; ln -s '${own}' "$TROUPE_FORK_DIR"`
+    const spec = sh(`${link}; while [ -L "$TROUPE_FORK_DIR" ]; do sleep 0.05; done; ${link}; exit 5`)
+    await start(spec)
+    expect(await ended(spec.forkId)).toMatchObject({ exit: { code: 5 } })
+    host.release(spec.forkId)
+    await until(() => !existsSync(forkDirOf(spoolDir, spec.forkId)), 'the fork is forgotten')
+    expect(readdirSync(join(own, 'deep'))).toEqual(['kept'])
   })
 
   test('it removed it, and the agent is another one when it ends: that knows it, and tells the exit', async () => {

@@ -1,5 +1,6 @@
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   readFileSync,
   readdirSync,
@@ -82,4 +83,17 @@ test('a tree is removed with all in it, but not what a link in it points to', ()
   removeTreeSync(tree)
   expect(existsSync(tree)).toBe(false)
   expect(readdirSync(outside)).toEqual(['kept'])
+})
+
+test('a link in the place of a tree is removed, and nothing of what it points to', () => {
+  const [tree, outside] = [join(directory, 'tree'), join(directory, 'outside')]
+  mkdirSync(join(outside, 'deep'), { recursive: true })
+  writeFileSync(join(outside, 'deep', 'kept'), 'x')
+  symlinkSync(outside, tree)
+  removeTreeSync(tree)
+  expect(lstatSync(tree, { throwIfNoEntry: false })).toBeUndefined()
+  expect(readdirSync(join(outside, 'deep'))).toEqual(['kept'])
+  symlinkSync(join(directory, 'nowhere'), tree)
+  removeTreeSync(tree)
+  expect(lstatSync(tree, { throwIfNoEntry: false })).toBeUndefined()
 })
