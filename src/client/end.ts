@@ -68,7 +68,11 @@ function notProven(how: string, ref: Ref, status: RunStatus | null): Fault {
 function receiptsOf(status: RunStatus, ref: Ref): WorkerReceipt[] {
   return status.workers
     .filter((w) => refFits(ref, w) && w.receipt !== null)
-    .map((w) => ({ worker: w.worker, forkId: w.forkId, ...w.receipt! }))
+    .map(({ worker, forkId, receipt, saved, save }) => ({
+      ...{ worker, forkId, ...receipt! },
+      ...(save !== undefined && { save }),
+      ...((save === 'yes' || save === 'no') && { saved }),
+    }))
 }
 
 export interface SignalOptions {

@@ -2,8 +2,6 @@
  * One fork from its start to its end: the start through the shim, the observer, the probe, the abort. Owns
  * what happens to a fork; which forks there are, and what agents ask, is linux-host.ts.
  */
-import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import type { Bindings } from '../protocol/launch/resolved.ts'
 import { runHook, type WorkerContext } from './hooks.ts'
@@ -17,6 +15,13 @@ import type { Observer } from './observer.ts'
 import { startProbe } from './probes.ts'
 import type { HostEvent, Started } from '../protocol/host.ts'
 import type { ForkRecord } from './records.ts'
+import {
+  beginSaving,
+  logFilesOf,
+  resumeSaving,
+  type SavedWatch,
+  type SavedWatchInput,
+} from './saved-watch.ts'
 import { shimRuns } from './find-fork.ts'
 import { spawnShim, type StartWait } from './spawn-shim.ts'
 import { isEscaped } from '../system/exact-env.ts'
@@ -48,8 +53,49 @@ export interface Fork extends ForkOnDisk {
   started: Started | null
   observer: Observer | null
   probe: { stop(): void } | null
+  /** there once a stop began, where its role has `stop.saved` */
+  saving: SavedWatch | null
+  /** the events of the fork that wait for a look at its logs are told by then */
+  telling: Promise<void>
   /** never ran and never will */
   aborted: boolean
+}
+
+/** A stop begins: from now on its word counts that it saved. A second one changes nothing. */
+export function watchSaved(host: HostContext, fork: Fork): void {
+  const input = savedInput(host, fork)
+  if (input !== null) fork.saving ??= beginSaving(input)
+}
+
+/** @returns whether it was told to stop, and its role has `stop.saved` */
+export function watchSavedAgain(host: HostContext, fork: Fork): SavedWatch | null {
+  const input = savedInput(host, fork)
+  return (fork.saving = input && resumeSaving(input))
+}
+
+function savedInput(host: HostContext, fork: Fork): SavedWatchInput | null {
+  const { spoolDir, wall } = host
+  const { forkId, stop } = fork.spec
+  return stop.saved === undefined
+    ? null
+    : {
+        forkDir: fork.forkDir,
+        logDir: logDirOf(spoolDir, forkId),
+        pattern: stop.saved.log,
+        wall,
+        onSaved: (saved) => host.emit({ what: 'saved', forkId, saved }),
+      }
+}
+
+/** An end is told when all that was printed before it has been looked at. */
+function tell(host: HostContext, fork: Fork, event: HostEvent): void {
+  const { saving } = fork
+  if (saving === null) return host.emit(event)
+  fork.telling = fork.telling
+    .then(() =>
+      event.what === 'exited' || event.what === 'empty' ? saving.settle(event.what === 'empty') : undefined,
+    )
+    .then(() => host.emit(event))
 }
 
 export function endLeases({ leases }: HostContext, fork: Fork): void {
@@ -88,7 +134,7 @@ export function watchFork(
     },
     emit(event) {
       if (event.what === 'exited') fork.probe?.stop()
-      if (recovering?.() !== true) host.emit(event)
+      if (recovering?.() !== true) tell(host, fork, event)
     },
     ...(onLook && { onLook }),
     onEnd: () => endLeases(host, fork),
@@ -113,7 +159,7 @@ export function probeFork({ spoolDir, node, emit }: HostContext, fork: Fork, bin
     host: prepared.host,
     ports: prepared.ports,
     run: (argv, timeoutMs) => runHook(workerContextOf(fork), argv, { timeoutMs }),
-    logFiles: () => readdirSync(logDir).map((source) => join(logDir, source)),
+    logFiles: () => logFilesOf(logDir),
     onChange: (ready, reason) => emit({ what: 'probe', forkId: spec.forkId, ready, reason }),
   })
 }

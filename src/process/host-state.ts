@@ -109,6 +109,8 @@ export function hold({ forks, options }: HostState, { spec, prepared }: ForkOnDi
     started: null,
     observer: null,
     probe: null,
+    saving: null,
+    telling: Promise.resolve(),
     aborted: false,
   }
   forks.set(spec.forkId, fork)

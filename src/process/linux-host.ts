@@ -12,7 +12,7 @@ import { residentBytes } from '../system/proc.ts'
 import { fillCall } from './exec-plan.ts'
 import { claimStop, renewFence } from './fence-file.ts'
 import { readBindings } from './fork-files.ts'
-import { abortFork, startFork, workerContextOf, type Fork } from './fork-life.ts'
+import { abortFork, startFork, watchSaved, workerContextOf, type Fork } from './fork-life.ts'
 import { callPreStop } from './hooks.ts'
 import {
   checkId,
@@ -51,6 +51,10 @@ export function createLinuxHost(options: LinuxHostOptions): ProcessHost {
       writeTombstone(spoolDir, forkId)
       const fork = forks.get(forkId)
       return fork === undefined || abortFork(host, fork)
+    },
+    watchSaved(forkId) {
+      const fork = forks.get(forkId)
+      if (fork !== undefined) watchSaved(owned(state), fork)
     },
     signalRoot: (forkId, signal) =>
       stopSignal(forks.get(forkId), ({ observer }) => signalProcesses(observer, signal, 'root', true)),
@@ -125,6 +129,7 @@ async function closeHost(state: HostState): Promise<void> {
   for (const timer of state.timers) clearInterval(timer)
   for (const fork of state.forks.values()) {
     fork.probe?.stop()
+    fork.saving?.stop()
     fork.observer?.close()
   }
   await state.context?.leases.close()

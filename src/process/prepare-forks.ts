@@ -94,6 +94,7 @@ export async function releaseFork(state: HostState, forkId: string): Promise<voi
   if (!fork.aborted && fork.observer !== null && fork.observer.facts.receipt === null)
     throw new Fault('FAILED', `${forkId} has not ended`)
   writeTombstone(options.spoolDir, forkId)
+  fork.saving?.stop()
   fork.observer?.close()
   forks.delete(forkId)
   removeForkFiles(options.spoolDir, forkId, { logs: false })

@@ -10,19 +10,11 @@ import { get } from 'node:http'
 import { connect } from 'node:net'
 import { Fault } from '../protocol/faults.ts'
 import { formatHostPort } from '../protocol/hostport.ts'
-import { matcherOf } from '../protocol/launch/patterns.ts'
 import type { Probe } from '../protocol/launch/resolved.ts'
-import type { LogTail } from './log-store.ts'
-import { createTail } from './log-tail.ts'
+import { matchLogs } from './log-match.ts'
 
 /** Pause after the first attempts; it doubles up to the probe's interval. */
 const FIRST_PAUSE_MS = 50
-/** How much of each log is looked at in one attempt, and at once: the agent has other things to do. */
-const LOG_STEPS = 16
-const LOG_STEP_BYTES = 64 * 1024
-/** A longer line is matched in pieces. */
-const LINE_CHARS_MAX = 64 * 1024
-
 export interface ProbeInput {
   /** templates filled in */
   probe: Probe
@@ -110,8 +102,11 @@ function attemptOf({ probe, host, ports, run, logFiles }: ProbeInput): Attempt {
           return code === 0 ? null : `${probe.command[0]} exited with ${code}`
         },
       }
-    case 'log':
-      return askLogs(matcherOf(probe.pattern), `no line matches '${probe.pattern}' yet`, logFiles)
+    case 'log': {
+      const log = matchLogs({ pattern: probe.pattern, files: logFiles })
+      const notYet = `no line matches '${probe.pattern}' yet`
+      return { ask: async () => ((await log.look()) === null ? notYet : null), close: () => log.close() }
+    }
   }
 }
 
@@ -154,40 +149,4 @@ function askTcp(host: string, port: number, timeoutMs: number): Promise<string |
     socket.on('error', (error: NodeJS.ErrnoException) => resolve(`${where}: ${error.code ?? error.message}`))
     socket.on('close', () => clearTimeout(timer))
   })
-}
-
-/** Whole lines are matched, and an unfinished one when nothing more of it came since the last attempt. */
-function askLogs(matches: (line: string) => boolean, notYet: string, logFiles: () => string[]): Attempt {
-  const followed = new Map<string, { tail: LogTail; rest: string }>()
-  let closed = false
-  const look = async (file: string): Promise<boolean> => {
-    const log = followed.get(file) ?? {
-      tail: createTail(file, { offset: 0, chunkBytesMax: LOG_STEP_BYTES }),
-      rest: '',
-    }
-    followed.set(file, log)
-    for (let step = 0; step < LOG_STEPS; step++) {
-      const chunk = closed ? null : await log.tail.read()
-      if (chunk === null) return step === 0 && log.rest !== '' && matches(fromLatin1(log.rest))
-      // latin1 keeps every byte as it is, also half a character at the end of a chunk
-      const lines = (log.rest + Buffer.from(chunk.bytes).toString('latin1')).split('\n')
-      log.rest = lines.pop()!.slice(-LINE_CHARS_MAX)
-      if (lines.some((line) => matches(fromLatin1(line)))) return true
-    }
-    return false
-  }
-  return {
-    async ask() {
-      for (const file of logFiles()) if (await look(file)) return null
-      return notYet
-    },
-    close() {
-      closed = true
-      for (const { tail } of followed.values()) void tail.close()
-    },
-  }
-}
-
-function fromLatin1(text: string): string {
-  return Buffer.from(text, 'latin1').toString('utf8')
 }

@@ -23,7 +23,10 @@
  * 8. A fork with `fenceAfter` whose agent says nothing to `renewFences` for T, its grace and a slack is ended
  * without it: dead and frozen agents too. Its stop has the same signals, by the same rule, and the
  * program gets them from one of the two alone.
- * 9. A listener is never called from inside one of the calls.
+ * 9. `watchSaved` is asked when a stop begins, before its first signal, of a fork whose role has
+ * `stop.saved`: `saved` is told once, when it printed that line since then, and before `exited` or `empty`
+ * when it printed it before that. A second call changes nothing. What was printed before does not count.
+ * 10. A listener is never called from inside one of the calls.
  */
 import type { Prepared, HostEvent, Recovered, SignalResult, Started } from '../protocol/host.ts'
 import type { Bindings, ForkSpec } from '../protocol/launch/resolved.ts'
@@ -43,6 +46,7 @@ export interface ProcessHost {
   /** @throws {Fault} CANCELLED, WORKER_CREATE, WORKER_CONFIG */
   start(forkId: string, bindings: Bindings): Promise<Started>
   cancel(forkId: string): Promise<boolean>
+  watchSaved(forkId: string): void
   signalRoot(forkId: string, signal: string): void
   signalTree(forkId: string, signal: string): void
   /** a person's signal; nobody gets it when, without `force`, it would end one who has no handler for it */

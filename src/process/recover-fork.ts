@@ -4,11 +4,13 @@
  */
 import { LogOffsets } from '../protocol/shapes.ts'
 import { readJsonSync } from '../system/files.ts'
-import { startedOf, watchFork, type Fork, type HostContext } from './fork-life.ts'
+import { startedOf, watchFork, watchSavedAgain, type Fork, type HostContext } from './fork-life.ts'
 import { readForkFiles, removeForkFiles, type ForkOnDisk } from './fork-files.ts'
 import type { Recovered } from '../protocol/host.ts'
 import { exitOf, unknownExit, type ForkRecord } from './records.ts'
 import { findFork } from './find-fork.ts'
+import type { Observer } from './observer.ts'
+import type { SavedWatch } from './saved-watch.ts'
 import { fileOf } from './spool.ts'
 
 /**
@@ -50,6 +52,8 @@ export async function recoverFork(
     fork.observer = observer
     fork.started = facts.started = startedOf(found.record, host.wall())
     observer.check(true)
+    const saving = watchSavedAgain(host, fork)
+    if (saving !== null) await settleEnd(saving, observer)
     recovering = false
     const { exit, stderrTail, errorFile, ranks, receipt, goneAt } = observer.facts
     return {
@@ -60,11 +64,15 @@ export async function recoverFork(
       errorFile,
       ranks,
       receipt: receipt && { ...receipt, ms: Math.max(0, (goneAt ?? 0) - (exit?.exitedAt ?? 0)) },
+      ...(saving?.saved !== undefined && { saved: saving.saved }),
     }
   }
+  const saving = watchSavedAgain(host, fork)
+  await saving?.settle(true)
   return {
     ...facts,
     phase: 'gone',
+    ...(saving?.saved !== undefined && { saved: saving.saved }),
     ...endOfLost(
       found.kind === 'rebooted' ? found.record : null,
       found.kind === 'rebooted'
@@ -72,6 +80,18 @@ export async function recoverFork(
         : 'the shim was killed before it started anything',
       host.wall(),
     ),
+  }
+}
+
+/** An end is a fact when all that was printed before it has been looked at. */
+async function settleEnd(saving: SavedWatch, observer: Observer): Promise<void> {
+  for (let told = ''; ;) {
+    const { exit, receipt } = observer.facts
+    const now = `${exit !== null} ${receipt !== null}`
+    if (now === told || exit === null) return
+    told = now
+    await saving.settle(receipt !== null)
+    observer.check(true)
   }
 }
 

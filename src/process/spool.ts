@@ -15,6 +15,7 @@
  *     bindings.json          addresses for probes
  *     fence                  renewed by the agent (fence-file.ts)
  *     stopping               with a fence: who sends the signals of a stop, agent or shim
+ *     saving.json            since a stop began: from where its word that it saved counts, and that word
  *     notes.json             the agent's own
  *     verdict.json           ends that no shim could record
  *     error.json             torch's
@@ -57,6 +58,7 @@ export const fileOf = {
   setUp: (forkDir: string) => join(forkDir, 'set-up'),
   fence: (forkDir: string) => join(forkDir, 'fence'),
   stopping: (forkDir: string) => join(forkDir, 'stopping'),
+  saving: (forkDir: string) => join(forkDir, 'saving.json'),
   verdict: (forkDir: string) => join(forkDir, 'verdict.json'),
   error: (forkDir: string) => join(forkDir, 'error.json'),
 } as const

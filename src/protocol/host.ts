@@ -3,7 +3,7 @@
  * died. Owns them for both sides: process/ says them, core/agent decides with them.
  */
 import type { ForkSpec } from './launch/resolved.ts'
-import type { Exit, LogOffsets, RankReport, Receipt } from './shapes.ts'
+import type { Exit, LogOffsets, RankReport, Receipt, Saved } from './shapes.ts'
 
 /** How a root ended, as its machine can tell it: the cause is the agent's to know. */
 export type HostExit = Omit<Exit, 'killedBy'>
@@ -44,6 +44,8 @@ export type HostEvent =
   | { what: 'empty'; forkId: string; receipt: Omit<Receipt, 'ms'> }
   | { what: 'ranks'; forkId: string; ranks: RankReport[] }
   | { what: 'probe'; forkId: string; ready: boolean; reason: string | null }
+  /** it said that it saved; null: some of its log cannot be read, so nobody knows */
+  | { what: 'saved'; forkId: string; saved: Saved | null }
 
 /** One fork as the spool tells it, after the agent itself died. */
 export interface Recovered {
@@ -62,4 +64,6 @@ export interface Recovered {
    */
   notes: Record<string, unknown>
   logsFinal: LogOffsets | null
+  /** there when `watchSaved` was asked for and its log could be read: null is not yet, or no */
+  saved?: Saved | null
 }

@@ -54,6 +54,7 @@ export const WorkerRecord = z.object({
     exit: true,
     receipt: true,
     stderrTail: true,
+    saved: true,
   }).nullable(),
   /** attempts that are over, the last ten (ATTEMPTS_KEPT), and how many there were before these */
   attempts: z.array(Attempt).optional(),

@@ -7,6 +7,9 @@
 import * as z from 'zod'
 import { Cause } from './causes.ts'
 import { NAME } from './names.ts'
+import { Receipt, Saved, SAVED_LOG_SHOWN, SaveState } from './receipts.ts'
+
+export { Receipt, Saved, SaveState, type WorkerReceipt } from './receipts.ts'
 
 export const Name = z.string().regex(NAME)
 export const Index = z.number().int().min(0).max(999_999_999)
@@ -36,19 +39,6 @@ export const Exit = z.object({
   sentBy: Name.optional(),
 })
 export type Exit = z.infer<typeof Exit>
-
-/** The proof at the end of a kill. `gone`: the shim (or the cgroup) said that nothing of the tree is left. */
-export const Receipt = z.object({
-  outcome: z.enum(['gone', 'survivors', 'unverified']),
-  survivors: z.array(z.object({ pid: z.number().int(), command: z.string() })),
-  /** What could not be read, for `unverified`. */
-  reason: z.string().nullable(),
-  /** From the first signal (or the root's own exit) to the proof. */
-  ms: Millis,
-})
-export type Receipt = z.infer<typeof Receipt>
-/** What can be proved of a worker that was ended: a line of `kill --json` and of `down --json`. */
-export type WorkerReceipt = Receipt & { worker: string; forkId: string }
 
 export const RankReport = z.object({
   rank: Index,
@@ -136,6 +126,8 @@ export const ForkReport = z.object({
   startFinal: z.boolean().optional(),
   /** signals of persons, the latest last; left out when there were none */
   signals: z.array(SentSignal).max(SENT_SIGNALS_MAX).optional(),
+  /** there once it was told to stop, where its role has `stop.saved`: null is not yet; of what is gone, no */
+  saved: Saved.nullable().optional(),
 })
 export type ForkReport = z.infer<typeof ForkReport>
 
@@ -248,6 +240,9 @@ export const WorkerStatus = z.object({
   reason: z.string().nullable(),
   /** signals that persons sent to its latest attempt; left out when there were none */
   signals: z.array(SentSignal).optional(),
+  /** when it said that it saved, after its stop was asked for; null where it did not, `save` says more */
+  saved: Saved.nullable().default(null),
+  save: SaveState.optional(),
 })
 export type WorkerStatus = z.infer<typeof WorkerStatus>
 
@@ -288,6 +283,8 @@ export const RunStatus = z.object({
       wasReady: z.number().int(),
       ended: z.number().int(),
       startSkewMs: Millis.nullable(),
+      /** its `stop.saved`, cut */
+      savedLog: z.string().max(SAVED_LOG_SHOWN).optional(),
     }),
   ),
   stragglers: z.array(Straggler),

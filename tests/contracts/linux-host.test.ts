@@ -30,6 +30,11 @@ const programs: Programs = {
   stubborn: ['sh', '-c', 'trap "" TERM; echo ready; exec sleep 3600'],
   leavesOne: (code) => misbehave('leave-daemon', String(code)),
   killsItself: ['sh', '-c', 'kill -KILL $$'],
+  saves: [
+    'sh',
+    '-c',
+    'trap "printf saved; exit 0" TERM; echo saved >&2; echo ready; while :; do sleep 0.01; done',
+  ],
   missing: ['no-such-program-anywhere'],
 }
 

@@ -21,6 +21,8 @@ export interface Programs {
   leavesOne(code: number): string[]
   /** ends soon by SIGKILL, which nobody of us sent */
   killsItself: string[]
+  /** may say `saved` when it begins; after SIGTERM says it, without an end of the line, and ends with 0 */
+  saves: string[]
   /** there is no such program */
   missing: string[]
 }
@@ -287,6 +289,54 @@ export function processHostContract(name: string, makeHost: () => Promise<HostUn
       expect(host.signalOne(spec.forkId, 'SIGTERM', 'root', true).reached).toBe(1)
       await events.next('empty', spec.forkId)
       expect(host.signalOne(spec.forkId, 'SIGTERM', 'root', true).reached).toBe(0)
+    })
+
+    const savingStop = {
+      signal: 'SIGTERM',
+      graceMs: 1000,
+      order: 'reverse',
+      saved: { log: '^saved$' },
+    } as const
+    test('it says that it saved after its stop began: told once, and before its exit', async () => {
+      const { host, programs, events, settled } = await make()
+      const spec = forkSpec(programs.saves, { stop: savingStop })
+      await start(host, spec)
+      await settled(spec.forkId)
+      host.watchSaved(spec.forkId)
+      host.watchSaved(spec.forkId)
+      host.signalRoot(spec.forkId, 'SIGTERM')
+      await events.next('empty', spec.forkId)
+      const { saved } = await events.next('saved', spec.forkId)
+      expect(saved!.ms).toBeGreaterThanOrEqual(0)
+      expect(events.told.map((event) => event.what)).toEqual(['saved', 'exited', 'empty'])
+    })
+
+    test('it says so before its stop alone: that is not told', async () => {
+      const { host, programs, events, settled } = await make()
+      const spec = forkSpec(programs.saves, { stop: savingStop })
+      await start(host, spec)
+      await settled(spec.forkId)
+      host.watchSaved(spec.forkId)
+      await host.killTree(spec.forkId)
+      await events.next('empty', spec.forkId)
+      expect(events.told.map((event) => event.what)).toEqual(['exited', 'empty'])
+    })
+
+    test('the agent dies within the stop: the next one knows from where on its word counts, and that word', async () => {
+      const { host, programs, restart, settled } = await make()
+      const spec = forkSpec(programs.saves, { stop: savingStop })
+      await start(host, spec)
+      await settled(spec.forkId)
+      host.watchSaved(spec.forkId)
+      const next = await restart()
+      const events = listen(next)
+      expect(await recoverOne(next, spec.forkId)).toMatchObject({ phase: 'running', saved: null })
+      next.signalRoot(spec.forkId, 'SIGTERM')
+      await events.next('saved', spec.forkId)
+      await events.next('empty', spec.forkId)
+      const last = await restart()
+      const found = await recoverOne(last, spec.forkId)
+      expect(found).toMatchObject({ phase: 'gone', saved: (await events.next('saved', spec.forkId)).saved })
     })
 
     test('leases end when the tree is gone, not when it is told to stop', async () => {

@@ -14,6 +14,7 @@ const programs: Programs = {
   stubborn: ['sim', 'term=ignore'],
   leavesOne: (code) => ['sim', 'life=300', `code=${code}`, 'kids=1', 'kidsStay=1', 'kidsTerm=ignore'],
   killsItself: ['sim', 'life=10', 'signal=SIGKILL'],
+  saves: ['sim', 'saves=5', 'term=0', 'termMs=30'],
   missing: ['sim', 'exec=127'],
 }
 

@@ -55,6 +55,7 @@ export function worker(
     startedAt: 1_700_000_000_000,
     exitedAt: null,
     reason: null,
+    saved: null,
     ...over,
   }
 }

@@ -5,7 +5,7 @@
  */
 import { Fault } from '../../src/protocol/faults.ts'
 import type { ForkSpec } from '../../src/protocol/launch/resolved.ts'
-import type { NodeCapacity, Receipt } from '../../src/protocol/shapes.ts'
+import type { NodeCapacity, Receipt, Saved } from '../../src/protocol/shapes.ts'
 import type { HostEvent, Prepared, Recovered, Started } from '../../src/protocol/host.ts'
 import type { ProcessHost } from '../../src/process/process-host.ts'
 import type { Clock } from '../../src/system/clock.ts'
@@ -34,6 +34,8 @@ export interface SpoolEntry {
   exit: (TrueExit & { exitedAt: number }) | null
   receipt: Omit<Receipt, 'ms'> | null
   notes: Record<string, unknown>
+  /** since a stop began: when, and the word of the program that it saved */
+  saving: { at: number; saved: Saved | null } | null
   ready: boolean
   released: boolean
   /** monotonic start, for the log that grows */
@@ -147,6 +149,7 @@ export function simMachine(options: MachineOptions): SimMachine {
         tell({ what: 'spawned', forkId, pid, root })
         root = false
       },
+      onSaved: () => saved(forkId, spool),
       onRootExit: (exit) => ended(forkId, spool, exit),
       onEmpty: () => empty(forkId, spool),
     })
@@ -158,6 +161,11 @@ export function simMachine(options: MachineOptions): SimMachine {
         tellOwner({ what: 'probe', forkId, ready: true, reason: null })
       })
     settle(spool)
+  }
+  const saved = (forkId: string, { saving }: SpoolEntry): void => {
+    if (saving === null || saving.saved !== null) return
+    saving.saved = { at: clock.wall(), ms: clock.wall() - saving.at }
+    tellOwner({ what: 'saved', forkId, saved: saving.saved })
   }
   const ended = (forkId: string, spool: SpoolEntry, exit: TrueExit): void => {
     tell({ what: 'root-exited', forkId, exit, pid: spool.started?.pid ?? spool.tree?.rootPid ?? null })
@@ -212,6 +220,7 @@ export function simMachine(options: MachineOptions): SimMachine {
     ranks: [],
     notes: structuredClone(spool.notes),
     logsFinal: null,
+    ...(spool.saving !== null && { saved: spool.saving.saved }),
   })
 
   const hostFor = (process: SimProcess): ProcessHost => {
@@ -300,6 +309,7 @@ export function simMachine(options: MachineOptions): SimMachine {
                 exit: null,
                 receipt: null,
                 notes: {},
+                saving: null,
                 ready: false,
                 released: false,
                 startedNow: null,
@@ -354,6 +364,11 @@ export function simMachine(options: MachineOptions): SimMachine {
           if (spool?.made === null) abort(spool)
           resolve(spool === undefined || spool.made === 'abort' || spool.receipt !== null)
         }),
+      watchSaved(forkId) {
+        if (!process.effect(`host.watchSaved ${forkId}`) || !mine()) return
+        const spool = spools.get(forkId)
+        if (spool?.spec.stop.saved !== undefined) spool.saving ??= { at: clock.wall(), saved: null }
+      },
       signalTree(forkId, signal) {
         if (!process.effect(`host.signal ${forkId} ${signal}`) || !mine()) return
         tell({ what: 'signalled', forkId, signal, by: process.name })

@@ -15,6 +15,8 @@ export interface Program {
   /** what the root does about SIGTERM: dies of it, ends with a code after a while, or ignores it */
   term: 'die' | 'ignore' | number
   termMs: number
+  /** so long after SIGTERM the root says that it saved; null: never */
+  savesMs: number | null
   /** grandchildren, and whether they outlive the root and ignore SIGTERM */
   kids: number
   kidsStay: boolean
@@ -45,6 +47,7 @@ export function programOf(command: readonly string[], attempt: number): Program 
     signal: ok ? null : (values.get('signal') ?? null),
     term: term === 'die' || term === 'ignore' ? term : Number(term),
     termMs: number('termMs', 20),
+    savesMs: optional('saves'),
     kids: number('kids', 0),
     kidsStay: values.get('kidsStay') === '1',
     kidsTerm: values.get('kidsTerm') === 'ignore' ? 'ignore' : 'die',
@@ -75,10 +78,11 @@ export function growTree(options: {
   random: Random
   pid: () => number
   onSpawn: (pid: number) => void
+  onSaved: () => void
   onRootExit: (exit: TrueExit) => void
   onEmpty: () => void
 }): SimTree {
-  const { program, clock, random, pid, onSpawn, onRootExit, onEmpty } = options
+  const { program, clock, random, pid, onSpawn, onSaved, onRootExit, onEmpty } = options
   const alive = new Set<number>()
   let exit: TrueExit | null = null
   const born = (): number => {
@@ -109,6 +113,8 @@ export function growTree(options: {
   const take = (id: number, signal: string): void => {
     if (signal === 'SIGKILL') return end(id, { code: null, signal })
     if (signal !== 'SIGTERM' && signal !== 'SIGINT' && signal !== 'SIGQUIT') return
+    if (id === root && program.savesMs !== null)
+      clock.after(program.savesMs, () => alive.has(root) && onSaved())
     const answer = id === root ? program.term : program.kidsTerm
     if (answer === 'ignore') return
     clock.after(answer === 'die' ? 0 : program.termMs, () =>

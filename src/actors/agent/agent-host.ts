@@ -19,6 +19,7 @@ export type HostCommand = Extract<
       | 'cancel'
       | 'note'
       | 'pre-stop'
+      | 'watch-saved'
       | 'signal-tree'
       | 'signal-root'
       | 'signal-one'
@@ -80,6 +81,7 @@ function perform(calls: HostCalls, command: HostCommand): void {
         .killTree(command.forkId)
         .catch((error: unknown) => failed(calls, error, `the kill of ${command.forkId}`))
         .then(() => calls.post({ type: 'tree-killed', forkId: command.forkId, at: calls.clock.now() }))
+    case 'watch-saved':
     case 'signal-tree':
     case 'signal-root':
     case 'signal-one':
@@ -152,8 +154,9 @@ async function writeNotes(calls: HostCalls, forkId: string): Promise<void> {
 
 function signal(
   { host, post }: HostCalls,
-  command: CommandOf<'signal-tree' | 'signal-root' | 'signal-one'>,
+  command: CommandOf<'watch-saved' | 'signal-tree' | 'signal-root' | 'signal-one'>,
 ): void {
+  if (command.type === 'watch-saved') return host.watchSaved(command.forkId)
   if (command.type === 'signal-tree') return host.signalTree(command.forkId, command.signal)
   if (command.type === 'signal-root') return host.signalRoot(command.forkId, command.signal)
   const { order, forkId, sent, force } = command

@@ -53,6 +53,7 @@ export function perform(a: LiveAgent, command: AgentCommand): void {
     case 'cancel':
     case 'note':
     case 'pre-stop':
+    case 'watch-saved':
     case 'signal-tree':
     case 'signal-root':
     case 'signal-one':

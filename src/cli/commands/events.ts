@@ -2,7 +2,7 @@
 import type { TroupeEvent } from '../../client/events.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import { sentText } from '../../protocol/signal-words.ts'
-import { clockText, exitText, receiptText } from '../render/text.ts'
+import { clockText, durationText, exitText, receiptText } from '../render/text.ts'
 import { withTroupe } from '../frame/with-troupe.ts'
 
 /** Workers' last words are waited for this long after the end of their run. */
@@ -66,6 +66,7 @@ function detail(event: TroupeEvent): string {
     exited: exitText(event.exit),
     gone: receiptText(event.receipt),
     signalled: event.signals === undefined ? null : sentText(event.signals.at(-1)!),
+    saved: event.saved == null ? 'no' : `after ${durationText(event.saved.ms)}`,
     ranks: `${event.ranks.filter((rank) => rank.state === 'running').length} of ${event.ranks.length} run`,
   }
   const fact = facts[event.what]

@@ -17,6 +17,7 @@ import type {
   NodeCapacity,
   RankReport,
   Receipt,
+  Saved,
   SentSignal,
 } from '../../protocol/shapes.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
@@ -93,6 +94,8 @@ export interface Fork {
   stop: Stop | null
   /** of persons, the latest last */
   signals: SentSignal[]
+  /** null once it was told to stop, where its role has `stop.saved`; undefined also when nobody will know */
+  saved: Saved | null | undefined
   /** facts that the event stream has acknowledged */
   acked: WorkerWhat[]
   released: boolean
@@ -188,6 +191,7 @@ export type AgentCommand =
   /** with `told` the agent hears `noted` when it stands */
   | { type: 'note'; forkId: string; notes: Record<string, unknown>; told: boolean }
   | { type: 'pre-stop'; forkId: string }
+  | { type: 'watch-saved'; forkId: string }
   | { type: 'signal-tree'; forkId: string; signal: string }
   | { type: 'signal-root'; forkId: string; signal: string }
   | { type: 'signal-one'; order: number; forkId: string; sent: SentSignal; force: boolean }
@@ -270,6 +274,7 @@ export function newFork(spec: Fork['spec']): Fork {
     startFinal: false,
     stop: null,
     signals: [],
+    saved: undefined,
     acked: [],
     released: false,
     held: [],

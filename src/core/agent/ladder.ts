@@ -27,8 +27,15 @@ export function stopFork(fork: Fork, order: StopOrder, at: number, out: Out): vo
   if (!isLive(fork)) return
   if (fork.stop !== null) return shorten(fork, order, at, out)
   fork.stop = newStop(order, fork.phase === 'starting' ? 'waiting' : 'noting')
+  if (fork.phase !== 'exited' && fork.spec.stop.saved !== undefined) askSaved(fork, order.signal, out)
   if (fork.phase === 'exited') return climb(fork, at, out)
   if (fork.phase === 'running') note(fork, out, true)
+}
+
+/** From here on its word counts that it saved. Without a signal it has no time to. */
+function askSaved(fork: Fork, signal: string | null, out: Out): void {
+  fork.saved = null
+  if (signal !== null) out.push({ type: 'watch-saved', forkId: fork.spec.forkId })
 }
 
 function newStop(order: Omit<StopOrder, 'killedBy'> & Pick<Stop, 'killedBy'>, step: Stop['step']): Stop {

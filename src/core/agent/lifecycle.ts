@@ -4,7 +4,7 @@
  */
 import { forkIdOf } from '../../protocol/names.ts'
 import type { WorkerWhat } from '../../protocol/table.ts'
-import type { LogOffsets } from '../../protocol/shapes.ts'
+import type { LogOffsets, Saved } from '../../protocol/shapes.ts'
 import { keepLastWords } from './last-words.ts'
 import { stopFork, stopKillAgain } from './ladder.ts'
 import { isOnce, note, reportOf, sentBy, stateFact } from './report.ts'
@@ -42,6 +42,8 @@ export function onHostEvent(state: AgentState, event: HostEvent, at: number, out
       return stateFact(state, fork, 'ranks', out)
     case 'probe':
       return onProbe(state, fork, event.ready, event.reason, out)
+    case 'saved':
+      return onSaved(state, fork, event.saved, out)
   }
 }
 
@@ -85,6 +87,8 @@ export function onEmpty(
   out: Out,
 ): void {
   fork.phase = 'gone'
+  if (fork.start?.pid == null) fork.saved = undefined
+  if (fork.saved === null) stateFact(state, fork, 'saved', out)
   const since = fork.stop?.since ?? fork.exitedTick ?? at
   fork.receipt = { ...receipt, ms: Math.max(0, Math.round(at - since)) }
   note(fork, out)
@@ -102,6 +106,13 @@ function onProbe(state: AgentState, fork: Fork, ready: boolean, reason: string |
     note(fork, out)
   }
   stateFact(state, fork, ready ? 'ready' : 'unready', out)
+}
+
+/** @param saved  null: nobody will know */
+function onSaved(state: AgentState, fork: Fork, saved: Saved | null, out: Out): void {
+  if (fork.saved !== null || (fork.phase !== 'running' && fork.phase !== 'exited')) return
+  fork.saved = saved ?? undefined
+  if (saved !== null) stateFact(state, fork, 'saved', out)
 }
 
 /**

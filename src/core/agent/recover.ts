@@ -30,6 +30,7 @@ export function recoverFork(state: AgentState, recovered: Recovered, at: number,
     ranks: recovered.ranks,
     logsFinal: notes.logsFinal ?? recovered.logsFinal,
     signals: notes.signals,
+    saved: savedOf(recovered, notes),
     acked: [...notes.acked],
   }
   if (fork.start?.pid === null) fork.startFault = `${spec.command[0]} could not be executed`
@@ -48,6 +49,12 @@ export function recoverFork(state: AgentState, recovered: Recovered, at: number,
     case 'gone':
       return onGoneBefore(state, fork, out)
   }
+}
+
+/** Without an order to stop there is nothing to say. An order to kill begins no watch. */
+function savedOf({ spec, saved, exit }: Recovered, { stop }: ForkNotes): Fork['saved'] {
+  if (spec.stop.saved === undefined || (stop === undefined && exit?.fenced !== true)) return undefined
+  return saved === undefined && stop?.signal === null ? null : saved
 }
 
 function exitOf(exit: NonNullable<Recovered['exit']>, { stop, signals }: ForkNotes): Exit {
@@ -87,6 +94,7 @@ function onRunningStill(state: AgentState, fork: Fork, stop: ForkNotes['stop'], 
   const { forkId, ready } = fork.spec
   fork.ready = ready === null && fork.start?.pid != null
   if (fork.start?.pid != null) tell(state, fork, 'started', out)
+  if (fork.saved != null) tell(state, fork, 'saved', out)
   out.push({ type: 'ship-logs', forkId })
   if (ready !== null && !fork.everReady)
     out.push({ type: 'timer', afterMs: ready.timeoutMs, timer: { kind: 'ready', forkId } })
@@ -114,5 +122,7 @@ function onGoneBefore(state: AgentState, fork: Fork, out: Out): void {
 
 function tellEnd(state: AgentState, fork: Fork, out: Out): void {
   if (fork.start?.pid != null) tell(state, fork, 'started', out)
+  // no, once it is gone
+  if (fork.saved != null || (fork.saved === null && fork.phase === 'gone')) tell(state, fork, 'saved', out)
   tell(state, fork, 'exited', out)
 }

@@ -47,6 +47,7 @@ export function reportOf(fork: Fork): ForkReport {
     startFault: fork.startFault,
     ...(fork.startFinal && { startFinal: true }),
     ...(fork.signals.length > 0 && { signals: fork.signals }),
+    ...(fork.saved !== undefined && { saved: fork.saved }),
   }
 }
 
@@ -73,7 +74,7 @@ export function reportsOf(state: AgentState, forkIds: readonly string[]): ForkRe
 /**
  * Facts that are told once: their event id has no number, so that a repetition after a crash is seen as one.
  */
-const ONCE: readonly WorkerWhat[] = ['started', 'exited', 'gone', 'logs-final', 'cancelled']
+const ONCE: readonly WorkerWhat[] = ['started', 'saved', 'exited', 'gone', 'logs-final', 'cancelled']
 export function isOnce(what: WorkerWhat): boolean {
   return ONCE.includes(what)
 }

@@ -15,6 +15,7 @@ import { type Help, helpOf, startAgent, unmetOf } from './help.ts'
 import { noteOf } from './notes.ts'
 import { hasLeft, isLeftOut } from './outcome.ts'
 import { clockOf, clocksAt } from './run-state.ts'
+import { saveText } from './saves.ts'
 import { secondsText } from './seconds-text.ts'
 import { live, stageOf } from './stages.ts'
 import type { Ctx, NodeLive, RoleLive, Run, Worker } from './types.ts'
@@ -126,7 +127,9 @@ export function workerReason(ctx: Ctx, worker: Worker, waits = rememberWaits(ctx
         receipt !== null && receipt.outcome !== 'gone'
           ? `; its tree is ${receipt.outcome}${receipt.reason === null ? '' : ` (${receipt.reason})`}`
           : ''
-      return `${overText(worker)}${left}${hasLeft(worker) ? '; its role went on without it' : ''}`
+      const said = saveText(ctx, worker)
+      const saved = said === null ? '' : `; ${said}`
+      return `${overText(worker)}${saved}${left}${hasLeft(worker) ? '; its role went on without it' : ''}`
     }
     default:
       if (node?.state === 'lost')
@@ -135,7 +138,10 @@ export function workerReason(ctx: Ctx, worker: Worker, waits = rememberWaits(ctx
         return `node ${node.name} is suspect: ${node.reason}`
       if (node?.storeRefused) return refusal(node)
       if (worker.spoolLost) return `node ${record.node} has lost its spool`
-      if (record.ending !== null) return `it is being ended by ${causeText(record.ending)}`
+      if (record.ending !== null)
+        return [`it is being ended by ${causeText(record.ending)}`, saveText(ctx, worker)]
+          .filter((text) => text !== null)
+          .join('; ')
       if (report === null) return `it is being prepared on ${record.node}`
       if (report.phase === 'prepared') return 'it is prepared; its gang is not yet'
       return report.ready

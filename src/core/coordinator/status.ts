@@ -22,6 +22,7 @@ import { isDone } from './outcome.ts'
 import { clocksAt } from './run-state.ts'
 import { live, stageOf } from './stages.ts'
 import { noteOf } from './notes.ts'
+import { savedLogOf, saveOf } from './saves.ts'
 import { stragglersOf } from './stragglers.ts'
 import type { Ctx, NodeLive, RoleLive, Run, Worker } from './types.ts'
 import { exitOf, startedAtOf, viewOf } from './worker.ts'
@@ -41,6 +42,7 @@ function workerStatus(ctx: Ctx, worker: Worker, heldBy: Waits): WorkerStatus {
   const view = viewOf(worker)
   const waits = record.phase === 'waiting'
   const attempts = attemptsOf(worker)
+  const save = saveOf(ctx, worker)
   return {
     worker: workerIdOf(run.record.run, record.role, record.index),
     role: record.role,
@@ -66,6 +68,8 @@ function workerStatus(ctx: Ctx, worker: Worker, heldBy: Waits): WorkerStatus {
     exitedAt: view.exitedAt,
     reason: workerReason(ctx, worker, heldBy),
     ...(worker.report?.signals !== undefined && { signals: worker.report.signals }),
+    saved: view.saved ?? null,
+    ...(save !== null && { save }),
   }
 }
 
@@ -112,6 +116,7 @@ function headOf(ctx: Ctx, run: Run): Omit<RunStatus, 'stragglers' | 'workers'> {
       wasReady: role.workers.filter(wasReady).length,
       ended: role.counts.ended,
       startSkewMs: record.startSkewMs[role.spec.name] ?? null,
+      ...(role.spec.stop.saved !== undefined && { savedLog: savedLogOf(role) }),
     })),
   }
 }

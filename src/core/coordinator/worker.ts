@@ -32,6 +32,7 @@ const NOTHING: WorkerView = {
  */
 export function viewOf({ record: { last }, report }: Pick<Worker, 'record' | 'report'>): WorkerView {
   if (report === null) return last ?? NOTHING
+  const saved = report.saved === undefined ? last?.saved : report.saved
   const { pid, addr, ports, gpus, ranks } = report
   return {
     ...{ pid, addr, ports, gpus, ranks },
@@ -40,6 +41,7 @@ export function viewOf({ record: { last }, report }: Pick<Worker, 'record' | 're
     exit: last?.exit ?? report.exit,
     receipt: last?.receipt ?? report.receipt,
     stderrTail: report.stderrTail.length > 0 ? report.stderrTail : (last?.stderrTail ?? []),
+    ...(saved !== undefined && { saved }),
   }
 }
 
@@ -91,5 +93,9 @@ export function tailOf(all: readonly string[], most: { lines: number; chars: num
 
 /** What goes on record with its end. */
 export function lastAtEnd(worker: Worker, exit: Exit | null, receipt: WorkerView['receipt']): WorkerView {
-  return { ...viewOf(worker), exit, receipt, stderrTail: tailFor(worker.report, exit) }
+  const { saved, ...view } = viewOf(worker)
+  // "not yet" is "no" by its agent's word alone
+  const isKnown = saved != null || (saved === null && worker.report?.phase === 'gone')
+  const stderrTail = tailFor(worker.report, exit)
+  return { ...view, exit, receipt, stderrTail, ...(isKnown && { saved }) }
 }

@@ -92,6 +92,7 @@ function checkStopWhen(form: LaunchForm, list: IssueList): void {
 function checkStop({ stop }: RoleForm, path: Path, list: IssueList): void {
   if (typeof stop.signal !== 'string' && stop.grace !== undefined)
     list.add([...path, 'stop', 'grace'], 'signals with times have no grace: the last time is until SIGKILL')
+  if (stop.saved !== undefined) checkPattern(stop.saved.log, [...path, 'stop', 'saved', 'log'], list)
 }
 
 function checkCommand(role: RoleForm, path: Path, list: IssueList): void {

@@ -114,15 +114,16 @@ function resolveRole(name: string, role: RoleForm, launch: LaunchForm): Role {
 const GRACE_MS = 30_000
 
 /** checks.ts has seen that `grace` and signals with times do not stand together. */
-function resolveStop({ signal, to, grace, order }: StopForm): Role['stop'] {
-  if (typeof signal === 'string') return { signal, graceMs: grace ?? GRACE_MS, to, order }
+function resolveStop({ signal, to, grace, order, saved }: StopForm): Role['stop'] {
+  const rest = { to, order, ...optional('saved', saved) }
+  if (typeof signal === 'string') return { signal, graceMs: grace ?? GRACE_MS, ...rest }
   let graceMs = 0
   const steps = signal.map((step) => {
     const afterMs = graceMs
     graceMs += step.ms
     return { signal: step.signal, afterMs }
   })
-  return { signal: steps[0]!.signal, graceMs, further: steps.slice(1), to, order }
+  return { signal: steps[0]!.signal, graceMs, further: steps.slice(1), ...rest }
 }
 
 function optional<K extends string, V>(key: K, value: V | undefined): { [key in K]?: V } {

@@ -66,6 +66,8 @@ export const StopLadder = z.object({
   /** root (also where nothing is said): the others of the tree get the signal when the root has ended */
   to: z.enum(['root', 'tree']).optional(),
   order: z.enum(['reverse', 'parallel']),
+  /** a line of its output by which a worker says, after its stop began, that it saved; RE2 syntax */
+  saved: z.object({ log: z.string() }).optional(),
 })
 export type StopLadder = z.infer<typeof StopLadder>
 

@@ -129,6 +129,8 @@ const RestartForm = strict({
     .describe('a failure whose last lines match one of these is final; RE2 syntax'),
 })
 
+const SAVED_LINE =
+  'a line of its output (torchrun: or of a rank) that is printed after its stop began; RE2 syntax'
 const StopForm = strict({
   signal: StopSignal.prefault('TERM').describe(
     'one signal, or several with the time of each: [INT 10s, TERM 20s]; SIGKILL after the last',
@@ -141,6 +143,11 @@ const StopForm = strict({
     ),
   grace: Duration.optional().describe('then SIGKILL; default 30s. Not with signals that have times'),
   order: z.enum(['reverse', 'parallel']).prefault('reverse').describe('reverse: rank 0 last'),
+  saved: strict({ log: z.string().min(1, 'an empty pattern fits every line').describe(SAVED_LINE) })
+    .optional()
+    .describe(
+      'how a worker says that it saved; status, events and stop say whether and after how long it did',
+    ),
 })
 
 const CONDITIONS = ['started', 'ready', 'done'] as const

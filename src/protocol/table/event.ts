@@ -25,6 +25,7 @@ export const WORKER_WHATS = [
   'ranks',
   'cancelled',
   'signalled',
+  'saved',
 ] as const
 export type WorkerWhat = (typeof WORKER_WHATS)[number]
 export const NODE_WHATS = ['joined', 'suspect', 'lost', 'draining', 'left'] as const
@@ -72,7 +73,9 @@ export const EVENT_ROWS = {
     body: EventBase.extend({ node: Name, incarnation: Incarnation, rev: z.number().int() }).extend(
       ForkReport.shape,
     ),
-    doc: 'A fact about a fork, with all that its agent knows of the fork.',
+    doc:
+      'A fact about a fork, with all that its agent knows of the fork. `saved` is told once of a fork that was ' +
+      'told to stop and whose role has `stop.saved`: when it says so, else (`saved` is null: no) before `gone`.',
   }),
   'event.lost': row({
     ...event,
