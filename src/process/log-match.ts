@@ -6,7 +6,6 @@ import { statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { matcherOf } from '../protocol/launch/patterns.ts'
 import { keeping, type Keeping } from '../system/descriptors.ts'
-import type { LogTail } from './log-store.ts'
 import { createTail } from './log-tail.ts'
 
 /** How much of each log is looked at in one look, and at once: the agent has other things to do. */

@@ -123,3 +123,15 @@ test('a signal that would end a wrapper: refused with what to write; --force sen
   })
   expect((await fleet.troupe(['explain', run])).stdout).toContain('sent by')
 })
+
+test('torchrun 1x2: the first rank that says that it saved is its worker’s word, after its save', async () => {
+  const stop = { grace: '40s', saved: { log: '^rank \\d SAVED$' } }
+  const run = await launch(gang('1x2', '1.5', { stop }))
+  await said(run, /is ready/g, 2)
+  const { receipts } = await fleet.json(['stop', run])
+  expect(receipts).toMatchObject([{ outcome: 'gone', save: 'yes' }])
+  expect(receipts[0].saved.ms).toBeGreaterThanOrEqual(1500)
+  const { workers } = await fleet.json(['status', run])
+  expect(workers[0].saved).toEqual(receipts[0].saved)
+  expect(workers[0].saved.at).toBeLessThanOrEqual(workers[0].exitedAt)
+})

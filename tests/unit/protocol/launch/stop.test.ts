@@ -80,3 +80,21 @@ test('one signal twice is two steps, for programs that ask for a second Ctrl-C',
     further: [{ signal: 'SIGINT', afterMs: 1500 }],
   })
 })
+
+test('a line by which a worker says that it saved is part of its stop', () => {
+  const { stop } = resolveText(task('stop: { saved: { log: "^saved" } }')).roles[0]!
+  expect(stop).toMatchObject({ signal: 'SIGTERM', saved: { log: '^saved' } })
+  expect(resolveText(task('stop: { grace: 5s }')).roles[0]!.stop).not.toHaveProperty('saved')
+})
+
+test.each([
+  ['no expression', '{ log: "saved (a" }', "'saved (a' is no regular expression (RE2)"],
+  ['a look-ahead', '{ log: "saved(?=x)" }', "'saved(?=x)' is no regular expression (RE2)"],
+  ['an empty one', '{ log: "" }', 'an empty pattern fits every line at roles.a.stop.saved.log (line 6)'],
+  ['too long a one', `{ log: "${'x'.repeat(1001)}" }`, 'a pattern of 1001 characters; at most 1000'],
+  ['none', '{}', 'roles.a.stop.saved'],
+  ['a text', 'checkpoint saved', 'roles.a.stop.saved'],
+  ['an unknown way', '{ log: x, file: x }', "'file'"],
+])('how a worker says that it saved: %s is refused', (_, saved, message) => {
+  expect(refusal(task(`stop: { saved: ${saved} }`)).message).toContain(message)
+})
