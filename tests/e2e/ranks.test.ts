@@ -130,8 +130,10 @@ test('a command about a rank runs as it is printed: explain points at its words,
     })
   const { stdout } = await fleet.troupe(['launch', '-f', '-', '-q'], { input: gang('rank-next', 'sleep') })
   const id = stdout.trim()
-  await until('its ranks run', async () =>
-    (await fleet.json(['status', id])).workers.every((w: { ranks: unknown[] }) => w.ranks.length === 2),
+  await until(
+    'rank 3 is there',
+    async () => (await fleet.troupe(['logs', id])).stdout.includes('rank 3 is here'),
+    60_000,
   )
   const refused = await fleet.troupe(['stop', `${id}/trainer:3`])
   expect(refused.code).toBe(2)

@@ -47,3 +47,32 @@ test.each([
   expect(stdout).toBe('ran\n')
   expect(stderr.includes('stdin is not passed on')).toBe(isSaid)
 })
+
+test('Ctrl-C of a stop: it goes on, and says how its end is heard', async () => {
+  const command = ['sh', '-c', 'trap "" TERM; echo up; while :; do sleep 0.05; done']
+  const id = await cli.launch('deaf', command, { stop: { grace: '10m' } })
+  await until('the trap is set', async () => (await cli.fleet.troupe(['logs', id])).stdout.includes('up'))
+  const child = cli.start(['stop', id])
+  await until('it is stopping', async () => (await cli.fleet.json(['status', id])).state === 'stopping')
+  child.kill('SIGINT')
+  expect(await child.ended).toEqual([130, null])
+  expect(child.output()).toMatchObject({ stdout: '' })
+  expect(child.output().stderr).toContain(`goes on without us; how it ends:\n  troupe wait ${id}\n`)
+  expect((await cli.fleet.json(['status', id])).state).toBe('stopping')
+  await cli.fleet.troupe(['kill', id])
+})
+
+test('stdout that cannot be written: 1, and it says why', () => {
+  const { status, stderr } = spawnSync('bash', ['-c', '"$TROUPE" nodes > /dev/full'], {
+    env: { ...cli.fleet.env, TROUPE },
+    encoding: 'utf8',
+  })
+  expect(status).toBe(1)
+  expect(stderr).toMatch(/^troupe: stdout cannot be written: .*ENOSPC/)
+})
+
+test('--timeout is not the run’s: its limit is deadlines.run, for a command too', async () => {
+  const ran = await cli.fleet.troupe(['run', '-q', '--set', 'deadlines.run=1s', '--', 'sleep', '600'])
+  expect(ran.code).toBe(124)
+  expect((await cli.fleet.troupe(['run', '--help'])).stdout).toContain('--set deadlines.run=TIME')
+})

@@ -51,6 +51,7 @@ export const TYPED: Readonly<Record<string, Typed>> = {
     ],
   },
   'troupe … … --force': { words: [['kill', '$live']] },
+  'troupe wait …': { words: [['$ended']] },
   'troupe stop … --force': { words: [['$live']] },
   'troupe nodes adopt …': { words: [['n0']] },
   'troupe nodes drain … --off': { words: [['n0']] },

@@ -24,8 +24,10 @@ export const command: CliCommand = {
           const open = new Set<string>()
           let ended = false
           let late: NodeJS.Timeout | undefined
+          const isNews = newsFilter()
           for await (const event of troupe.watch(one, { live: follow, signal: over.signal })) {
-            io.stdout(io.json ? `${JSON.stringify(event)}\n` : `${eventText(event)}\n`)
+            if (io.json) io.stdout(`${JSON.stringify(event)}\n`)
+            else if (isNews(event)) io.stdout(`${eventText(event)}\n`)
             await io.drained()
             if (!follow || one === undefined) continue
             // the last words of workers come from their nodes, and may come after the run's
@@ -42,6 +44,18 @@ export const command: CliCommand = {
         }),
       )
   },
+}
+
+/** More is known of ranks than a line says: one that says the same again is no news. */
+function newsFilter(): (event: TroupeEvent) => boolean {
+  const said = new Map<string, string>()
+  return (event) => {
+    if (event.what !== 'ranks' || !('forkId' in event)) return true
+    const text = detail(event)
+    if (said.get(event.forkId) === text) return false
+    said.set(event.forkId, text)
+    return true
+  }
 }
 
 export function eventText(event: TroupeEvent): string {

@@ -46,7 +46,11 @@ export function askedOptions(command: Command): Command {
     .option('--memory <size>', 'reserved for each worker')
     .option('--backend <name>', 'where nodes come from')
     .option('--key <key>', 'idempotency key: the same key and document give the same run')
-    .option('--timeout <time>', 'how long to wait for a coordinator', durationOption)
+    .option(
+      '--timeout <time>',
+      'how long to wait for a coordinator; the run itself: --set deadlines.run=TIME',
+      durationOption,
+    )
 }
 
 /** @throws {Fault} USAGE, SPEC_INVALID */

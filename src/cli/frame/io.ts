@@ -89,6 +89,8 @@ export function ioOn(streams: Streams): Io {
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (closed.signal.aborted) return
     closed.abort()
+    if (error.code !== 'EPIPE')
+      io.stderr(`troupe: stdout cannot be written: ${error.message}`, { always: true })
     if (!outlive) streams.leave(error.code === 'EPIPE' ? 0 : 1)
   })
   // nobody listens to our talk any more: that is no reason to stop

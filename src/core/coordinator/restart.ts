@@ -12,6 +12,7 @@ import { tellRestart } from './events.ts'
 import { dissolve } from './gangs.ts'
 import { gpusTaken, isOpen, reserve } from './node-usage.ts'
 import { live } from './stages.ts'
+import { secondsText } from './seconds-text.ts'
 import { endingOf } from './stop.ts'
 import { wakeAt } from './timers.ts'
 import type { Ctx, RoleLive, Run, Worker } from './types.ts'
@@ -59,7 +60,7 @@ export function judgeRestart(ctx: Ctx, worker: Worker): Verdict {
   if (count >= max)
     return {
       again: false,
-      text: `restarted ${count} times, the most that is allowed${windowMs === null ? '' : ` in ${Math.round(windowMs / 1000)} s`}`,
+      text: `restarted ${count} times, the most that is allowed${windowMs === null ? '' : ` in ${secondsText(windowMs)}`}`,
     }
   return { again: true, backoffMs: backoff(backoffMs, count), text: `restart ${count + 1} of ${max}` }
 }

@@ -90,6 +90,20 @@ describe('ranks of a torchrun worker', () => {
     },
   )
 
+  test.each([
+    ['lines as another system ends them', '#!/bin/sh\r\necho hi\r\n', '/bin/sh\\r'],
+    ['an interpreter that is not there', '#!/no/such/interp\n', '/no/such/interp'],
+  ])('a rank’s script with %s: the last line names its interpreter', async (_, text, interpreter) => {
+    await open()
+    const file = join(directory, 'rank.sh')
+    writeFileSync(file, text, { mode: 0o755 })
+    const spec = torchrun([file])
+    await startRanks(spec)
+    const { stderrTail } = await events.next('exited', spec.forkId)
+    expect(stderrTail.at(-1)).toBe(`'${interpreter}' (first line of ${file}) is not there`)
+    await events.next('empty', spec.forkId)
+  })
+
   test('torchrun itself is killed: its ranks, in sessions of their own, are ended with a receipt [A-32 +A17]', async () => {
     await open()
     const spec = torchrun(['sleep', '3600'])
