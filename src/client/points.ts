@@ -164,11 +164,19 @@ function codeOfWorker({ exit }: WorkerStatus): number {
   return exit.killedBy === null ? exitCodeOf(exit) : 0
 }
 
+/** The others of its torchrun role have begun a new attempt without it: the role is what these made of it. */
+function hasLeft({ role, attempt }: WorkerStatus, { roles, workers }: RunStatus): boolean {
+  const isGang = roles.some((one) => one.role === role && one.kind === 'torchrun')
+  return isGang && workers.some((other) => other.role === role && other.attempt > attempt)
+}
+
 /** The code of `wait` and `run` once it has ended: the run's, or of some workers the first that is not 0. */
 export function endCode(status: RunStatus, ref: Ref): number {
   if (isWhole(ref)) return status.code ?? 0
   const workers = workersOf(status, ref)
-  const started = workers.filter((worker) => worker.exit !== null)
+  const started = workers.filter(
+    (worker) => worker.exit !== null && !(isCounted(ref) && hasLeft(worker, status)),
+  )
   if (started.length === 0) return status.code ?? 0
   return started.map(codeOfWorker).find((code) => code !== 0) ?? 0
 }

@@ -13,7 +13,7 @@ import { checkDone, finish } from './finish.ts'
 import { judgeExits } from './judge-exits.ts'
 import { giveOrders } from './orders.ts'
 import { leaveQueue } from './queue.ts'
-import { tellPeersOfRanks } from './rank-failures.ts'
+import { endLeftLaunchers, tellPeersOfRanks } from './rank-failures.ts'
 import { liveState, setState } from './run-state.ts'
 import { advanceStop, endNeverStarted, isStopped } from './stop.ts'
 import type { Ctx, Run } from './types.ts'
@@ -29,7 +29,10 @@ export function decide(ctx: Ctx, run: Run): void {
   endNeverStarted(ctx, run)
   advanceGangs(ctx, run)
   judgeExits(ctx, run)
-  if (record.stopping === null) tellPeersOfRanks(ctx, run)
+  if (record.stopping === null) {
+    tellPeersOfRanks(ctx, run)
+    endLeftLaunchers(ctx, run)
+  }
   if (record.stopping === null) checkTimes(ctx, run)
   if (record.stopping === null) checkDone(ctx, run)
   if (record.stopping === null) for (const role of run.roles) advanceRole(ctx, role)

@@ -3,22 +3,11 @@
  * A rank that fails is no node that goes.
  */
 import type { Cause } from '../../protocol/causes.ts'
-import { isElastic, isLost } from './outcome.ts'
-import { failedRank } from './ranks.ts'
+import { isElastic, wentAway } from './outcome.ts'
 import { beginRestart } from './restart.ts'
 import { live } from './stages.ts'
 import type { Ctx, Worker } from './types.ts'
-import { exitOf, startedAtOf, viewOf } from './worker.ts'
-
-/** Its agent, its node or its torchrun went, and none of its ranks failed before. */
-function wentAway(worker: Worker): boolean {
-  if (isLost(worker)) return true
-  const exit = exitOf(worker)
-  if (exit === null || startedAtOf(worker) === null) return false
-  if (exit.signal !== 'SIGKILL' && exit.unknown === null) return false
-  const failed = failedRank(viewOf(worker))
-  return failed === null || failed.exit.signal === 'SIGTERM'
-}
+import { exitOf } from './worker.ts'
 
 /** @returns false: that is a failure of the role like any other */
 export function goOnWithFewer(ctx: Ctx, worker: Worker, failure: string, by: Cause): boolean {

@@ -60,6 +60,7 @@ export function launchGang(ctx: Ctx, role: RoleLive, waiting: readonly Worker[])
   if (run.record.firstDoneAt !== undefined)
     update(ctx, run, { record: { firstDoneAt: without(run.record.firstDoneAt, spec.name) } })
   role.rankFailed = null
+  role.ranksOverAt = null
   ctx.left -= workers.length
   endFilling(ctx, role)
   if (workers.length < waiting.length) {

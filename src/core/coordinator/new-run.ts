@@ -70,6 +70,7 @@ export function newRun(
       busy: null,
       stop: { pass: 'none', next: -1 },
       rankFailed: null,
+      ranksOverAt: null,
     }
     for (const index of indicesOf(roles.find((one) => one.role === roleSpec.name))) {
       const worker = newWorker(

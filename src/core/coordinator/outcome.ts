@@ -3,8 +3,9 @@
  */
 import { isBy } from '../../protocol/causes.ts'
 import { exitedCleanly } from './exit-code.ts'
+import { failedRank } from './ranks.ts'
 import type { RoleLive, Worker } from './types.ts'
-import { exitOf } from './worker.ts'
+import { exitOf, startedAtOf, viewOf } from './worker.ts'
 
 export type Outcome = 'ok' | 'failed' | 'stopped'
 
@@ -12,6 +13,16 @@ export type Outcome = 'ok' | 'failed' | 'stopped'
 export function isLost(worker: Worker): boolean {
   const killedBy = exitOf(worker)?.killedBy
   return worker.spoolLost || isBy(killedBy, 'fence') || isBy(killedBy, 'orphan')
+}
+
+/** Its agent, its node or its torchrun went, and none of its ranks failed before. */
+export function wentAway(worker: Worker): boolean {
+  if (isLost(worker)) return true
+  const exit = exitOf(worker)
+  if (exit === null || exit.killedBy !== null || startedAtOf(worker) === null) return false
+  if (exit.signal !== 'SIGKILL' && exit.unknown === null) return false
+  const failed = failedRank(viewOf(worker))
+  return failed === null || failed.exit.signal === 'SIGTERM'
 }
 
 /** Its readiness probe ran out of patience: the agent ended it, and that is a failure. */

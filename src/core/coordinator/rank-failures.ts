@@ -1,4 +1,5 @@
-/** A rank fails seconds before its torchrun does: the peers of that torchrun are told at once. */
+/** Ranks end before their torchrun: peers hear of a failed one at once; none waits for who is gone. */
+import { outcomeOf } from './outcome.ts'
 import { type FailedRank, failedRank } from './ranks.ts'
 import { live } from './stages.ts'
 import { endingOf } from './stop.ts'
@@ -32,4 +33,35 @@ export function tellPeersOfRanks(ctx: Ctx, run: Run): void {
         if (live(peer) && peer.record.ending === null && exitOf(peer) === null && failedRankOf(peer) === null)
           endingOf(ctx, peer, role.rankFailed.by, null)
   }
+}
+
+/**
+ * A torchrun whose ranks have all ended waits for its peers, for minutes, before it ends. Where one is gone
+ * for good, and `failFast` did not end the others, nobody would come: they are ended.
+ */
+export function endLeftLaunchers(ctx: Ctx, run: Run): void {
+  if (run.record.firstFailure === null) return
+  for (const role of run.roles) {
+    if (role.spec.kind !== 'torchrun' || role.spec.failFast || role.restart !== null) continue
+    const gone = role.workers.find((worker) => outcomeOf(worker) === 'failed')
+    const left = role.workers.filter((worker) => live(worker) && exitOf(worker) === null)
+    if (
+      gone === undefined ||
+      left.length === 0 ||
+      !left.every((worker) => areOver(worker, role.spec.nproc))
+    ) {
+      role.ranksOverAt = null
+      continue
+    }
+    role.ranksOverAt ??= ctx.now
+    const dueAt = role.ranksOverAt + ctx.s.settings.launcherEndMs
+    if (ctx.now < dueAt) wakeAt(ctx, run, dueAt)
+    else
+      for (const worker of left)
+        if (worker.record.ending === null) endingOf(ctx, worker, { by: 'peer', worker: gone.id }, null)
+  }
+}
+
+function areOver({ report }: Worker, nproc: number): boolean {
+  return report?.ranks.length === nproc && report.ranks.every(({ exit }) => exit !== null)
 }

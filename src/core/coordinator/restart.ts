@@ -15,7 +15,8 @@ import { live } from './stages.ts'
 import { secondsText } from './seconds-text.ts'
 import { endingOf } from './stop.ts'
 import { wakeAt } from './timers.ts'
-import type { Ctx, RoleLive, Run, Worker } from './types.ts'
+import { wentAway } from './outcome.ts'
+import type { Ctx, Restart, RoleLive, Run, Worker } from './types.ts'
 import { update } from './update.ts'
 import { currentFork, exitOf, isUnproven, viewOf } from './worker.ts'
 
@@ -113,9 +114,16 @@ export function advanceRestart(ctx: Ctx, role: RoleLive): Worker | null {
   role.restart = null
   noteRestart(ctx, role, restart.kind, restart.backoffMs)
   tellRestart(ctx, restart)
-  for (const worker of restart.workers)
-    if (restart.leaving?.includes(worker) !== true) toWaiting(ctx, worker, restart.failure)
+  const leaving = leavingOf(role, restart)
+  for (const worker of restart.workers) if (!leaving.includes(worker)) toWaiting(ctx, worker, restart.failure)
   return null
+}
+
+/** Who went while the others were being ended goes too, as long as enough are left. */
+function leavingOf({ spec }: RoleLive, { workers, leaving }: Restart): readonly Worker[] {
+  if (leaving === undefined) return []
+  const others = workers.filter((worker) => !leaving.includes(worker) && wentAway(worker))
+  return [...leaving, ...others.slice(0, Math.max(0, workers.length - leaving.length - spec.minReplicas))]
 }
 
 /** More than the largest `restart.max`, which counts them. */

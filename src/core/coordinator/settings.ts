@@ -45,6 +45,8 @@ export interface CoordinatorSettings {
    * told to end
    */
   rankFailureMs: number
+  /** a torchrun whose ranks have all ended ends by itself within that time, unless it waits for a peer */
+  launcherEndMs: number
   /** facts that decide nothing (one of many workers ended) wait so long for an entry to share */
   lazyPersistMs: number
   /** a step handles so many workers, or runs, at least 2, and leaves the rest to the next */
@@ -87,6 +89,7 @@ export const COORDINATOR_DEFAULTS: CoordinatorSettings = {
   portConflictTries: 3,
   peerExitMs: 300_000,
   rankFailureMs: 100,
+  launcherEndMs: 3000,
   lazyPersistMs: 1000,
   stepWorkersMax: 1000,
   keyKeptMs: 48 * 3600 * 1000,

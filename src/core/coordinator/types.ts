@@ -124,6 +124,8 @@ export interface RoleLive {
   stop: { pass: 'none' | 'unstarted' | 'stop' | 'kill'; next: number }
   /** a rank of this attempt has failed, and its torchrun has not ended yet */
   rankFailed: { at: number; by: Cause } | null
+  /** a torchrun of it is gone, and since then the others have no rank that runs */
+  ranksOverAt: number | null
 }
 
 export interface Run {

@@ -84,3 +84,28 @@ test('a role that waits for it to be ready, and a new leader, see the smaller wo
   c.advance(1000)
   expect(c.worker(run, 'after/0')).toMatchObject({ state: 'running', attempt: 1 })
 })
+
+/** Nodes that take no part: that some are silent does not put the bus under suspicion. */
+const IDLE = { n3: {}, n4: {}, n5: {}, n6: {}, n7: {} }
+
+test.each([
+  ['it is left, too', '1:3x1', ['t/0']],
+  ['too few would be left: it moves to a node that is free', '2:3x1', ['t/0', 't/1']],
+])(
+  'a second node goes silent while the first is being left: its fence is the bound, and %s',
+  (_, shape, runs) => {
+    const c = coordinatorWith({ n0: {}, n1: {}, n2: {}, ...IDLE }, { fenceMarginMs: 5000 })
+    const role = { nodelist: ['n0', 'n1', 'n2'], fenceAfter: '40s', stop: { grace: '10s' } }
+    const run = c.launch({ roles: { t: torchrun(shape, role) } })
+    c.silence('n1')
+    c.exit(run, 't/2', KILLED)
+    c.advance(54_000)
+    // what may still run there is no part of two worlds
+    expect(c.worker(run, 't/0')).toMatchObject({ attempt: 1, state: 'exited' })
+    c.advance(5000)
+    for (const worker of runs) expect(c.worker(run, worker)).toMatchObject({ attempt: 2, state: 'running' })
+    for (const worker of runs) c.exit(run, worker, { code: 0 })
+    c.advance(2000)
+    expect(c.status(run)).toMatchObject({ state: 'succeeded', code: 0 })
+  },
+)
