@@ -11,7 +11,7 @@ import { dissolve, isAborted } from './gangs.ts'
 import { isUsers, noteRestart, toWaiting } from './restart.ts'
 import { beginStop, endNeverStarted } from './stop.ts'
 import type { Ctx, Gang, Run, Worker } from './types.ts'
-import { isUnproven } from './worker.ts'
+import { isUnproven, unprovenText } from './worker.ts'
 
 export function advanceGangs(ctx: Ctx, run: Run): void {
   const news = new Map<Gang, Worker[]>()
@@ -66,10 +66,7 @@ function onAborted(ctx: Ctx, gang: Gang): void {
   }
   const { blame } = abort
   if (blame !== null) noteFailure(ctx, blame, abort.exit ?? lostExit(abort.text), abort.at)
-  const text =
-    unproven === undefined
-      ? abort.text
-      : `${abort.text}; ${unproven.id} is not proven gone, so it is not tried again`
+  const text = unproven === undefined ? abort.text : `${abort.text}; ${unprovenText(unproven)}`
   beginStop(ctx, run, {
     by: { by: 'start', role: role.spec.name },
     why: 'could-not-start',

@@ -13,7 +13,7 @@ import { beginStop } from './stop.ts'
 import { wakeAt } from './timers.ts'
 import type { Ctx, RoleLive, Worker } from './types.ts'
 import { update } from './update.ts'
-import { exitOf } from './worker.ts'
+import { exitOf, unprovenText } from './worker.ts'
 
 export function advanceRole(ctx: Ctx, role: RoleLive): void {
   const { run, counts, spec } = role
@@ -26,7 +26,7 @@ export function advanceRole(ctx: Ctx, role: RoleLive): void {
       return beginStop(ctx, run, {
         by: role.restart!.by,
         why: 'failed',
-        text: `${restartText(role.restart!)}; but ${left.id} is not proven gone, so nothing is started beside it`,
+        text: `${restartText(role.restart!)}; but ${unprovenText(left)}`,
         code: 125,
         kill: false,
       })

@@ -8,7 +8,7 @@ import { setState } from './run-state.ts'
 import { beginStop, cancelRun } from './stop.ts'
 import type { Ctx, Run } from './types.ts'
 import { update } from './update.ts'
-import { isUnproven } from './worker.ts'
+import { isUnproven, unprovenText } from './worker.ts'
 
 /** `stopWhen`, or all that is work is done. */
 export function checkDone(ctx: Ctx, run: Run): void {
@@ -67,7 +67,7 @@ function restartRun(ctx: Ctx, run: Run): void {
   const left = run.workers.find(isUnproven)
   const { text } = record.stopping!
   if (left !== undefined) {
-    const unproven = `${text}; but ${left.id} is not proven gone`
+    const unproven = `${text}; but ${unprovenText(left)}`
     update(ctx, run, {
       record: { stopping: { ...record.stopping!, why: 'failed', text: unproven, code: 125 } },
     })

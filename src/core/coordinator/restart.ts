@@ -18,7 +18,7 @@ import { wakeAt } from './timers.ts'
 import { wentAway } from './outcome.ts'
 import type { Ctx, Restart, RoleLive, Run, Worker } from './types.ts'
 import { update } from './update.ts'
-import { currentFork, exitOf, isUnproven, viewOf } from './worker.ts'
+import { currentFork, exitOf, isUnproven, unprovenText, viewOf } from './worker.ts'
 
 const matchers = new Map<string, (text: string) => boolean>()
 function matches(pattern: string, text: string): boolean {
@@ -53,7 +53,7 @@ export function judgeRestart(ctx: Ctx, worker: Worker): Verdict {
     return { again: false, text: 'what cannot be executed is not tried again' }
   if (worker.report?.startFinal === true)
     return { again: false, text: 'what cannot be started as asked is not tried again' }
-  if (isUnproven(worker)) return { again: false, text: 'its tree is not proven gone' }
+  if (isUnproven(worker)) return { again: false, text: unprovenText(worker) }
   const pattern = excludedBy(role.spec, worker)
   if (pattern !== null) return { again: false, text: `not tried again: '${pattern}' is in its last lines` }
   const counts = (at: number): boolean => windowMs === null || ctx.wall - at < windowMs

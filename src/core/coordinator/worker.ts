@@ -61,6 +61,22 @@ export function isUnproven(worker: Worker): boolean {
   return receipt !== null && receipt.outcome !== 'gone'
 }
 
+const SURVIVORS_SHOWN = 3
+const COMMAND_SHOWN = 60
+
+/** Why nothing is started beside it, and how a person goes on: nobody else can look. */
+export function unprovenText(worker: Worker): string {
+  const { survivors, reason } = viewOf(worker).receipt!
+  const left = survivors
+    .slice(0, SURVIVORS_SHOWN)
+    .map(({ pid, command }) => `${pid} ${command.slice(0, COMMAND_SHOWN)}`)
+  const why = left.length > 0 ? `still there: ${left.join(', ')}` : reason
+  return (
+    `${worker.id} is not proven gone${why === null ? '' : ` (${why})`}, so nothing is started beside it; ` +
+    `end what is left of it on ${worker.record.node}, if anything, and launch the run again`
+  )
+}
+
 /**
  * What goes on record while it lives: pid, addresses and ranks, for a later coordinator that cannot hear its
  * node. How it ended is recorded with its end.

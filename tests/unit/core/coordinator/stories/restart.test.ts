@@ -69,8 +69,27 @@ test('survivors are left of the old tree: nothing is started beside them, the ru
   })
   c.advance(10_000)
   expect(c.status(run)).toMatchObject({ state: 'failed', attempt: 1 })
-  expect(c.status(run).reason).toContain('not proven gone')
+  const { reason } = c.status(run)
+  expect(reason).toContain('job/0 is not proven gone (still there: 9 zombie maker), so nothing is started')
+  expect(reason).toContain('end what is left of it on n0, if anything, and launch the run again')
   expect(forkId.endsWith('.1')).toBe(true)
+})
+
+test.each([
+  ['worker', {}],
+  ['run', { scope: 'run' }],
+])('its shim was killed, scope %s: why nobody knows, and how to go on, are said', (_, scope) => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { job: task({ restart: onFailure(scope) }) } })
+  c.agents.get('n0')!.hold.add('kill')
+  c.exit(run, 'job/0', { code: null, unknown: 'the shim was killed' }, { tree: true })
+  const reason = 'the shim was killed: a process that left cannot be found'
+  c.report(run, 'job/0', { phase: 'gone', receipt: { outcome: 'unverified', survivors: [], reason, ms: 9 } })
+  c.advance(10_000)
+  expect(c.status(run)).toMatchObject({ state: 'failed', attempt: 1 })
+  expect(c.status(run).reason).toContain(
+    `is not proven gone (${reason}), so nothing is started beside it; end what is left of it on n0`,
+  )
 })
 
 test('scope worker: only the one that failed is replaced, its peers run on', () => {
