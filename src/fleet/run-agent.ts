@@ -14,7 +14,7 @@ import { agentConnectionName, isName } from '../protocol/names.ts'
 import type { Credentials } from '../system/contexts.ts'
 import { systemClock } from '../system/clock.ts'
 import { exactEnv } from '../system/exact-env.ts'
-import { cacheOf } from '../system/paths.ts'
+import { cacheOf, mendCache } from '../system/paths.ts'
 import { ulid } from '../system/ulid.ts'
 import type { Bus } from '../transport/bus.ts'
 import { connectNats } from '../transport/nats/bus.ts'
@@ -63,6 +63,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   await prepareLayout(layout)
   const { dir, spool, caches } = layout.node(node)
   for (const needed of [dir, spool, caches]) await mkdir(needed, { recursive: true, mode: 0o700 })
+  await mendCache(env)
   const key = await agentKey(layout, node, user)
   const shim = await buildShim(join(cacheOf(env), 'shim'), env)
 

@@ -122,6 +122,7 @@ export function watchFork(
     hasRanks: fork.spec.torchrun !== null,
     hasSetUp: fork.spec.setup !== null,
     isService: fork.spec.kind === 'service',
+    callerPath: fork.spec.callerEnv?.['PATH'],
     marker: `${MARKER}=${marker}`,
     cgroup,
     oomKills,

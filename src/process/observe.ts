@@ -122,7 +122,7 @@ export function observeFork(options: ObserveOptions): Observer {
     facts.exit = { ...exit, exitedAt, ...fenced }
     const failed = exit.code !== 0 || options.isService
     facts.stderrTail = stderrTail(logDir, exit.code === 0 ? null : failedRank, failed)
-    const why = whyNotRun(forkDir, facts, exit, failedRank !== null)
+    const why = whyNotRun(forkDir, facts, exit, failedRank !== null, options.callerPath)
     if (why !== null) facts.stderrTail.push(why)
     facts.errorFile = errorFileText(fileOf.error(forkDir))
     emit({

@@ -36,6 +36,8 @@ export interface ObserveOptions {
   hasRanks: boolean
   hasSetUp: boolean
   isService: boolean
+  /** PATH of the shell that launched, where it came along */
+  callerPath?: string | undefined
   /** see tree.ts */
   marker: string
   cgroup: string | null

@@ -60,6 +60,28 @@ export async function torchPython({ spec, env, cwd, agentEnv }: TorchSearch): Pr
   })
 }
 
+export interface TorchOfAgent {
+  /** that runs torchrun roles which name none; null: there is none */
+  python: string | null
+  /** on PATH, where it is not that one: it has no torch */
+  without: string | null
+}
+
+/** As workers have it that say nothing and are launched from the shell of the agent. */
+export async function torchOfAgent(env: Env, cwd: string): Promise<TorchOfAgent> {
+  const found = findTorchPython({ setup: null, prefix: [] }, env['PATH'])
+  const defined = Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  )
+  if (found === null) return { python: 'torchrun', without: null }
+  // a name alone is not on PATH
+  if (found.startsWith('/') && !(await lacksTorch(found, defined, cwd)))
+    return { python: found, without: null }
+  const setUp = setUpPython(env)
+  const serves = setUp !== null && !(await lacksTorch(setUp, defined, cwd))
+  return { python: serves ? setUp : null, without: found }
+}
+
 /** @returns the newest Python with torch that the set-up of a checkout has made, or was given; else null */
 function setUpPython(env: Env): string | null {
   const dir = join(cacheOf(env), 'python')

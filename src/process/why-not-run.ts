@@ -1,6 +1,7 @@
 /** Why a fork failed before its program did anything, as far as the program's own file says so. */
 import type { HostExit } from '../protocol/host.ts'
 import { readExecFile } from './exec-file.ts'
+import { lacksModule, whichPython } from './which-python.ts'
 import { foreignProgram, whyNotExecuted } from './not-executed.ts'
 import type { ForkFacts } from './observer.ts'
 import { fileOf } from './spool.ts'
@@ -12,14 +13,17 @@ const NO_SCRIPT: ReadonlySet<number | null> = new Set([2, 126, 127])
 /** What can be said of the program of a fork that failed, or of its ranks. */
 export function whyNotRun(
   forkDir: string,
-  { ranks, record }: ForkFacts,
+  { ranks, record, stderrTail }: ForkFacts,
   { code }: HostExit,
   ofRank: boolean,
+  callerPath: string | undefined,
 ): string | null {
-  if (!NO_SCRIPT.has(code)) return null
+  const isOtherPython = code === 1 && stderrTail.some(lacksModule)
+  if (!NO_SCRIPT.has(code) && !isOtherPython) return null
   const exec = readExecFile(fileOf.exec(forkDir))
   const program = ofRank ? exec?.argv[exec.argv.indexOf('--rank') + 2] : exec?.argv[0]
   if (exec === null || program === undefined) return null
+  if (isOtherPython) return whichPython(program, exec, callerPath)
   const notExecuted = ofRank
     ? ranks.some(({ exit, pid }) => exit !== null && NOT_EXECUTED.has(exit.code) && pid === null)
     : record.child === null && NOT_EXECUTED.has(code)

@@ -4,7 +4,7 @@
  * makes a directory only in `ensurePrivateDir`.
  */
 import { realpathSync, statfsSync } from 'node:fs'
-import { lstat, mkdir, stat } from 'node:fs/promises'
+import { chmod, lstat, mkdir, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 
@@ -126,4 +126,16 @@ export async function ensurePrivateDir(path: string): Promise<void> {
   for (const { uid: owner } of [await lstat(path), await stat(path)])
     if (process.getuid !== undefined && owner !== process.getuid())
       throw new Error(`'${path}' belongs to user ${owner}, not to us`)
+}
+
+/**
+ * Earlier versions made the cache with the umask's mode: others could read it. One that a person has chosen
+ * (TROUPE_CACHE) may be shared on purpose, and stays as it is.
+ */
+export async function mendCache(env: Env): Promise<void> {
+  if (given(env, 'TROUPE_CACHE') !== null) return
+  const path = cacheOf(env)
+  const there = await lstat(path).catch(() => null)
+  if (there?.isDirectory() === true && there.uid === process.getuid?.() && (there.mode & 0o77) !== 0)
+    await chmod(path, 0o700).catch(() => undefined)
 }

@@ -3,7 +3,18 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { fleetEnv, makeHome, python, run, startFleet, task, TROUPE, type Fleet } from '../support/fleet.ts'
+import { fakeGpus } from '../support/fake-gpus.ts'
+import {
+  fleetEnv,
+  makeHome,
+  python,
+  run,
+  startFleet,
+  task,
+  TROUPE,
+  until,
+  type Fleet,
+} from '../support/fleet.ts'
 
 function document(name: string, script: string, role: object = {}): string {
   return task(name, ['sh', '-c', script], role)
@@ -98,4 +109,42 @@ describe('a fleet with 64 descriptors for each part', () => {
     expect(await troupe(['run', '--', 'true'])).toMatchObject({ code: 0 })
     expect((await troupe(['nodes'])).stdout).toMatch(/n0\s+ready/)
   }, 240_000)
+})
+
+describe.runIf(process.getuid!() === 0)('a fleet whose GPUs another user has', () => {
+  let fleet: Fleet
+  let bin: string
+  beforeAll(async () => {
+    bin = await makeHome()
+    const PATH = `${fakeGpus('plain', bin)}:${process.env['PATH']}`
+    fleet = await startFleet({ env: { PATH, CUDA_VISIBLE_DEVICES: undefined } })
+  })
+  afterAll(async () => {
+    await fleet?.end()
+    await rm(bin, { recursive: true, force: true })
+  })
+
+  test('a worker waits for one, and `explain` names the user; when they are given back it starts', async () => {
+    const listed = (await run('nvidia-smi', ['-L'], { env: fleet.env })).stdout
+    const names = [...listed.matchAll(/UUID: (GPU-[^)]+)/g)].map(([, uuid]) => `troupe-gpu-${uuid}`)
+    expect(names.length).toBe(8)
+    const hold = `
+import os, socket, sys, time
+os.setuid(65534)
+held = [socket.socket(socket.AF_UNIX) for _ in sys.argv[1:]]
+for s, name in zip(held, sys.argv[1:]): s.bind(('\\0' + name).ljust(108, '\\0')); s.listen()
+print('held', flush=True); time.sleep(120)`
+    const other = spawn(python, ['-c', hold, ...names], { stdio: ['ignore', 'pipe', 'inherit'] })
+    try {
+      await once(other.stdout, 'data')
+      const input = document('waits', 'echo $CUDA_VISIBLE_DEVICES', { resources: { gpus: 1 } })
+      expect((await fleet.troupe(['launch', '-q', '-f', '-'], { input })).code).toBe(0)
+      await until('the user is named', async () =>
+        /nobody/.test((await fleet.troupe(['explain', 'waits'])).stdout),
+      )
+    } finally {
+      other.kill('SIGKILL')
+    }
+    expect((await fleet.troupe(['wait', 'waits', '--timeout', '60s'])).code).toBe(0)
+  })
 })

@@ -1,5 +1,6 @@
 /** What a worker has beside its environment: of the shell of its agent, and of the one that launches. */
-import { rm } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { fleetEnv, makeHome, run, TROUPE, type Ran } from '../support/fleet.ts'
 
@@ -98,4 +99,18 @@ test('a variable of the agent whose bytes are no UTF-8 arrives as it is; of the 
   await run(TROUPE, ['launch', '-f', '-'], { env, input: probed })
   expect((await run(TROUPE, ['wait', 'probed', '--for', 'ready', '--timeout', '20s'], { env })).code).toBe(0)
   expect((await run(TROUPE, ['kill', 'probed'], { env })).code).toBe(0)
+})
+
+test('a Python of the agent lacks a module that the one of this shell has: both are named', async () => {
+  const bin = join(home, 'bin')
+  await mkdir(bin)
+  await writeFile(join(bin, 'python3'), '#!/bin/sh\nexit 0\n', { mode: 0o755 })
+  const command = ['run', '--env-from', 'none', '--', 'python3', '-c', 'import nowhere_at_all']
+  const { code, stderr } = await typed(`PATH=${bin}:$PATH`, ...command)
+  expect(code).toBe(1)
+  expect(stderr).toMatch(/troupe: 'python3' is \/\S+\/python3, by the PATH of the agent or the document/)
+  expect(stderr).toContain(`here 'python3' is ${bin}/python3, of the worker it was /`)
+  expect((await run(TROUPE, ['explain', 'last'], { env: fleetEnv(home) })).stdout).toMatch(
+    /'python3' is \/\S+/,
+  )
 })

@@ -21,6 +21,7 @@ import { sayNext } from '../frame/next-steps.ts'
 import type { Copied } from '../render/log-copy.ts'
 import { writeLog } from '../render/log.ts'
 import { savedLines } from '../render/saved.ts'
+import { otherPython } from '../render/other-python.ts'
 import { failureBlock } from '../render/status.ts'
 import { durationText } from '../render/text.ts'
 import { watcher } from '../frame/watcher.ts'
@@ -187,6 +188,8 @@ async function endOfLogs<T>(io: Io, shown: Promise<void>, copied: Promise<T> | n
 async function report(io: Io, { status, code }: WaitResult, run: string): Promise<void> {
   for (const line of failureBlock(status).split('\n'))
     if (line !== '') io.stderr(io.paint('red', line, 'stderr'), { always: true })
+  const other = otherPython(status.firstFailure?.stderrTail ?? [], io.env['PATH'])
+  if (other !== null) io.stderr(other, { always: true })
   const { queuedMs, startMs, runMs } = status.clocks
   io.stderr(
     `${run} ${status.state}${status.reason === null ? '' : ` (${status.reason})`}: ` +

@@ -11,6 +11,7 @@ import { closeInherited } from '../../fleet/spawn.ts'
 import { takeUpLock } from '../../fleet/up-lock.ts'
 import { bringUp, type UpInfo, type UpOptions } from '../../fleet/up.ts'
 import { watchFleet } from '../../fleet/watch.ts'
+import { torchOfAgent, type TorchOfAgent } from '../../process/torch-python.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import type { Io } from '../frame/io.ts'
 import { countOption, durationOption } from '../frame/options.ts'
@@ -73,8 +74,14 @@ async function up(io: Io, flags: Flags): Promise<void> {
       say,
     }
     try {
+      const torch = torchOfAgent(env, '/')
       const info = await bringUp(options)
-      show(io, info, detached ? AFTER_DETACH : atInterrupt(found, await startedBeside(layout, found)))
+      show(
+        io,
+        info,
+        await torch,
+        detached ? AFTER_DETACH : atInterrupt(found, await startedBeside(layout, found)),
+      )
     } catch (error) {
       if (!isFault(error, 'CANCELLED')) throw error
       await end(io, options, found, 'interrupted')
@@ -117,8 +124,8 @@ function atInterrupt({ parts }: Found, started: readonly string[]): string {
   return `It was up before: Ctrl-C ${ends}leaves ${[...parts].join(', ')}; end it: troupe down; ${ELSEWHERE}`
 }
 
-function show(io: Io, info: UpInfo, next: string): void {
-  if (io.json) return io.printJson(info)
+function show(io: Io, info: UpInfo, { python, without }: TorchOfAgent, next: string): void {
+  if (io.json) return io.printJson({ ...info, torchPython: python })
   if (io.quiet) return io.stdout(`${info.context}\n`)
   const parts: [string, number][] = [
     ['bus', info.pids.bus],
@@ -127,5 +134,11 @@ function show(io: Io, info: UpInfo, next: string): void {
   ]
   for (const [part, pid] of parts) io.stdout(`${part.padEnd(14)}  ${pid}\n`)
   io.stderr(`fleet ${info.fleet} is up at ${info.url}, context ${info.context}`)
+  if (without !== null)
+    io.stderr(
+      python === null
+        ? `no Python here has torch (${without} has none): a torchrun role has to name one, venv: DIR`
+        : `torchrun roles that name no Python get ${python}: ${without} has no torch`,
+    )
   io.stderr(next)
 }

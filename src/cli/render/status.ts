@@ -48,6 +48,7 @@ export function statusText(status: RunStatus): string {
       'clocks',
       `queued ${durationText(queuedMs)}, start ${durationText(startMs)}, run ${durationText(runMs)}`,
     ],
+    ...(status.note == null ? [] : [['note', status.note] as [string, string]]),
     ...(status.stopMs === null
       ? []
       : [['stopped', `within ${durationText(status.stopMs)}`] as [string, string]]),

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { ForkSpec } from '../../../src/protocol/launch/resolved.ts'
-import { torchPython } from '../../../src/process/torch-python.ts'
+import { torchOfAgent, torchPython } from '../../../src/process/torch-python.ts'
 import { forkSpec } from '../../support/fork-spec.ts'
 
 let dir: string
@@ -72,4 +72,18 @@ test('set-up and prefix decide before anybody can look', async () => {
   const bin = await python('mine', WITHOUT)
   expect(await find(bin, { setup: 'true' })).toBeNull()
   expect(await find(bin, { prefix: ['env'] })).toBeNull()
+})
+
+test('`up` tells which Python runs a role that names none, and which one lacks torch', async () => {
+  const env = { TROUPE_CACHE: join(dir, 'cache') }
+  const [mine, other] = [await python('mine', WITHOUT), await python('other', WITH)]
+  const without = join(mine, 'python')
+  expect(await torchOfAgent({ ...env, PATH: other }, dir)).toEqual({
+    python: join(other, 'python'),
+    without: null,
+  })
+  expect(await torchOfAgent({ ...env, PATH: mine }, dir)).toEqual({ python: null, without })
+  expect(await torchOfAgent({ ...env, PATH: dir }, dir)).toEqual({ python: null, without: 'python3' })
+  const setUp = join(await python('cache/python/torch-3.11-v1', WITH), 'python')
+  expect(await torchOfAgent({ ...env, PATH: mine }, dir)).toEqual({ python: setUp, without })
 })
