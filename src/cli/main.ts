@@ -5,6 +5,7 @@
  */
 import { runCli } from './frame/cli.ts'
 import { ioOn } from './frame/io.ts'
+import { workingDirectory } from '../system/working-directory.ts'
 
 // no stack traces: what is thrown past everything is our own mistake, and its words are all that helps
 process.on('uncaughtException', (error) => {
@@ -20,7 +21,7 @@ const io = ioOn({
   stdin: process.stdin,
   hasUnreadStdin: async () => (await import('./frame/unread-stdin.ts')).hasUnreadStdin(),
   env: process.env,
-  cwd: process.cwd(),
+  cwd: workingDirectory(),
   // what is still in hand (connections, timers) has nobody left to tell
   leave: (code) => process.exit(code),
   connect: async (options) => (await import('../connect.ts')).connect(options),

@@ -3,8 +3,9 @@
  * words, so values may hold anything else, bytes too that are no UTF-8 (system/exact-env.ts). Owns writing it
  * and reading it back; the shim reads it too.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { isOutOfDescriptors } from '../system/descriptors.ts'
+import { readPlainSync } from '../system/files.ts'
 import { Fault } from '../protocol/faults.ts'
 import { decodeWord, encodeWord } from '../system/exact-env.ts'
 
@@ -48,11 +49,14 @@ export function writeExecFile(file: string, exec: ExecFile): void {
   }
 }
 
+/** More than the kernel takes of arguments and environment together. */
+const EXEC_BYTES_MAX = 16 * 2 ** 20
+
 /** @returns null when no start has been tried */
 export function readExecFile(file: string): ExecFile | null {
   let words: string[]
   try {
-    words = readFileSync(file, 'latin1')
+    words = readPlainSync(file, 'latin1', EXEC_BYTES_MAX)
       .split('\0')
       .map((word) => decodeWord(Buffer.from(word, 'latin1')))
   } catch (error) {

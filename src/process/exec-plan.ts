@@ -2,7 +2,7 @@
  * Everything that a fork's program is started with: environment, argv, directory, cgroup. Puts environment.ts
  * and command.ts together; writes nothing.
  */
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
@@ -55,7 +55,7 @@ export async function planExec(input: ExecPlanInput): Promise<ExecPlan> {
       data: { cwd },
     })
   const venv = spec.venv === undefined ? null : resolve(cwd, spec.venv)
-  if (venv !== null && statSync(join(venv, 'bin/python'), { throwIfNoEntry: false }) === undefined)
+  if (venv !== null && !existsSync(join(venv, 'bin/python')))
     throw new Fault(
       'WORKER_CONFIG',
       `'${venv}' is no virtual environment: it has no bin/python on this node`,

@@ -9,9 +9,10 @@
  *
  * No clock is shared: the file says how old the word is, and the shim counts from when it sees it.
  */
-import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import type { ForkSpec } from '../protocol/launch/resolved.ts'
 import { signalNumber } from '../protocol/signals.ts'
+import { readPlainSync } from '../system/files.ts'
 import { fileOf } from './spool.ts'
 
 /** After the agent's own ladder, and before the coordinator stops waiting (its margin is 5 s). */
@@ -41,6 +42,8 @@ function ladderOf({ fenceAfterMs, stop }: ForkSpec): string {
   return `${stop.to === 'tree' ? 't' : 'r'}${steps.join(',')}`
 }
 
+const CLAIM_BYTES = 16
+
 /** @returns whether the agent may signal the tree for a stop: false when its shim has begun to */
 export function claimStop(forkDir: string, { fenceAfterMs }: ForkSpec): boolean {
   if (fenceAfterMs === null) return true
@@ -51,7 +54,7 @@ export function claimStop(forkDir: string, { fenceAfterMs }: ForkSpec): boolean 
     // on a full disk the worst is a second signal
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') return true
   }
-  return readFileSync(fileOf.stopping(forkDir), 'utf8') === 'agent'
+  return readPlainSync(fileOf.stopping(forkDir), 'utf8', CLAIM_BYTES) === 'agent'
 }
 
 function limitOf({ fenceAfterMs, stop }: ForkSpec): number | null {

@@ -114,6 +114,11 @@ function burst(tree: Tree, send: Send): { members: ProcStat[]; refused: Set<numb
 
 const SIGCONT = 18
 
+/** A process that is stopped gets no other signal before it goes on, and could not save within a stop. */
+export function letGoOn(processes: readonly ProcIdentity[]): void {
+  for (const { pid } of processes) if (readStat(pid)?.state === 'T') deliver(kill, pid, SIGCONT)
+}
+
 /** A shim that its worker has stopped reaps nobody, and would be waited for without end. */
 export function wakeShim(shim: ProcIdentity): void {
   const stat = readStat(shim.pid)

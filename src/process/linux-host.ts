@@ -24,8 +24,10 @@ import {
   type LinuxHostOptions,
 } from './host-state.ts'
 import { dropFork, prepareForks, releaseFork } from './prepare-forks.ts'
+import type { Observer } from './observer.ts'
 import type { ProcessHost } from './process-host.ts'
 import { recoverHost } from './recover-host.ts'
+import { letGoOn } from './kill.ts'
 import { signalProcesses } from './signal-processes.ts'
 import { fileOf, isTombstoned, logDirOf, writeTombstone } from './spool.ts'
 import { membersOf } from './tree.ts'
@@ -57,8 +59,15 @@ export function createLinuxHost(options: LinuxHostOptions): ProcessHost {
       if (fork !== undefined) watchSaved(owned(state), fork)
     },
     signalRoot: (forkId, signal) =>
-      stopSignal(forks.get(forkId), ({ observer }) => signalProcesses(observer, signal, 'root', true)),
-    signalTree: (forkId, signal) => stopSignal(forks.get(forkId), ({ observer }) => observer?.signal(signal)),
+      stopSignal(forks.get(forkId), (observer) => {
+        signalProcesses(observer, signal, 'root', true)
+        if (observer.tree.child !== null) letGoOn([observer.tree.child])
+      }),
+    signalTree: (forkId, signal) =>
+      stopSignal(forks.get(forkId), (observer) => {
+        observer.signal(signal)
+        letGoOn(membersOf(observer.tree))
+      }),
     signalOne: (forkId, signal, to, force) => signalProcesses(forks.get(forkId)?.observer, signal, to, force),
     async killTree(forkId) {
       const fork = forks.get(forkId)
@@ -105,8 +114,8 @@ async function startOnce(state: HostState, forkId: string, bindings: Bindings): 
 }
 
 /** A signal of a stop; none where the shim stops its tree itself. */
-function stopSignal(fork: Fork | undefined, send: (fork: Fork) => unknown): void {
-  if (fork !== undefined && claimStop(fork.forkDir, fork.spec)) send(fork)
+function stopSignal(fork: Fork | undefined, send: (observer: Observer) => void): void {
+  if (fork?.observer != null && claimStop(fork.forkDir, fork.spec)) send(fork.observer)
 }
 
 function renewFences({ forks, lock }: HostState, ageMs: number): void {

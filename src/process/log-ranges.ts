@@ -3,6 +3,7 @@
  * not there has no bytes.
  */
 import { open, type FileHandle } from 'node:fs/promises'
+import { OPEN_PLAIN } from '../system/files.ts'
 
 const BLOCK_BYTES = 64 * 1024
 const NEWLINE = 0x0a
@@ -50,10 +51,13 @@ export async function offsetOfTail(file: string, lines: number, floor = 0): Prom
   }
 }
 
-/** @returns null when there is no such file */
+/** @returns null when there is no such file, or a pipe or device in its place */
 export async function openIfThere(file: string): Promise<FileHandle | null> {
   try {
-    return await open(file, 'r')
+    const handle = await open(file, OPEN_PLAIN)
+    if ((await handle.stat()).isFile()) return handle
+    await handle.close()
+    return null
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error

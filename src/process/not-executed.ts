@@ -2,9 +2,10 @@
  * A program that is there and was not executed, in words: what it is (a directory, a link to nothing, of
  * another machine), or that what its beginning names (an interpreter, a loader) cannot be executed.
  */
-import { closeSync, existsSync, openSync, readlinkSync, readSync, statSync } from 'node:fs'
+import { closeSync, existsSync, readlinkSync, readSync, statSync } from 'node:fs'
 import { arch } from 'node:process'
 import { resolve } from 'node:path'
+import { openPlainSync } from '../system/files.ts'
 import { isExecutable, which } from '../system/program-path.ts'
 
 /** As many bytes of the first line as the kernel reads. */
@@ -62,7 +63,7 @@ function linkOf(file: string): string | null {
 function beginningOf(file: string, length: number, from = 0): Buffer {
   let fd: number | null = null
   try {
-    fd = openSync(file, 'r')
+    fd = openPlainSync(file)
     const bytes = Buffer.alloc(length)
     return bytes.subarray(0, readSync(fd, bytes, 0, length, from))
   } catch {

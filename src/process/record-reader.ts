@@ -2,8 +2,9 @@
  * A fork's record, read again and again. Owns what is known of it though its file is gone: a worker may
  * remove its own directory, and its shim writes the record anew with its next word.
  */
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, readSync } from 'node:fs'
 import { keeping } from '../system/descriptors.ts'
+import { openPlainSync } from '../system/files.ts'
 import { laterRecord, parseRecord, readRecord, RECORD_BYTES, type ForkRecord } from './records.ts'
 
 const early = keeping(1 / 6)
@@ -40,7 +41,7 @@ function isStarted({ child, exit }: ForkRecord): boolean {
 
 function openQuietly(file: string): number | null {
   try {
-    return openSync(file, 'r')
+    return openPlainSync(file)
   } catch {
     early.give()
     return null

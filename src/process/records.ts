@@ -2,8 +2,8 @@
  * The shim's record: four slots of 128 bytes, written once each, in this order: shim, child, exit, empty.
  * Owns the format on this side (shim.c and shim.py write it) and the meaning of a raw wait status.
  */
-import { readFileSync } from 'node:fs'
 import { isOutOfDescriptors } from '../system/descriptors.ts'
+import { readPlainSync } from '../system/files.ts'
 import type { HostExit } from '../protocol/host.ts'
 import type { ProcIdentity } from '../system/proc.ts'
 import { signalName } from '../protocol/signals.ts'
@@ -89,7 +89,7 @@ function millis(micros: string | undefined): number {
 /** @returns all blank when the file is not there */
 export function readRecord(file: string): ForkRecord {
   try {
-    return parseRecord(readFileSync(file, 'latin1'))
+    return parseRecord(readPlainSync(file, 'latin1', RECORD_BYTES))
   } catch (error) {
     if (isOutOfDescriptors(error)) throw error
     return NOTHING

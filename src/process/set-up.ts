@@ -5,7 +5,8 @@
  * Both are one process with one exit. The file is written at `prepare`, full, so that a full disk cannot tell
  * a lie: emptied means passed. Until then the set-up is what runs, and bash adds the command that ends it.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
+import { readPlainSync } from '../system/files.ts'
 
 /** The command as eval sees it: then the set-up's own text is at fault (an open quote). */
 const WHOLE = 'eval "$troupe_setup"'
@@ -34,6 +35,7 @@ export const SET_UP = [
 
 const BEGUN = 'begun\n'
 const STEP_CHARS_MAX = 100
+const STEP_BYTES_MAX = 4096
 
 export function writeSetUp(file: string): void {
   return writeFileSync(file, BEGUN, { mode: 0o600 })
@@ -46,7 +48,7 @@ export function writeSetUp(file: string): void {
 export function readSetUp(file: string): string | null {
   let text: string
   try {
-    text = readFileSync(file, 'utf8')
+    text = readPlainSync(file, 'utf8', STEP_BYTES_MAX)
   } catch {
     return null
   }

@@ -4,11 +4,11 @@
  * nothing of it runs.
  */
 import {
-  lstatSync,
   closeSync,
+  constants,
   fstatSync,
+  lstatSync,
   openSync,
-  readFileSync,
   readSync,
   readdirSync,
   renameSync,
@@ -62,10 +62,35 @@ export function overwriteFileSync(file: string, text: string): void {
   }
 }
 
+/** Nothing waits for a writer: a worker may have put a pipe where its file was. */
+export const OPEN_PLAIN = constants.O_RDONLY | constants.O_NONBLOCK
+
+/** @throws when it is none to read to its end: a pipe, a device, a directory */
+export function openPlainSync(file: string): number {
+  const fd = openSync(file, OPEN_PLAIN)
+  if (fstatSync(fd).isFile()) return fd
+  closeSync(fd)
+  throw Object.assign(new Error(`${file} is no plain file`), { code: 'EINVAL' })
+}
+
+/** The first `bytesMax` bytes of a plain file. */
+export function readPlainSync(file: string, encoding: 'utf8' | 'latin1', bytesMax: number): string {
+  const fd = openPlainSync(file)
+  try {
+    const bytes = Buffer.alloc(Math.min(fstatSync(fd).size, bytesMax))
+    return bytes.toString(encoding, 0, readSync(fd, bytes, 0, bytes.length, 0))
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** More than a launch may have. */
+const JSON_BYTES_MAX = 16 * 2 ** 20
+
 /** @returns the parsed JSON, or null when the file is not there or no JSON */
 export function readJsonSync(file: string): unknown {
   try {
-    return JSON.parse(readFileSync(file, 'utf8'))
+    return JSON.parse(readPlainSync(file, 'utf8', JSON_BYTES_MAX))
   } catch (error) {
     if (isOutOfDescriptors(error)) throw error
     return null
@@ -76,7 +101,7 @@ export function readJsonSync(file: string): unknown {
 export function readEndSync(file: string, bytesMax: number): string {
   let fd: number
   try {
-    fd = openSync(file, 'r')
+    fd = openPlainSync(file)
   } catch {
     return ''
   }

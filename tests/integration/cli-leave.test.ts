@@ -76,3 +76,17 @@ test('--timeout is not the run’s: its limit is deadlines.run, for a command to
   expect(ran.code).toBe(124)
   expect((await cli.fleet.troupe(['run', '--help'])).stdout).toContain('--set deadlines.run=TIME')
 })
+
+test('the working directory was removed: it is named, and what needs none works', () => {
+  const here = (line: string): [number | null, string] => {
+    const script = `cd "$(mktemp -d)" && rmdir "$PWD" && ${line}`
+    const env = { ...cli.fleet.env, TROUPE }
+    const { status, stderr } = spawnSync('bash', ['-c', script], { env, encoding: 'utf8' })
+    return [status, stderr]
+  }
+  expect(here('"$TROUPE" run -q -- true')).toEqual([
+    125,
+    expect.stringMatching(/the working directory '\/.* \(deleted\)' is not there/),
+  ])
+  expect(here('"$TROUPE" ps -q')[0]).toBe(0)
+})

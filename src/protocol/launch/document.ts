@@ -252,7 +252,7 @@ export function withAbsoluteCwd(document: Record<string, unknown>, base: string)
   const fix = (value: unknown): unknown => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
     const { cwd } = value as { cwd?: unknown }
-    return typeof cwd === 'string' && cwd !== '' && !isAbsolute(cwd)
+    return typeof cwd === 'string' && cwd !== '' && !isAbsolute(cwd) && !cwd.startsWith('~')
       ? { ...value, cwd: resolve(base, cwd) }
       : value
   }

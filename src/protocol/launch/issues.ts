@@ -99,14 +99,23 @@ function addFormIssue(issue: ZodIssue, list: IssueList, path: Path): void {
         return list.add(path.slice(0, -1), `the key '${String(path.at(-1))}' is missing`)
       return list.add(path, `${quoted(issue.input)} is no ${TYPE_WORDS[issue.expected] ?? issue.expected}`)
     case 'too_small':
-      if (issue.origin === 'array' || issue.origin === 'string') return list.add(path, issue.message)
+      if (isOwn(issue)) return list.add(path, issue.message)
+      if (issue.origin === 'string') return list.add(path, 'an empty text')
+      if (issue.origin === 'array') return list.add(path, `needs at least ${issue.minimum}`)
       return list.add(path, `${quoted(issue.input)} is too small; at least ${issue.minimum}`)
     case 'too_big':
-      if (issue.origin === 'array' || issue.origin === 'string') return list.add(path, issue.message)
+      if (isOwn(issue)) return list.add(path, issue.message)
+      if (issue.origin === 'string') return list.add(path, `longer than ${issue.maximum} characters`)
+      if (issue.origin === 'array') return list.add(path, `more than ${issue.maximum}`)
       return list.add(path, `${quoted(issue.input)} is too large; at most ${issue.maximum}`)
     default:
       return list.add(path, issue.message)
   }
+}
+
+/** The schema's own words, rather than those of zod. */
+function isOwn({ message }: ZodIssue): boolean {
+  return !/^Too (small|big):/.test(message)
 }
 
 function addWrongWord(

@@ -69,6 +69,16 @@ function plain(text: string): boolean {
 function isPathEntry(text: string): boolean {
   return plain(text) && !text.includes(':')
 }
+const NO_COLON = 'an entry of PATH has no colon and no NUL'
+function isNoHome(text: string): boolean {
+  return !text.startsWith('~')
+}
+const NO_HOME = {
+  error: (issue: { input?: unknown }) =>
+    `'${String(issue.input)}': only shells fill in a ~; write the whole path, or './~' for that name`,
+}
+/** An entry of PATH. */
+const Directory = z.string().min(1).refine(isPathEntry, NO_COLON).refine(isNoHome, NO_HOME)
 /** Text where YAML may have seen a number. */
 const Text = z
   .union([z.string(), z.number(), z.boolean()])
@@ -162,6 +172,7 @@ const shared = {
     .string()
     .min(1)
     .refine(plain, 'a NUL character')
+    .refine(isNoHome, NO_HOME)
     .optional()
     .describe(
       'working directory. The command line takes a relative one from the folder of the file, which is its ' +
@@ -174,17 +185,11 @@ const shared = {
     .describe('run by bash before each worker (modules, conda); the worker gets its environment'),
   env: Env.prefault({}).describe('environment; a role’s value wins over the launch’s'),
   prefix: z.array(Text).optional().describe('put before the command, such as [pixi, run, -e, cuda]'),
-  pythonPath: z.array(z.string()).optional().describe('put before PYTHONPATH'),
-  pathPrepend: z
-    .array(z.string().min(1).refine(isPathEntry, 'an entry of PATH has no colon and no NUL'))
-    .optional()
-    .describe('put before PATH; relative ones are taken from cwd'),
-  venv: z
-    .string()
-    .min(1)
-    .refine(isPathEntry, 'an entry of PATH has no colon and no NUL')
-    .optional()
-    .describe('a Python virtual environment: its bin before PATH, and VIRTUAL_ENV; relative to cwd'),
+  pythonPath: z.array(z.string().refine(isNoHome, NO_HOME)).optional().describe('put before PYTHONPATH'),
+  pathPrepend: z.array(Directory).optional().describe('put before PATH; relative ones are taken from cwd'),
+  venv: Directory.optional().describe(
+    'a Python virtual environment: its bin before PATH, and VIRTUAL_ENV; relative to cwd',
+  ),
   network: strict({ interface: z.string().min(1).optional(), cidr: z.string().optional() })
     .optional()
     .describe('which address peers get: that of an interface, or the one inside a CIDR block'),

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { findCgroups } from '../../../src/process/cgroup.ts'
 import { readExecFile } from '../../../src/process/exec-file.ts'
-import { fileOf, forkDirOf } from '../../../src/process/spool.ts'
+import { fileOf, forkDirOf, logDirOf } from '../../../src/process/spool.ts'
 import {
   living,
   misbehave,
@@ -85,6 +85,26 @@ describe.each(['C', 'Python'])('a worker and its directory in the spool, %s shim
     expect(exit.unknown).toContain('directory of the fork was removed')
     expect(receipt.outcome).toBe('unverified')
   })
+
+  test.each([
+    ['a pipe', 'mkfifo'],
+    ['endless zeros', 'ln -s /dev/zero'],
+    ['a directory', 'mkdir'],
+  ])(
+    'it put %s in the place of its record and its logs: the agent goes on, and another fork ends as it does',
+    async (_, put) => {
+      await openHost()
+      const log = join(logDirOf(spoolDir, forkSpec([]).forkId), 'stdout')
+      const replace = `for f in "$TROUPE_FORK_DIR/record" '${log}'; do rm -rf "$f"; ${put} "$f"; done`
+      const spec = sh(`for i in 1 2 3 4 5; do ${replace}; sleep 0.1; done; sleep 1; exit 5`)
+      await start(spec)
+      const other = sh('sleep 2; exit 6', 7)
+      await start(other)
+      expect(await ended(other.forkId)).toMatchObject({ exit: { code: 6 } })
+      const { exit } = await ended(spec.forkId)
+      expect(exit.code ?? exit.unknown).not.toBeNull()
+    },
+  )
 
   test('it put a link to a directory of its own there: nothing of that is removed or written, the exit is told', async () => {
     await openHost()

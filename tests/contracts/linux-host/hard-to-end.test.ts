@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { findCgroups } from '../../../src/process/cgroup.ts'
 import { fileOf, forkDirOf } from '../../../src/process/spool.ts'
-import { isAlive } from '../../../src/system/proc.ts'
+import { isAlive, readStat } from '../../../src/system/proc.ts'
 import { TREES } from '../../support/linux-host.ts'
 import {
   events,
@@ -109,6 +109,22 @@ while signal.sigtimedwait({signal.SIGUSR1}, 3600): os.write(1, name + b" got it\
   await events.next('empty', spec.forkId)
   expect(logOf(spec.forkId, 'stdout').match(/.* got it/g)).toEqual(['root got it'])
 })
+
+test.each(['signalRoot', 'signalTree'] as const)(
+  'a process that has stopped itself goes on when a stop comes, and may save: %s',
+  async (send) => {
+    await open()
+    const script = 'trap "echo saved; exit 3" TERM; echo ready; kill -STOP $$; sleep 3600 & wait'
+    const spec = forkSpec(['sh', '-c', script])
+    const { pid } = await start(spec)
+    await until(() => readStat(pid!)?.state === 'T', 'it has stopped itself')
+    host[send](spec.forkId, 'SIGTERM')
+    expect((await events.next('exited', spec.forkId)).exit).toMatchObject({ code: 3, signal: null })
+    expect(logOf(spec.forkId, 'stdout')).toContain('saved')
+    await host.killTree(spec.forkId)
+    await events.next('empty', spec.forkId)
+  },
+)
 
 test('a stop that the shim has begun: the agent sends no signal', async () => {
   await open()

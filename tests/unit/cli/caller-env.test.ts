@@ -87,6 +87,8 @@ test('the folder of a file is its default directory, and its relative ones are t
     main: { cwd: join(dir, 'x') },
   })
   expect((await sent(['launch', '-f', '-']))['cwd']).toBe(dir)
+  const home = await cli(['launch', '-f', 'app/plain.yaml', '--set', 'cwd=~/x'], { cwd: dir, env })
+  expect([home.code, home.stderr]).toEqual([2, expect.stringContaining("'~/x': only shells fill in a ~")])
 })
 
 test('--env NAME takes NAME from here, as no template; one that is not set here is refused', () => {

@@ -31,6 +31,8 @@ test('a venv is taken from the working directory; one that is none is refused by
     code: 'WORKER_CONFIG',
     message: expect.stringContaining(join(dir, '.venv')) as string,
   })
+  await writeFile(join(dir, 'file'), '')
+  await expect(plan({ venv: 'file' })).rejects.toThrow('is no virtual environment')
   await mkdir(join(dir, '.venv/bin'), { recursive: true })
   await writeFile(join(dir, '.venv/bin/python'), '')
   expect((await plan({ venv: '.venv' })).env).toMatchObject({ PATH: `${join(dir, '.venv/bin')}:/bin` })

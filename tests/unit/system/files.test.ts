@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   existsSync,
   lstatSync,
@@ -14,6 +15,7 @@ import {
   overwriteFileSync,
   readEndSync,
   readJsonSync,
+  readPlainSync,
   removeTreeSync,
   replaceFileSync,
 } from '../../../src/system/files.ts'
@@ -96,4 +98,22 @@ test('a link in the place of a tree is removed, and nothing of what it points to
   symlinkSync(join(directory, 'nowhere'), tree)
   removeTreeSync(tree)
   expect(lstatSync(tree, { throwIfNoEntry: false })).toBeUndefined()
+})
+
+test('a pipe, a device or a directory in the place of a file is none, and nothing waits for it', () => {
+  execFileSync('mkfifo', [join(directory, 'pipe')])
+  symlinkSync('/dev/zero', join(directory, 'device'))
+  mkdirSync(join(directory, 'folder'))
+  for (const name of ['pipe', 'device', 'folder']) {
+    const file = join(directory, name)
+    expect(readJsonSync(file)).toBeNull()
+    expect(readEndSync(file, 4)).toBe('')
+    expect(() => readPlainSync(file, 'utf8', 4)).toThrow()
+  }
+})
+
+test('of a plain file no more is read than was asked for', () => {
+  writeFileSync(join(directory, 'long'), 'abcdef')
+  expect(readPlainSync(join(directory, 'long'), 'utf8', 4)).toBe('abcd')
+  expect(readPlainSync(join(directory, 'long'), 'latin1', 40)).toBe('abcdef')
 })
