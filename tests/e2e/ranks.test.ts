@@ -142,7 +142,7 @@ test('a command about a rank runs as it is printed: explain points at its words,
   expect((await typed(signal)).code).toBe(0)
   await fleet.troupe(['wait', id, '--timeout', '90s'], { timeoutMs: 100_000 })
   const [, failure] = await fleet.json<{ next: string }[]>(['explain', id])
-  expect(failure!.next).toBe(`troupe logs ${id}/trainer --rank 3 --stream stderr --tail 50`)
+  expect(failure!.next).toBe(`troupe logs ${id}/trainer --rank 3 --tail 50`)
   expect((await typed(failure!.next)).code).toBe(0)
   expect((await typed(`troupe logs ${id}/trainer --rank 3 --tail 50`)).stdout).toContain('rank 3 is here')
 })

@@ -39,7 +39,7 @@ export const TYPED: Readonly<Record<string, Typed>> = {
   'troupe logs -f …': { words: [['$ended']] },
   'troupe logs -f RUN --out DIR': { words: [['$ended', '$dir']] },
   'troupe logs … --attempt …': { words: [['$ended/main/0', '1']] },
-  'troupe logs …… --stream stderr --tail 50': { words: [['$ended/main/0', '']] },
+  'troupe logs …… --tail 50': { words: [['$ended/main/0', '']] },
   'troupe … …': {
     words: [
       ['logs -f', '$ended'],

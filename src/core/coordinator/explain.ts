@@ -207,7 +207,7 @@ export function explainRun(ctx: Ctx, run: Run, only: (worker: Worker) => boolean
     lines.push({
       subject: name,
       text: firstFailureText(failure),
-      next: `troupe logs ${inRole}${failure.rank === undefined ? '' : ` --rank ${failure.rank}`} --stream stderr --tail 50`,
+      next: `troupe logs ${inRole}${failure.rank === undefined ? '' : ` --rank ${failure.rank}`} --tail 50`,
     })
   }
   const asked = run.workers.filter(only)

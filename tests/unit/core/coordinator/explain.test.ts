@@ -154,7 +154,7 @@ test('a worker failed first: a line of its own has its exit, its node and its la
   expect(explainRun(ctx, run, () => false)[1]).toEqual({
     subject: `${run.record.run}/a/0`,
     text: 'failed first: exited 7 on n0; last line: no',
-    next: `troupe logs ${run.record.run}/a/0 --stream stderr --tail 50`,
+    next: `troupe logs ${run.record.run}/a/0 --tail 50`,
   })
 })
 

@@ -182,6 +182,6 @@ test('explain points at the rank that failed first', () => {
   const { lines } = c.ask('explain', { run }).body as { lines: { subject: string; next: string | null }[] }
   expect(lines[1]).toMatchObject({
     subject: `${run}/t:1`,
-    next: `troupe logs ${run}/t --rank 1 --stream stderr --tail 50`,
+    next: `troupe logs ${run}/t --rank 1 --tail 50`,
   })
 })
