@@ -85,6 +85,7 @@ export interface SignalOptions {
 /**
  * @returns the workers that it was sent to. A signal is never sent twice: an order whose answer was lost is
  * reported, not repeated
+ * @throws {Fault} USAGE for the root or the tree of a rank
  */
 export async function signalRef(
   messenger: Messenger,
@@ -93,6 +94,10 @@ export async function signalRef(
   signal: string,
   options: SignalOptions = {},
 ): Promise<string[]> {
+  if (ref.ranks !== undefined && options.to !== undefined && options.to !== 'ranks')
+    throw new Fault('USAGE', `a rank is one process: it is not the ${options.to} of its worker`, {
+      hint: `name the worker, ${ref.run}/${ref.role}/0, for its ${options.to}`,
+    })
   const targets: (Target & { rank?: number })[] =
     ref.ranks === undefined
       ? targetsOf(ref)

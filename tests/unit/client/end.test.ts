@@ -109,4 +109,13 @@ test('a rank cannot be stopped, but can be signalled', async () => {
     verb: 'signal',
     body: { run: RUN, role: 'main', rank: 1, signal: 'SIGUSR1' },
   })
+  const before = fleet.asked.length
+  for (const to of ['root', 'tree'] as const)
+    await expect(fleet.troupe.signal(`${RUN}/main:1`, 'SIGUSR1', { to })).rejects.toMatchObject({
+      code: 'USAGE',
+      message: `a rank is one process: it is not the ${to} of its worker`,
+    })
+  expect(fleet.asked).toHaveLength(before)
+  await fleet.troupe.signal(`${RUN}/main:1`, 'SIGUSR1', { to: 'ranks' })
+  expect(fleet.asked).toHaveLength(before + 1)
 })
