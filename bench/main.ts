@@ -10,6 +10,7 @@ import { control } from './control.ts'
 import { exitEvent } from './exit-event.ts'
 import { forks } from './forks.ts'
 import { growth } from './growth.ts'
+import { held } from './held.ts'
 import { launch } from './launch.ts'
 import { lines } from './lines.ts'
 import { logs, read } from './logs.ts'
@@ -38,6 +39,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   soak,
   thousandAgents,
   growth,
+  held,
 ]
 const NAMES = MEASUREMENTS.map(({ name }) => name)
 

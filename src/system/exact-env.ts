@@ -25,7 +25,7 @@ export function decodeWord(bytes: Buffer): string {
 export function encodeWord(text: string): Buffer {
   if (!isEscaped(text)) return Buffer.from(text)
   return Buffer.concat(
-    [...text].map((part) =>
+    Array.from(text, (part) =>
       ESCAPED.test(part) ? Buffer.of(part.charCodeAt(0) - 0xdc00) : Buffer.from(part),
     ),
   )
