@@ -27,8 +27,16 @@ export function signalProcesses(
   const targets = targetsOf(observer, to).filter(isAlive)
   const fatal = force ? [] : targets.filter(({ pid }) => wouldEnd(pid, number))
   if (fatal.length > 0) return { reached: 0, fatal: named(fatal) }
-  for (const { pid } of targets) process.kill(pid, number)
-  return { reached: targets.length, fatal: [] }
+  return { reached: targets.filter(({ pid }) => reaches(pid, number)).length, fatal: [] }
+}
+
+/** One that has ended since we looked is not there; another user's refuses. */
+function reaches(pid: number, number: number): boolean {
+  try {
+    return process.kill(pid, number)
+  } catch {
+    return false
+  }
 }
 
 function targetsOf(observer: Observer, to: SentSignal['to']): ProcIdentity[] {

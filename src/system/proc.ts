@@ -220,7 +220,27 @@ export function readSignalSets(pid: number): { caught: bigint; ignored: bigint; 
     return hex === undefined ? null : BigInt(`0x${hex}`)
   }
   const [caught, ignored, blocked] = [set('SigCgt'), set('SigIgn'), set('SigBlk')]
-  return caught === null || ignored === null || blocked === null ? null : { caught, ignored, blocked }
+  if (caught === null || ignored === null || blocked === null) return null
+  return { caught, ignored, blocked: blocked | awaitedSignals(pid) }
+}
+
+/** rt_sigtimedwait(2), by the machine's number of it. */
+const SIGTIMEDWAIT: Readonly<Record<string, string>> = { x64: '128', arm64: '137' }
+
+/** While a process waits for signals (sigwait, as tini does), they are not among the blocked ones. */
+function awaitedSignals(pid: number): bigint {
+  const [call, set] = readPage(`/proc/${pid}/syscall`)?.split(' ') ?? []
+  if (call === undefined || call !== SIGTIMEDWAIT[process.arch]) return 0n
+  let fd: number | null = null
+  try {
+    fd = openSync(`/proc/${pid}/mem`, 'r')
+    const bytes = Buffer.alloc(8)
+    return readSync(fd, bytes, 0, 8, Number(set)) === 8 ? bytes.readBigUInt64LE() : 0n
+  } catch {
+    return 0n // another user's, or one that may not be looked into
+  } finally {
+    if (fd !== null) closeSync(fd)
+  }
 }
 
 export function residentBytes(pid: number): number {

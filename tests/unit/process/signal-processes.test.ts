@@ -1,4 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { setImmediate as turn } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import { signalProcesses } from '../../../src/process/signal-processes.ts'
 import type { Observer } from '../../../src/process/observer.ts'
@@ -52,4 +54,19 @@ test('to ranks: each of them; to a rank that is not there: nobody', async () => 
   const { observer } = await root("trap '' USR1;")
   expect(signalProcesses(observer, 'SIGUSR1', 'ranks', false).reached).toBe(2)
   expect(signalProcesses(observer, 'SIGUSR1', 3, false).reached).toBe(0)
+})
+
+test('it waits for the signal (sigwait, as tini does): it gets it, though its set of blocked ones lacks it', async () => {
+  const script =
+    'import signal as s; w = {s.SIGUSR1}; s.pthread_sigmask(0, w); print("ready", flush=True); print(s.sigwait(w))'
+  const child = spawn('python3', ['-ISsc', script], { stdio: ['ignore', 'pipe', 'ignore'] })
+  children.push(child)
+  await new Promise((resolve) => child.stdout.once('data', resolve))
+  const stat = readStat(child.pid!)!
+  const observer = { tree: { child: stat } } as unknown as Observer
+  const end = new Promise((resolve) => child.once('exit', resolve))
+  while (readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(' ')[2] !== 'S') await turn()
+  expect(signalProcesses(observer, 'SIGUSR2', 'root', false).reached).toBe(0)
+  expect(signalProcesses(observer, 'SIGUSR1', 'root', false)).toEqual({ reached: 1, fatal: [] })
+  expect(await end).toBe(0)
 })
