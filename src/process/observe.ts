@@ -10,11 +10,12 @@
 import { existsSync } from 'node:fs'
 import { isOutOfDescriptors } from '../system/descriptors.ts'
 import { readJsonSync, replaceFileSync } from '../system/files.ts'
-import { describe, type ProcIdentity } from '../system/proc.ts'
+import { describe, type ProcIdentity, type ProcStat } from '../system/proc.ts'
 import type { Receipt } from '../protocol/shapes.ts'
 import { removeCgroup } from './cgroup.ts'
 import { killMembers, killShim, QUIET_LOOKS, signalMembers, wakeShim } from './kill.ts'
 import { errorFileText, stderrTail } from './last-words.ts'
+import { leftBehind } from './left.ts'
 import { wasOomKilled } from './oom.ts'
 import type { HostExit } from '../protocol/host.ts'
 import type { ForkFacts, ObserveOptions, Observer } from './observer.ts'
@@ -72,10 +73,14 @@ export function observeFork(options: ObserveOptions): Observer {
     const step = options.hasSetUp ? readSetUp(fileOf.setUp(forkDir)) : null
     return step === null ? known : { ...known, inSetUp: step }
   }
+  const left = leftBehind(fileOf.left(forkDir), wall)
+  /** all but the shims of ranks, which are ours */
+  const runsOn = (): ProcStat[] =>
+    membersOf(tree()).filter(({ pid }) => rankShims.every((shim) => shim.pid !== pid))
   /** of a service: what runs on when its root has ended */
   const withLeft = (known: HostExit): HostExit => {
-    const left = options.isService && facts.record.emptyAt === null ? membersOf(tree()).length : 0
-    return left === 0 ? known : { ...known, left }
+    const count = options.isService && facts.record.emptyAt === null ? runsOn().length : 0
+    return count === 0 ? known : { ...known, left: count }
   }
   const oom = (): boolean | null => wasOomKilled(tree().cgroup, options.oomKills)
   // asked once: the machine's count goes on, and what was told must not change
@@ -137,9 +142,10 @@ export function observeFork(options: ObserveOptions): Observer {
   }
   const tellReceipt = (receipt: Omit<Receipt, 'ms'>, at: number): void => {
     lookAtRanks(true)
-    facts.receipt = receipt
+    const ended = left.ended()
+    facts.receipt = ended === undefined ? receipt : { ...receipt, left: ended }
     facts.goneAt = at
-    emit({ what: 'empty', forkId, receipt })
+    emit({ what: 'empty', forkId, receipt: facts.receipt })
     if (receipt.outcome !== 'survivors') end()
   }
   const end = (): void => {
@@ -174,6 +180,7 @@ export function observeFork(options: ObserveOptions): Observer {
   const look = (thoroughly: boolean): void => {
     facts.record = reader.read()
     if (thoroughly) mend()
+    if (thoroughly && facts.exit !== null) left.look()
     const orphaned = thoroughly && shimIsDead()
     const { exit, emptyAt } = facts.record
     if (facts.exit === null) {
@@ -227,6 +234,7 @@ export function observeFork(options: ObserveOptions): Observer {
   }
 
   const kill = async (): Promise<void> => {
+    if (facts.exit !== null) left.signalled('SIGKILL', runsOn())
     if (verdict.killedAt === undefined) judge({ killedAt: wall() })
     const survivors = await killMembers(tree(), {
       spareFirst: new Set(rankShims.map(({ pid }) => pid)),
@@ -266,7 +274,10 @@ export function observeFork(options: ObserveOptions): Observer {
       return tree()
     },
     check,
-    signal: (signal) => void signalMembers(tree(), signal),
+    signal(signal) {
+      if (facts.exit !== null) left.signalled(signal, runsOn())
+      signalMembers(tree(), signal)
+    },
     rankProcess: (rank) => rankProcesses.get(rank) ?? null,
     rankProcesses: () => [...rankProcesses.values()],
     kill: () => (killing ??= kill().finally(() => (killing = null))),

@@ -46,10 +46,17 @@ function targetsOf(observer: Observer, to: SentSignal['to']): ProcIdentity[] {
   return one === null ? [] : [one]
 }
 
+/** What a signal does to a process; handled: it has a handler, or blocks it and may wait for it. */
+export function signalEffect(pid: number, number: number): 'ends' | 'handled' | 'none' {
+  if (number === SIGKILL) return 'ends'
+  const sets = HARMLESS.has(number) ? null : readSignalSets(pid)
+  const bit = BigInt(Math.max(0, number - 1))
+  if (sets === null || ((sets.ignored >> bit) & 1n) === 1n) return 'none'
+  return (((sets.caught | sets.blocked) >> bit) & 1n) === 1n ? 'handled' : 'ends'
+}
+
 function wouldEnd(pid: number, number: number): boolean {
-  if (number === SIGKILL || HARMLESS.has(number)) return false
-  const sets = readSignalSets(pid)
-  return sets !== null && (((sets.caught | sets.ignored | sets.blocked) >> BigInt(number - 1)) & 1n) === 0n
+  return number !== SIGKILL && signalEffect(pid, number) === 'ends'
 }
 
 function named(processes: readonly ProcIdentity[]): string[] {

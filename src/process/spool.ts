@@ -16,6 +16,7 @@
  *     fence                  renewed by the agent (fence-file.ts)
  *     stopping               with a fence: who sends the signals of a stop, agent or shim
  *     saving.json            since a stop began: from where its word that it saved counts, and that word
+ *     left.json              what ran on after the root's end and got a signal of ours
  *     notes.json             the agent's own
  *     verdict.json           ends that no shim could record
  *     error.json             torch's
@@ -58,6 +59,7 @@ export const fileOf = {
   setUp: (forkDir: string) => join(forkDir, 'set-up'),
   fence: (forkDir: string) => join(forkDir, 'fence'),
   stopping: (forkDir: string) => join(forkDir, 'stopping'),
+  left: (forkDir: string) => join(forkDir, 'left.json'),
   saving: (forkDir: string) => join(forkDir, 'saving.json'),
   verdict: (forkDir: string) => join(forkDir, 'verdict.json'),
   error: (forkDir: string) => join(forkDir, 'error.json'),

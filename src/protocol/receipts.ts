@@ -3,6 +3,28 @@ import * as z from 'zod'
 
 const Millis = z.number().min(0)
 
+/** So many of them are told; of more the number. */
+export const LEFT_SHOWN_MAX = 5
+/**
+ * What ran on when the root had ended by itself, and was ended by us. `signal` is the latest that it got;
+ * `handled`: it has a handler for that, and ended within a second or two. `command` is one line, of at most
+ * 120 characters.
+ */
+export const Left = z.object({
+  processes: z
+    .array(
+      z.object({
+        pid: z.number().int(),
+        command: z.string(),
+        signal: z.string(),
+        handled: z.literal(true).optional(),
+      }),
+    )
+    .max(LEFT_SHOWN_MAX),
+  more: z.number().int().min(0),
+})
+export type Left = z.infer<typeof Left>
+
 /** The proof at the end of a kill. `gone`: the shim (or the cgroup) said that nothing of the tree is left. */
 export const Receipt = z.object({
   outcome: z.enum(['gone', 'survivors', 'unverified']),
@@ -11,6 +33,8 @@ export const Receipt = z.object({
   reason: z.string().nullable(),
   /** From the first signal (or the root's own exit) to the proof. */
   ms: Millis,
+  /** left out where there was nothing, and where its end was ordered */
+  left: Left.optional(),
 })
 export type Receipt = z.infer<typeof Receipt>
 

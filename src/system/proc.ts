@@ -6,6 +6,7 @@
  */
 import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs'
 import { isOutOfDescriptors } from './descriptors.ts'
+import { oneLine } from './terminal.ts'
 
 export interface ProcStat {
   pid: number
@@ -193,9 +194,11 @@ export function readCommand(pid: number): string[] {
   }
 }
 
-/** For people: the command line, or the name in brackets as `ps` writes it. */
+/** For people, one line: the command line, or the name in brackets as `ps` writes it. */
 export function describe(stat: ProcStat): string {
-  return readCommand(stat.pid).join(' ').trim().slice(0, 200) || `[${stat.comm}]`
+  const words = readCommand(stat.pid).join(' ').trim().slice(0, 200)
+  // the name was read byte by byte
+  return oneLine(words || `[${Buffer.from(stat.comm, 'latin1').toString()}]`)
 }
 
 /**
@@ -211,7 +214,11 @@ export function readEnvironment(pid: number): string[] | null {
   }
 }
 
-/** Resident bytes; 0 for what is gone. */
+/** It sleeps in sigwait or one of its kin; false where the kernel does not say in which call it sleeps. */
+export function waitsForSignal(pid: number): boolean {
+  return readPage(`/proc/${pid}/wchan`)?.includes('sigtimedwait') === true
+}
+
 /** Signals of a process, bit n-1 for number n. @returns null when there is no such process */
 export function readSignalSets(pid: number): { caught: bigint; ignored: bigint; blocked: bigint } | null {
   const status = readPage(`/proc/${pid}/status`) ?? ''
@@ -243,6 +250,7 @@ function awaitedSignals(pid: number): bigint {
   }
 }
 
+/** Resident bytes; 0 for what is gone. */
 export function residentBytes(pid: number): number {
   return Number(readPage(`/proc/${pid}/statm`)?.split(' ')[1] ?? 0) * PAGE_BYTES
 }

@@ -55,8 +55,17 @@ function visibleLine(line: string): string {
   return last === null || CLOSED.test(last) ? shown : `${shown}${RESET}`
 }
 
+/** Text of others as one line without any control character, nor one that turns its direction. */
+export function oneLine(text: string): string {
+  return text.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, (found) =>
+    found === '\n' ? '\\n' : escaped(found),
+  )
+}
+
 function escaped(character: string): string {
   const code = character.charCodeAt(0).toString(16)
   // in this form it may stand in JSON, where those below 0x20 are escaped already
-  return code.length === 2 && code >= '7f' ? `\\u00${code}` : `\\x${code.padStart(2, '0')}`
+  return code.length > 2 || (code.length === 2 && code >= '7f')
+    ? `\\u${code.padStart(4, '0')}`
+    : `\\x${code.padStart(2, '0')}`
 }

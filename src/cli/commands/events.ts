@@ -1,6 +1,7 @@
 /** `troupe events [REF]`: what happened, one line each; without a ref (or `all`) of everything. */
 import type { TroupeEvent } from '../../client/events.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
+import { leftBehindText } from '../../protocol/exit-words.ts'
 import { sentText } from '../../protocol/signal-words.ts'
 import { clockText, durationText, exitText, receiptText } from '../render/text.ts'
 import { withTroupe } from '../frame/with-troupe.ts'
@@ -78,7 +79,9 @@ function detail(event: TroupeEvent): string {
     ready: event.addr,
     unready: event.readyReason,
     exited: exitText(event.exit),
-    gone: receiptText(event.receipt),
+    gone: [receiptText(event.receipt), leftBehindText(event.receipt)]
+      .filter((text) => text !== null)
+      .join('; '),
     signalled: event.signals === undefined ? null : sentText(event.signals.at(-1)!),
     saved: event.saved == null ? 'no' : `after ${durationText(event.saved.ms)}`,
     ranks: `${event.ranks.filter((rank) => rank.state === 'running').length} of ${event.ranks.length} run`,

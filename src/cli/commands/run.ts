@@ -20,8 +20,8 @@ import { launchAndLeave, launchOptions, sayLaunched } from './launch.ts'
 import { sayNext } from '../frame/next-steps.ts'
 import type { Copied } from '../render/log-copy.ts'
 import { writeLog } from '../render/log.ts'
-import { savedLines } from '../render/saved.ts'
 import { otherPython } from '../render/other-python.ts'
+import { leftLines, savedLines } from '../render/ends.ts'
 import { failureBlock } from '../render/status.ts'
 import { durationText } from '../render/text.ts'
 import { watcher } from '../frame/watcher.ts'
@@ -195,7 +195,7 @@ async function report(io: Io, { status, code }: WaitResult, run: string): Promis
     `${run} ${status.state}${status.reason === null ? '' : ` (${status.reason})`}: ` +
       `queued ${durationText(queuedMs)}, start ${durationText(startMs)}, run ${durationText(runMs)}`,
   )
-  for (const line of savedLines(status)) io.stderr(line)
+  for (const line of [...savedLines(status), ...leftLines(status)]) io.stderr(line)
   const unproven = status.workers.filter(
     (worker) => worker.receipt !== null && worker.receipt.outcome !== 'gone',
   )

@@ -8,7 +8,7 @@ import { interruptions } from './interruptions.ts'
 import type { Io } from './io.ts'
 import { durationOption } from './options.ts'
 import { receiptsTable } from '../render/receipts.ts'
-import { savedLines } from '../render/saved.ts'
+import { savedLines } from '../render/ends.ts'
 import { watcher } from './watcher.ts'
 import { withTroupe } from './with-troupe.ts'
 

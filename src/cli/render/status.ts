@@ -2,7 +2,7 @@
 import { leftText } from '../../protocol/exit-words.ts'
 import { isTerminal, type RunStatus, type WorkerStatus } from '../../protocol/shapes.ts'
 import { sentTexts } from '../../protocol/signal-words.ts'
-import { savedLines } from './saved.ts'
+import { leftLines, savedLines } from './ends.ts'
 import { table } from './table.ts'
 import { durationText, exitText, receiptText } from './text.ts'
 
@@ -72,9 +72,7 @@ export function statusText(status: RunStatus): string {
     ),
     attemptsTable(status.workers),
     signalsTable(status.workers),
-    savedLines(status)
-      .map((line) => `${line}\n`)
-      .join(''),
+    [...savedLines(status), ...leftLines(status)].map((line) => `${line}\n`).join(''),
     status.stragglers.length === 0
       ? ''
       : table(

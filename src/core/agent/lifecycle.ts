@@ -4,7 +4,7 @@
  */
 import { forkIdOf } from '../../protocol/names.ts'
 import type { WorkerWhat } from '../../protocol/table.ts'
-import type { LogOffsets, Saved } from '../../protocol/shapes.ts'
+import type { Exit, LogOffsets, Receipt, Saved } from '../../protocol/shapes.ts'
 import { keepLastWords } from './last-words.ts'
 import { stopFork, stopKillAgain } from './ladder.ts'
 import { isOnce, note, reportOf, sentBy, stateFact } from './report.ts'
@@ -90,7 +90,7 @@ export function onEmpty(
   if (fork.start?.pid == null) fork.saved = undefined
   if (fork.saved === null) stateFact(state, fork, 'saved', out)
   const since = fork.stop?.since ?? fork.exitedTick ?? at
-  fork.receipt = { ...receipt, ms: Math.max(0, Math.round(at - since)) }
+  fork.receipt = ownReceipt({ ...receipt, ms: Math.max(0, Math.round(at - since)) }, fork.exit)
   note(fork, out)
   stateFact(state, fork, 'gone', out)
   out.push({ type: 'finish-logs', forkId: fork.spec.forkId })
@@ -106,6 +106,11 @@ function onProbe(state: AgentState, fork: Fork, ready: boolean, reason: string |
     note(fork, out)
   }
   stateFact(state, fork, ready ? 'ready' : 'unready', out)
+}
+
+/** What a root left is news where it ended by itself: an order to end it was for all of its tree. */
+export function ownReceipt({ left, ...proof }: Receipt, exit: Exit | null): Receipt {
+  return left === undefined || exit?.killedBy != null ? proof : { ...proof, left }
 }
 
 /** @param saved  null: nobody will know */

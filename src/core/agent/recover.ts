@@ -10,12 +10,14 @@ import type { WorkerWhat } from '../../protocol/table.ts'
 import type { Exit } from '../../protocol/shapes.ts'
 import { keepLastWords } from './last-words.ts'
 import { resumeStop } from './ladder.ts'
+import { ownReceipt } from './lifecycle.ts'
 import { sentBy, stateFact } from './report.ts'
 import { newFork, type AgentState, type Fork, type Out } from './agent-state.ts'
 
 export function recoverFork(state: AgentState, recovered: Recovered, at: number, out: Out): void {
   const notes = ForkNotes.parse(recovered.notes)
   const { spec } = recovered
+  const exit = recovered.exit === null ? null : exitOf(recovered.exit, notes)
   const fork: Fork = {
     ...newFork(spec),
     phase: recovered.phase,
@@ -23,10 +25,10 @@ export function recoverFork(state: AgentState, recovered: Recovered, at: number,
     start: recovered.started,
     runningSince: at,
     everReady: notes.everReady,
-    exit: recovered.exit === null ? null : exitOf(recovered.exit, notes),
+    exit,
     exitedAt: recovered.exit?.exitedAt ?? null,
     exitedTick: at,
-    receipt: notes.receipt ?? recovered.receipt,
+    receipt: notes.receipt ?? (recovered.receipt && ownReceipt(recovered.receipt, exit)),
     ranks: recovered.ranks,
     logsFinal: notes.logsFinal ?? recovered.logsFinal,
     signals: notes.signals,

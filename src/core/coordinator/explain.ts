@@ -3,7 +3,7 @@
  * `explain`.
  */
 import { causeText } from '../../protocol/causes.ts'
-import { leftText } from '../../protocol/exit-words.ts'
+import { leftBehindText, leftText } from '../../protocol/exit-words.ts'
 import { type FirstFailure, isTerminal } from '../../protocol/shapes.ts'
 import { sentTexts } from '../../protocol/signal-words.ts'
 import type { ReplyOf } from '../../protocol/table.ts'
@@ -127,9 +127,8 @@ export function workerReason(ctx: Ctx, worker: Worker, waits = rememberWaits(ctx
         receipt !== null && receipt.outcome !== 'gone'
           ? `; its tree is ${receipt.outcome}${receipt.reason === null ? '' : ` (${receipt.reason})`}`
           : ''
-      const said = saveText(ctx, worker)
-      const saved = said === null ? '' : `; ${said}`
-      return `${overText(worker)}${saved}${left}${hasLeft(worker) ? '; its role went on without it' : ''}`
+      const said = [overText(worker), saveText(ctx, worker), leftBehindText(receipt)]
+      return `${said.filter((text) => text !== null).join('; ')}${left}${hasLeft(worker) ? '; its role went on without it' : ''}`
     }
     default:
       if (node?.state === 'lost')
