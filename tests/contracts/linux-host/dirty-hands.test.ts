@@ -115,7 +115,7 @@ describe.each(['C', 'Python'])('a worker and its directory in the spool, %s shim
     const spec = sh(`${link}; while [ -L "$TROUPE_FORK_DIR" ]; do sleep 0.05; done; ${link}; exit 5`)
     await start(spec)
     expect(await ended(spec.forkId)).toMatchObject({ exit: { code: 5 } })
-    host.release(spec.forkId)
+    await host.release(spec.forkId)
     await until(() => !existsSync(forkDirOf(spoolDir, spec.forkId)), 'the fork is forgotten')
     expect(readdirSync(join(own, 'deep'))).toEqual(['kept'])
   })
