@@ -19,7 +19,11 @@ export function whyNotRun(
   callerPath: string | undefined,
 ): string | null {
   const isOtherPython = code === 1 && stderrTail.some(lacksModule)
-  if (!NO_SCRIPT.has(code) && !isOtherPython) return null
+  // torchrun itself ends with 1, however its ranks do
+  const noScript = ofRank
+    ? ranks.some(({ exit }) => exit !== null && NO_SCRIPT.has(exit.code))
+    : NO_SCRIPT.has(code)
+  if (!noScript && !isOtherPython) return null
   const exec = readExecFile(fileOf.exec(forkDir))
   const program = ofRank ? exec?.argv[exec.argv.indexOf('--rank') + 2] : exec?.argv[0]
   if (exec === null || program === undefined) return null
