@@ -80,9 +80,12 @@ export interface SignalOptions {
   to?: SignalAim
   /** also to a process that has no handler for it and will end by it */
   force?: boolean
+  /** hears of each worker, or rank, that did not get it while others did, and why */
+  onRefused?: (refused: { worker: string; reason: string }) => void
 }
 
 /**
+ * @throws {Fault} FAILED when it was refused to all, with what to write
  * @returns the workers that it was sent to. A signal is never sent twice: an order whose answer was lost is
  * reported, not repeated
  * @throws {Fault} USAGE for the root or the tree of a rank
@@ -92,7 +95,7 @@ export async function signalRef(
   user: string,
   ref: Ref,
   signal: string,
-  options: SignalOptions = {},
+  { onRefused, ...options }: SignalOptions = {},
 ): Promise<string[]> {
   if (ref.ranks !== undefined && options.to !== undefined && options.to !== 'ranks')
     throw new Fault('USAGE', `a rank is one process: it is not the ${options.to} of its worker`, {
@@ -103,12 +106,25 @@ export async function signalRef(
       ? targetsOf(ref)
       : ref.ranks.map((rank) => ({ run: ref.run, role: ref.role!, rank }))
   const sent: string[] = []
-  for (const target of targets) {
-    const { workers } = await patiently(
-      () => messenger.ask('coordinator.signal', { user }, { ...target, signal, ...options }),
-      { boundMs: FAILOVER_MS, retry: NOT_DONE },
-    )
-    sent.push(...workers)
-  }
+  const faults: { worker: string; fault: Fault }[] = []
+  for (const target of targets)
+    try {
+      const { workers, refused = [] } = await patiently(
+        () => messenger.ask('coordinator.signal', { user }, { ...target, signal, ...options }),
+        { boundMs: FAILOVER_MS, retry: NOT_DONE },
+      )
+      sent.push(...workers)
+      for (const one of refused) onRefused?.(one)
+    } catch (error) {
+      if (!isFault(error, 'FAILED')) throw error
+      faults.push({ worker: nameOf(target), fault: error })
+    }
+  if (sent.length === 0 && faults.length > 0) throw faults[0]!.fault
+  for (const { worker, fault } of faults) onRefused?.({ worker, reason: fault.message })
   return sent
+}
+
+function nameOf({ run, role, index, rank }: Target & { rank?: number }): string {
+  const ofRole = role === undefined ? run : `${run}/${role}`
+  return rank === undefined ? (index === undefined ? ofRole : `${ofRole}/${index}`) : `${ofRole}:${rank}`
 }

@@ -51,9 +51,13 @@ export function serveCoordinator(boss: Messenger, fleet: Truth) {
       if (answer === undefined) fault(new Fault('WORKER_NOT_FOUND', 'no such key'))
       else reply(answer)
     }),
-    boss.serve('coordinator.signal', {}, (request, { reply }) => {
+    boss.serve('coordinator.signal', {}, (request, { reply, fault }) => {
       note(fleet, 'signal', request)
-      reply({ workers: [`${request.body.run}/main/0`] })
+      const { refused } = fleet
+      const { run, role, rank } = request.body
+      const own = refused.find(({ worker }) => worker === `${run}/${role}:${rank}`)
+      if (own !== undefined) return fault(new Fault('FAILED', own.reason))
+      reply({ workers: [`${run}/main/0`], ...(rank === undefined && refused.length > 0 && { refused }) })
     }),
     ...(['stop', 'kill'] as const).map((how) =>
       boss.serve(`coordinator.${how}`, {}, (request, { reply }) => {

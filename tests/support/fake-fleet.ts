@@ -148,6 +148,8 @@ export interface FakeFleet {
   onLaunch: (body: Record<string, unknown>, key: string) => string
   onStatus: () => void
   onEnd: (how: 'stop' | 'kill', body: { run: string }) => void
+  /** who does not get a signal */
+  refused: { worker: string; reason: string }[]
   answers: Map<string, { run: string | null; fault: Record<string, unknown> | null }>
   agent(up: boolean): void
   /** fork id → source → bytes */
@@ -184,6 +186,7 @@ export async function fakeFleet(): Promise<FakeFleet> {
       return until(`the coordinator is asked for ${verb}`, () => count() > before)
     },
     answers: new Map(),
+    refused: [],
     files: new Map(),
     final: new Set(),
     floors: new Map(),

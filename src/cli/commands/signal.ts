@@ -7,13 +7,19 @@ import { parseSignal } from '../../protocol/signals.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import { withTroupe } from '../frame/with-troupe.ts'
 
+const OTHERWISE = '--force sends it all the same, --to ranks to the ranks of torchrun alone'
+
 export const command: CliCommand = {
   name: 'signal',
   summary: 'send one signal to the root processes of a run, role or worker; of torchrun to its ranks',
   register(program, io) {
     verb(program, 'signal <ref> <signal>', this.summary)
       .addOption(new Option('--to <who>', 'root, ranks, or tree: all processes').choices(SignalAim.options))
-      .option('--force', 'also to a process that has no handler for it, and will end')
+      .option(
+        '--force',
+        'also to a process that has no handler for it, and will end; without it nobody of its worker gets the ' +
+          'signal, and the exit code is 1',
+      )
       .action(async (text: string, word: string, options: SignalOptions) => {
         const signal = parseSignal(word)
         if (signal === null)
@@ -22,12 +28,20 @@ export const command: CliCommand = {
           const resolved = await troupe.resolve(text, { acts: true })
           const refs = resolved.map((ref) => text.replace(/^[^/]+/, ref.run))
           const { to, force } = options
-          const aim: SignalOptions = { ...(to && { to }), ...(force && { force }) }
+          const refused: { worker: string; reason: string }[] = []
+          const aim: SignalOptions = {
+            ...(to && { to }),
+            ...(force && { force }),
+            onRefused: (one) => void refused.push(one),
+          }
           const workers = (await Promise.all(refs.map((ref) => troupe.signal(ref, signal, aim)))).flat()
+          if (refused.length > 0) io.setExit(1)
           if (workers.length === 0) throw new Fault('FAILED', `nothing of ${text} runs: nobody got ${signal}`)
-          if (io.json) io.printJson({ signal, workers })
-          else if (io.quiet) for (const worker of workers) io.stdout(`${worker}\n`)
+          if (io.json) return io.printJson({ signal, workers, refused })
+          if (io.quiet) for (const worker of workers) io.stdout(`${worker}\n`)
           else io.stderr(`${signal} sent to ${workers.join(', ')}`)
+          for (const { worker, reason } of refused)
+            io.stderr(`not to ${worker}: ${reason}; ${OTHERWISE}`, { always: true })
         })
       })
   },

@@ -212,7 +212,8 @@ const RoleForm = strict({
   replicas: z.number().int().min(1).max(WORKERS_MAX).optional().describe('workers of the role; default 1'),
   shape: ShapeText.optional().describe(
     `torchrun: ${SHAPE_FORMS}. An elastic one starts with the nodes that are there; when one goes, a new ` +
-      'attempt goes on with fewer; one that comes later is not taken in',
+      'attempt goes on with fewer, until the least is left (torch’s own restarts are off); one that comes ' +
+      'later is not taken in',
   ),
   resources: z
     .union([ResourcesForm, z.array(ResourcesForm)])

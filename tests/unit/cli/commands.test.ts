@@ -241,6 +241,31 @@ test('kill all: every run that has not ended', async () => {
   ).toEqual(['a-000000000001/main/0', 'b-000000000002/main/0'])
 })
 
+test('some got a signal and others would end by it: each of these is said, with what to write, and the code is 1', async () => {
+  finish(0)
+  const reason = 'SIGUSR1 would end pid 7 (bash): no handler for it'
+  fleet.refused = [{ worker: `${RUN}/main/1`, reason }]
+  const ran = await on(['signal', RUN, 'usr1'])
+  expect(ran.code).toBe(1)
+  expect(ran.stderr).toBe(
+    `SIGUSR1 sent to ${RUN}/main/0\nnot to ${RUN}/main/1: ${reason}; ` +
+      '--force sends it all the same, --to ranks to the ranks of torchrun alone\n',
+  )
+  const quiet = await on(['signal', RUN, 'usr1', '-q'])
+  expect(quiet).toMatchObject({
+    code: 1,
+    stdout: `${RUN}/main/0\n`,
+    stderr: expect.stringContaining('not to'),
+  })
+  const json = await on(['signal', RUN, 'usr1', '--json'])
+  expect(json.code).toBe(1)
+  expect(JSON.parse(json.stdout)).toEqual({
+    signal: 'SIGUSR1',
+    workers: [`${RUN}/main/0`],
+    refused: [{ worker: `${RUN}/main/1`, reason }],
+  })
+})
+
 test('signal reaches a rank', async () => {
   finish(0)
   await on(['signal', `${RUN}/main:3`, 'usr1'])

@@ -119,3 +119,17 @@ test('a rank cannot be stopped, but can be signalled', async () => {
   await fleet.troupe.signal(`${RUN}/main:1`, 'SIGUSR1', { to: 'ranks' })
   expect(fleet.asked).toHaveLength(before + 1)
 })
+
+test('one rank of several would end by a signal: the others have it, and that one is told; all of them: the fault', async () => {
+  const of = (rank: number) => ({ worker: `${RUN}/main:${rank}`, reason: `rank ${rank} would end` })
+  fleet.refused = [of(1)]
+  const told: unknown[] = []
+  const sent = await fleet.troupe.signal(`${RUN}/main:0-1`, 'SIGUSR1', { onRefused: (one) => told.push(one) })
+  expect(sent).toEqual([`${RUN}/main/0`])
+  expect(told).toEqual([of(1)])
+  fleet.refused = [of(0), of(1)]
+  await expect(fleet.troupe.signal(`${RUN}/main:0-1`, 'SIGUSR1')).rejects.toMatchObject({
+    code: 'FAILED',
+    message: 'rank 0 would end',
+  })
+})
