@@ -152,7 +152,7 @@ test('stop --force: a worker on a silent node ends without proof, and is called 
   c.ask('stop', { run })
   expect(c.status(run)).toMatchObject({
     state: 'stopping',
-    reason: expect.stringContaining('troupe stop --force'),
+    reason: expect.stringContaining(`troupe stop ${run} --force`),
   })
   c.ask('stop', { run, force: true })
   expect(c.status(run)).toMatchObject({ state: 'cancelled' })
