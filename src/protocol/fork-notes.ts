@@ -15,6 +15,8 @@ export const ForkNotes = z.object({
       signal: z.string().nullable(),
       graceMs: z.number(),
       sent: z.number().int().min(0).catch(0),
+      /** the root had ended by itself */
+      afterExit: z.boolean().catch(false),
     })
     .optional()
     .catch(undefined),

@@ -50,6 +50,8 @@ export const AGENT_DEFAULTS: AgentSettings = {
 export interface Stop {
   /** null: the root ended by itself, this is for what is left of its tree */
   killedBy: Cause | null
+  /** it was ordered when the root had ended by itself: it is not the cause of that */
+  afterExit: boolean
   /** null: straight to SIGKILL */
   signal: string | null
   graceMs: number

@@ -27,6 +27,7 @@ export function stopFork(fork: Fork, order: StopOrder, at: number, out: Out): vo
   if (!isLive(fork)) return
   if (fork.stop !== null) return shorten(fork, order, at, out)
   fork.stop = newStop(order, fork.phase === 'starting' ? 'waiting' : 'noting')
+  fork.stop.afterExit = fork.phase === 'exited'
   if (fork.phase !== 'exited' && fork.spec.stop.saved !== undefined) askSaved(fork, order.signal, out)
   if (fork.phase === 'exited') return climb(fork, at, out)
   if (fork.phase === 'running') note(fork, out, true)
@@ -44,6 +45,7 @@ function newStop(order: Omit<StopOrder, 'killedBy'> & Pick<Stop, 'killedBy'>, st
     signal,
     graceMs,
     killedBy,
+    afterExit: false,
     sent: 0,
     toTree: false,
     step,
@@ -57,8 +59,13 @@ function newStop(order: Omit<StopOrder, 'killedBy'> & Pick<Stop, 'killedBy'>, st
  * The agent died within a stop. What was sent is not sent again; the grace begins anew, since nobody knows
  * how much of it is over.
  */
-export function resumeStop(fork: Fork, order: StopOrder & { sent: number }, at: number, out: Out): void {
-  fork.stop = { ...newStop(order, 'noting'), sent: order.sent }
+export function resumeStop(
+  fork: Fork,
+  order: StopOrder & Pick<Stop, 'sent' | 'afterExit'>,
+  at: number,
+  out: Out,
+): void {
+  fork.stop = { ...newStop(order, 'noting'), sent: order.sent, afterExit: order.afterExit }
   if (order.sent === 0 || order.signal === null || order.graceMs === 0)
     return fork.phase === 'exited' ? climb(fork, at, out) : note(fork, out, true)
   fork.stop.step = 'grace'

@@ -86,9 +86,10 @@ export function onEmpty(
   at: number,
   out: Out,
 ): void {
-  fork.phase = 'gone'
   if (fork.start?.pid == null) fork.saved = undefined
+  // while it is not gone: a report of one that is has the receipt
   if (fork.saved === null) stateFact(state, fork, 'saved', out)
+  fork.phase = 'gone'
   const since = fork.stop?.since ?? fork.exitedTick ?? at
   fork.receipt = ownReceipt({ ...receipt, ms: Math.max(0, Math.round(at - since)) }, fork.exit)
   note(fork, out)

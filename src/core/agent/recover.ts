@@ -11,7 +11,7 @@ import type { Exit } from '../../protocol/shapes.ts'
 import { keepLastWords } from './last-words.ts'
 import { resumeStop } from './ladder.ts'
 import { ownReceipt } from './lifecycle.ts'
-import { sentBy, stateFact } from './report.ts'
+import { causeOf, sentBy, stateFact } from './report.ts'
 import { newFork, type AgentState, type Fork, type Out } from './agent-state.ts'
 
 export function recoverFork(state: AgentState, recovered: Recovered, at: number, out: Out): void {
@@ -55,13 +55,14 @@ export function recoverFork(state: AgentState, recovered: Recovered, at: number,
 
 /** Without an order to stop there is nothing to say. An order to kill begins no watch. */
 function savedOf({ spec, saved, exit }: Recovered, { stop }: ForkNotes): Fork['saved'] {
-  if (spec.stop.saved === undefined || (stop === undefined && exit?.fenced !== true)) return undefined
+  if (spec.stop.saved === undefined || ((stop === undefined || stop.afterExit) && exit?.fenced !== true))
+    return undefined
   return saved === undefined && stop?.signal === null ? null : saved
 }
 
 function exitOf(exit: NonNullable<Recovered['exit']>, { stop, signals }: ForkNotes): Exit {
   const { code, signal, oom, unknown, inSetUp, left } = exit
-  const killedBy: Cause | null = stop?.killedBy ?? (exit.fenced ? { by: 'fence' } : null)
+  const killedBy: Cause | null = causeOf(stop) ?? (exit.fenced ? { by: 'fence' } : null)
   return sentBy(
     { signals, stop: null },
     {

@@ -2,6 +2,7 @@
  * What the agent says of a fork: its report, its facts (numbered by `rev`), its notes in the spool, and the
  * answers that wait for it.
  */
+import type { Cause } from '../../protocol/causes.ts'
 import { blankReport } from '../../protocol/blank-report.ts'
 import { formatHostPort } from '../../protocol/hostport.ts'
 import { forkIdOf, parseForkId } from '../../protocol/names.ts'
@@ -9,7 +10,7 @@ import type { WorkerWhat } from '../../protocol/table.ts'
 import type { FaultBody } from '../../protocol/faults.ts'
 import type { ForkNotes } from '../../protocol/fork-notes.ts'
 import type { Exit, ForkReport } from '../../protocol/shapes.ts'
-import type { AgentState, Fork, Out } from './agent-state.ts'
+import type { AgentState, Fork, Out, Stop } from './agent-state.ts'
 
 function phaseOf(fork: Fork): ForkReport['phase'] {
   if (fork.phase === 'preparing') return 'prepared'
@@ -51,13 +52,18 @@ export function reportOf(fork: Fork): ForkReport {
   }
 }
 
+/** Whom the end of the root is laid to: not to an order that came when it had ended. */
+export function causeOf(stop: Pick<Stop, 'killedBy' | 'afterExit'> | null | undefined): Cause | null {
+  return stop == null || stop.afterExit ? null : stop.killedBy
+}
+
 /** An end by a signal that a person sent to that process. @param rank  null: the root process */
 export function sentBy(
   { signals, stop }: Pick<Fork, 'signals' | 'stop'>,
   exit: Exit,
   rank: number | null,
 ): Exit {
-  if (exit.signal === null || exit.killedBy !== null || stop?.killedBy != null) return exit
+  if (exit.signal === null || exit.killedBy !== null || causeOf(stop) !== null) return exit
   const aims: readonly unknown[] = rank === null ? ['root', 'tree'] : ['ranks', 'tree', rank]
   const sent = signals.findLast((one) => one.signal === exit.signal && aims.includes(one.to))
   return sent === undefined ? exit : { ...exit, sentBy: sent.by }
@@ -100,6 +106,7 @@ function notesOf(fork: Fork): Record<string, unknown> & Partial<ForkNotes> {
         signal: fork.stop.signal,
         graceMs: fork.stop.graceMs,
         sent: fork.stop.sent,
+        afterExit: fork.stop.afterExit,
       },
     }),
     ...(fork.receipt !== null && { receipt: fork.receipt }),

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest'
+import type { Receipt } from '../../../../src/protocol/shapes.ts'
 import { agentScript, FORK, only, recoveredFork, specOf, typesOf } from '../../../support/agent-steps.ts'
 
 function factsOf(commands: Parameters<typeof typesOf>[0]): string[] {
   return only(commands, 'fact').map((fact) => fact.id)
 }
+const LEFT = { processes: [{ pid: 8, command: 'helper', signal: 'SIGTERM' }], more: 0 }
 const EXIT = { code: 3, signal: null, oom: false, unknown: null, exitedAt: 9 }
 
 describe('after the agent died', () => {
@@ -75,6 +77,23 @@ describe('after the agent died', () => {
     ])
     expect(typesOf(agent.first)).toContain('finish-logs')
   })
+
+  test.each(['SIGTERM', null])(
+    'it ended by itself, was then told to stop (%j), and the agent died again: its exit is its own',
+    (signal) => {
+      const agent = agentScript({
+        recovered: [recoveredFork({ phase: 'exited', exit: EXIT, notes: { acked: ['started'] } })],
+      })
+      agent.kill(FORK, { signal })
+      const { notes } = only(agent.ack(FORK, 'exited'), 'note').at(-1)!
+      expect(notes).toMatchObject({ stop: { signal } })
+      const receipt: Receipt = { outcome: 'gone', survivors: [], reason: null, ms: 4, left: LEFT }
+      for (const end of [{ phase: 'exited' }, { phase: 'gone', receipt }] as const) {
+        const { state } = agentScript({ recovered: [recoveredFork({ ...end, exit: EXIT, notes })] })
+        expect(state.forks.get(FORK)).toMatchObject({ ...end, exit: { code: 3, killedBy: null } })
+      }
+    },
+  )
 
   test.each([
     { by: 'user', name: 'ada' },

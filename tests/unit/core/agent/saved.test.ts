@@ -54,6 +54,18 @@ describe('a stop that is a checkpoint', () => {
     ])
   })
 
+  test('no report says that it is gone before its receipt is known', () => {
+    const { agent } = stopping()
+    agent.exited(FORK, { code: 0 })
+    const survivors = [{ pid: 7, command: 'stuck' }]
+    const proof = { outcome: 'survivors' as const, survivors, reason: null }
+    const end = agent.step({ type: 'host', event: { what: 'empty', forkId: FORK, receipt: proof }, at: 1500 })
+    expect(only(end, 'fact').map(({ report }) => [report.phase, report.receipt?.outcome])).toEqual([
+      ['exited', undefined],
+      ['gone', 'survivors'],
+    ])
+  })
+
   test('nobody can know: no word of it', () => {
     const { agent } = stopping()
     expect(factsOf(saysIt(agent, null))).toEqual([])
@@ -151,6 +163,12 @@ describe('the agent was killed within the stop', () => {
   test('it was killed, and nobody asked: "no"', () => {
     const { first } = back({ phase: 'gone', exit, receipt, notes: { stop: { ...stop, signal: null } } })
     expect(factsOf(first)).toContainEqual(['saved', null])
+  })
+
+  test('it had ended by itself before it was killed: nothing to say', () => {
+    const late = { ...stop, signal: null, afterExit: true }
+    const { first } = back({ phase: 'gone', exit, receipt, notes: { stop: late } })
+    expect(factsOf(first).map(([what]) => what)).toEqual(['started', 'exited', 'gone'])
   })
 
   test('the shim stopped it for its fence, without us: not known', () => {
