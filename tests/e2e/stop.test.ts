@@ -1,6 +1,7 @@
 /** A stop reaches its program once, and is not cut: with real torchrun, and programs that count. */
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { descendantsOf } from '../../src/system/proc.ts'
 import { root, startFleet, task, until, type Fleet } from '../support/fleet.ts'
 
 let fleet: Fleet
@@ -86,12 +87,18 @@ test('torchrun has a shorter time of its own, and kills: each rank’s exit says
   )
 })
 
-test('a helper that dies of the signal would fail the save: the root alone gets it [dataloader-term]', async () => {
-  const run = await launch(task('loader', ['python3', join(root, 'tests/support/programs/loader.py')]))
+test('torch’s own DataLoader, whose workers die of the signal: the root alone gets it, and saves [dataloader-term]', async () => {
+  const run = await launch(task('loader', ['python3', join(root, 'tests/support/programs/loader_torch.py')]))
   await said(run, /begins/g, 1)
+  const [{ pid }] = (await fleet.json(['status', run])).workers
+  // without its worker processes it would prove nothing
+  expect(descendantsOf(pid).length).toBeGreaterThanOrEqual(2)
   await fleet.troupe(['stop', run])
-  expect(await lines(run, /saved|RuntimeError/g)).toEqual(['saved'])
-  expect((await fleet.json(['status', run])).workers[0].exit).toMatchObject({ code: 0 })
+  expect(await lines(run, /saved/g)).toEqual(['saved'])
+  expect((await fleet.json(['status', run])).workers[0]).toMatchObject({
+    exit: { code: 0, signal: null },
+    receipt: { outcome: 'gone' },
+  })
 })
 
 test('signal USR1 to a torchrun role: each rank has it once, the run goes on, and who sent it is told', async () => {
