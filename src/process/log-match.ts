@@ -1,11 +1,13 @@
 /**
  * Looks for a line in log files that still grow: for a readiness probe, and for the word of a worker that it
- * saved. Whole lines are matched, and an unfinished one when nothing more of it came since the last look.
+ * saved. Whole lines are matched, also as they read (without colour, in the pieces between carriage returns),
+ * and an unfinished one when nothing more of it came since the last look.
  */
 import { statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { matcherOf } from '../protocol/launch/patterns.ts'
 import { keeping, type Keeping } from '../system/descriptors.ts'
+import { piecesOf } from '../system/terminal.ts'
 import { createTail } from './log-tail.ts'
 
 /** How much of each log is looked at in one look, and at once: the agent has other things to do. */
@@ -39,7 +41,9 @@ export interface LogMatchInput {
 
 /** @throws {Fault} SPEC_INVALID for a pattern that is none */
 export function matchLogs({ pattern, files, from = {}, keep = keeping(1) }: LogMatchInput): LogMatch {
-  const matches = matcherOf(pattern)
+  const isMatch = matcherOf(pattern)
+  // `^` and `$` mean what a reader sees
+  const matches = (line: string): boolean => isMatch(line) || piecesOf(line).some(isMatch)
   const followed = new Map<string, FollowedLog>()
   const follow = (file: string): FollowedLog => {
     const log = followed.get(file) ?? followLog(file, from[basename(file)] ?? 0, matches, keep)

@@ -6,6 +6,7 @@ const ESCAPE = '\u001b'
 const RESET = `${ESCAPE}[0m`
 /** Colour and weight (SGR), erasing to the end of a line, or one character. */
 const PIECES = /\p{Cc}\[[\d;:]*[mK]|[^]/gu
+const COLOURS = /\p{Cc}\[[\d;:]*[mK]/gu
 const CONTROLS = /\p{Cc}\[[\d;:]*m|\p{Cc}/gu
 /** The last SGR of a line that leaves no colour on: ours end with these, too. */
 const CLOSED = /^(?:0*|39|49|22)$/
@@ -32,6 +33,15 @@ export function afterReturns(line: string): string {
     if (colour !== '' && at > 0) cells[at - 1] += colour
   }
   return cells.join('').trimEnd()
+}
+
+/** A line as its pieces between carriage returns, without colour; none of a line that is as it reads. */
+export function piecesOf(line: string): string[] {
+  if (!line.includes('\r') && !line.includes(ESCAPE)) return []
+  return line
+    .replace(COLOURS, (found) => (found.startsWith(ESCAPE) ? '' : found))
+    .split('\r')
+    .filter((piece) => piece !== '')
 }
 
 /**

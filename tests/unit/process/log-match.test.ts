@@ -45,6 +45,29 @@ test('a last line without an end is looked at, at the end', async () => {
   log.close()
 })
 
+test.each([
+  'saved\r\n',
+  '\rsaved\n',
+  'epoch 3: 50%\rsaved\repoch 4: 0%',
+  '\u001b[32msaved\u001b[0m\n',
+  '\r\u001b[Ksaved',
+])('a line is matched as it reads: %j', async (text) => {
+  const log = logOf('^saved$')
+  writeFileSync(file, text)
+  expect((await log.lookToEnd()).file).toBe(file)
+  log.close()
+})
+
+test.each(['not saved\r\n', 'saved\bx\n', '50%\r\n', '\r[1Ksaved'])(
+  'text that reads otherwise does not match: %j',
+  async (text) => {
+    const log = logOf('^(saved)?$')
+    writeFileSync(file, text)
+    expect((await log.lookToEnd()).file).toBeNull()
+    log.close()
+  },
+)
+
 test.each([70_000, 200_000, 3_000_000])(
   'a line of more than %i characters: its begin and its end are matched',
   async (length) => {
