@@ -20,6 +20,13 @@ const TOOLS = [
     there: async () => (await quiet(['unshare', '--version'])).code === 0,
     packages: ['util-linux'],
   },
+  {
+    // and psql
+    name: 'PostgreSQL',
+    there: async () =>
+      (await quiet(['sh', '-c', 'ls /usr/lib/postgresql/*/bin/postgres && psql -V'])).code === 0,
+    packages: ['postgresql'],
+  },
 ]
 
 export async function testTools() {
