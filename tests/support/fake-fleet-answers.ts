@@ -53,9 +53,9 @@ export function serveCoordinator(boss: Messenger, fleet: Truth) {
     }),
     boss.serve('coordinator.signal', {}, (request, { reply, fault }) => {
       note(fleet, 'signal', request)
-      const { refused } = fleet
       const { run, role, rank } = request.body
-      const own = refused.find(({ worker }) => worker === `${run}/${role}:${rank}`)
+      const own = fleet.refused.find(({ worker }) => [run, `${run}/${role}:${rank}`].includes(worker))
+      const refused = fleet.refused.filter(({ worker }) => worker.startsWith(`${run}/`))
       if (own !== undefined) return fault(new Fault('FAILED', own.reason))
       reply({ workers: [`${run}/main/0`], ...(rank === undefined && refused.length > 0 && { refused }) })
     }),

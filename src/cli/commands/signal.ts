@@ -1,7 +1,7 @@
 /** `troupe signal REF SIGNAL`: one signal to root processes, or to ranks. */
 import { Option } from 'commander'
 import type { SignalOptions } from '../../client/end.ts'
-import { Fault } from '../../protocol/faults.ts'
+import { Fault, isFault } from '../../protocol/faults.ts'
 import { SignalAim } from '../../protocol/shapes.ts'
 import { parseSignal } from '../../protocol/signals.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
@@ -34,7 +34,7 @@ export const command: CliCommand = {
             ...(force && { force }),
             onRefused: (one) => void refused.push(one),
           }
-          const workers = (await Promise.all(refs.map((ref) => troupe.signal(ref, signal, aim)))).flat()
+          const workers = await toAll(refs, (ref) => troupe.signal(ref, signal, aim), aim.onRefused!)
           if (refused.length > 0) io.setExit(1)
           if (workers.length === 0) throw new Fault('FAILED', `nothing of ${text} runs: nobody got ${signal}`)
           if (io.json) return io.printJson({ signal, workers, refused })
@@ -45,4 +45,26 @@ export const command: CliCommand = {
         })
       })
   },
+}
+
+/**
+ * A run of which nobody gets it hides none of the others.
+ *
+ * @throws what the first was refused for, when nobody of any run got it
+ */
+async function toAll(
+  refs: readonly string[],
+  send: (ref: string) => Promise<string[]>,
+  onRefused: NonNullable<SignalOptions['onRefused']>,
+): Promise<string[]> {
+  const answers = await Promise.allSettled(refs.map(send))
+  const sent = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
+  const faults = answers.flatMap((answer, at) =>
+    answer.status === 'rejected' ? [{ worker: refs[at]!, fault: answer.reason as unknown }] : [],
+  )
+  for (const { worker, fault } of faults) {
+    if (sent.length === 0 || !isFault(fault)) throw fault
+    onRefused({ worker, reason: fault.message })
+  }
+  return sent
 }

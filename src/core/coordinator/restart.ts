@@ -11,6 +11,7 @@ import { backoff } from './backoff.ts'
 import { tellRestart } from './events.ts'
 import { dissolve } from './gangs.ts'
 import { gpusTaken, isOpen, reserve } from './node-usage.ts'
+import { failedRank } from './ranks.ts'
 import { live } from './stages.ts'
 import { secondsText } from './seconds-text.ts'
 import { endingOf } from './stop.ts'
@@ -36,6 +37,17 @@ function excludedBy(spec: Role, worker: Worker): string | null {
   return spec.restart.not.find((pattern) => texts.some((text) => matches(pattern, text))) ?? null
 }
 
+const NO_SCRIPT = /^\S+: can't open file .*\[Errno \d+\]/
+
+/** The program itself, that of a rank (torchrun ends with 1 then), or the script that Python was given. */
+function cannotBeExecuted(worker: Worker): boolean {
+  const view = viewOf(worker)
+  const exit = (worker.role.spec.kind === 'torchrun' ? failedRank(view)?.exit : null) ?? exitOf(worker)
+  if (exit?.code === 126 || exit?.code === 127) return true
+  const lastLine = view.stderrTail.findLast((line) => line.trim() !== '') ?? ''
+  return exit?.code === 2 && NO_SCRIPT.test(lastLine)
+}
+
 export type Verdict = { again: true; backoffMs: number; text: string } | { again: false; text: string | null }
 
 /** When each try of this kind was begun. */
@@ -48,9 +60,7 @@ export function judgeRestart(ctx: Ctx, worker: Worker): Verdict {
   const { role, run } = worker
   const { policy, max, windowMs, backoffMs } = role.spec.restart
   if (policy === 'never') return { again: false, text: null }
-  const exit = exitOf(worker)
-  if (exit?.code === 126 || exit?.code === 127)
-    return { again: false, text: 'what cannot be executed is not tried again' }
+  if (cannotBeExecuted(worker)) return { again: false, text: 'what cannot be executed is not tried again' }
   if (worker.report?.startFinal === true)
     return { again: false, text: 'what cannot be started as asked is not tried again' }
   if (isUnproven(worker)) return { again: false, text: unprovenText(worker) }

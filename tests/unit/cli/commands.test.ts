@@ -266,6 +266,23 @@ test('some got a signal and others would end by it: each of these is said, with 
   })
 })
 
+test('signal all: a run that refuses it hides none of the others; when all do, the first says why', async () => {
+  const [a, b] = ['a-000000000001', 'b-000000000002']
+  for (const run of [a, b]) fleet.statuses.set(run, runStatus({ run, workers: [worker('main', 0, {}, run)] }))
+  finish(0)
+  fleet.refused = [{ worker: a, reason: 'SIGUSR1 would end it' }]
+  const some = await on(['signal', 'all', 'usr1', '--json'])
+  expect(some.code).toBe(1)
+  expect(JSON.parse(some.stdout)).toEqual({
+    signal: 'SIGUSR1',
+    workers: [`${b}/main/0`],
+    refused: [{ worker: a, reason: 'SIGUSR1 would end it' }],
+  })
+  fleet.refused.push({ worker: b, reason: 'SIGUSR1 would end it, too' })
+  const none = await on(['signal', 'all', 'usr1', '--json'])
+  expect(none).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('would end it') })
+})
+
 test('signal reaches a rank', async () => {
   finish(0)
   await on(['signal', `${RUN}/main:3`, 'usr1'])

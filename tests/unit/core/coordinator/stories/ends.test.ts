@@ -133,6 +133,29 @@ test.each([
   },
 )
 
+test.each([
+  ['a rank that could not be executed', 127, "'/bin/sh\\r' (first line of ./run.sh) is not there"],
+  ['a rank that may not be executed', 126, './run.sh is a directory'],
+  ['a rank whose script is not there', 2, "python: can't open file '/x/el.py': [Errno 2] No such file"],
+])('%s: tried once, although torchrun ends with 1 [A-35]', (_, code, words) => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { t: torchrun('1x1', { restart: { policy: 'on-failure' } }) } })
+  c.exit(run, 't/0', { code: 1 }, { ranks: [rankOf(0, { code })], stderrTail: [words] })
+  expect(c.status(run)).toMatchObject({ state: 'failed', code, attempt: 1 })
+})
+
+test.each([
+  ['a script that is not there', ["python3: can't open file '/x/eval.py': [Errno 2] No such file"], 1],
+  ['a wrong option, which is another 2', ['usage: eval.py [-h]', 'eval.py: error: no data'], 2],
+  ['words on a missing file, and work after them', ["cp: can't open file 'a': [Errno 2]", 'epoch 1'], 2],
+])('a task ends with 2, %s: so many attempts as can help', (_, stderrTail, attempt) => {
+  const c = coordinatorWith()
+  const run = c.launch({ roles: { job: task({ restart: { policy: 'on-failure', backoff: ['1s', '1s'] } }) } })
+  c.exit(run, 'job/0', { code: 2 }, { stderrTail })
+  c.advance(2000)
+  expect(c.status(run).attempt).toBe(attempt)
+})
+
 test('a start that cannot succeed on another try (no such directory): tried once, and that is the reason', () => {
   const c = coordinatorWith()
   const n0 = c.agents.get('n0')!
