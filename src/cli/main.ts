@@ -5,6 +5,7 @@
  */
 import { runCli } from './frame/cli.ts'
 import { ioOn } from './frame/io.ts'
+import { exactArgs, exactEnv } from '../system/exact-env.ts'
 import { workingDirectory } from '../system/working-directory.ts'
 
 // no stack traces: what is thrown past everything is our own mistake, and its words are all that helps
@@ -20,7 +21,7 @@ const io = ioOn({
   stderr: process.stderr,
   stdin: process.stdin,
   hasUnreadStdin: async () => (await import('./frame/unread-stdin.ts')).hasUnreadStdin(),
-  env: process.env,
+  env: exactEnv(process.env),
   cwd: workingDirectory(),
   // what is still in hand (connections, timers) has nobody left to tell
   leave: (code) => process.exit(code),
@@ -35,7 +36,7 @@ function flushed(stream: NodeJS.WriteStream): Promise<void> {
 }
 
 void (async () => {
-  const code = await runCli(process.argv.slice(2), io)
+  const code = await runCli(exactArgs(process.argv.slice(2)), io)
   await Promise.all([flushed(process.stdout), flushed(process.stderr)])
   process.exit(code)
 })()

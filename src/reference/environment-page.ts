@@ -112,8 +112,8 @@ stop by it). stdin is /dev/null, there is no controlling terminal, no descriptor
 affinity, oom_score_adj and cgroup limits are the agent's.
 
 Bytes that are no UTF-8 stay as they are in a variable of the agent's environment (a probe's program goes
-without it). A launch cannot carry them: in an argument, a variable that is taken along, a file's text or the
-name of the working directory they are refused.
+without it). A launch cannot carry them: in an argument (of any command), a variable that is taken along, a
+file's text or the name of the working directory they are refused.
 
 ## What a worker does not inherit
 

@@ -1,8 +1,8 @@
 /**
- * The environment of this process as the bytes that it is. Node decodes variables as UTF-8 and puts U+FFFD
- * where they are none, and it cannot give such bytes to a program that it starts. Here a byte that is no
- * UTF-8 is a lone surrogate, U+DC80 to U+DCFF, as Python has it, and a component that we start gets the words
- * in TROUPE_BYTES.
+ * The environment and the arguments of this process as the bytes that they are. Node decodes them as UTF-8
+ * and puts U+FFFD where they are none, and it cannot give such bytes to a program that it starts. Here a byte
+ * that is no UTF-8 is a lone surrogate, U+DC80 to U+DCFF, as Python has it, and a component that we start
+ * gets the words in TROUPE_BYTES.
  */
 import { isUtf8 } from 'node:buffer'
 import { readFileSync } from 'node:fs'
@@ -51,13 +51,27 @@ export function exactEnv(env: Env): Record<string, string> {
   )
 }
 
+/** `args`, the last arguments of this process, with the bytes of those that Node had to change. */
+export function exactArgs(args: readonly string[]): string[] {
+  const words = wordsOf(ofThisProcess('cmdline')).slice(-1 - args.length, -1)
+  return args.map((arg, i) => (words[i]?.toString('utf8') === arg ? decodeWord(words[i]) : arg))
+}
+
+/** A word for a person: a byte that is no UTF-8 is shown as `\xff`. */
+export function shownWord(text: string): string {
+  return Array.from(text, (part) =>
+    ESCAPED.test(part) ? `\\x${(part.charCodeAt(0) - 0xdc00).toString(16)}` : part,
+  ).join('')
+}
+
 /** The environment for a component of ours: what cannot be passed on as it is is left out. */
 export function withExactWords(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const passed = { ...env }
   let bytes = 0
   const words = changedWords(env).filter((word) => {
     bytes += word.length + 1
-    if (bytes > PASSED_BYTES_MAX) delete passed[halves(word.toString('utf8'))[0]]
+    if (bytes > PASSED_BYTES_MAX)
+      for (const text of [word.toString('utf8'), decodeWord(word)]) delete passed[halves(text)[0]]
     return bytes <= PASSED_BYTES_MAX
   })
   if (words.length > 0) passed['TROUPE_BYTES'] = Buffer.concat(words.map(ended)).toString('base64')
@@ -65,14 +79,15 @@ export function withExactWords(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 }
 
 function changedWords(env: Env): Buffer[] {
-  return [...wordsOf(environment()), ...wordsOf(Buffer.from(env['TROUPE_BYTES'] ?? '', 'base64'))].filter(
-    (word) => !isUtf8(word),
-  )
+  return [
+    ...wordsOf(ofThisProcess('environ')),
+    ...wordsOf(Buffer.from(env['TROUPE_BYTES'] ?? '', 'base64')),
+  ].filter((word) => !isUtf8(word))
 }
 
-function environment(): Buffer {
+function ofThisProcess(words: 'cmdline' | 'environ'): Buffer {
   try {
-    return readFileSync('/proc/self/environ')
+    return readFileSync(`/proc/self/${words}`)
   } catch {
     return Buffer.alloc(0)
   }

@@ -1,18 +1,20 @@
-/** Where the caller stands, though that may have been removed. */
+/** Where the caller stands, though that may have been removed, or its name be no UTF-8 (exact-env.ts). */
 import { readlinkSync } from 'node:fs'
+import { decodeWord } from './exact-env.ts'
 
 /** One that was removed still has a name, with that word behind it: it says so wherever it is used. */
 export function workingDirectory(): string {
   try {
-    return process.cwd()
+    const dir = process.cwd()
+    return dir.includes('\uFFFD') ? (nameByLink() ?? dir) : dir
   } catch {
-    return formerName() ?? '/'
+    return nameByLink() ?? '/'
   }
 }
 
-function formerName(): string | null {
+function nameByLink(): string | null {
   try {
-    return readlinkSync('/proc/self/cwd')
+    return decodeWord(readlinkSync('/proc/self/cwd', 'buffer'))
   } catch {
     return null
   }

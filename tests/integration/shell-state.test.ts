@@ -85,6 +85,31 @@ test('a variable of the agent whose bytes are no UTF-8 arrives as it is; of the 
     code: 2,
     stderr: expect.stringContaining('the value of X here holds bytes'),
   })
+  const argument = await run('sh', ['-c', `exec ${TROUPE} run --env "X=$(printf 'a\\344')" -- true`], { env })
+  expect([argument.code, argument.stderr]).toEqual([
+    2,
+    expect.stringContaining("the argument 'X=a\\xe4' holds bytes that are no UTF-8") as string,
+  ])
+  // the character that Node puts there may as well have been typed
+  const exact = await run(TROUPE, ['run', '--env', 'X', '--', 'sh', '-c', 'echo "$X" "$0"', 'b\uFFFD'], {
+    env: { ...env, X: 'a\uFFFD' },
+  })
+  expect(exact.stdout).toBe('a\uFFFD b\uFFFD\n')
+})
+
+test('what stands where the bytes of a directory’s name were changed to is not taken for it', async () => {
+  const script = `cd ${home} && mkdir "$(printf 'd\\344')" 'd\uFFFD' && cd "$(printf 'd\\344')" && exec ${TROUPE} run -- pwd`
+  const env = fleetEnv(home)
+  const ran = await run('sh', ['-c', script], { env })
+  expect(ran).toMatchObject({ code: 2, stdout: '' })
+  expect(ran.stderr).toContain(`the name of the directory '${home}/d\\xe4' holds bytes`)
+  expect((await run(TROUPE, ['run', '--', 'pwd'], { env, cwd: join(home, 'd\uFFFD') })).stdout).toBe(
+    `${home}/d\uFFFD\n`,
+  )
+})
+
+test('a probe’s program goes without such a variable', async () => {
+  const env = { ...fleetEnv(home), BYTES: undefined }
   const probed = JSON.stringify({
     apiVersion: 'troupe/v1',
     name: 'probed',

@@ -6,6 +6,7 @@
 import { networkInterfaces } from 'node:os'
 import { findContext } from '../../client/context.ts'
 import { Fault } from '../../protocol/faults.ts'
+import { isEscaped } from '../../system/exact-env.ts'
 import { homeOf } from '../../system/paths.ts'
 import { readShellState } from '../../system/shell-state.ts'
 import type { Io } from '../frame/io.ts'
@@ -41,12 +42,14 @@ export async function withCallerEnv(
 
 /** What the shell says of itself and what is ours stays here; so does a name that no document can hold. */
 function isForWorkers(name: string): boolean {
-  return !/^(TROUPE|NATS)_|^(_|PWD|OLDPWD|SHLVL)$/.test(name) && /^[^=\s]{1,256}$/.test(name)
+  return (
+    !/^(TROUPE|NATS)_|^(_|PWD|OLDPWD|SHLVL)$/.test(name) && /^[^=\s]{1,256}$/.test(name) && !isEscaped(name)
+  )
 }
 
 /** The value of a variable of this shell, as a document may hold it. @throws {Fault} USAGE */
 export function fromHere(name: string, value: string): string {
-  if (isWhole(value)) return value
+  if (!isEscaped(value)) return value
   throw new Fault(
     'USAGE',
     `the value of ${name} here holds bytes that are no UTF-8; a launch cannot carry them`,
@@ -68,9 +71,4 @@ export async function isHere({ env, context }: Pick<Io, 'env' | 'context'>): Pro
     .map((url) => (URL.canParse(url) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : ''))
   const own = Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address))
   return hosts.every((host) => host === 'localhost' || host.startsWith('127.') || own.includes(host))
-}
-
-/** Node puts U+FFFD where bytes of an argument or a variable are no UTF-8: that is not the caller’s word. */
-export function isWhole(word: string): boolean {
-  return !word.includes('\uFFFD')
 }

@@ -2,15 +2,15 @@
  * Launch documents of the command line: from a file or stdin, with `--set`, `--backend` and paths made
  * absolute, checked here with their lines before anything is sent.
  */
-import { existsSync } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { Fault } from '../../protocol/faults.ts'
 import { applySets, parseLaunchText, resolveLaunch, withAbsoluteCwd } from '../../protocol/launch/document.ts'
 import type { Launch } from '../../protocol/launch/resolved.ts'
+import { isEscaped, shownWord } from '../../system/exact-env.ts'
 import type { Io } from '../frame/io.ts'
 import { textOf } from '../frame/utf8.ts'
-import { isWhole, withCallerEnv } from './caller-env.ts'
+import { withCallerEnv } from './caller-env.ts'
 import type { EnvFrom } from './env-from.ts'
 
 export interface DocumentFlags {
@@ -71,10 +71,10 @@ export function checked(
   source?: Parameters<typeof resolveLaunch>[1],
 ): ReadDocument {
   const absolute = withAbsoluteCwd(document, cwd)
-  if (!isWhole(cwd) && !existsSync(cwd) && directoriesOf(absolute).some((dir) => dir.startsWith(cwd)))
+  if (isEscaped(cwd) && directoriesOf(absolute).some((dir) => dir.startsWith(cwd)))
     throw new Fault(
       'USAGE',
-      `the name of the directory '${cwd}' holds bytes that are no UTF-8; a launch cannot carry them`,
+      `the name of the directory '${shownWord(cwd)}' holds bytes that are no UTF-8; a launch cannot carry them`,
       { hint: 'launch from another directory, or with --cwd DIR' },
     )
   return { document: absolute, launch: resolveLaunch(absolute, source) }

@@ -5,7 +5,7 @@
 import { basename } from 'node:path'
 import { Fault } from '../../protocol/faults.ts'
 import { LAUNCH_NAME_MAX, RUN_WORDS, toName } from '../../protocol/names.ts'
-import { fromHere, isWhole } from './caller-env.ts'
+import { fromHere } from './caller-env.ts'
 
 export interface RunFlags {
   name?: string
@@ -33,12 +33,6 @@ export function runDocument(
       'USAGE',
       `--shape ${flags.shape} says how many nodes already; --nodes ${flags.nodes} cannot stand beside it`,
     )
-  for (const word of argv)
-    if (!isWhole(word))
-      throw new Fault(
-        'USAGE',
-        `the argument '${word}' holds bytes that are no UTF-8; a launch cannot carry them`,
-      )
   const env = Object.fromEntries((flags.env ?? []).map((setting) => settingOf(setting, here)))
   const resources = {
     ...(flags.gpus !== undefined && { gpus: flags.gpus }),

@@ -6,6 +6,7 @@
 import { CommanderError } from 'commander'
 import { CATALOGUE, Fault, toFault } from '../../protocol/faults.ts'
 import { nearest } from '../../protocol/names.ts'
+import { isEscaped, shownWord } from '../../system/exact-env.ts'
 import { ALIASES, COMMANDS } from './commands.ts'
 import type { Io } from './io.ts'
 import { renderFault } from '../render/fault.ts'
@@ -18,6 +19,12 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   const typed = argv.find((word) => !word.startsWith('-'))
   const name = typed === undefined ? undefined : (ALIASES[typed] ?? typed)
   try {
+    const changed = argv.find(isEscaped)
+    if (changed !== undefined)
+      throw new Fault(
+        'USAGE',
+        `the argument '${shownWord(changed)}' holds bytes that are no UTF-8; no launch and no order can carry them`,
+      )
     const first = argv[0]
     if (first === '--version' || first === '-V') {
       io.stdout(`${version}\n`)

@@ -113,16 +113,36 @@ test('--env NAME takes NAME from here, as no template; one that is not set here 
     )
 })
 
-test('bytes that are no UTF-8, which Node has replaced by now, are refused: a word, --env, the PATH', async () => {
-  expect(() => runDocument(['a\uFFFDb'], {})).toThrow('holds bytes that are no UTF-8')
-  expect(() => runDocument(['x'], { env: ['BAD'] }, { BAD: '\uFFFD' })).toThrow('the value of BAD here')
+test('bytes that are no UTF-8 are refused: --env, the PATH, any argument; U+FFFD that was typed stays', async () => {
+  expect(() => runDocument(['x'], { env: ['BAD'] }, { BAD: '\uDCFF' })).toThrow('the value of BAD here')
   const ran = await cli(['launch', '-f', '-'], {
     troupe: fleet.troupe,
     cwd: dir,
     stdin: JOB,
-    env: { ...env, PATH: '/caf\uFFFD' },
+    env: { ...env, PATH: '/caf\uDCE9' },
   })
   expect([ran.code, ran.stderr]).toEqual([2, expect.stringContaining('the value of PATH here') as string])
+  for (const argv of [
+    ['run', '--', 'a\uDCFFb'],
+    ['run', '--env', 'X=a\uDCFFb', '--', 'true'],
+    ['launch', '--cwd', 'a\uDCFFb', '--', 'true'],
+    ['launch', '-f', '-', '--set', 'roles.job.env.X=a\uDCFFb'],
+    ['logs', 'job', '--grep', 'a\uDCFFb'],
+  ]) {
+    const refused = await cli(argv, { troupe: fleet.troupe, cwd: dir, stdin: JOB, env })
+    expect([refused.code, refused.stderr], argv.join(' ')).toEqual([
+      2,
+      expect.stringMatching(/the argument '.*a\\xffb' holds bytes that are no UTF-8/) as string,
+    ])
+  }
+  const typed = await sent(['launch', '--env-from', 'all', '--env', 'X', '--', 'echo', '\uFFFD'], {
+    env: { PATH: '/\uFFFD', TROUPE_HOME: dir, X: '\uFFFD', 'N\uDCFF': '1' },
+  })
+  expect(typed).toMatchObject({
+    callerEnv: { PATH: '/\uFFFD', X: '\uFFFD' },
+    roles: { main: { command: ['echo', '\uFFFD'], env: { X: '\uFFFD' } } },
+  })
+  expect(Object.keys(typed['callerEnv'] as object)).toEqual(['PATH', 'X'])
 })
 
 test.each([
@@ -139,11 +159,11 @@ test.each([
 })
 
 test('a directory whose name is no UTF-8 is refused where a launch would name it', async () => {
-  const cwd = join(dir, 'b\uFFFDh')
+  const cwd = join(dir, 'b\uDCFFh')
   const refused = await cli(['run', '--', 'true'], { troupe: fleet.troupe, cwd, env })
   expect(refused).toMatchObject({
     code: 2,
-    stderr: expect.stringMatching(/directory '.*b\uFFFDh' .*no UTF-8/),
+    stderr: expect.stringMatching(/directory '.*b\\xffh' .*no UTF-8/),
   })
   expect((await sent(['launch', '--cwd', '/tmp', '--', 'true'], { cwd }))['cwd']).toBe('/tmp')
 })

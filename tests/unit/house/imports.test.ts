@@ -111,12 +111,12 @@ const READS_PROC: Record<string, string> = {
   'process/cgroup.ts': 'the cgroup of the agent',
   'process/ports.ts': 'the range of ephemeral ports; without it nothing is skipped',
   'fleet/spawn.ts': 'descriptors that `up` inherited',
-  'system/exact-env.ts': 'bytes of variables, for an agent; without it they are as Node has them',
+  'system/exact-env.ts': 'bytes of variables and arguments; without it they are as Node has them',
   'system/working-directory.ts': 'the name of a directory that was removed; without it it is /',
   'system/shell-state.ts': 'limits and umask of the caller’s shell; without it none are taken along',
 }
 /** They are asked by what only uses a fleet, and answer without a /proc too. */
-const ASKED_ANYWHERE = ['system/shell-state.ts', 'system/working-directory.ts']
+const ASKED_ANYWHERE = ['system/exact-env.ts', 'system/shell-state.ts', 'system/working-directory.ts']
 
 test('/proc is read by named files alone, and nothing that only uses a fleet reaches one of them', () => {
   const readers = files.filter((file) => /['"`]\/proc\b/.test(readFileSync(join(src, file), 'utf8')))
