@@ -11,7 +11,7 @@ import { fillCall, MARKER, planExec } from './exec-plan.ts'
 import { restoreForkFiles, writeBindings, type ForkOnDisk } from './fork-files.ts'
 import type { Leases } from './leases.ts'
 import { observeFork } from './observe.ts'
-import type { Observer } from './observer.ts'
+import type { ObserveOptions, Observer } from './observer.ts'
 import { startProbe } from './probes.ts'
 import type { HostEvent, Started } from '../protocol/host.ts'
 import type { ForkRecord } from './records.ts'
@@ -107,7 +107,7 @@ export function endLeases({ leases }: HostContext, fork: Fork): void {
 export function watchFork(
   host: HostContext,
   fork: Fork,
-  { onLook, recovering }: { onLook?: (record: ForkRecord) => void; recovering?: () => boolean },
+  { recovering, ...own }: Pick<ObserveOptions, 'onLook' | 'ownShim'> & { recovering?: () => boolean },
 ): Observer {
   const { forkId } = fork.spec
   const exec = readExecFile(fileOf.exec(fork.forkDir))
@@ -137,7 +137,7 @@ export function watchFork(
       if (event.what === 'exited') fork.probe?.stop()
       if (recovering?.() !== true) tell(host, fork, event)
     },
-    ...(onLook && { onLook }),
+    ...own,
     onEnd: () => endLeases(host, fork),
   })
 }
@@ -183,7 +183,10 @@ export async function startFork(host: HostContext, fork: Fork, bindings: Binding
   const held = await leases.handOver(forkId)
   if (fork.aborted) throw new Fault('CANCELLED', `${forkId} was cancelled`)
   let start: StartWait | null = null
-  const observer = watchFork(host, fork, { onLook: (record) => start?.seen(record) })
+  const observer = watchFork(host, fork, {
+    onLook: (record) => start?.seen(record),
+    ownShim: () => start?.shim ?? null,
+  })
   fork.observer = observer
   const giveUp = (fault: Fault): never => {
     observer.close()
@@ -205,6 +208,8 @@ export async function startFork(host: HostContext, fork: Fork, bindings: Binding
     onEnd: () => observer.check(true),
   })
   const record = await start.done.catch((error: Fault) => {
+    // its program runs, for nobody else writes over a record: it must not be started again
+    if (observer.facts.unreadable) return observer.facts.record
     // a start that only takes too long may still come about, and is then there to be killed
     if (wasStarted(forkDir)) throw error
     return giveUp(error)
@@ -215,7 +220,7 @@ export async function startFork(host: HostContext, fork: Fork, bindings: Binding
         ? new Fault('CANCELLED', `${forkId} was cancelled`)
         : new Fault('WORKER_CREATE', `the shim of ${forkId} ended before it started anything`),
     )
-  fork.started = startedOf(record, host.wall())
+  fork.started = startedOf(record, host.wall(), observer.facts.unreadable)
   probeFork(host, fork, bindings)
   return fork.started
 }
@@ -235,8 +240,13 @@ export function abortFork(host: HostContext, fork: Fork): boolean {
   return true
 }
 
-export function startedOf(record: ForkRecord, now: number): Started {
-  return { pid: record.child?.pid ?? null, startedAt: record.child?.at ?? record.exit?.at ?? now }
+/** Whose record cannot be read has its shim's pid: that is known to run, or to have run. */
+export function startedOf({ shim, child, exit }: ForkRecord, now: number, unreadable: boolean): Started {
+  const ran = unreadable || exit?.kind === 'status'
+  return {
+    pid: child?.pid ?? (ran && shim !== null ? shim.pid : null),
+    startedAt: child?.at ?? exit?.at ?? now,
+  }
 }
 
 /** What a shim needs to run at all; its program gets its environment from the exec file. */

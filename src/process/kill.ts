@@ -125,6 +125,11 @@ export function wakeShim(shim: ProcIdentity): void {
   if (stat?.startTime === shim.startTime && stat.state === 'T') deliver(kill, shim.pid, SIGCONT)
 }
 
+/** Its worker wrote over its record, or removed it: the shim looks at it at this signal, and writes it anew. */
+export function askForRecord(shim: ProcIdentity): void {
+  if (isAlive(shim)) deliver(kill, shim.pid, SIGCONT)
+}
+
 /** @returns whether it is gone, within a second */
 export async function killShim(shim: ProcIdentity): Promise<boolean> {
   deliver(kill, shim.pid, SIGKILL)

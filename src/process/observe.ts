@@ -13,7 +13,7 @@ import { readJsonSync, replaceFileSync } from '../system/files.ts'
 import { describe, type ProcIdentity, type ProcStat } from '../system/proc.ts'
 import type { Receipt } from '../protocol/shapes.ts'
 import { removeCgroup } from './cgroup.ts'
-import { killMembers, killShim, QUIET_LOOKS, signalMembers, wakeShim } from './kill.ts'
+import { askForRecord, killMembers, killShim, QUIET_LOOKS, signalMembers, wakeShim } from './kill.ts'
 import { errorFileText, stderrTail } from './last-words.ts'
 import { leftBehind } from './left.ts'
 import { wasOomKilled } from './oom.ts'
@@ -38,13 +38,16 @@ interface Verdict {
 const GONE: Omit<Receipt, 'ms'> = { outcome: 'gone', survivors: [], reason: null }
 const KILLED = 'the shim was killed, and with it the knowledge of how its child ends'
 const REMOVED = 'the directory of the fork was removed, and its shim ended without a record of the exit'
+const UNREADABLE =
+  'its record cannot be read: it was removed or written over, and its shim ended without another'
 const DEAF = 'the shim does not end, though nothing of the tree is seen any more, and cannot be killed'
 
 export function observeFork(options: ObserveOptions): Observer {
   const { forkId, forkDir, logDir, hasRanks, wall, emit, onEnd } = options
-  const reader = recordReader(fileOf.record(forkDir))
+  const reader = recordReader(fileOf.record(forkDir), options.ownShim)
   const facts: ForkFacts = {
     record: reader.read(),
+    unreadable: reader.unreadable,
     exit: null,
     stderrTail: [],
     errorFile: null,
@@ -179,6 +182,8 @@ export function observeFork(options: ObserveOptions): Observer {
 
   const look = (thoroughly: boolean): void => {
     facts.record = reader.read()
+    facts.unreadable = reader.unreadable
+    if (facts.unreadable && facts.record.shim !== null) askForRecord(facts.record.shim)
     if (thoroughly) mend()
     if (thoroughly && facts.exit !== null) left.look()
     const orphaned = thoroughly && shimIsDead()
@@ -193,7 +198,7 @@ export function observeFork(options: ObserveOptions): Observer {
           judge({ exit: { ...known, exitedAt: exit.at } })
         tellExit(known, exit.at)
       } else if (orphaned) {
-        const unknown = unknownExit(removed ? REMOVED : KILLED)
+        const unknown = unknownExit(removed ? REMOVED : reader.unreadable ? UNREADABLE : KILLED)
         judge({ exit: { ...unknown, exitedAt: wall() } })
         tellExit(unknown, verdict.exit!.exitedAt)
       } else return void lookAtRanks(false)
@@ -212,7 +217,8 @@ export function observeFork(options: ObserveOptions): Observer {
     if (quietLooks < QUIET_LOOKS) return
     if (facts.receipt !== null) return end()
     const way = tree().cgroup === null ? 'left the session' : 'left the session and the cgroup'
-    const reason = `the shim was killed: a process that ${way} and carries no marker cannot be found`
+    const why = reader.unreadable ? 'its record cannot be read' : 'the shim was killed'
+    const reason = `${why}: a process that ${way} and carries no marker cannot be found`
     conclude({ outcome: 'unverified', survivors: [], reason })
   }
 

@@ -7,6 +7,8 @@ import type { Tree } from './tree.ts'
 
 export interface ForkFacts {
   record: ForkRecord
+  /** what is there now is no record of this fork */
+  unreadable: boolean
   exit: (HostExit & { exitedAt: number; fenced?: boolean }) | null
   stderrTail: string[]
   errorFile: string | null
@@ -44,6 +46,8 @@ export interface ObserveOptions {
   oomKills: number | null
   wall: () => number
   killBudgetMs?: number
+  /** the shim that this agent started, while it knows it: a worker may write over the record */
+  ownShim?: () => ProcIdentity | null
   emit(event: HostEvent): void
   /** the fork's directory was removed, by its worker: write it anew, for the agent that comes after */
   restore(record: ForkRecord): void

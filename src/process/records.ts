@@ -42,15 +42,21 @@ export interface ForkRecord {
   told: { at: number; seconds: number } | null
 }
 
-const NOTHING: ForkRecord = { shim: null, rank: null, child: null, exit: null, emptyAt: null, told: null }
+const SLOT_FORMS: readonly RegExp[] = [
+  /^shim [1-9]\d* \d+( \d+)?( |$)/,
+  /^child [1-9]\d* \d+ \d+ [c-]( |$)/,
+  /^(exit \d+ \d+|failed \d+ [a-z]+ \d+)( |$)/,
+  /^(empty \d+|told \d+ \d+ \d+)( |$)/,
+]
 
+function slotsOf(text: string): string[] {
+  return SLOT_FORMS.map((_, index) => text.slice(index * SLOT_BYTES, (index + 1) * SLOT_BYTES).trimEnd())
+}
+
+/** What no shim wrote in its place is not read. A later version may add words to the end of a slot. */
 export function parseRecord(text: string): ForkRecord {
-  const slot = (index: number): string[] =>
-    text
-      .slice(index * SLOT_BYTES, (index + 1) * SLOT_BYTES)
-      .trim()
-      .split(' ')
-  const [shim, child, exit, empty] = [slot(0), slot(1), slot(2), slot(3)]
+  const words = slotsOf(text).map((slot, index) => (SLOT_FORMS[index]!.test(slot) ? slot.split(' ') : ['']))
+  const [shim, child, exit, empty] = words as [string[], string[], string[], string[]]
   return {
     shim: shim[0] === 'shim' ? { pid: Number(shim[1]), startTime: shim[2]! } : null,
     rank: shim[0] === 'shim' && shim[3] !== undefined ? Number(shim[3]) : null,
@@ -58,28 +64,33 @@ export function parseRecord(text: string): ForkRecord {
       child[0] === 'child'
         ? { pid: Number(child[1]), startTime: child[2]!, at: millis(child[3]), inCgroup: child[4] === 'c' }
         : null,
-    exit:
-      exit[0] === 'exit'
-        ? {
-            kind: 'status',
-            status: Number(exit[1]),
-            at: millis(exit[2]),
-            atMicros: Number(exit[2]),
-            ...(exit[3] === 'fence' && { fenced: true }),
-            ...(exit[3] === 'adopted' && { adopted: true }),
-          }
-        : exit[0] === 'failed'
-          ? {
-              kind: 'failed',
-              errno: Number(exit[1]),
-              stage: exit[2]!,
-              at: millis(exit[3]),
-              atMicros: Number(exit[3]),
-            }
-          : null,
+    exit: rawExitOf(exit),
     emptyAt: empty[0] === 'empty' ? millis(empty[1]) : null,
     told: empty[0] === 'told' ? { at: millis(empty[2]), seconds: Number(empty[3]) } : null,
   }
+}
+
+function rawExitOf([kind, number, second, third]: string[]): RawExit | null {
+  if (kind === 'exit')
+    return {
+      kind: 'status',
+      status: Number(number),
+      at: millis(second),
+      atMicros: Number(second),
+      ...(third === 'fence' && { fenced: true }),
+      ...(third === 'adopted' && { adopted: true }),
+    }
+  return kind === 'failed'
+    ? { kind, errno: Number(number), stage: second!, at: millis(third), atMicros: Number(third) }
+    : null
+}
+
+/** Somebody else wrote there, or it is cut off. A slot that is just being written looks so for a moment, too. */
+export function isDamaged(text: string): boolean {
+  return (
+    text.length < RECORD_BYTES ||
+    slotsOf(text).some((slot, index) => slot !== '' && !SLOT_FORMS[index]!.test(slot))
+  )
 }
 
 function millis(micros: string | undefined): number {
@@ -88,11 +99,16 @@ function millis(micros: string | undefined): number {
 
 /** @returns all blank when the file is not there */
 export function readRecord(file: string): ForkRecord {
+  return parseRecord(readRecordText(file) ?? '')
+}
+
+/** @returns null when it is not there, or no file to be read */
+export function readRecordText(file: string): string | null {
   try {
-    return parseRecord(readPlainSync(file, 'latin1', RECORD_BYTES))
+    return readPlainSync(file, 'latin1', RECORD_BYTES)
   } catch (error) {
     if (isOutOfDescriptors(error)) throw error
-    return NOTHING
+    return null
   }
 }
 

@@ -48,9 +48,12 @@ export async function recoverFork(
   if (found.kind === 'cancelled' || found.kind === 'prepared') return { ...facts, phase: found.kind }
   if (found.kind === 'started') {
     let recovering = true
-    const observer = watchFork(host, fork, { recovering: () => recovering })
+    const observer = watchFork(host, fork, {
+      recovering: () => recovering,
+      ownShim: () => found.record.shim,
+    })
     fork.observer = observer
-    fork.started = facts.started = startedOf(found.record, host.wall())
+    fork.started = facts.started = startedOf(found.record, host.wall(), observer.facts.unreadable)
     observer.check(true)
     const saving = watchSavedAgain(host, fork)
     if (saving !== null) await settleEnd(saving, observer)
@@ -105,7 +108,7 @@ function endOfLost(
   now: number,
 ): Pick<Recovered, 'started' | 'exit' | 'receipt'> {
   return {
-    started: record === null ? null : startedOf(record, now),
+    started: record === null ? null : startedOf(record, now, false),
     exit: record?.exit
       ? {
           ...exitOf(record.exit, () => null),

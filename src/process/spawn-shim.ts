@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process'
 import { Fault } from '../protocol/faults.ts'
+import { readStat, type ProcIdentity } from '../system/proc.ts'
 import type { ForkRecord } from './records.ts'
 
 /** An exec on a file system that hangs: the fork then goes on starting, and can be killed. */
@@ -31,6 +32,8 @@ export interface StartWait {
    * either
    */
   done: Promise<ForkRecord>
+  /** null when it could not be run, or had ended before anybody looked */
+  shim: ProcIdentity | null
 }
 
 function isSettled(record: ForkRecord): boolean {
@@ -51,6 +54,7 @@ export function spawnShim({ argv, env, held = [], look, onEnd }: ShimStart): Sta
     env: held.length > 0 ? { ...env, TROUPE_HELD: String(held.length) } : env,
   })
   shim.unref()
+  const startTime = shim.pid === undefined ? undefined : readStat(shim.pid)?.startTime
   let settle!: (record: ForkRecord) => void
   let refuse!: (fault: Fault) => void
   const done = new Promise<ForkRecord>((resolve, reject) => {
@@ -77,5 +81,5 @@ export function spawnShim({ argv, env, held = [], look, onEnd }: ShimStart): Sta
     settle(look(true))
     onEnd()
   })
-  return { seen, done }
+  return { seen, done, shim: startTime === undefined ? null : { pid: shim.pid!, startTime } }
 }

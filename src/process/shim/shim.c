@@ -60,20 +60,34 @@ static void make_parents(const char *path) {
   }
 }
 
-/* A worker may remove, move or empty its own directory: what is known is then written anew, where it is
- * looked for. The open descriptor is the last resort. */
-static void keep_record(void) {
+static long long wall(void);
+
+static int is_kept(void) {
   struct stat ours, there;
-  char fresh[PATH_MAX + 8];
-  if (fstat(record, &ours) == 0 && stat(record_path, &there) == 0 && ours.st_ino == there.st_ino &&
-      ours.st_dev == there.st_dev && there.st_size >= (off_t)sizeof slots)
-    return;
+  char now[sizeof slots];
+  return fstat(record, &ours) == 0 && stat(record_path, &there) == 0 && ours.st_ino == there.st_ino &&
+         ours.st_dev == there.st_dev && pread(record, now, sizeof now, 0) == sizeof now &&
+         memcmp(now, slots, sizeof now) == 0;
+}
+
+/* A worker may remove, move, empty or write over what is in its own directory: what is known is then written
+ * anew, where it is looked for; what stands in the way is moved aside. The open descriptor is the last
+ * resort. */
+static void keep_record(void) {
+  char fresh[PATH_MAX + 8], aside[PATH_MAX + 32];
+  if (is_kept()) return;
   make_parents(record_path);
   snprintf(fresh, sizeof fresh, "%s.new", record_path);
   int fd = open(fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return;
-  if (pwrite(fd, slots, sizeof slots, 0) == sizeof slots && rename(fresh, record_path) == 0)
-    dup3(fd, record, O_CLOEXEC);
+  if (pwrite(fd, slots, sizeof slots, 0) == sizeof slots) {
+    int there = rename(fresh, record_path);
+    if (there < 0 && errno == EISDIR) {
+      snprintf(aside, sizeof aside, "%s.%lld", record_path, wall());
+      there = rename(record_path, aside) < 0 ? -1 : rename(fresh, record_path);
+    }
+    if (there == 0) dup3(fd, record, O_CLOEXEC);
+  }
   close(fd);
 }
 
@@ -335,7 +349,7 @@ static void kill_children(const char *cgroup) {
   if (processes) closedir(processes);
 }
 
-static void tick(int number) { (void)number; }
+static void tick(int number) { (void)number; } /* not SA_RESTART: it is to interrupt the wait */
 
 /* The program of a rank comes to us when its own shim was killed: we alone know then how it ended. */
 static void adopted(pid_t pid, int status) {
@@ -364,6 +378,8 @@ static int run_worker(const char *directory) {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   for (int fd = 3; fd < 3 + held(); fd++) fcntl(fd, F_SETFD, FD_CLOEXEC);
   syscall(SYS_close_range, 3 + held(), ~0U, 0);
+  const struct sigaction action = {.sa_handler = tick};
+  sigaction(SIGCONT, &action, NULL); /* the agent asks for a record that it can read */
   snprintf(record_path, sizeof record_path, "%s/record", directory);
   snprintf(fence_path, sizeof fence_path, "%s/fence", directory);
   open_record(0);
@@ -400,7 +416,6 @@ static int run_worker(const char *directory) {
   int failed = await_exec(child, report[0]);
 
   if (look_at_fence()) {
-    struct sigaction action = {.sa_handler = tick}; /* not SA_RESTART: it is to interrupt the wait */
     struct itimerval often = {{0, 250000}, {0, 250000}};
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &often, NULL);
@@ -415,6 +430,7 @@ static int run_worker(const char *directory) {
       adopted(ended, status);
     }
     if (ended > 0) continue;
+    keep_record();
     look_at_fence();
     climb(failed ? 0 : child);
     if (!fence.over) continue;

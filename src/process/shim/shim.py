@@ -23,7 +23,7 @@ fence |= {"to": b"", "ladder": [], "begun": None, "signal": 0}
 def keep_record():
     try:
         ours, there = os.fstat(record), os.stat(record_path)
-        if os.path.samestat(ours, there) and there.st_size >= len(slots):
+        if os.path.samestat(ours, there) and os.pread(record, len(slots), 0) == slots:
             return
     except OSError:
         pass
@@ -35,7 +35,11 @@ def keep_record():
         return
     try:
         os.pwrite(fd, slots, 0)
-        os.rename(fresh, record_path)
+        try:
+            os.rename(fresh, record_path)
+        except IsADirectoryError:
+            os.rename(record_path, record_path + b".%d" % wall())
+            os.rename(fresh, record_path)
         os.dup2(fd, record, inheritable=False)
     except OSError:
         pass
@@ -295,6 +299,7 @@ def run_worker(directory):
             signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
         except (OSError, ValueError):
             pass
+    signal.signal(signal.SIGCONT, lambda _number, _frame: keep_record())
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for fd in held():
         os.set_inheritable(fd, False)

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { BLANK_RECORD, exitOf, parseRecord } from '../../../src/process/records.ts'
+import { BLANK_RECORD, exitOf, isDamaged, parseRecord } from '../../../src/process/records.ts'
 
 function withSlot(slot: number, text: string): string {
   const at = slot * 128
@@ -66,4 +66,25 @@ test('an exec that failed is 127 when there is no such program, else 126', () =>
   expect([of(2, 'exec'), of(13, 'exec'), of(2, 'chdir'), of(11, 'fork'), of(28, 'logs')]).toEqual([
     127, 126, 126, 126, 126,
   ])
+})
+
+test.each([
+  ['garbage', withSlot(1, '\u0001\u00ff child 4')],
+  ['cut off', withSlot(0, 'shim 12 345').slice(0, 128)],
+  ['gone empty', ''],
+  ['another slot’s word', withSlot(0, 'child 13 346 1000999 c')],
+  ['a word that is no number', withSlot(0, 'shim me 345')],
+  ['everybody’s pid', withSlot(1, 'child -1 346 1000999 c')],
+  ['half a slot', withSlot(2, 'exit 256')],
+])('%s is damage, and nothing of that slot is read', (_, text) => {
+  expect(isDamaged(text)).toBe(true)
+  expect(parseRecord(text)).toMatchObject({ child: null, exit: null })
+})
+
+test('a blank record, each word of a shim and what a later version adds to one are none', () => {
+  for (const text of [BLANK_RECORD, withSlot(0, 'shim 12 345 7'), withSlot(1, 'child 13 346 1000999 - new')])
+    expect(isDamaged(text)).toBe(false)
+  for (const text of ['exit 9 1 fence', 'exit 9 1 adopted', 'failed 2 exec 2000001'])
+    expect(isDamaged(withSlot(2, text))).toBe(false)
+  expect(isDamaged(withSlot(3, 'told 15 1000 30') + 'more')).toBe(false)
 })
