@@ -2,8 +2,8 @@
  * The variables by which a launcher or a scheduler tells a process its place in a job: its rank, its task,
  * who its peers are. Where an agent (or a caller's shell) is such a process, they describe that one. A worker
  * that got them would take another's place: torch joins a group by RANK and MASTER_ADDR, MPI connects to the
- * PMI of the outer step. What describes the allocation as a whole (SLURM_JOB_ID, PBS_NODEFILE, LSB_HOSTS…)
- * stays; who wants one of these says so in `env`. Pure.
+ * PMI of the outer step. What describes the allocation or the array as a whole (SLURM_JOB_ID, PBS_NODEFILE,
+ * LSB_HOSTS, SLURM_ARRAY_TASK_COUNT…) stays; who wants one of these says so in `env`. Pure.
  */
 interface OuterJob {
   /** as people would write it, for the reference */
@@ -67,6 +67,25 @@ export const OUTER_JOB: readonly OuterJob[] = [
     names: 'PBS_TASKNUM, PBS_NODENUM, PBS_VNODENUM, LSF_PM_*, JSM_*, PALS_*, ALPS_APP_PE, FLUX_TASK_*',
     match: /^(PBS_(TASKNUM|NODENUM|VNODENUM)|LSF_PM_.*|JSM_.*|PALS_.*|ALPS_APP_PE|FLUX_TASK_.*)$/,
     why: 'the task of an outer PBS, LSF (jsrun), Cray PALS or ALPS, or Flux',
+  },
+  {
+    names:
+      'SLURM_ARRAY_TASK_ID, SGE_TASK_ID, PBS_ARRAY_INDEX, PBS_ARRAYID, MOAB_JOBARRAYINDEX, LSB_JOBINDEX, ' +
+      'OAR_ARRAY_INDEX, AWS_BATCH_JOB_ARRAY_INDEX, JOB_COMPLETION_INDEX, BATCH_TASK_INDEX, ' +
+      'CLOUD_RUN_TASK_INDEX, NOMAD_ALLOC_INDEX, PARALLEL_SEQ, PARALLEL_JOBSLOT',
+    match: new RegExp(
+      '^(SLURM_ARRAY_TASK_ID|SGE_TASK_ID|PBS_ARRAY_INDEX|PBS_ARRAYID|MOAB_JOBARRAYINDEX|LSB_JOBINDEX|' +
+        'OAR_ARRAY_INDEX|AWS_BATCH_JOB_ARRAY_INDEX|JOB_COMPLETION_INDEX|BATCH_TASK_INDEX|' +
+        'CLOUD_RUN_TASK_INDEX|NOMAD_ALLOC_INDEX|PARALLEL_(SEQ|JOBSLOT))$',
+    ),
+    why:
+      'the agent’s own task of an array: workers of one run on two such agents would see two; ' +
+      '`--env NAME` passes on that of the shell',
+  },
+  {
+    names: 'AWS_BATCH_JOB_NODE_INDEX, _CONDOR_PROCNO, _CONDOR_NPROCS, AZ_BATCH_TASK_ID, TF_CONFIG',
+    match: /^(AWS_BATCH_JOB_NODE_INDEX|_CONDOR_(PROCNO|NPROCS)|AZ_BATCH_TASK_ID|TF_CONFIG)$/,
+    why: 'the node of an outer job over several machines of AWS Batch, HTCondor, Azure Batch or TensorFlow',
   },
 ]
 

@@ -66,6 +66,7 @@ test('what a worker writes does nothing to a terminal: in logs, events, ps, stat
   ])
     shown.push([args.join(' '), await onTerminal(args)])
   shown.push(['run', await onTerminal(['run', '--nodes', '2', '--', ...command])])
+  shown.push(['run of one', await onTerminal(['run', '--', ...command])])
   const harmful = shown.filter(([, text]) =>
     /\u001b\]|\u0007|\u001b\[2J/.test(text.replaceAll('\r\u001b[2K', '')),
   )

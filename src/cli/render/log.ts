@@ -24,8 +24,8 @@ export function writeLog(io: Io, item: LogItem, { prefix, stderrOnly = false }: 
   const toStderr = stderrOnly || item.stream === 'stderr'
   const stream = toStderr ? 'stderr' : 'stdout'
   const head = prefix ? `${io.paint('cyan', item.prefix, stream)} ` : ''
-  // behind a prefix a terminal gets lines, not what they do to it; one program's own output is its own
-  const isShown = prefix && (toStderr ? io.errTty : io.isTty)
+  // a terminal gets lines and their colour, not what else they do to it; a pipe and a file get the bytes
+  const isShown = toStderr ? io.errTty : io.isTty
   const text = isShown ? visible(afterReturns(item.text)) : item.text
   if (toStderr)
     io.line([

@@ -102,6 +102,17 @@ test.each([
   ],
   ...['PBS_VNODENUM', 'LSF_PM_TASKID', 'JSM_NAMESPACE_RANK', 'PALS_RANKID', 'ALPS_APP_PE', 'FLUX_TASK_RANK'],
   ...['HOROVOD_RANK', 'HOROVOD_LOCAL_SIZE', 'CROSS_RANK'],
+  ...['SLURM_ARRAY_TASK_ID', 'SGE_TASK_ID', 'PBS_ARRAY_INDEX', 'PBS_ARRAYID', 'MOAB_JOBARRAYINDEX'],
+  ...['LSB_JOBINDEX', 'OAR_ARRAY_INDEX', 'AWS_BATCH_JOB_ARRAY_INDEX', 'AWS_BATCH_JOB_NODE_INDEX'],
+  ...['JOB_COMPLETION_INDEX', 'BATCH_TASK_INDEX', 'CLOUD_RUN_TASK_INDEX', 'NOMAD_ALLOC_INDEX'],
+  ...[
+    'PARALLEL_SEQ',
+    'PARALLEL_JOBSLOT',
+    '_CONDOR_PROCNO',
+    '_CONDOR_NPROCS',
+    'AZ_BATCH_TASK_ID',
+    'TF_CONFIG',
+  ],
 ])('%s is the agent’s place in another job: no worker has it, unless its spec says so', (name) => {
   const agentEnv = { PATH: '/bin', [name]: 'outer' }
   for (const torchrun of [null, gang])
@@ -129,7 +140,8 @@ test.each([
     'I_MPI_FABRICS',
     'HOROVOD_CYCLE_TIME',
   ],
-  ...['TORCH_ELASTIC_SHUTDOWN', 'PETSC_DIR'],
+  ...['TORCH_ELASTIC_SHUTDOWN', 'PETSC_DIR', 'SLURM_ARRAY_JOB_ID', 'SLURM_ARRAY_TASK_COUNT', 'SGE_TASK_LAST'],
+  ...['LSB_JOBINDEX_STEP', 'PBS_ARRAY_ID', 'AWS_BATCH_JOB_MAIN_NODE_INDEX', '_CONDOR_SLOT', 'OAR_ARRAY_ID'],
 ])('%s describes an allocation or is a setting: it stays', (name) => {
   expect(build({ agentEnv: { [name]: 'x' } })[name]).toBe('x')
 })
