@@ -125,7 +125,10 @@ export function wakeShim(shim: ProcIdentity): void {
   if (stat?.startTime === shim.startTime && stat.state === 'T') deliver(kill, shim.pid, SIGCONT)
 }
 
-/** Its worker wrote over its record, or removed it: the shim looks at it at this signal, and writes it anew. */
+/**
+ * Its worker wrote over its record, or removed it: the shim looks at it at this signal, and writes it
+ * anew.
+ */
 export function askForRecord(shim: ProcIdentity): void {
   if (isAlive(shim)) deliver(kill, shim.pid, SIGCONT)
 }

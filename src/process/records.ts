@@ -85,7 +85,10 @@ function rawExitOf([kind, number, second, third]: string[]): RawExit | null {
     : null
 }
 
-/** Somebody else wrote there, or it is cut off. A slot that is just being written looks so for a moment, too. */
+/**
+ * Somebody else wrote there, or it is cut off. A slot that is just being written looks so for a
+ * moment, too.
+ */
 export function isDamaged(text: string): boolean {
   return (
     text.length < RECORD_BYTES ||

@@ -34,9 +34,10 @@ Generated from the commands (\`npm run gen\`); do not edit.
 stdout is data, stderr is talk; on failure stdout is empty. Every command takes \`--json\`, \`-q\` (ids only)
 and \`--context NAME\`. With \`--json\` a failure is one JSON line on stderr: \`{ code, message, data,
 retryable, hint }\`. When the reader of stdout goes away (\`troupe logs … | head\`) a command ends quietly
-with 0; \`run\` goes on to its end. What workers wrote does nothing to a terminal, live or later: colour stays and
-ends with its line, a carriage return reads as what it leaves on the line, every other control character is shown
-as an escape. A pipe or a file gets the bytes as they are, and so does \`logs --raw\` everywhere.
+with 0; \`run\` goes on to its end. What workers wrote does nothing to a
+terminal, live or later: colour stays and ends with its line, a carriage return reads as what it leaves
+on the line, every other control character is shown as an escape. A pipe or a file gets the bytes as they
+are, and so does \`logs --raw\` everywhere.
 
 A run, role, worker or rank is written \`RUN\`, \`RUN/role\`, \`RUN/role/3\`, \`RUN/role/1-3,5\` or
 \`RUN/role:11\`. RUN is an id, a unique prefix of one, a name, \`last\` (your newest) or \`all\` (yours that
