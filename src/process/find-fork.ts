@@ -27,7 +27,7 @@ export type Found =
  * watched like any other.
  */
 const SETTLE_MS = 2000
-/** In the place of a shim that is dead and has left no word that can be read. No process can have this pid. */
+/** For a shim that is dead and has left no word that can be read. No process can have this pid. */
 const NOBODY: ProcIdentity = { pid: 0x7fffffff, startTime: '0' }
 
 export async function findFork(spool: string, forkId: string, bootId: string): Promise<Found> {
