@@ -6,7 +6,7 @@ import { reply } from './reply.ts'
 import { live } from './stages.ts'
 import { ownTarget } from './targets.ts'
 import type { SignalRequest } from './signal-answers.ts'
-import type { Ctx, OrderContext } from './types.ts'
+import type { Ctx, OrderContext, Worker } from './types.ts'
 import { currentFork, exitOf, startedAtOf } from './worker.ts'
 
 export function signal(ctx: Ctx, request: RequestOf<'signal'>): void {
@@ -27,10 +27,19 @@ export function signal(ctx: Ctx, request: RequestOf<'signal'>): void {
       )
   }
   const waiting: SignalRequest = { request: request.id, left: 0, workers: [], refused: [] }
+  let ended: Worker | undefined
   for (const worker of workers) {
-    const node = worker.record.node === null ? undefined : ctx.s.nodes.get(worker.record.node)
-    if (!live(worker) || exitOf(worker) !== null || startedAtOf(worker) === null || !isReachable(node))
+    if (!live(worker) || startedAtOf(worker) === null) continue
+    const node = ctx.s.nodes.get(worker.record.node!)
+    if (exitOf(worker) !== null) {
+      ended = worker
       continue
+    }
+    if (!isReachable(node)) {
+      const fault = new Fault('FAILED', `node ${worker.record.node} cannot be asked now`).toBody()
+      waiting.refused.push({ worker: worker.id, fault })
+      continue
+    }
     const id = ++ctx.s.counter
     ctx.s.orders.set(id, { verb: 'signal', worker: worker.id, request: waiting })
     ctx.out.push({
@@ -53,7 +62,20 @@ export function signal(ctx: Ctx, request: RequestOf<'signal'>): void {
     })
     waiting.left++
   }
-  if (waiting.left === 0) reply(ctx, request, { workers: [] })
+  if (waiting.left === 0) nobodyGotIt(ctx, request, waiting, ended)
+}
+
+/** @param ended  one whose root has ended, while what it left may still run */
+function nobodyGotIt(
+  ctx: Ctx,
+  request: RequestOf<'signal'>,
+  { refused }: SignalRequest,
+  ended: Worker | undefined,
+): void {
+  if (refused.length > 0) throw new Fault('FAILED', `${refused[0]!.worker}: ${refused[0]!.fault.message}`)
+  if (ended !== undefined)
+    throw new Fault('FAILED', `the root of ${ended.id} has ended; what it left running is being ended`)
+  reply(ctx, request, { workers: [] })
 }
 
 /** The request itself is answered within a second. */
