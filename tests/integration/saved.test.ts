@@ -44,11 +44,12 @@ test.each(['stdout', 'stderr'])(
 )
 
 test.each([
-  ['it says nothing', ['stop'], 'stdout', ''],
-  ['a kill', ['kill'], 'stdout', 'checkpoint saved'],
-])('%s: no, though it said so before', async (_, command, ...args) => {
-  const run = await saves('silent', [args[0]!, '0', args[1]!])
-  const { receipts } = await cli.fleet.json([...command, run])
+  ['it says nothing', 'stop', '', '30s'],
+  ['a kill', 'kill', 'checkpoint saved', '30s'],
+  ['a stop without grace', 'stop', 'checkpoint saved', '0s'],
+])('%s: no, though it said so before', async (_, command, word, grace) => {
+  const run = await saves('silent', ['stdout', '0', word], { stop: { ...role.stop, grace } })
+  const { receipts } = await cli.fleet.json([command, run])
   expect(receipts).toMatchObject([{ outcome: 'gone', save: 'no', saved: null }])
   expect((await savedEvents(run)).filter(([what]) => what === 'saved')).toEqual([['saved', null]])
   const { stdout } = await cli.fleet.troupe(['stop', run])

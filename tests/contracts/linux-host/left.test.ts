@@ -127,6 +127,32 @@ test('a process without a command line has its name in brackets', async () => {
   expect((await leftOf(forkId))!.processes[0]!.command).toMatch(/^\[.+\]$/)
 })
 
+test('a helper of a rank is named; torchrun’s other processes are not', async () => {
+  await open()
+  const rank = `[ "$RANK" = 10 ] || exec '${PYTHON}' '${programs}leaves.py' many 1`
+  const spec = forkSpec(['sh', '-c', rank], {
+    kind: 'torchrun',
+    nproc: 2,
+    env: { PATH: `${programs}:${process.env['PATH']}` },
+    torchrun: { nnodes: '1', nodeRank: 0, nproc: 2, hostsRendezvous: true },
+  })
+  const [prepared] = await host.prepare([spec])
+  const rendezvous = { host: '127.0.0.1', port: prepared!.rendezvousPort! }
+  await host.start(spec.forkId, { roles: {}, rendezvous })
+  expect((await events.next('exited', spec.forkId)).exit.code).toBe(0)
+  host.signalTree(spec.forkId, 'SIGTERM')
+  expect(await leftOf(spec.forkId)).toEqual({
+    processes: [
+      {
+        pid: expect.any(Number),
+        command: expect.stringContaining(commandOf('many').slice(0, 100)),
+        signal: 'SIGTERM',
+      },
+    ],
+    more: 0,
+  })
+})
+
 test('a service: what it left is counted at its exit, and named at the end', async () => {
   await open()
   const forkId = await leaves('many', '2', { kind: 'service' })

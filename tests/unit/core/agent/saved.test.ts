@@ -81,6 +81,15 @@ describe('a stop that is a checkpoint', () => {
     expect(factsOf(agent.empty(FORK))[0]).toEqual(['saved', null])
   })
 
+  test('no grace: asked, killed without a signal, and "no"', () => {
+    const agent = agentScript()
+    agent.running(specWith({ graceMs: 0 }))
+    expect(typesOf(agent.kill(FORK, { graceMs: 0 }))).toEqual(['watch-saved', 'note', 'reply'])
+    expect(typesOf(agent.step({ type: 'noted', forkId: FORK, at: 1001 }))).toEqual(['kill-tree'])
+    agent.exited(FORK, { signal: 'SIGKILL' })
+    expect(factsOf(agent.empty(FORK))[0]).toEqual(['saved', null])
+  })
+
   test('a second stop, and a kill within the stop, change nothing of it', () => {
     const { agent } = stopping()
     expect(only(agent.kill(FORK), 'watch-saved')).toEqual([])
