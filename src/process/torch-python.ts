@@ -8,7 +8,7 @@ import { Fault } from '../protocol/faults.ts'
 import type { ForkSpec } from '../protocol/launch/resolved.ts'
 import { cacheOf, type Env } from '../system/paths.ts'
 import { findTorchPython } from '../system/find-torch.ts'
-import { isExecutable } from '../system/program-path.ts'
+import { isExecutable, which } from '../system/program-path.ts'
 import { tryProgram } from '../system/run.ts'
 
 const LOOK_MS = 20_000
@@ -29,8 +29,13 @@ async function lacksTorch(python: string, env: Record<string, string>, cwd: stri
   return fault !== null && fault.data['exit'] === NO_TORCH
 }
 
+/** A torchrun outlives its Python: an environment was moved, or made anew with another one. */
+function isGone(python: string): boolean {
+  return python.startsWith('/') && !isExecutable(python)
+}
+
 export interface TorchSearch {
-  spec: ForkSpec
+  spec: Pick<ForkSpec, 'role' | 'setup' | 'prefix' | 'venv' | 'pathPrepend' | 'env' | 'callerEnv'>
   /** of the worker */
   env: Record<string, string>
   cwd: string
@@ -40,21 +45,28 @@ export interface TorchSearch {
 
 /**
  * @returns null when set-up or prefix decide, or PATH has a torchrun that is no Python script
- * @throws {Fault} WORKER_CONFIG, with the paths, when no Python has torch
+ * @throws {Fault} WORKER_CONFIG, with the paths, when no Python has torch, or that of torchrun is not there
  */
 export async function torchPython({ spec, env, cwd, agentEnv }: TorchSearch): Promise<string | null> {
   const found = findTorchPython(spec, env['PATH'])
-  if (found === null || !(await lacksTorch(found, env, cwd))) return found
+  if (found === null || !(isGone(found) || (await lacksTorch(found, env, cwd)))) return found
   const isChosen = spec.venv !== undefined || spec.pathPrepend !== undefined || spec.env['PATH'] !== undefined
-  const setUp = isChosen ? null : setUpPython(agentEnv)
+  // whose torchrun is on PATH has said which Python is meant, too
+  const setUp = isChosen || isGone(found) ? null : setUpPython(agentEnv)
   if (setUp !== null && !(await lacksTorch(setUp, env, cwd))) return setUp
   const callers =
     spec.callerEnv?.['PATH'] === undefined ? null : findTorchPython(spec, spec.callerEnv['PATH'])
   const meant =
-    callers !== null && callers !== found && !(await lacksTorch(callers, { ...env, ...spec.callerEnv }, cwd))
+    callers !== null &&
+    callers !== found &&
+    !isGone(callers) &&
+    !(await lacksTorch(callers, { ...env, ...spec.callerEnv }, cwd))
       ? `; that of the shell that launched, ${callers}, has it`
       : ''
-  throw new Fault('WORKER_CONFIG', `${found}, the Python on the PATH of ${spec.role}, has no torch${meant}`, {
+  const fault = isGone(found)
+    ? `${which('torchrun', env['PATH'])} on the PATH of ${spec.role} is of ${found}, which is not there`
+    : `${found}, the Python on the PATH of ${spec.role}, has no torch`
+  throw new Fault('WORKER_CONFIG', `${fault}${meant}`, {
     data: { python: found, callers },
     hint: 'install torch there, or name the environment that has it: venv: DIR',
   })
@@ -75,7 +87,7 @@ export async function torchOfAgent(env: Env, cwd: string): Promise<TorchOfAgent>
   )
   if (found === null) return { python: 'torchrun', without: null }
   // a name alone is not on PATH
-  if (found.startsWith('/') && !(await lacksTorch(found, defined, cwd)))
+  if (found.startsWith('/') && !isGone(found) && !(await lacksTorch(found, defined, cwd)))
     return { python: found, without: null }
   const setUp = setUpPython(env)
   const serves = setUp !== null && !(await lacksTorch(setUp, defined, cwd))

@@ -1,4 +1,5 @@
 /** `troupe validate FILE`: is a launch document right? Needs no fleet. */
+import type { Role } from '../../protocol/launch/resolved.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import { listOption } from '../frame/options.ts'
 
@@ -19,8 +20,15 @@ export const command: CliCommand = {
             )
         const { graceNotes } = await import('../document/grace-notes.ts')
         for (const note of await graceNotes(io, launch)) io.stderr(`note: ${note}`)
+        const { torchOfLaunch } = await import('../../process/torch-of-launch.ts')
+        const { rolePath } = await import('../document/role-path.ts')
+        const { env, cwd } = io
+        const pathOf = (role: Role): Promise<string | null> => rolePath(io, launch, role)
+        const { notes, pythons: torchPython } = await torchOfLaunch(launch, { env, cwd, pathOf })
+        for (const note of notes) io.stderr(`note: ${note}`)
         const workers = launch.roles.reduce((sum, role) => sum + role.replicas, 0)
-        if (io.json) io.printJson({ ok: true, name: launch.name, roles: launch.roles.length, workers })
+        if (io.json)
+          io.printJson({ ok: true, name: launch.name, roles: launch.roles.length, workers, torchPython })
         else if (!io.quiet)
           io.stdout(
             `ok: ${launch.name}, ${launch.roles.length} ${launch.roles.length === 1 ? 'role' : 'roles'}, ${workers} ${workers === 1 ? 'worker' : 'workers'}\n`,

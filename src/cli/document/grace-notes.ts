@@ -5,16 +5,12 @@
 import { basename } from 'node:path'
 import type { Launch, Role } from '../../protocol/launch/resolved.ts'
 import { findTorchPython, torchRelease } from '../../system/find-torch.ts'
-import { programPath } from '../../system/program-path.ts'
-import type { Io } from '../frame/io.ts'
-import { isHere } from './caller-env.ts'
+import { rolePath, type Shell } from './role-path.ts'
 
 /** What torchrun waits where nobody says more. */
 const TORCH_DEFAULT_S = 30
 const SLACK_S = 10
 const VARIABLE = 'TORCH_ELASTIC_SHUTDOWN_TIMEOUT'
-
-type Shell = Pick<Io, 'env' | 'context' | 'cwd'>
 
 export async function graceNotes(shell: Shell, launch: Launch): Promise<string[]> {
   const notes = launch.roles.map((role) =>
@@ -25,16 +21,12 @@ export async function graceNotes(shell: Shell, launch: Launch): Promise<string[]
   return (await Promise.all(notes)).filter((note) => note !== null)
 }
 
-/** Where workers get their PATH from another machine, nobody can look. */
 async function oldTorchNote(shell: Shell, launch: Launch, role: Role): Promise<string | null> {
   const { graceMs } = role.stop
   if (graceMs <= TORCH_DEFAULT_S * 1000) return null
-  if (launch.callerEnv === undefined && !(await isHere(shell))) return null
-  const asked = { ...launch.env, ...role.env }
-  const path = asked['PATH'] ?? launch.callerEnv?.['PATH'] ?? shell.env['PATH']
-  const { PATH = path } = programPath(role, role.cwd ?? shell.cwd, path)
-  const python = PATH?.includes('${{') ? null : findTorchPython(role, PATH)
-  // that there is no torch is said by the start, with the paths
+  const path = await rolePath(shell, launch, role)
+  const python = path === null ? null : findTorchPython(role, path)
+  // that there is no torch is `validate`'s to say
   const torch = python === null ? null : torchRelease(python)
   if (torch === null || torch.readsShutdownTimeout) return null
   return (

@@ -18,7 +18,13 @@ const RANK: Record<string, number> = {
   reference: 6,
 }
 /** DESIGN.md section 2: where the concrete is handed in. */
-const ASSEMBLY = [/^index\.ts$/, /^fleet\//, /^cli\/commands\/(up|down|agent|coordinator)\.ts$/]
+const ASSEMBLY = [
+  /^index\.ts$/,
+  /^fleet\//,
+  /^cli\/commands\/(up|down|agent|coordinator)\.ts$/,
+  // it uses no fleet: it looks at this machine as an agent would
+  /^cli\/commands\/validate\.ts$/,
+]
 /** A wrapped package has one importer. */
 const OWNER_OF: Record<string, string[]> = {
   nats: ['transport/nats/connection.ts'],

@@ -63,6 +63,23 @@ test.each([
   })
 })
 
+test('the Python of torchrun is gone: said as that, with both paths, and no other serves', async () => {
+  await python('cache/python/torch-3.11-v1', WITH)
+  const [bin, callers] = [await python('mine', WITH), await python('callers', WITH)]
+  await writeFile(join(bin, 'torchrun'), '#!/moved/bin/python3\n', { mode: 0o755 })
+  await expect(find(bin, { callerEnv: { PATH: callers } })).rejects.toMatchObject({
+    code: 'WORKER_CONFIG',
+    data: { python: '/moved/bin/python3', callers: join(callers, 'python') },
+    message:
+      `${join(bin, 'torchrun')} on the PATH of trainer is of /moved/bin/python3, which is not there; ` +
+      `that of the shell that launched, ${join(callers, 'python')}, has it`,
+  })
+  expect(await torchOfAgent({ TROUPE_CACHE: join(dir, 'none'), PATH: bin }, dir)).toEqual({
+    python: null,
+    without: '/moved/bin/python3',
+  })
+})
+
 test('a Python that cannot be asked is taken: it says itself what is wrong', async () => {
   const bin = await python('broken', 3)
   expect(await find(bin)).toBe(join(bin, 'python'))
