@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config'
  * Layers of tests, cheapest first. Real servers and process trees run one file at a time: two cores must not
  * decide an outcome.
  */
-function layer(name: string, groupOrder: number, folders: string[], more: object = {}) {
+export function layer(name: string, groupOrder: number, folders: string[], more: object = {}) {
   return {
     test: {
       name,

@@ -1,13 +1,12 @@
 // `npm test [-- vitest arguments]`: all set-up, then every test, the time of each layer beside its budget,
 // and one line `N passed, N failed, N skipped`.
 // With CI=true a skipped test is a failure: a missing component must not look like success.
-import { spawn } from 'node:child_process'
-import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { root, setUp } from './setup/setup.mjs'
 import { endSteps, say, SetupError } from './setup/say.mjs'
 import { testTools } from './setup/test-tools.mjs'
 import { budgetLines } from './test-budgets.mjs'
+import { runVitest } from './vitest.mjs'
 
 const results = join(root, 'dist/test-results.json')
 
@@ -19,28 +18,8 @@ process.once('SIGINT', async () => {
 async function main() {
   const found = await setUp({ forTests: true })
   await testTools()
-  await mkdir(join(root, 'dist'), { recursive: true })
-  await rm(results, { force: true })
   const given = process.argv.slice(2)
-  const argv = [
-    join(root, 'node_modules/vitest/vitest.mjs'),
-    'run',
-    '--reporter=default',
-    '--reporter=json',
-    `--outputFile.json=${results}`,
-    ...given,
-  ]
-  const child = spawn(process.execPath, argv, {
-    cwd: root,
-    stdio: ['ignore', 'inherit', 'inherit'],
-    env: { ...process.env, ...found },
-  })
-  const code = await new Promise((resolve) =>
-    child.on('close', (status, signal) => resolve(status ?? (signal === 'SIGINT' ? 130 : 1))),
-  )
-  const summary = JSON.parse(
-    await readFile(results, 'utf8').catch(() => '{"numPassedTests":0,"numFailedTests":1}'),
-  )
+  const { code, summary } = await runVitest(results, given, found)
   const skipped = (summary.numPendingTests ?? 0) + (summary.numTodoTests ?? 0)
   const forbidden = process.env.CI === 'true' && skipped > 0 && given.length === 0
   if (forbidden) say('with CI=true a skipped test counts as failed')
