@@ -107,6 +107,7 @@ test('validate says ok, needs no fleet, and takes --set', async () => {
     name: 'good',
     roles: 1,
     workers: 1,
+    torchPython: {},
   })
 })
 
