@@ -2,12 +2,10 @@
  * Which Python runs torch for a worker. PATH of the worker decides; where its Python has no torch, the one
  * that set-up made serves, unless the document says which Python is meant. Owns the look into a Python.
  */
-import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import type { ForkSpec } from '../protocol/launch/resolved.ts'
-import { cacheOf, type Env } from '../system/paths.ts'
-import { findTorchPython } from '../system/find-torch.ts'
+import { findTorchPython, saysWhich, setUpPython } from '../system/find-torch.ts'
+import type { Env } from '../system/paths.ts'
 import { isExecutable, which } from '../system/program-path.ts'
 import { tryProgram } from '../system/run.ts'
 
@@ -50,9 +48,8 @@ export interface TorchSearch {
 export async function torchPython({ spec, env, cwd, agentEnv }: TorchSearch): Promise<string | null> {
   const found = findTorchPython(spec, env['PATH'])
   if (found === null || !(isGone(found) || (await lacksTorch(found, env, cwd)))) return found
-  const isChosen = spec.venv !== undefined || spec.pathPrepend !== undefined || spec.env['PATH'] !== undefined
   // whose torchrun is on PATH has said which Python is meant, too
-  const setUp = isChosen || isGone(found) ? null : setUpPython(agentEnv)
+  const setUp = saysWhich(spec) || isGone(found) ? null : setUpPython(agentEnv)
   if (setUp !== null && !(await lacksTorch(setUp, env, cwd))) return setUp
   const callers =
     spec.callerEnv?.['PATH'] === undefined ? null : findTorchPython(spec, spec.callerEnv['PATH'])
@@ -92,25 +89,4 @@ export async function torchOfAgent(env: Env, cwd: string): Promise<TorchOfAgent>
   const setUp = setUpPython(env)
   const serves = setUp !== null && !(await lacksTorch(setUp, defined, cwd))
   return { python: serves ? setUp : null, without: found }
-}
-
-/** @returns the newest Python with torch that the set-up of a checkout has made, or was given; else null */
-function setUpPython(env: Env): string | null {
-  const dir = join(cacheOf(env), 'python')
-  const made = namesIn(dir)
-    .filter((name) => /^torch-\d+\.\d+-v\d+$/.test(name))
-    .toSorted((a, b) => b.localeCompare(a, 'en', { numeric: true }))
-    .map((name) => join(dir, name, 'bin/python'))
-  return (
-    [env['TROUPE_PYTHON'] ?? '', ...made].find((python) => python.startsWith('/') && isExecutable(python)) ??
-    null
-  )
-}
-
-function namesIn(dir: string): string[] {
-  try {
-    return readdirSync(dir)
-  } catch {
-    return []
-  }
 }

@@ -4,7 +4,7 @@
  */
 import { basename } from 'node:path'
 import type { Launch, Role } from '../../protocol/launch/resolved.ts'
-import { findTorchPython, torchRelease } from '../../system/find-torch.ts'
+import { findTorchPython, saysWhich, setUpPython, torchRelease } from '../../system/find-torch.ts'
 import { rolePath, type Shell } from './role-path.ts'
 
 /** What torchrun waits where nobody says more. */
@@ -25,9 +25,14 @@ async function oldTorchNote(shell: Shell, launch: Launch, role: Role): Promise<s
   const { graceMs } = role.stop
   if (graceMs <= TORCH_DEFAULT_S * 1000) return null
   const path = await rolePath(shell, launch, role)
-  const python = path === null ? null : findTorchPython(role, path)
+  const found = path === null ? null : findTorchPython(role, path)
+  if (found === null) return null
+  const asked = { ...launch.env, ...role.env }
+  const env = { ...shell.env, ...launch.callerEnv, ...asked }
+  const setUp = saysWhich({ ...role, env: asked }) ? null : setUpPython(shell.env)
+  const python = setUp !== null && torchRelease(found, env) === null ? setUp : found
   // that there is no torch is `validate`'s to say
-  const torch = python === null ? null : torchRelease(python)
+  const torch = torchRelease(python, env)
   if (torch === null || torch.readsShutdownTimeout) return null
   return (
     `role ${role.name}: torch ${torch.version} of ${python} kills its ranks ${TORCH_DEFAULT_S} s after a stop, ` +

@@ -22,20 +22,33 @@ async function environment(name: string, version: string | null, launcher = ''):
   const [bin, torch] = [join(dir, name, 'bin'), join(dir, name, 'lib/python3.11/site-packages/torch')]
   await mkdir(bin, { recursive: true })
   await writeFile(join(bin, 'python'), '#!/bin/sh\n', { mode: 0o755 })
-  if (version === null) return join(dir, name)
+  await mkdir(join(dir, name, 'lib/python3.11'), { recursive: true })
+  if (version !== null) await torchIn(torch, version, launcher)
+  return join(dir, name)
+}
+async function torchIn(torch: string, version: string, launcher = ''): Promise<void> {
   await mkdir(join(torch, 'distributed/launcher'), { recursive: true })
   await writeFile(join(torch, 'version.py'), `debug = False\n__version__ = '${version}+cpu'\n`)
   await writeFile(join(torch, 'distributed/launcher/api.py'), launcher)
-  return join(dir, name)
 }
 const NEW = 'os.environ.get("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "30")'
 const LONG = { stop: { grace: '60s' } }
 
 /** @param path  of the caller */
-async function notes(role: object, path: string, argv = ['validate', '-']): Promise<string[]> {
+async function notes(
+  role: object,
+  path: string,
+  argv = ['validate', '-'],
+  more: Record<string, string> = {},
+): Promise<string[]> {
   const trainer = { kind: 'torchrun', shape: '1x1', command: ['train.py'], ...role }
   const stdin = JSON.stringify({ apiVersion: 'troupe/v1', name: 'job', roles: { trainer } })
-  const env = { TROUPE_HOME: dir, TROUPE_CACHE: join(dir, 'cache'), PATH: `${path}/bin:/usr/bin:/bin` }
+  const env = {
+    TROUPE_HOME: dir,
+    TROUPE_CACHE: join(dir, 'cache'),
+    PATH: `${path}/bin:/usr/bin:/bin`,
+    ...more,
+  }
   const fleet = await fakeFleet()
   const ran = await cli(argv, { troupe: fleet.troupe, cwd: dir, env, stdin })
   await fleet.close()
@@ -82,6 +95,40 @@ test('the Python of the caller has no torch, or is a link to one that has: what 
   await rm(join(none, 'bin/python'))
   await symlink(join(old, 'bin/python'), join(none, 'bin/python'))
   expect(await notes(LONG, none)).toEqual([tooOld(none)])
+})
+
+test('the Python on PATH has no torch: that of set-up is looked at, unless the document says which is meant', async () => {
+  const none = await environment('none', null)
+  const made = await environment('cache/python/torch-3.11-v1', '2.11.0')
+  expect(await notes(LONG, none)).toEqual([tooOld(made)])
+  expect(await notes({ ...LONG, venv: none }, none)).toEqual([])
+  expect(await notes(LONG, await environment('new', '2.12.0', NEW))).toEqual([])
+  const given = await environment('given', '2.11.0')
+  const TROUPE_PYTHON = `${given}/bin/python`
+  expect(await notes(LONG, none, ['validate', '-'], { TROUPE_PYTHON })).toEqual([tooOld(given)])
+})
+
+test.each([
+  ['PYTHONPATH of the role', 'packages', true],
+  ['PYTHONPATH of the caller', 'packages', true],
+  ['the packages of the user', '.local/lib/python3.11/site-packages', false],
+  ['those that PYTHONUSERBASE names', 'base/lib/python3.11/site-packages', false],
+])('torch stands in %s: it is found there', async (place, packages, inVirtual) => {
+  const none = await environment('none', null)
+  const PYTHONPATH = join(dir, packages)
+  await torchIn(join(PYTHONPATH, 'torch'), '2.11.0')
+  const role = place.endsWith('role') ? { ...LONG, env: { PYTHONPATH } } : LONG
+  const caller: Record<string, string> = {
+    HOME: dir,
+    ...(place.endsWith('caller') && { PYTHONPATH }),
+    ...(place.startsWith('those') && { PYTHONUSERBASE: join(dir, 'base') }),
+  }
+  const said = (): Promise<string[]> => notes(role, none, ['validate', '-'], caller)
+  expect(await said()).toEqual([tooOld(none)])
+  await writeFile(join(none, 'pyvenv.cfg'), 'home = /usr/bin\ninclude-system-site-packages = false\n')
+  expect(await said()).toEqual(inVirtual ? [tooOld(none)] : [])
+  await writeFile(join(none, 'pyvenv.cfg'), 'include-system-site-packages = true\n')
+  expect(await said()).toEqual([tooOld(none)])
 })
 
 test('nothing is said where nobody can know: a set-up, a prefix, a template, a fleet elsewhere, no fleet', async () => {
