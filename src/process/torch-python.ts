@@ -51,8 +51,9 @@ export async function torchPython({ spec, env, cwd, agentEnv }: TorchSearch): Pr
   // whose torchrun is on PATH has said which Python is meant, too
   const setUp = saysWhich(spec) || isGone(found) ? null : setUpPython(agentEnv)
   if (setUp !== null && !(await lacksTorch(setUp, env, cwd))) return setUp
+  const ofShell = { setup: spec.setup, prefix: spec.prefix }
   const callers =
-    spec.callerEnv?.['PATH'] === undefined ? null : findTorchPython(spec, spec.callerEnv['PATH'])
+    spec.callerEnv?.['PATH'] === undefined ? null : findTorchPython(ofShell, spec.callerEnv['PATH'])
   const meant =
     callers !== null &&
     callers !== found &&

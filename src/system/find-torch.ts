@@ -10,22 +10,26 @@ import { isExecutable, which } from './program-path.ts'
 
 /**
  * The interpreter to run torch with: the one that `torchrun` on PATH names in its first line, else `python`
- * or `python3`.
+ * or `python3`. A Python in `venv` or `pathPrepend` is meant, also where a torchrun of another stands behind.
  *
- * @param path PATH of the worker
+ * @param wholePath PATH of the worker, with those two in front
  * @returns null when set-up or prefix decide what is on PATH (a virtual environment, pixi), which nobody can
  * know before
  */
 export function findTorchPython(
-  spec: Pick<ForkSpec, 'setup' | 'prefix'>,
-  path: string | undefined,
+  spec: Pick<ForkSpec, 'setup' | 'prefix' | 'venv' | 'pathPrepend'>,
+  wholePath: string | undefined,
 ): string | null {
   if (spec.setup !== null || spec.prefix.length > 0) return null
+  const named = (spec.pathPrepend?.length ?? 0) + (spec.venv === undefined ? 0 : 1)
+  const front = wholePath?.split(':').slice(0, named).join(':')
+  const isMeant = ['torchrun', 'python', 'python3'].some((program) => which(program, front) !== null)
+  const path = isMeant ? front : wholePath
   const torchrunFile = which('torchrun', path)
-  const named =
+  const python =
     torchrunFile === null ? null : /^#!\s*(\/\S*python[\d.]*)\s*$/.exec(firstLine(torchrunFile))?.[1]
-  if (torchrunFile !== null && named === undefined) return null
-  return named ?? which('python', path) ?? which('python3', path) ?? 'python3'
+  if (torchrunFile !== null && python === undefined) return null
+  return python ?? which('python', path) ?? which('python3', path) ?? 'python3'
 }
 
 /** A document that says which Python is meant gets no other. */

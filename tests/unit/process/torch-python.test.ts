@@ -63,6 +63,23 @@ test.each([
   })
 })
 
+test.each([
+  ['a venv', (bin: string) => ({ venv: join(bin, '..') })],
+  ['pathPrepend', (bin: string) => ({ pathPrepend: ['/nowhere', bin] })],
+])(
+  '%s has a Python and no torchrun, and another one stands behind it: the one that was named',
+  async (_, changes) => {
+    const [mine, behind, none] = [await python('mine', WITH), await python('behind', WITH), join(dir, 'none')]
+    await writeFile(join(behind, 'torchrun'), `#!${join(behind, 'python')}\n`, { mode: 0o755 })
+    const named = changes(mine)
+    const front = 'venv' in named ? mine : `/nowhere:${mine}`
+    expect(await find(`${front}:${behind}`, named)).toBe(join(mine, 'python'))
+    // what has no Python says nothing of it
+    expect(await find(`${none}:${behind}`, { pathPrepend: [none] })).toBe(join(behind, 'python'))
+    expect(await find(`${mine}:${behind}`)).toBe(join(behind, 'python'))
+  },
+)
+
 test('the Python of torchrun is gone: said as that, with both paths, and no other serves', async () => {
   await python('cache/python/torch-3.11-v1', WITH)
   const [bin, callers] = [await python('mine', WITH), await python('callers', WITH)]
