@@ -123,6 +123,43 @@ test('an elastic gang loses a torchrun by SIGKILL: those that are left go on in 
   for (const worker of status.workers) expect(worker.receipt.outcome).toBe('gone')
 })
 
+test('`failFast: false`, a torchrun is killed: the other one, whose rank then ends well, is not left in torch’s barrier', async () => {
+  const input = JSON.stringify({
+    apiVersion: 'troupe/v1',
+    name: 'left-launcher',
+    cwd: root,
+    roles: {
+      t: {
+        kind: 'torchrun',
+        shape: '2x1',
+        failFast: false,
+        stop: { grace: '5s' },
+        command: [join(root, 'tests/support/programs/stop_once.py'), '0'],
+      },
+    },
+  })
+  const run = (await fleet.troupe(['launch', '-f', '-', '-q'], { input })).stdout.trim()
+  const said = async (words: RegExp): Promise<number> =>
+    [...(await fleet.troupe(['logs', run])).stdout.matchAll(words)].length
+  await until('both ranks', async () => (await said(/is ready/g)) === 2, 60_000)
+  process.kill((await fleet.json(['status', run])).workers[1].pid, 'SIGKILL')
+  await until('its end is known', async () => {
+    const { workers } = await fleet.json(['status', run])
+    return workers[1].receipt !== null
+  })
+  // to the rank alone, which ends by itself then
+  expect((await fleet.troupe(['signal', `${run}/t/0`, 'TERM'])).code).toBe(0)
+  // torch itself would wait for its peer for 300 s
+  expect((await fleet.troupe(['wait', run, '--timeout', '60s'], { timeoutMs: 70_000 })).code).toBe(137)
+  expect(await said(/rank 0 SAVED/g)).toBe(1)
+  const { workers } = await fleet.json(['status', run])
+  expect(workers[0]).toMatchObject({
+    ranks: [{ exit: { code: 0 } }],
+    exit: { killedBy: { by: 'peer', worker: `${run}/t/1` } },
+    receipt: { outcome: 'gone' },
+  })
+})
+
 test('a command about a rank runs as it is printed: explain points at its words, a stop of it at its signal', async () => {
   const typed = (line: string) =>
     runProgram('bash', ['-c', line], {
