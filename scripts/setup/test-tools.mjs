@@ -1,7 +1,6 @@
 // What only the tests need beside the product's own set-up: a C compiler (for the C shim's half of the
-// contract) and libfaketime
-// (an agent with a wrong wall clock). Installed where we may (root on Debian); else named, and with CI=true a
-// failure.
+// contract), libfaketime (an agent with a wrong wall clock), PostgreSQL (a service that nobody here wrote).
+// Installed where we may (root on Debian); else named, and with CI=true a failure.
 import { quiet, say, SetupError, step } from './say.mjs'
 
 const TOOLS = [
@@ -54,6 +53,6 @@ export async function testTools() {
     if (!(await tool.there())) {
       const text = `${tool.name} is missing: apt-get install ${tool.packages.join(' ')}`
       if (process.env.CI === 'true') throw new SetupError(text)
-      say(`${text}; the tests that need it are skipped`)
+      say(`${text}; the tests that need it are skipped, or fail`)
     }
 }
