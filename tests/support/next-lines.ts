@@ -30,6 +30,7 @@ export const TYPED: Readonly<Record<string, Typed>> = {
       ['launch', 'true'],
     ],
   },
+  'troupe launch -f …': { words: [['$file']] },
   'troupe launch --key … -f FILE': { words: [['a-key', '$file']] },
   'troupe status …': { words: [['$live'], ['$ended']] },
   'troupe events …': { words: [['$live']] },

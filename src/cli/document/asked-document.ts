@@ -2,8 +2,10 @@
  * The document that a command line asks for: of a file (`-f FILE`), or of a command (`[--] COMMAND…`). `run`
  * and `launch` have these flags.
  */
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { Fault } from '../../protocol/faults.ts'
+import { isExecutable } from '../../system/program-path.ts'
 import type { Io } from '../frame/io.ts'
 import { choiceOption, countOption, durationOption, listOption } from '../frame/options.ts'
 import type { ReadDocument } from './document.ts'
@@ -77,6 +79,11 @@ export async function askedDocument(
   if (argv.length === 0)
     throw new Fault('USAGE', `${verb} what?`, {
       hint: `troupe ${verb} -f FILE; or a command: troupe ${verb} -- COMMAND`,
+    })
+  const [word] = argv
+  if (argv.length === 1 && /\.(ya?ml|json)$/.test(word!) && !isExecutable(resolve(io.cwd, word!)))
+    throw new Fault('USAGE', `'${word}' is a launch document, and no program`, {
+      hint: `troupe launch -f ${word}`,
     })
   const { runDocument } = await import('./run-document.ts')
   const { withCallerEnv } = await import('./caller-env.ts')

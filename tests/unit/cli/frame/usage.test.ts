@@ -111,6 +111,18 @@ test('validate says ok, needs no fleet, and takes --set', async () => {
   })
 })
 
+test.each([
+  ['launch', 'job.yaml'],
+  ['launch', './job.json'],
+  ['run', 'job.yml'],
+])('a launch document that is given as a program, %s %s: how it is launched', async (verb, file) => {
+  expect(await cli([verb, file])).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: `troupe: '${file}' is a launch document, and no program (USAGE)\n  troupe launch -f ${file}\n`,
+  })
+})
+
 test('--dry-run without a fleet prints the resolved document and says that nodes are unknown [K-02]', async () => {
   const text =
     'apiVersion: troupe/v1\nname: dry\nroles:\n  main:\n    kind: task\n    command: [x]\n    resources: { memory: 16GB }\n'
