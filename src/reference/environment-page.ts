@@ -57,6 +57,10 @@ const READ: readonly Line[] = [
   ['TROUPE_GPU_IGNORE_USERS', 'agent: users, by commas, whose leases keep no GPU from us'],
   ['TROUPE_NATS_SERVER', 'the nats-server to run, before the one that set-up made and the one on PATH'],
   ['TROUPE_PYTHON', 'set-up and agent: a Python with torch, for a torchrun role whose own has none'],
+  [
+    'PYTHONPATH, PYTHONUSERBASE, PYTHONNOUSERSITE',
+    '`validate` and `launch --dry-run`: where a Python has its torch; read as Python reads them',
+  ],
   ['TROUPE_DEBUG', 'set: the command line shows the stack of an unexpected error'],
   ['TROUPE_MAKE_CODE_CACHE', 'of the build: make the code cache of the bundles'],
   ['TROUPE_HELD', 'between agent and shim: how many descriptors are leases'],
