@@ -82,7 +82,14 @@ async function startServer(dir: string, publicKey: string): Promise<RunningServe
   }
   await writeFile(
     configFile,
-    serverConfigText({ host, port, serverName, storeDir, pidFile: join(dir, 'nats.pid'), users: [user] }),
+    serverConfigText({
+      host,
+      port,
+      serverName,
+      storeDir,
+      pidFile: join(dir, 'nats.pid'),
+      identity: { users: [user] },
+    }),
   )
   return startNatsServer({
     binary,

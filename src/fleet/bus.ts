@@ -162,7 +162,7 @@ async function configText(layout: FleetLayout, user: string, address: BusAddress
     serverName: layout.bus.name,
     storeDir: layout.bus.store,
     pidFile: layout.bus.pidFile,
-    users: await serverUsers(layout, user),
+    identity: { users: await serverUsers(layout, user) },
   })
 }
 

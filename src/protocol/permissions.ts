@@ -72,11 +72,17 @@ export function isInbox(subject: string): boolean {
   return /^_INBOX(\.[A-Za-z0-9_-]{1,80}){2,4}$/.test(subject)
 }
 
+/**
+ * Stands for a name in a template: the server puts there the name of the credential, whose case it keeps. Who
+ * mints the credential has to check the name.
+ */
+const PLACE_OF_NAME = '{{name()}}'
+
 /** @throws {Fault} REQUEST_INVALID when a name is missing or is no name (a wildcard would open the list) */
 export function permissionsOf(role: BusRole, who: Holder): Permissions {
   const { fleet, inboxPrefix } = who
   const fixed = fixedOf(role, who)
-  if (!isName(fleet) || !/^_INBOX[A-Za-z0-9_.-]*[A-Za-z0-9_-]$/.test(inboxPrefix))
+  if (!isName(fleet) || !/^_INBOX[A-Za-z0-9_.-]*[A-Za-z0-9_-]$/.test(inboxPrefix.replace(PLACE_OF_NAME, 'n')))
     throw new Fault('REQUEST_INVALID', `no fleet '${fleet}' with the inbox '${inboxPrefix}' can be`)
   const rows = Object.entries(TABLE) as [RowName, Row][]
   const publish = rows
@@ -115,7 +121,7 @@ export function permissionsOf(role: BusRole, who: Holder): Permissions {
 function fixedOf(role: BusRole, { user, node }: Holder): { user?: string; node?: string } {
   if (role === 'coordinator') return {}
   const name = role === 'agent' ? node : user
-  if (name === undefined || !isName(name))
+  if (name === undefined || (name !== PLACE_OF_NAME && !isName(name)))
     throw new Fault(
       'REQUEST_INVALID',
       `'${name ?? ''}' is no name of ${role === 'agent' ? 'a node' : 'a user'}`,

@@ -29,12 +29,27 @@ export interface ServerConfig {
   storeDir: string
   /** the server writes its pid there */
   pidFile: string
-  users: readonly ServerUser[]
+  /** users whose keys the server lists, or accounts as JWTs, whose users it need not know */
+  identity: { users: readonly ServerUser[] } | { jwts: OperatorMode }
+}
+
+/** The server's side of operator mode: who signs accounts, and the accounts by their public keys. */
+export interface OperatorMode {
+  operator: string
+  systemAccount: string
+  accounts: Readonly<Record<string, string>>
 }
 
 const GIB = 1024 * 1024 * 1024
 
-export function serverConfigText({ host, port, serverName, storeDir, pidFile, users }: ServerConfig): string {
+export function serverConfigText({
+  host,
+  port,
+  serverName,
+  storeDir,
+  pidFile,
+  identity,
+}: ServerConfig): string {
   return `# nats-server configuration of a Troupe fleet at home. Written by troupe; a change is overwritten.
 server_name: ${quoted(serverName)}
 listen: ${quoted(`${host.includes(':') ? `[${host}]` : host}:${port}`)}
@@ -61,7 +76,23 @@ jetstream {
   max_memory_store: ${GIB}
 }
 
-system_account: SYS
+${'users' in identity ? accountsText(identity.users) : operatorText(identity.jwts)}`
+}
+
+/** The resolver is the text itself: an account is changed by a new text and a reload. */
+function operatorText({ operator, systemAccount, accounts }: OperatorMode): string {
+  return `operator: ${quoted(operator)}
+system_account: ${quoted(systemAccount)}
+resolver: MEMORY
+resolver_preload {
+${Object.entries(accounts)
+  .map(([key, jwt]) => `  ${key}: ${quoted(jwt)}\n`)
+  .join('')}}
+`
+}
+
+function accountsText(users: readonly ServerUser[]): string {
+  return `system_account: SYS
 accounts {
   # No users: nobody administers the server over the bus.
   SYS {

@@ -225,43 +225,45 @@ describe('a server of ours', () => {
         serverName: 'troupe-main',
         storeDir: '/var/tmp/troupe-1000/main/bus/store',
         pidFile: '/var/tmp/troupe-1000/main/bus/nats.pid',
-        users: [
-          {
-            publicKey: 'UA…',
-            comment: 'observer ada',
-            ...permissionsOf('observer', {
-              fleet: 'main',
-              user: 'ada',
-              inboxPrefix: inboxPrefixOf('observer', 'ada'),
-            }),
-          },
-          {
-            publicKey: 'UB…',
-            comment: 'client ada',
-            ...permissionsOf('client', {
-              fleet: 'main',
-              user: 'ada',
-              inboxPrefix: inboxPrefixOf('client', 'ada'),
-            }),
-          },
-          {
-            publicKey: 'UC…',
-            comment: 'agent of node n0',
-            ...permissionsOf('agent', {
-              fleet: 'main',
-              node: 'n0',
-              inboxPrefix: inboxPrefixOf('agent', 'n0'),
-            }),
-          },
-          {
-            publicKey: 'UD…',
-            comment: 'coordinator',
-            ...permissionsOf('coordinator', {
-              fleet: 'main',
-              inboxPrefix: inboxPrefixOf('coordinator', 'main'),
-            }),
-          },
-        ],
+        identity: {
+          users: [
+            {
+              publicKey: 'UA…',
+              comment: 'observer ada',
+              ...permissionsOf('observer', {
+                fleet: 'main',
+                user: 'ada',
+                inboxPrefix: inboxPrefixOf('observer', 'ada'),
+              }),
+            },
+            {
+              publicKey: 'UB…',
+              comment: 'client ada',
+              ...permissionsOf('client', {
+                fleet: 'main',
+                user: 'ada',
+                inboxPrefix: inboxPrefixOf('client', 'ada'),
+              }),
+            },
+            {
+              publicKey: 'UC…',
+              comment: 'agent of node n0',
+              ...permissionsOf('agent', {
+                fleet: 'main',
+                node: 'n0',
+                inboxPrefix: inboxPrefixOf('agent', 'n0'),
+              }),
+            },
+            {
+              publicKey: 'UD…',
+              comment: 'coordinator',
+              ...permissionsOf('coordinator', {
+                fleet: 'main',
+                inboxPrefix: inboxPrefixOf('coordinator', 'main'),
+              }),
+            },
+          ],
+        },
       }),
     ).toMatchFileSnapshot('../../nats/standalone.conf')
   })

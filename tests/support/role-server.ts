@@ -7,7 +7,11 @@ import type { BusRole } from '../../src/protocol/table.ts'
 import type { Bus } from '../../src/transport/bus.ts'
 import { connectNats } from '../../src/transport/nats/bus.ts'
 import { ensureStreams } from '../../src/transport/streams.ts'
-import { startTestServer, type TestServer } from './test-server.ts'
+import { encodeUser } from '@nats-io/jwt'
+import { nkeys } from 'nats'
+import type { Credentials } from '../../src/system/contexts.ts'
+import { mintCredentials, newTenantKeys, tenantJwts } from './operator/tenant-accounts.ts'
+import { startServerOf, startTestServer, type TestServer } from './test-server.ts'
 
 export const HOLDERS = {
   ada: { role: 'client', name: 'ada' },
@@ -30,16 +34,12 @@ export interface RoleServer {
   close(): Promise<void>
 }
 
-export async function startRoleServer(): Promise<RoleServer> {
+/** How the server knows who is who: by a list of NKeys, or by JWTs of a tenant's accounts. */
+export type Identity = 'nkeys' | 'jwts'
+
+export async function startRoleServer(identity: Identity = 'nkeys'): Promise<RoleServer> {
   const names = Object.keys(HOLDERS) as HolderName[]
-  const granted = (name: HolderName) => {
-    const { role, name: who } = HOLDERS[name]
-    return permissionsOf(role, { fleet: 'main', user: who, node: who, inboxPrefix: inboxPrefixOf(role, who) })
-  }
-  const server = await startTestServer({
-    ...Object.fromEntries(names.map((name) => [name, granted(name)])),
-    anyAgent: { publish: ['>'], subscribe: ['>'], account: 'agents' },
-  })
+  const server = identity === 'nkeys' ? await serverOfKeys(names) : await serverOfTenant(names)
   const admin = await server.connect('admin')
   const agentsAdmin = await server.connect('agents-admin', 'anyAgent')
   await ensureStreams(admin, 'main')
@@ -48,7 +48,7 @@ export async function startRoleServer(): Promise<RoleServer> {
       connectNats({
         servers: server.url,
         credentials: {
-          nkeySeed: server.credentials(name).nkeySeed,
+          ...server.credentials(name),
           inboxPrefix: inboxPrefixOf(HOLDERS[name].role, HOLDERS[name].name),
         },
         name,
@@ -78,4 +78,35 @@ export async function startRoleServer(): Promise<RoleServer> {
       await server.close()
     },
   }
+}
+
+function serverOfKeys(names: HolderName[]): Promise<TestServer> {
+  const granted = (name: HolderName) => {
+    const { role, name: who } = HOLDERS[name]
+    return permissionsOf(role, { fleet: 'main', user: who, node: who, inboxPrefix: inboxPrefixOf(role, who) })
+  }
+  return startTestServer({
+    ...Object.fromEntries(names.map((name) => [name, granted(name)])),
+    anyAgent: { publish: ['>'], subscribe: ['>'], account: 'agents' },
+  })
+}
+
+/**
+ * The credentials are minted as the product mints them; those of the admins are signed by the account itself.
+ */
+async function serverOfTenant(names: HolderName[]): Promise<TestServer> {
+  const keys = newTenantKeys()
+  const minted = new Map<string, Credentials>()
+  for (const name of names)
+    minted.set(name, await mintCredentials(keys, HOLDERS[name].role, HOLDERS[name].name))
+  minted.set('any', await openCredentials(keys.accounts.core, 'any'))
+  minted.set('anyAgent', await openCredentials(keys.accounts.agents, 'anyAgent'))
+  return startServerOf({ jwts: await tenantJwts(keys, 'main') }, (user) => minted.get(user)!)
+}
+
+/** May do anything in its account. */
+export async function openCredentials(accountSeed: string, name: string): Promise<Credentials> {
+  const user = nkeys.createUser()
+  const jwt = await encodeUser(name, user, nkeys.fromSeed(new TextEncoder().encode(accountSeed)), {})
+  return { nkeySeed: new TextDecoder().decode(user.getSeed()), inboxPrefix: `_INBOX_${name}`, jwt }
 }

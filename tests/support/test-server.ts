@@ -11,7 +11,8 @@ import { connectNats } from '../../src/transport/nats/bus.ts'
 import { createUserKey } from '../../src/transport/nats/auth.ts'
 import { pickBusPort } from '../../src/fleet/bus-port.ts'
 import { findNatsServer, startNatsServer, type RunningServer } from '../../src/transport/nats-server.ts'
-import { serverConfigText, type ServerUser } from '../../src/transport/server-config.ts'
+import { serverConfigText, type ServerConfig, type ServerUser } from '../../src/transport/server-config.ts'
+import type { Credentials } from '../../src/system/contexts.ts'
 import { cacheOf } from '../../src/system/paths.ts'
 
 export interface TestUser {
@@ -29,7 +30,7 @@ export interface TestServer {
   url: string
   dir: string
   readonly running: RunningServer
-  credentials(user?: string): { nkeySeed: string; inboxPrefix: string }
+  credentials(user?: string): Credentials
   connect(name: string, user?: string): Promise<Bus>
   /** kill -9, unless another way is asked for */
   kill(signal?: NodeJS.Signals): Promise<void>
@@ -40,9 +41,20 @@ export interface TestServer {
 
 /** @param users  by name; each gets `_INBOX_NAME` as private inbox, and permission for it */
 export async function startTestServer(users: Record<string, TestUser> = {}): Promise<TestServer> {
+  const { keys, serverUsers } = keysOf({ any: ANY, ...users })
+  return startServerOf({ users: serverUsers }, (user) => keys.get(user)!)
+}
+
+/**
+ * @param identity  whom the server knows, and how
+ * @param credentialsOf  of a name that a test asks a connection for
+ */
+export async function startServerOf(
+  identity: ServerConfig['identity'],
+  credentialsOf: (user: string) => Credentials,
+): Promise<TestServer> {
   const dir = await mkdtemp(join(tmpdir(), 'troupe-test-bus-'))
   const { path: binary } = await findNatsServer({ env: process.env, cache: cacheOf() })
-  const { keys, serverUsers } = keysOf({ any: ANY, ...users })
   const host = '127.0.0.1'
   const port = await pickBusPort()
   const configFile = join(dir, 'nats.conf')
@@ -55,7 +67,7 @@ export async function startTestServer(users: Record<string, TestUser> = {}): Pro
       serverName,
       storeDir: join(dir, 'store'),
       pidFile: join(dir, 'nats.pid'),
-      users: serverUsers,
+      identity,
     }),
   )
   const start = () =>
@@ -70,10 +82,7 @@ export async function startTestServer(users: Record<string, TestUser> = {}): Pro
     })
   let running = await start()
   const buses: Bus[] = []
-  const credentials = (user = 'any') => ({
-    nkeySeed: keys.get(user)!.seed,
-    inboxPrefix: keys.get(user)!.inboxPrefix,
-  })
+  const credentials = (user = 'any') => credentialsOf(user)
   return {
     url: running.url,
     dir,
@@ -103,11 +112,11 @@ export async function startTestServer(users: Record<string, TestUser> = {}): Pro
 
 /** A key for each user, and the user as the server's configuration has it. */
 function keysOf(users: Record<string, TestUser>) {
-  const keys = new Map<string, { seed: string; inboxPrefix: string }>()
+  const keys = new Map<string, Credentials>()
   const serverUsers: ServerUser[] = Object.entries(users).map(
     ([name, { publish, subscribe, allowResponses = null, account = 'core' }]) => {
       const { seed, publicKey } = createUserKey()
-      keys.set(name, { seed, inboxPrefix: `_INBOX_${name}` })
+      keys.set(name, { nkeySeed: seed, inboxPrefix: `_INBOX_${name}` })
       return {
         publicKey,
         comment: name,

@@ -3,25 +3,25 @@
  * (fleet/keys.ts does) and no cryptography (nkey-sign.ts does).
  */
 import type { Credentials } from '../../system/contexts.ts'
-import { newUserSeed, signerOf } from './nkey-sign.ts'
+import { newSeed, signerOf } from './nkey-sign.ts'
 
 /** The answer to the challenge, as the client library sends it: by an NKey, or by a JWT that names one. */
 export type ChallengeAnswer = { sig: string; nkey: string } | { sig: string; jwt: string }
 
 export function answererOf({ nkeySeed, jwt }: Credentials): (nonce?: string) => ChallengeAnswer {
-  const signer = signerOf(nkeySeed)
+  const signer = signerOf(nkeySeed, 'user')
   return (nonce = '') => ({
-    sig: signer.sign(nonce),
+    sig: signer.sign(Buffer.from(nonce)).toString('base64url'),
     ...(jwt === undefined ? { nkey: signer.publicKey } : { jwt }),
   })
 }
 
 /** A new NKey of a user: the seed is the secret, the public key goes into the server's configuration. */
 export function createUserKey(): { seed: string; publicKey: string } {
-  const seed = newUserSeed()
+  const seed = newSeed('user')
   return { seed, publicKey: publicKeyOf(seed) }
 }
 
 export function publicKeyOf(seed: string): string {
-  return signerOf(seed).publicKey
+  return signerOf(seed, 'user').publicKey
 }

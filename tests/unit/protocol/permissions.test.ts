@@ -35,6 +35,27 @@ test('a name that is missing or a wildcard is refused: it would open the list', 
     )
 })
 
+test('a template has the place of the name wherever a name would stand, and nothing else of the kind', () => {
+  const place = '{{name()}}'
+  const named = permissionsOf('agent', {
+    fleet: 'main',
+    node: 'n0',
+    inboxPrefix: inboxPrefixOf('agent', 'n0'),
+  })
+  const template = permissionsOf('agent', {
+    fleet: 'main',
+    node: place,
+    inboxPrefix: inboxPrefixOf('agent', place),
+  })
+  const filled = (subjects: string[]): string[] => subjects.map((subject) => subject.replaceAll(place, 'n0'))
+  expect(filled(template.publish)).toEqual(named.publish)
+  expect(filled(template.subscribe)).toEqual(named.subscribe)
+  for (const other of ['{{tag(node)}}', '{{account-name()}}', `${place}${place}`, `a${place}`])
+    expect(() =>
+      permissionsOf('agent', { fleet: 'main', node: other, inboxPrefix: '_INBOX.agent-n0' }),
+    ).toThrow(expect.objectContaining({ code: 'REQUEST_INVALID' }) as Error)
+})
+
 test('an answer to a durable launch goes into an inbox and nowhere else', () => {
   expect(isInbox(`${inboxPrefixOf('client', 'ada')}.abc.1`)).toBe(true)
   for (const subject of [

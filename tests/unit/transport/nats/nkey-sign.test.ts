@@ -1,32 +1,43 @@
 import { nkeys } from 'nats'
 import { expect, test } from 'vitest'
-import { newUserSeed, signerOf } from '../../../../src/transport/nats/nkey-sign.ts'
+import { newSeed, signerOf, type KeyKind } from '../../../../src/transport/nats/nkey-sign.ts'
 
-test('a signature by Node’s Ed25519 is what the nats package verifies, under the same public key', () => {
-  for (let i = 0; i < 5; i++) {
-    const pair = nkeys.createUser()
-    const signer = signerOf(new TextDecoder().decode(pair.getSeed()))
-    expect(signer.publicKey).toBe(pair.getPublicKey())
-    const nonce = `nonce-${i}`
-    expect(
-      nkeys
-        .fromPublic(signer.publicKey)
-        .verify(new TextEncoder().encode(nonce), Buffer.from(signer.sign(nonce), 'base64url')),
-    ).toBe(true)
-  }
-})
+const MAKERS = {
+  operator: nkeys.createOperator,
+  account: nkeys.createAccount,
+  user: nkeys.createUser,
+} as const satisfies Record<KeyKind, () => unknown>
+const KINDS = Object.keys(MAKERS) as KeyKind[]
+
+function seedOf(kind: KeyKind): string {
+  return new TextDecoder().decode(MAKERS[kind]().getSeed())
+}
+
+test.each(KINDS)(
+  'a signature by Node’s Ed25519 is what the nats package verifies, under the same public key: %s',
+  (kind) => {
+    for (let i = 0; i < 5; i++) {
+      const pair = MAKERS[kind]()
+      const signer = signerOf(new TextDecoder().decode(pair.getSeed()), kind)
+      expect(signer.publicKey).toBe(pair.getPublicKey())
+      const nonce = new TextEncoder().encode(`nonce-${i}`)
+      expect(nkeys.fromPublic(signer.publicKey).verify(nonce, signer.sign(nonce))).toBe(true)
+    }
+  },
+)
 
 test('a seed with a wrong letter, of another kind or length is refused', () => {
-  const seed = new TextDecoder().decode(nkeys.createUser().getSeed())
+  const seed = seedOf('user')
   const other = seed[20] === 'A' ? 'B' : 'A'
-  expect(() => signerOf(seed.slice(0, 20) + other + seed.slice(21))).toThrow('checksum')
-  expect(() => signerOf(seed.slice(0, -1))).toThrow('SU')
-  expect(() => signerOf(new TextDecoder().decode(nkeys.createAccount().getSeed()))).toThrow('SU')
+  expect(() => signerOf(seed.slice(0, 20) + other + seed.slice(21), 'user')).toThrow('checksum')
+  expect(() => signerOf(seed.slice(0, -1), 'user')).toThrow('SU')
+  expect(() => signerOf(seedOf('account'), 'user')).toThrow('SU')
+  expect(() => signerOf(seedOf('user'), 'operator')).toThrow('SO')
 })
 
-test('a new seed is one that the nats package reads, and no two are the same', () => {
-  const seeds = Array.from({ length: 20 }, newUserSeed)
+test.each(KINDS)('a new seed is one that the nats package reads, and no two are the same: %s', (kind) => {
+  const seeds = Array.from({ length: 20 }, () => newSeed(kind))
   for (const seed of seeds)
-    expect(nkeys.fromSeed(new TextEncoder().encode(seed)).getPublicKey()).toBe(signerOf(seed).publicKey)
+    expect(nkeys.fromSeed(new TextEncoder().encode(seed)).getPublicKey()).toBe(signerOf(seed, kind).publicKey)
   expect(new Set(seeds).size).toBe(20)
 })
