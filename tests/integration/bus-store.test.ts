@@ -97,7 +97,8 @@ describe('the disk of a detached fleet is full', () => {
       expect((await fleet.troupe(['logs', `full/main/${index}`, '--raw', '--stream', 'stdout'])).stdout).toBe(
         'start\nend\n',
       )
-    expect(await alive(fleet.info.pids.coordinator)).toBe(true)
+    for (const pid of [fleet.info.pids.coordinator, ...Object.values(fleet.info.pids.agents)])
+      expect(await alive(pid)).toBe(true)
   }, 150_000)
 })
 

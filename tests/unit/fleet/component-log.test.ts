@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { componentLog } from '../../../src/fleet/component-log.ts'
 
@@ -20,4 +21,11 @@ test('no level, or one that nobody knows, is information; fields, base and time 
     { level: INFO, time: expect.any(String), component: 'agent', node: 'n0', pid: 7, msg: 'started' },
     { level: INFO, time: expect.any(String), component: 'agent', node: 'n0', msg: 'y' },
   ])
+})
+
+test('a line that a full disk does not take ends nobody, and nor do those after it', () => {
+  const full = openSync('/dev/full', 'w')
+  const log = componentLog({ component: 'agent' }, full)
+  for (let i = 0; i < 100; i++) expect(() => log({ msg: 'x'.repeat(30_000) })).not.toThrow()
+  closeSync(full)
 })
