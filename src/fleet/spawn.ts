@@ -4,11 +4,11 @@
  * it.
  */
 import { spawn } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import { withExactWords } from '../system/exact-env.ts'
-import { readEndSync } from '../system/files.ts'
+import { readEndSync, sizeOf } from '../system/files.ts'
 
 export interface SpawnedComponent {
   pid: number
@@ -51,7 +51,7 @@ const LOG_BYTES_MAX = 8 * 1024 * 1024
  * is gone.
  */
 export function rotateLog(logFile: string): void {
-  const size = statSync(logFile, { throwIfNoEntry: false })?.size ?? 0
+  const size = sizeOf(logFile)
   if (size > LOG_BYTES_MAX) renameSync(logFile, `${logFile}.1`)
 }
 

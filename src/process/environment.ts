@@ -14,6 +14,7 @@ import { Fault } from '../protocol/faults.ts'
 import type { Bindings, ForkSpec } from '../protocol/launch/resolved.ts'
 import { fillTemplate } from '../protocol/launch/templates.ts'
 import type { Prepared } from '../protocol/host.ts'
+import { SHUTDOWN_TIMEOUT, shutdownSeconds } from '../protocol/shutdown-timeout.ts'
 import { programPath } from '../system/program-path.ts'
 import { isOfOuterJob } from './outer-job.ts'
 
@@ -144,15 +145,12 @@ function factsOf({ spec, prepared, bindings, node, errorFile }: EnvironmentInput
   }
 }
 
-const SHUTDOWN_TIMEOUT = 'TORCH_ELASTIC_SHUTDOWN_TIMEOUT'
-const SHUTDOWN_SLACK_S = 10
-
 /**
  * torchrun sends SIGKILL to its ranks so long after it was told to stop, by itself after 30 s: the grace is
  * ours to end. A longer time in the user's spec stands, a shorter one would cut the grace.
  */
 function shutdownTimeout({ stop }: ForkSpec, asked: Record<string, string>): Record<string, string> {
-  const seconds = Math.ceil(stop.graceMs / 1000) + SHUTDOWN_SLACK_S
+  const seconds = shutdownSeconds(stop.graceMs)
   const own = asked[SHUTDOWN_TIMEOUT] ?? ''
   return { [SHUTDOWN_TIMEOUT]: /^\d{1,9}$/.test(own) && Number(own) > seconds ? own : String(seconds) }
 }

@@ -3,10 +3,10 @@
  * saved. Whole lines are matched, also as they read (without colour, in the pieces between carriage returns),
  * and an unfinished one when nothing more of it came since the last look.
  */
-import { statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { matcherOf } from '../protocol/launch/patterns.ts'
 import { keeping, type Keeping } from '../system/descriptors.ts'
+import { sizeOf } from '../system/files.ts'
 import { piecesOf } from '../system/terminal.ts'
 import { createTail } from './log-tail.ts'
 
@@ -126,10 +126,6 @@ function followLog(
     },
     close: () => void tail.close(),
   }
-}
-
-function sizeOf(file: string): number {
-  return statSync(file, { throwIfNoEntry: false })?.size ?? 0
 }
 
 function fromLatin1(text: string): string {

@@ -5,6 +5,7 @@
  */
 import type { Cause } from '../protocol/causes.ts'
 import type { HostExit } from '../protocol/host.ts'
+import { TORCH_SHUTDOWN_S } from '../protocol/shutdown-timeout.ts'
 import { exitOf, unknownExit, type ForkRecord, type RawExit } from './records.ts'
 
 /** What else is known of the worker, now. */
@@ -23,8 +24,6 @@ const SETTLE_MS = 1000
 /** torch counts from its own signal, and ends its ranks one after another. */
 const EARLY_MS = 300
 const LATE_MS = 5000
-/** in seconds: of its failed ranks torch 2.15 asks no variable, and a torch before 2.12 never */
-const TORCH_DEFAULT_S = 30
 const WITH_ITS_SHIM = 'the shim of the rank was killed, and the rank with it'
 
 /**
@@ -55,6 +54,6 @@ export function lostExit(
 
 /** @returns the time after which torchrun kills, when that is what is over; else null */
 function launchersTime(passedMs: number, asked: number): number | null {
-  const times = [asked * 1000, TORCH_DEFAULT_S * 1000]
+  const times = [asked * 1000, TORCH_SHUTDOWN_S * 1000]
   return times.find((ms) => passedMs >= ms - EARLY_MS && passedMs <= ms + LATE_MS) ?? null
 }

@@ -9,7 +9,7 @@ import * as z from 'zod'
 import { Saved, Wall } from '../protocol/shapes.ts'
 import { LogSource } from '../protocol/table.ts'
 import { keeping } from '../system/descriptors.ts'
-import { readJsonSync, replaceFileSync } from '../system/files.ts'
+import { readJsonSync, replaceFileSync, sizeOf } from '../system/files.ts'
 import { matchLogs } from './log-match.ts'
 import { fileOf } from './spool.ts'
 
@@ -143,9 +143,6 @@ export function logFilesOf(logDir: string): string[] {
   }
 }
 
-function sizeOf(file: string): number {
-  return statSync(file, { throwIfNoEntry: false })?.size ?? 0
-}
 function writtenAt(file: string): number {
   return statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? Infinity
 }

@@ -14,6 +14,7 @@ import {
   renameSync,
   rmSync,
   rmdirSync,
+  statSync,
   unlinkSync,
   writeFileSync,
   writeSync,
@@ -31,6 +32,11 @@ export function replaceFileSync(file: string, content: string | Uint8Array): voi
     rmSync(temporary, { force: true })
     throw error
   }
+}
+
+/** 0 for a file that is not there. */
+export function sizeOf(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0
 }
 
 /** What `overwriteFileSync` writes whole; more than that is replaced. */

@@ -4,13 +4,9 @@
  */
 import { basename } from 'node:path'
 import type { Launch, Role } from '../../protocol/launch/resolved.ts'
+import { SHUTDOWN_TIMEOUT, shutdownSeconds, TORCH_SHUTDOWN_S } from '../../protocol/shutdown-timeout.ts'
 import { findTorchPython, saysWhich, setUpPython, torchRelease } from '../../system/find-torch.ts'
 import { rolePath, type Shell } from './role-path.ts'
-
-/** What torchrun waits where nobody says more. */
-const TORCH_DEFAULT_S = 30
-const SLACK_S = 10
-const VARIABLE = 'TORCH_ELASTIC_SHUTDOWN_TIMEOUT'
 
 export async function graceNotes(shell: Shell, launch: Launch): Promise<string[]> {
   const notes = launch.roles.map((role) =>
@@ -23,7 +19,7 @@ export async function graceNotes(shell: Shell, launch: Launch): Promise<string[]
 
 async function oldTorchNote(shell: Shell, launch: Launch, role: Role): Promise<string | null> {
   const { graceMs } = role.stop
-  if (graceMs <= TORCH_DEFAULT_S * 1000) return null
+  if (graceMs <= TORCH_SHUTDOWN_S * 1000) return null
   const path = await rolePath(shell, launch, role)
   const found = path === null ? null : findTorchPython(role, path)
   if (found === null) return null
@@ -35,7 +31,7 @@ async function oldTorchNote(shell: Shell, launch: Launch, role: Role): Promise<s
   const torch = torchRelease(python, env)
   if (torch === null || torch.readsShutdownTimeout) return null
   return (
-    `role ${role.name}: torch ${torch.version} of ${python} kills its ranks ${TORCH_DEFAULT_S} s after a stop, ` +
+    `role ${role.name}: torch ${torch.version} of ${python} kills its ranks ${TORCH_SHUTDOWN_S} s after a stop, ` +
     `before the ${graceMs / 1000} s of stop.grace are over; torch 2.12 and later wait for them`
   )
 }
@@ -48,9 +44,11 @@ function ownTorchrunNote(launch: Launch, { name, command, shell, env, stop }: Ro
   )
   if (at < 0) return null
   const text =
-    shutdownFlag(words.slice(at + 1)) ?? { ...launch.env, ...env }[VARIABLE] ?? String(TORCH_DEFAULT_S)
+    shutdownFlag(words.slice(at + 1)) ??
+    { ...launch.env, ...env }[SHUTDOWN_TIMEOUT] ??
+    String(TORCH_SHUTDOWN_S)
   if (!/^\d{1,9}$/.test(text) || stop.graceMs <= Number(text) * 1000) return null
-  const seconds = Math.ceil(stop.graceMs / 1000) + SLACK_S
+  const seconds = shutdownSeconds(stop.graceMs)
   return (
     `role ${name}: torchrun in its command kills its ranks ${text} s after a stop, before the ` +
     `${stop.graceMs / 1000} s of stop.grace are over; write --shutdown-timeout ${seconds} (torch 2.12 and later)`

@@ -1,12 +1,10 @@
 /** Ranks that torchrun itself killed: for `explain`, with why their grace did not hold. */
 import { causeText, isBy } from '../../protocol/causes.ts'
+import { SHUTDOWN_TIMEOUT, TORCH_SHUTDOWN_S } from '../../protocol/shutdown-timeout.ts'
 import { exitText } from './exit-code.ts'
 import { secondsText } from './seconds-text.ts'
 import type { Worker } from './types.ts'
 import { viewOf } from './worker.ts'
-
-/** What torch waits where nothing else is asked, and where it does not listen. */
-const TORCH_DEFAULT_MS = 30_000
 
 export function cutRanks(worker: Worker): { subject: string; text: string; next: string }[] {
   const { graceMs } = worker.role.spec.stop
@@ -22,8 +20,8 @@ export function cutRanks(worker: Worker): { subject: string; text: string; next:
 function whyText(afterMs: number, graceMs: number): string {
   if (afterMs >= graceMs) return ''
   const why =
-    afterMs === TORCH_DEFAULT_MS
+    afterMs === TORCH_SHUTDOWN_S * 1000
       ? ': torch before 2.12 waits no longer, and no torch does after the failure of another of its ranks'
-      : ': its environment has a shorter TORCH_ELASTIC_SHUTDOWN_TIMEOUT'
+      : `: its environment has a shorter ${SHUTDOWN_TIMEOUT}`
   return `, before the ${secondsText(graceMs)} of stop.grace were over${why}`
 }

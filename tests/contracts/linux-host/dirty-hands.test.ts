@@ -1,7 +1,7 @@
 /** A worker lays hands on what is ours: its fork's directory, its shim, its cgroup. */
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { findCgroups } from '../../../src/process/cgroup.ts'
 import { readExecFile } from '../../../src/process/exec-file.ts'
 import { fileOf, forkDirOf, logDirOf } from '../../../src/process/spool.ts'
@@ -9,39 +9,20 @@ import {
   living,
   misbehave,
   directory,
-  events,
   host,
   logOf,
   open,
   recordOf,
-  shim,
   spoolDir,
   start,
   until,
 } from '../../support/linux-host-suite.ts'
-import { shims } from '../../support/linux-host.ts'
+import { ended, openAs, sh } from '../../support/dirty-workers.ts'
 import { forkSpec } from '../../support/spec.ts'
 import { readAll, readCommand, readStat } from '../../../src/system/proc.ts'
 
-let python: string[]
-beforeAll(async () => {
-  python = (await shims(directory)).python
-})
-
-function sh(script: string, n = 0) {
-  return forkSpec(['sh', '-c', script], { n })
-}
-/** Bounded: what would hang is told within this time. */
-const BOUND_MS = 8000
-
-async function ended(forkId: string) {
-  const { exit } = await events.next('exited', forkId, undefined, BOUND_MS)
-  const { receipt } = await events.next('empty', forkId, undefined, BOUND_MS)
-  return { exit, receipt }
-}
-
 describe.each(['C', 'Python'])('a worker and its directory in the spool, %s shim', (kind) => {
-  const openHost = () => open({}, kind === 'C' ? shim : python)
+  const openHost = () => openAs(kind)
 
   test.each([
     ['removes it', 'rm -rf "$TROUPE_FORK_DIR"'],

@@ -1,43 +1,15 @@
 /** A worker writes over what its shim has recorded: it runs once, and its end is the true one or unknown. */
 import { rmSync } from 'node:fs'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { fileOf, forkDirOf } from '../../../src/process/spool.ts'
 import { readStat } from '../../../src/system/proc.ts'
-import {
-  directory,
-  events,
-  host,
-  logOf,
-  open,
-  shim,
-  spoolDir,
-  start,
-  until,
-} from '../../support/linux-host-suite.ts'
-import { shims } from '../../support/linux-host.ts'
-import { forkSpec } from '../../support/spec.ts'
-
-let python: string[]
-beforeAll(async () => {
-  python = (await shims(directory)).python
-})
-
-function sh(script: string, n = 0) {
-  return forkSpec(['sh', '-c', script], { n })
-}
-/** Bounded: what would hang is told within this time. */
-const BOUND_MS = 8000
-
-async function ended(forkId: string) {
-  const { exit } = await events.next('exited', forkId, undefined, BOUND_MS)
-  const { receipt } = await events.next('empty', forkId, undefined, BOUND_MS)
-  return { exit, receipt }
-}
+import { events, host, logOf, spoolDir, start, until } from '../../support/linux-host-suite.ts'
+import { BOUND_MS, ended, openAs, sh } from '../../support/dirty-workers.ts'
 
 const RECORD = '"$TROUPE_FORK_DIR/record"'
 
 describe.each(['C', 'Python'])('a worker and its record, %s shim', (kind) => {
-  const openHost = () => open({}, kind === 'C' ? shim : python)
+  const openHost = () => openAs(kind)
 
   test.each([
     ['random bytes over it', `head -c 512 /dev/urandom > ${RECORD}`],
