@@ -2,7 +2,7 @@
  * From what the caller said, and the context in use, to one connection's particulars. Says what to type when
  * there is none. Reads files alone; makes nothing.
  */
-import { Fault } from '../protocol/faults.ts'
+import { Fault, isFault } from '../protocol/faults.ts'
 import { nearest } from '../protocol/names.ts'
 import {
   currentContext,
@@ -63,7 +63,7 @@ export async function findContext(options: { context?: string; home?: string } =
   )
 }
 
-/** @throws {Fault} CONN */
+/** @throws {Fault} CONN, or PERMISSION for a credentials file that others can read or exchange */
 export async function findConnection(options: ConnectOptions = {}): Promise<Connection> {
   const { url, fleet, user, credentials } = options
   const complete = url !== undefined && fleet !== undefined && user !== undefined && credentials !== undefined
@@ -84,6 +84,7 @@ export async function findConnection(options: ConnectOptions = {}): Promise<Conn
 }
 
 function unreadable(error: unknown): never {
+  if (isFault(error)) throw error
   throw new Fault('CONN', (error as Error).message, {
     hint: 'is TROUPE_HOME right, and readable for you?',
     cause: error,

@@ -6,6 +6,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { atomicWrite } from './atomic-write.ts'
+import { readPrivate, writePrivate } from './private-file.ts'
 
 export interface Context {
   name: string
@@ -114,14 +115,17 @@ export function useContext(home: string, name: string): Promise<void> {
   return atomicWrite(currentFile(home), `${name}\n`)
 }
 
-/** @returns the credentials, or null when the file is not there. @throws {Error} when it is no such file */
+/**
+ * @returns null when the file is not there. @throws {Fault} PERMISSION when others can read or exchange it,
+ * {Error} when it is no such file
+ */
 export async function readCredentials(file: string): Promise<Credentials | null> {
-  const text = await readOrNull(file)
+  const text = await readPrivate(file)
   return text === null
     ? null
     : (parseObject(file, text, ['nkeySeed', 'inboxPrefix']) as unknown as Credentials)
 }
 
 export function writeCredentials(file: string, credentials: Credentials): Promise<void> {
-  return atomicWrite(file, `${JSON.stringify(credentials, null, 2)}\n`, 0o600)
+  return writePrivate(file, `${JSON.stringify(credentials, null, 2)}\n`)
 }

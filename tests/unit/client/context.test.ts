@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -60,5 +60,17 @@ test.each([
     exitCode: 4,
     message: expect.stringMatching(message),
     hint: expect.stringMatching(/troupe up|there are: local/),
+  })
+})
+
+test('credentials that the group can read: refused by permission, with what to type', async () => {
+  const file = join(home, 'c.json')
+  await writeCredentials(file, { nkeySeed: 'SU', inboxPrefix: 'p' })
+  await chmod(file, 0o640)
+  await save('local', file)
+  await expect(findConnection({ home })).rejects.toMatchObject({
+    code: 'PERMISSION',
+    exitCode: 5,
+    hint: `chmod 600 ${file}`,
   })
 })
