@@ -9,7 +9,14 @@ import { cacheOf } from '../src/system/paths.ts'
 import type { Credentials } from '../src/system/contexts.ts'
 import type { Bus } from '../src/transport/bus.ts'
 import { connectNats } from '../src/transport/nats/bus.ts'
-import { createUserKey } from '../src/transport/nats/auth.ts'
+import { plainUserJwt } from '../src/transport/nats/jwt.ts'
+import { newSeed, signerOf } from '../src/transport/nats/nkey-sign.ts'
+import {
+  newOperatorKeys,
+  newTenant,
+  operatorMode,
+  type OperatorMode,
+} from '../src/transport/nats/tenant-accounts.ts'
 import { pickBusPort } from '../src/fleet/bus-port.ts'
 import { findNatsServer, startNatsServer, type RunningServer } from '../src/transport/nats-server.ts'
 import { serverConfigText } from '../src/transport/server-config.ts'
@@ -39,9 +46,12 @@ export interface RawBus {
 export async function startRawBus({ teardown, programs }: Bench): Promise<RawBus> {
   const dir = await mkdtemp(join(diskDir(), 'troupe-bench-bus-'))
   const remove = teardown.add(() => rm(dir, { recursive: true, force: true }))
-  const { seed, publicKey } = createUserKey()
-  const credentials: Credentials = { nkeySeed: seed, inboxPrefix: '_INBOX.bench' }
-  const server = await startServer(dir, publicKey)
+  const { record } = newTenant()
+  const nkeySeed = newSeed('user')
+  const any = { publish: ['>'], subscribe: ['>'], allowResponses: null }
+  const jwt = await plainUserJwt('bench', signerOf(nkeySeed, 'user').publicKey, record.accounts.core, any)
+  const credentials: Credentials = { nkeySeed, inboxPrefix: '_INBOX.bench', jwt }
+  const server = await startServer(dir, await operatorMode(newOperatorKeys(), { bench: record }))
   const stop = teardown.add(() => server.stop())
   const bus = await connectNats({ servers: server.url, credentials, name: 'bench' })
   const close = teardown.add(() => bus.close())
@@ -66,20 +76,12 @@ export async function startRawBus({ teardown, programs }: Bench): Promise<RawBus
 }
 
 /** A session of its own: Ctrl-C is for us, and we end the server. */
-async function startServer(dir: string, publicKey: string): Promise<RunningServer> {
+async function startServer(dir: string, identity: OperatorMode): Promise<RunningServer> {
   const [host, serverName, configFile] = ['127.0.0.1', 'troupe-bench', join(dir, 'nats.conf')] as const
   const storeDir = join(dir, 'store')
   await mkdir(storeDir)
   const { path: binary } = await findNatsServer({ env: process.env, cache: cacheOf() })
   const port = await pickBusPort()
-  const user = {
-    publicKey,
-    comment: 'bench',
-    publish: ['>'],
-    subscribe: ['>'],
-    allowResponses: null,
-    account: 'core' as const,
-  }
   await writeFile(
     configFile,
     serverConfigText({
@@ -88,7 +90,8 @@ async function startServer(dir: string, publicKey: string): Promise<RunningServe
       serverName,
       storeDir,
       pidFile: join(dir, 'nats.pid'),
-      identity: { users: [user] },
+      accountsDir: join(dir, 'accounts'),
+      identity,
     }),
   )
   return startNatsServer({

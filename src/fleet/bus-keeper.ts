@@ -21,7 +21,6 @@ export interface BusKeeperOptions {
   layout: FleetLayout
   /** of the bus that this coordinator uses */
   url: string
-  user: string
   env: Readonly<Record<string, string | undefined>>
   /** has the state log fallen mute? */
   isMute(): boolean
@@ -98,7 +97,7 @@ interface Restarts {
 }
 
 function restartsOf(options: BusKeeperOptions, onRestart: () => void): Restarts {
-  const { layout, user, env, log } = options
+  const { layout, env, log } = options
   let owed = false
   let at = -Infinity
   let pauseMs = 0
@@ -115,7 +114,7 @@ function restartsOf(options: BusKeeperOptions, onRestart: () => void): Restarts 
       pauseMs = steady ? BACKOFF_MS[0] : Math.min(pauseMs * 2, BACKOFF_MS[1])
       at = performance.now()
       owed = true
-      const { pid } = await restartBus(layout, user, env, (line) => log({ msg: line }), why)
+      const { pid } = await restartBus(layout, env, (line) => log({ msg: line }), why)
       owed = false
       onRestart()
       log({ msg: 'the bus was started again', pid, nextNotBeforeMs: pauseMs })

@@ -1,7 +1,7 @@
 /**
- * The bus of a local fleet: its address, its configuration from the keys, its start, reload and end. The
- * address is kept, so that the bus comes back where it was. The pid file names our server, and its command
- * line proves that the pid is not somebody else's.
+ * The bus of a local fleet: its address, its configuration from the accounts, its start and end. The address
+ * is kept, so that the bus comes back where it was. The pid file names our server, and its command line
+ * proves that the pid is not somebody else's.
  */
 import { mkdir, readFile } from 'node:fs/promises'
 import { Fault, isFault } from '../protocol/faults.ts'
@@ -9,11 +9,13 @@ import { atomicWrite } from '../system/atomic-write.ts'
 import { cacheOf } from '../system/paths.ts'
 import { readCommand, type ProcIdentity } from '../system/proc.ts'
 import { connectNats } from '../transport/nats/bus.ts'
+import { pushAccounts } from '../transport/nats/push-accounts.ts'
+import { systemCredentials, type OperatorMode } from '../transport/nats/tenant-accounts.ts'
 import { answersAs, findNatsServer, startNatsServer } from '../transport/nats-server.ts'
 import { serverConfigText } from '../transport/server-config.ts'
 import { pickBusPort } from './bus-port.ts'
 import { failedWrite, isStoreDeleted, refuseUnwritable } from './bus-store.ts'
-import { readKey, serverUsers, type KeyOwner } from './keys.ts'
+import { ensureAccounts, ensureOperator, readAccounts, type Operator } from './keys.ts'
 import type { FleetLayout } from './layout.ts'
 import { endProcess, identify } from './presence.ts'
 import { rotateLog } from './spawn.ts'
@@ -27,7 +29,6 @@ export interface BusAddress {
 const PORT_TRIES = 5
 /** A server that is alive but does not answer for so long is ended and started anew. */
 const ANSWER_MS = 5000
-const RELOAD_MS = 10_000
 
 export function urlOf({ host, port }: BusAddress): string {
   return `nats://${host}:${port}`
@@ -59,8 +60,26 @@ interface BusUp {
 }
 
 /**
- * Start it when it is not there (or does not answer, or its store is in error), and let it know every key
- * that is there.
+ * A server that an earlier version configured knows a list of keys, and no reload turns that into accounts.
+ *
+ * @throws {Fault} SETUP when such a one runs
+ */
+export async function refuseListedKeys(layout: FleetLayout): Promise<void> {
+  if ((await findBus(layout)) === null) return
+  const text = await readFile(layout.bus.config, 'utf8').catch(() => '')
+  if (!/^operator:/m.test(text))
+    throw new Fault(
+      'SETUP',
+      'the bus of this fleet was started by an earlier version, whose keys are others',
+      {
+        hint: 'end it first: troupe down',
+        retryable: false,
+      },
+    )
+}
+
+/**
+ * Start it when it is not there (or does not answer, or its store is in error), and let it know its accounts.
  *
  * @param pickPort  for a fleet that has no address yet
  * @throws {Fault} SETUP when there is no usable nats-server, it does not start, or its store cannot be
@@ -68,31 +87,32 @@ interface BusUp {
  */
 export async function ensureBus(
   layout: FleetLayout,
-  user: string,
   env: Env,
   say: Say,
   pickPort: () => Promise<number> = pickBusPort,
 ): Promise<BusUp> {
   await mkdir(layout.bus.store, { recursive: true, mode: 0o700 })
+  const operator = await ensureOperator(layout)
+  const { mode, changed } = await ensureAccounts(layout, operator)
   const running = await findBus(layout)
-  if (running === null) return startBus(layout, user, env, say, pickPort)
+  if (running === null) return startBus(layout, env, say, pickPort)
   const known = await readAddress(layout)
   if (known === null || !(await answersAs(known.host, known.port, layout.bus.name, ANSWER_MS))) {
     say(`the bus (pid ${running.pid}) does not answer: it is ended and started again`)
     await endProcess(running, 'SIGKILL', 0)
-    return startBus(layout, user, env, say, pickPort)
+    return startBus(layout, env, say, pickPort)
   }
   const failed = failedWrite(layout, running.pid)
   if (failed !== null) {
     await refuseUnwritable(layout)
-    return restartBus(layout, user, env, say, failed)
+    return restartBus(layout, env, say, failed)
   }
   if (isStoreDeleted(layout))
     say(
       `warning: the store of the bus, '${layout.bus.store}', was deleted under it: all that it holds is ` +
         'lost when it ends; when its runs are over, end the fleet: troupe down',
     )
-  await reloadBus(layout, user, known)
+  if (changed) await tellAccounts(layout, operator, mode, urlOf(known))
   return { pid: running.pid, url: urlOf(known), started: false }
 }
 
@@ -103,24 +123,17 @@ export async function ensureBus(
  * @param why  said to people
  * @throws {Fault} SETUP when it does not start again
  */
-export async function restartBus(
-  layout: FleetLayout,
-  user: string,
-  env: Env,
-  say: Say,
-  why: string,
-): Promise<BusUp> {
+export async function restartBus(layout: FleetLayout, env: Env, say: Say, why: string): Promise<BusUp> {
   const running = await findBus(layout)
   if (running !== null) {
     say(`the bus (pid ${running.pid}) takes no append (${why}): it is ended and started again`)
     await endProcess(running, 'SIGINT', 5000)
   }
-  return startBus(layout, user, env, say)
+  return startBus(layout, env, say)
 }
 
 async function startBus(
   layout: FleetLayout,
-  user: string,
   env: Env,
   say: Say,
   pickPort: () => Promise<number> = pickBusPort,
@@ -130,7 +143,7 @@ async function startBus(
   if (warning !== null) say(`warning: ${warning}`)
   for (let tries = 1; ; tries++) {
     const address = known ?? { host: '127.0.0.1', port: await pickPort() }
-    await writeConfig(layout, user, address)
+    await writeConfig(layout, address)
     rotateLog(layout.bus.log)
     try {
       const server = await startNatsServer({
@@ -156,71 +169,44 @@ async function startBus(
   }
 }
 
-async function configText(layout: FleetLayout, user: string, address: BusAddress): Promise<string> {
-  return serverConfigText({
-    ...address,
-    serverName: layout.bus.name,
-    storeDir: layout.bus.store,
-    pidFile: layout.bus.pidFile,
-    identity: { users: await serverUsers(layout, user) },
+async function writeConfig(layout: FleetLayout, address: BusAddress): Promise<void> {
+  const identity = await readAccounts(layout)
+  if (identity === null)
+    throw new Fault('SETUP', `the accounts of fleet '${layout.fleet}' are not here`, { hint: 'troupe up' })
+  await atomicWrite(
+    layout.bus.config,
+    serverConfigText({
+      ...address,
+      serverName: layout.bus.name,
+      storeDir: layout.bus.store,
+      pidFile: layout.bus.pidFile,
+      accountsDir: layout.bus.accounts,
+      identity,
+    }),
+  )
+}
+
+/**
+ * Tell the running server of its accounts. Nobody who is connected is cut off, unless revoked.
+ *
+ * @throws {Fault} CONN, TIMEOUT, FAILED when it does not take them
+ */
+async function tellAccounts(
+  layout: FleetLayout,
+  operator: Operator,
+  { accounts }: OperatorMode,
+  url: string,
+): Promise<void> {
+  const bus = await connectNats({
+    servers: url,
+    credentials: await systemCredentials(operator.keys, Date.now()),
+    name: `troupe: the operator of ${layout.bus.name}`,
   })
-}
-
-/** @returns false when it was so already */
-async function writeConfig(layout: FleetLayout, user: string, address: BusAddress): Promise<boolean> {
-  const text = await configText(layout, user, address)
-  if ((await readFile(layout.bus.config, 'utf8').catch(() => null)) === text) return false
-  await atomicWrite(layout.bus.config, text)
-  return true
-}
-
-/** Tell the running server of keys that are new. Nobody who is connected is cut off. */
-async function reloadBus(layout: FleetLayout, user: string, address: BusAddress): Promise<void> {
-  const running = await findBus(layout)
-  if (running !== null && (await writeConfig(layout, user, address))) process.kill(running.pid, 'SIGHUP')
-}
-
-/**
- * Make sure that the server lets this key in: after a reload it takes a moment.
- *
- * @throws {Fault} PERMISSION when it does not, CONN when nobody gets in
- */
-export async function awaitKey(layout: FleetLayout, owner: KeyOwner, url: string): Promise<void> {
-  const credentials = await readKey(layout, owner)
-  for (
-    const giveUpAt = performance.now() + RELOAD_MS;
-    ;
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  ) {
-    try {
-      await (await connectNats({ servers: url, credentials, name: 'troupe: a new key' })).close()
-      return
-    } catch (error) {
-      // on a busy machine a connection in the midst of a reload may also be too slow
-      if (!(isFault(error, 'PERMISSION') || isFault(error, 'CONN')) || performance.now() > giveUpAt)
-        throw error
-    }
+  try {
+    await pushAccounts(bus, Object.values(accounts))
+  } finally {
+    await bus.close()
   }
-}
-
-/**
- * Add a key to the running server: for a new node. Only where the server is ours: same machine, same user.
- *
- * @throws {Fault} NODE_NOT_FOUND when it is not, CONN when it is not up
- */
-export async function addToBus(layout: FleetLayout, owner: KeyOwner, user: string): Promise<void> {
-  const [running, address] = [await findBus(layout), await readAddress(layout)]
-  if (running === null && address !== null)
-    throw new Fault('CONN', `the bus of fleet '${layout.fleet}' is not up here`, { hint: 'troupe up' })
-  if (running === null || address === null)
-    throw new Fault(
-      'NODE_NOT_FOUND',
-      `there is no key for '${owner.node ?? owner.role}', and the bus of fleet '${layout.fleet}' is not one of ` +
-        'ours here: it cannot be told a new one',
-      { hint: 'on the machine of the bus: troupe up' },
-    )
-  await reloadBus(layout, user, address)
-  await awaitKey(layout, owner, urlOf(address))
 }
 
 /**

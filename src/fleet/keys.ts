@@ -1,15 +1,34 @@
 /**
- * The NKeys of a local fleet: a credential file (0600) for each role and node, under TROUPE_HOME, and the
- * users of the server that follow from them. The protocol table says what a role may do.
+ * The keys of a fleet, below TROUPE_HOME, 0600 each: those of the bus's operator, those that mint
+ * credentials, and a credential for each role and node. Credentials are minted here offline; the server knows
+ * the accounts alone. The protocol table says what a role may do.
+ *
+ * - operator.json: the operator's seeds, and its tenants' accounts. Its owner's alone.
+ * - signing.json: mints every role of this fleet.
+ * - signing.coordinator.json: what the coordinator mints with: agents' credentials.
+ * - accounts.json: the accounts' JWTs, as the server is told them. No secret.
  */
-import { readdir } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { inboxPrefixOf, permissionsOf } from '../protocol/permissions.ts'
-import { isName } from '../protocol/names.ts'
-import type { BusRole } from '../protocol/table.ts'
+import { Fault } from '../protocol/faults.ts'
+import { accountExports, accountOf, permissionsOf } from '../protocol/permissions.ts'
+import { ROLES, type BusRole } from '../protocol/table.ts'
+import { atomicWrite } from '../system/atomic-write.ts'
 import { readCredentials, writeCredentials, type Credentials } from '../system/contexts.ts'
-import { createUserKey, publicKeyOf } from '../transport/nats/auth.ts'
-import type { ServerUser } from '../transport/server-config.ts'
+import { userClaimsOf } from '../transport/nats/jwt-claims.ts'
+import { newSeed, signerOf } from '../transport/nats/nkey-sign.ts'
+import {
+  ACCOUNTS,
+  mintCredentials,
+  newOperatorKeys,
+  newTenant,
+  operatorMode,
+  type Minter,
+  type OperatorKeys,
+  type OperatorMode,
+  type TenantRecord,
+} from '../transport/nats/tenant-accounts.ts'
 import type { FleetLayout } from './layout.ts'
 
 /** `node` for an agent alone. */
@@ -18,33 +37,150 @@ export interface KeyOwner {
   node?: string
 }
 
+/** What the operator of a bus keeps. */
+export interface Operator {
+  keys: OperatorKeys
+  /** by the name of the fleet */
+  tenants: Record<string, TenantRecord>
+}
+
 export function keyFile(layout: FleetLayout, owner: KeyOwner): string {
   return join(layout.keys, `${nameOf(owner)}.json`)
 }
 function nameOf({ role, node }: KeyOwner): string {
   return node === undefined ? role : `${role}.${node}`
 }
-
-function ownerOf(fileName: string): KeyOwner | null {
-  const [role, node, ...rest] = fileName.replace(/\.json$/, '').split('.')
-  if (!fileName.endsWith('.json') || rest.length > 0) return null
-  if (role === 'agent') return node !== undefined && isName(node) ? { role, node } : null
-  return node === undefined && (role === 'client' || role === 'observer' || role === 'coordinator')
-    ? { role }
-    : null
+function operatorFile(layout: FleetLayout): string {
+  return join(layout.keys, 'operator.json')
+}
+function signingFile(layout: FleetLayout): string {
+  return join(layout.keys, 'signing.json')
+}
+function coordinatorSigningFile(layout: FleetLayout): string {
+  return join(layout.keys, 'signing.coordinator.json')
+}
+function accountsFile(layout: FleetLayout): string {
+  return join(layout.keys, 'accounts.json')
 }
 
-/** Read the owner's credentials, made first when they are not there. */
-export async function ensureKey(layout: FleetLayout, owner: KeyOwner, user: string): Promise<Credentials> {
-  const there = await readKey(layout, owner)
-  if (there !== null) return there
-  const { role, node } = owner
-  const credentials: Credentials = {
-    nkeySeed: createUserKey().seed,
-    inboxPrefix: inboxPrefixOf(role, node ?? (role === 'coordinator' ? layout.fleet : user)),
+/** @returns null when the bus of this fleet is not ours */
+function readOperator(layout: FleetLayout): Promise<Operator | null> {
+  return readJson<Operator>(operatorFile(layout))
+}
+function writeOperator(layout: FleetLayout, operator: Operator): Promise<void> {
+  return writeJson(operatorFile(layout), operator)
+}
+
+/** @returns null when nothing of this fleet can be minted here */
+export function readMinter(layout: FleetLayout): Promise<Minter | null> {
+  return readJson<Minter>(signingFile(layout))
+}
+
+/** What a fleet's owner holds, and from it what its coordinator holds. */
+async function writeMinter(layout: FleetLayout, minter: Minter): Promise<void> {
+  await writeJson(signingFile(layout), minter)
+  const { agent } = minter.signing
+  await writeJson(coordinatorSigningFile(layout), { accounts: minter.accounts, signing: { agent } })
+}
+
+/**
+ * The keys of a home's own bus and of its fleet, made when they are not there. A role that a later version
+ * added gets its key. The caller holds the up lock.
+ */
+export async function ensureOperator(layout: FleetLayout): Promise<Operator> {
+  const there = await readOperator(layout)
+  const minter = await readMinter(layout)
+  const record = there?.tenants[layout.fleet]
+  if (there === null || record === undefined || minter === null) {
+    const made = newTenant()
+    const operator = {
+      keys: there?.keys ?? newOperatorKeys(),
+      tenants: { ...there?.tenants, [layout.fleet]: made.record },
+    }
+    // the fleet's own first: an operator that knows a tenant of which nobody has the keys is of no use
+    await writeMinter(layout, made.minter)
+    await writeOperator(layout, operator)
+    return operator
   }
+  const lacking = ROLES.filter((role) => record.signing[role] === undefined)
+  if (lacking.length === 0 && ACCOUNTS.every((account) => record.accounts[account] !== undefined))
+    return there
+  for (const account of ACCOUNTS) {
+    record.accounts[account] ??= newSeed('account')
+    minter.accounts[account] = signerOf(record.accounts[account], 'account').publicKey
+  }
+  for (const role of lacking) {
+    minter.signing[role] = newSeed('account')
+    record.signing[role] = signerOf(minter.signing[role], 'account').publicKey
+  }
+  await writeMinter(layout, minter)
+  await writeOperator(layout, there)
+  return there
+}
+
+interface KeptAccounts {
+  /** of all that the JWTs say */
+  hash: string
+  mode: OperatorMode
+}
+
+/** The accounts as the server was told them last; null when it never was. */
+export async function readAccounts(layout: FleetLayout): Promise<OperatorMode | null> {
+  return (await readJson<KeptAccounts>(accountsFile(layout)))?.mode ?? null
+}
+
+/**
+ * The accounts as they are to be. They are signed anew only when what they say has changed.
+ *
+ * @returns `changed`: the server has to be told
+ */
+export async function ensureAccounts(
+  layout: FleetLayout,
+  operator: Operator,
+): Promise<{ mode: OperatorMode; changed: boolean }> {
+  const kept = await readJson<KeptAccounts>(accountsFile(layout))
+  const hash = hashOf(operator)
+  if (kept?.hash === hash) return { mode: kept.mode, changed: false }
+  const mode = await operatorMode(operator.keys, operator.tenants)
+  await writeJson(accountsFile(layout), { hash, mode })
+  return { mode, changed: true }
+}
+
+/** The lists of a role are the same for every name. */
+function hashOf(operator: Operator): string {
+  const lists = ROLES.map((role) =>
+    permissionsOf(role, { fleet: 'f', user: 'u', node: 'n', inboxPrefix: '_INBOX.i' }),
+  )
+  return createHash('sha256')
+    .update(JSON.stringify([operator, lists, accountExports()]))
+    .digest('hex')
+}
+
+/**
+ * Read the owner's credentials, minted first when they are not there or nobody takes them any more.
+ *
+ * @throws {Fault} PERMISSION when they have to be minted and the key for it is not here
+ */
+export async function ensureKey(layout: FleetLayout, owner: KeyOwner, user: string): Promise<Credentials> {
+  const [there, minter] = [await readKey(layout, owner), await readMinter(layout)]
+  if (there !== null && (minter === null || isMintedBy(there, minter, owner.role))) return there
+  if (minter === null)
+    throw new Fault('PERMISSION', `the keys of fleet '${layout.fleet}' are not here`, { hint: 'troupe up' })
+  const name = owner.node ?? (owner.role === 'coordinator' ? layout.fleet : user)
+  const credentials = await mintCredentials(minter, owner.role, name)
   await writeCredentials(keyFile(layout, owner), credentials)
   return credentials
+}
+
+function isMintedBy({ jwt }: Credentials, minter: Minter, role: BusRole): boolean {
+  const claims = jwt === undefined ? null : userClaimsOf(jwt)
+  const signing = minter.signing[role]
+  return (
+    claims !== null &&
+    claims.account === minter.accounts[accountOf(role)] &&
+    signing !== undefined &&
+    claims.issuer === signerOf(signing, 'account').publicKey
+  )
 }
 
 /** @returns null when there is no such key */
@@ -52,25 +188,19 @@ export function readKey(layout: FleetLayout, owner: KeyOwner): Promise<Credentia
   return readCredentials(keyFile(layout, owner))
 }
 
-/** Every user that the server is to know: those whose keys are there. */
-export async function serverUsers(layout: FleetLayout, user: string): Promise<ServerUser[]> {
-  const names = (await readdir(layout.keys).catch(() => [])).toSorted()
-  const users = await Promise.all(
-    names.map(async (fileName): Promise<ServerUser | null> => {
-      const owner = ownerOf(fileName)
-      const credentials = owner === null ? null : await readCredentials(join(layout.keys, fileName))
-      if (owner === null || credentials === null) return null
-      return {
-        publicKey: publicKeyOf(credentials.nkeySeed),
-        comment: owner.node === undefined ? `${owner.role} ${user}` : `${owner.role} of node ${owner.node}`,
-        ...permissionsOf(owner.role, {
-          fleet: layout.fleet,
-          user,
-          ...(owner.node !== undefined && { node: owner.node }),
-          inboxPrefix: credentials.inboxPrefix,
-        }),
-      }
-    }),
-  )
-  return users.filter((serverUser) => serverUser !== null)
+async function readJson<T>(file: string): Promise<T | null> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null
+    throw error
+  })
+  if (text === null) return null
+  try {
+    return JSON.parse(text) as T
+  } catch (error) {
+    throw new Fault('SETUP', `'${file}' is damaged: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+function writeJson(file: string, value: unknown): Promise<void> {
+  return atomicWrite(file, `${JSON.stringify(value, null, 2)}\n`, 0o600)
 }

@@ -28,6 +28,8 @@ export interface FleetLayout {
     log: string
     pidFile: string
     address: string
+    /** the server keeps there the accounts that it was told */
+    accounts: string
     name: string
   }
   coordinatorLog: string
@@ -54,6 +56,7 @@ export function layoutOf(home: string, local: string, fleet: string): FleetLayou
       log: join(bus, 'nats.log'),
       pidFile: join(bus, 'nats.pid'),
       address: join(bus, 'address.json'),
+      accounts: join(bus, 'accounts'),
       // two TROUPE_LOCALs on one machine do not meet, though their fleets have one name
       name: `troupe-${fleet}-${createHash('sha256').update(bus).digest('hex').slice(0, 8)}`,
     },

@@ -2,7 +2,7 @@
  * One node agent in the foreground: an assembly point. It hands the real bus, clock, spool and shim to the
  * agent's actor. A signal makes the agent leave; its workers run on, whatever ends it.
  */
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startNodeAgent, type AgentHandle } from '../actors/agent/node-agent.ts'
 import { fileAgentStore } from '../process/agent-store.ts'
@@ -19,15 +19,11 @@ import { ulid } from '../system/ulid.ts'
 import type { Bus } from '../transport/bus.ts'
 import { connectNats } from '../transport/nats/bus.ts'
 import { announceService } from '../transport/service-discovery.ts'
-import { addToBus } from './bus.ts'
-import { ensureKey, keyFile, readKey } from './keys.ts'
+import { ensureKey, readKey, readMinter } from './keys.ts'
 import { componentLog, type ComponentLog } from './component-log.ts'
 import { prepareLayout, type FleetLayout } from './layout.ts'
 import { announcePresence } from './presence.ts'
 import { endOf, logTroubleOf, semantic, unlessAborted } from './run-component.ts'
-import { takeUpLock } from './up-lock.ts'
-
-const LOCK_MS = 60_000
 
 export interface AgentOptions {
   layout: FleetLayout
@@ -140,23 +136,15 @@ function loopbackOf(url: string, env: NodeJS.ProcessEnv): Record<string, string>
   return isLoopback && !env.TROUPE_INTERFACE ? { TROUPE_HOST: host === 'localhost' ? '127.0.0.1' : host } : {}
 }
 
-/**
- * Make the key of a new node and give it to the server. `up` writes the same configuration, so the up lock is
- * held meanwhile.
- */
+/** @throws {Fault} NODE_NOT_FOUND when there is none and none can be minted here */
 async function agentKey(layout: FleetLayout, node: string, user: string): Promise<Credentials> {
   const owner = { role: 'agent', node } as const
-  const there = await readKey(layout, owner)
-  if (there !== null) return there
-  const release = await takeUpLock(layout.upLock, `agent --node ${node}`, LOCK_MS)
-  try {
-    const key = await ensureKey(layout, owner, user)
-    await addToBus(layout, owner, user).catch(async (error: unknown) => {
-      await rm(keyFile(layout, owner), { force: true })
-      throw error
-    })
-    return key
-  } finally {
-    release()
-  }
+  if ((await readKey(layout, owner)) === null && (await readMinter(layout)) === null)
+    throw new Fault(
+      'NODE_NOT_FOUND',
+      `there is no credential for node '${node}', and the keys of fleet '${layout.fleet}' are not here: none ` +
+        'can be minted',
+      { hint: 'on the machine of its owner: troupe up' },
+    )
+  return ensureKey(layout, owner, user)
 }

@@ -78,7 +78,7 @@ export async function runCoordinator({
       }),
     )
     if (bus === null) return
-    const { stateLog, stopKeeping } = keepBusFor({ layout, url, user, replicas, bus, log })
+    const { stateLog, stopKeeping } = keepBusFor({ layout, url, replicas, bus, log })
     const coordinator = await startCoordinator({
       bus,
       stateLog,
@@ -117,11 +117,10 @@ export async function runCoordinator({
 function keepBusFor({
   layout,
   url,
-  user,
   replicas,
   bus,
   log,
-}: Pick<CoordinatorOptions, 'layout' | 'url' | 'user' | 'replicas'> & { bus: Bus; log: ComponentLog }): {
+}: Pick<CoordinatorOptions, 'layout' | 'url' | 'replicas'> & { bus: Bus; log: ComponentLog }): {
   stateLog: StateLog
   stopKeeping(): Promise<void>
 } {
@@ -138,7 +137,7 @@ function keepBusFor({
       stopAnswering = mute ? answerMute(messengerOn(bus, layout.fleet), keeper.trouble) : () => {}
     },
   })
-  const keeper = keepBus({ layout, url, user, env: process.env, isMute: () => watch.mute, log })
+  const keeper = keepBus({ layout, url, env: process.env, isMute: () => watch.mute, log })
   return {
     stateLog: watch.stateLog,
     async stopKeeping() {

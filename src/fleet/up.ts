@@ -11,8 +11,8 @@ import { atomicWrite } from '../system/atomic-write.ts'
 import { saveContext } from '../system/contexts.ts'
 import { NO_APPEND } from '../actors/coordinator/mute.ts'
 import { refuseUnwritable } from './bus-store.ts'
-import { ensureBus, findBus, restartBus } from './bus.ts'
-import { ensureKey, keyFile, readKey } from './keys.ts'
+import { ensureBus, findBus, refuseListedKeys, restartBus } from './bus.ts'
+import { ensureKey, ensureOperator, keyFile, readKey } from './keys.ts'
 import type { FleetLayout } from './layout.ts'
 import { announcePresence, endProcess, identify, listPresent } from './presence.ts'
 import { lastWordsOf, spawnComponent, type SpawnedComponent } from './spawn.ts'
@@ -86,6 +86,8 @@ async function nodesFor({ layout, wanted, also }: UpOptions): Promise<string[]> 
  */
 export async function bringUp(options: UpOptions): Promise<UpInfo> {
   const { layout, user, wanted, env, say } = options
+  await refuseListedKeys(layout)
+  await ensureOperator(layout)
   for (const role of ['client', 'observer', 'coordinator'] as const) await ensureKey(layout, { role }, user)
   const nodes = await nodesFor(options)
   for (const node of nodes) await ensureKey(layout, { role: 'agent', node }, user)
@@ -93,7 +95,7 @@ export async function bringUp(options: UpOptions): Promise<UpInfo> {
   if (kept.length > 0) say(`also ${kept.join(', ')}: workers were left there`)
   await atomicWrite(layout.wanted, JSON.stringify(wanted))
 
-  const bus = await ensureBus(layout, user, env, say)
+  const bus = await ensureBus(layout, env, say)
   await saveContext(layout.home, {
     name: CONTEXT,
     url: bus.url,
@@ -199,7 +201,7 @@ async function awaitReady(
     // its coordinator would do it, but we hold the lock
     if (why?.data['reason'] === NO_APPEND && !restarted) {
       await refuseUnwritable(options.layout)
-      await restartBus(options.layout, options.user, options.env, say, 'says its coordinator')
+      await restartBus(options.layout, options.env, say, 'says its coordinator')
       restarted = true
     }
     // whom a coordinator that is not there cannot have heard is not mute

@@ -38,6 +38,9 @@ const ACCOUNT_OF = {
   client: 'people',
   observer: 'people',
 } as const satisfies Record<BusRole, Account>
+export function accountOf(role: BusRole): Account {
+  return ACCOUNT_OF[role]
+}
 /** Names of a local fleet's accounts on the server. */
 export const ACCOUNT_NAMES = {
   core: 'TROUPE',
@@ -76,7 +79,7 @@ export function isInbox(subject: string): boolean {
  * Stands for a name in a template: the server puts there the name of the credential, whose case it keeps. Who
  * mints the credential has to check the name.
  */
-const PLACE_OF_NAME = '{{name()}}'
+export const PLACE_OF_NAME = '{{name()}}'
 
 /** @throws {Fault} REQUEST_INVALID when a name is missing or is no name (a wildcard would open the list) */
 export function permissionsOf(role: BusRole, who: Holder): Permissions {

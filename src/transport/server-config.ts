@@ -1,24 +1,9 @@
 /**
- * The text of a nats-server configuration for a fleet at home: accounts for the coordinator with JetStream,
- * for agents and for people, what crosses between them, NKey users with allow-lists, the system account
- * without users. Pure; nats/standalone.conf is this text for an example.
+ * The text of a nats-server configuration in operator mode: accounts and users are JWTs, so it names who
+ * signs accounts and lists no user. Pure; nats/standalone.conf is this text for an example.
  */
 import { PAYLOAD_BYTES_MAX } from '../protocol/codec.ts'
-import {
-  ACCOUNT_NAMES,
-  accountExports,
-  DISCONNECT_ADVISORY,
-  type Account,
-  type AccountExport,
-  type Permissions,
-} from '../protocol/permissions.ts'
-
-export interface ServerUser extends Permissions {
-  /** `U…` */
-  publicKey: string
-  /** said in a comment: the role and the name that the server vouches for */
-  comment: string
-}
+import type { OperatorMode } from './nats/tenant-accounts.ts'
 
 export interface ServerConfig {
   /** loopback alone: beyond it the bus needs TLS */
@@ -29,15 +14,9 @@ export interface ServerConfig {
   storeDir: string
   /** the server writes its pid there */
   pidFile: string
-  /** users whose keys the server lists, or accounts as JWTs, whose users it need not know */
-  identity: { users: readonly ServerUser[] } | { jwts: OperatorMode }
-}
-
-/** The server's side of operator mode: who signs accounts, and the accounts by their public keys. */
-export interface OperatorMode {
-  operator: string
-  systemAccount: string
-  accounts: Readonly<Record<string, string>>
+  /** the server keeps there the accounts that it was told */
+  accountsDir: string
+  identity: OperatorMode
 }
 
 const GIB = 1024 * 1024 * 1024
@@ -48,6 +27,7 @@ export function serverConfigText({
   serverName,
   storeDir,
   pidFile,
+  accountsDir,
   identity,
 }: ServerConfig): string {
   return `# nats-server configuration of a Troupe fleet at home. Written by troupe; a change is overwritten.
@@ -76,14 +56,18 @@ jetstream {
   max_memory_store: ${GIB}
 }
 
-${'users' in identity ? accountsText(identity.users) : operatorText(identity.jwts)}`
+${operatorText(identity, accountsDir)}`
 }
 
-/** The resolver is the text itself: an account is changed by a new text and a reload. */
-function operatorText({ operator, systemAccount, accounts }: OperatorMode): string {
-  return `operator: ${quoted(operator)}
+/**
+ * What is preloaded is the accounts as they are when the server starts; a change goes to the running server
+ * over its system account.
+ */
+function operatorText({ operator, systemAccount, accounts }: OperatorMode, accountsDir: string): string {
+  return `# Accounts and users are JWTs; nobody gets in without one.
+operator: ${quoted(operator)}
 system_account: ${quoted(systemAccount)}
-resolver: MEMORY
+resolver { type: full, dir: ${quoted(accountsDir)}, allow_delete: false, interval: "2m" }
 resolver_preload {
 ${Object.entries(accounts)
   .map(([key, jwt]) => `  ${key}: ${quoted(jwt)}\n`)
@@ -91,69 +75,6 @@ ${Object.entries(accounts)
 `
 }
 
-function accountsText(users: readonly ServerUser[]): string {
-  return `system_account: SYS
-accounts {
-  # No users: nobody administers the server over the bus.
-  SYS {
-    exports: [ { stream: ${quoted(DISCONNECT_ADVISORY)}, accounts: [ ${ACCOUNT_NAMES.core} ] } ]
-  }
-  # Three accounts: a reply subject is the asker's to choose, and reaches everything in the account of the
-  # one that answers.
-  # NKeys, never passwords; allow-lists, never deny-lists; no user for who comes without a key.
-${ACCOUNTS.map((account) => accountText(account, users)).join('')}}
-`
-}
-
-const ACCOUNTS: readonly Account[] = ['core', 'agents', 'people']
-
-function accountText(account: Account, users: readonly ServerUser[]): string {
-  const exported = accountExports().filter(({ from }) => from === account)
-  const imported = accountExports().filter(({ to }) => to.includes(account))
-  const served = users.filter((user) => user.account === account)
-  const isCore = account === 'core'
-  const advisories = `      { stream: { account: SYS, subject: ${quoted(DISCONNECT_ADVISORY)} } }\n`
-  return `  ${ACCOUNT_NAMES[account]} {
-${isCore ? '    jetstream: enabled\n' : ''}    exports: [
-${exported.map(exportText).join('')}    ]
-    imports: [
-${isCore ? advisories : ''}${imported.map(importText).join('')}    ]
-    users: [
-${served.map(userText).join('')}    ]
-  }
-`
-}
-
-function exportText({ kind, subject, many, to }: AccountExport): string {
-  const responses = kind === 'service' ? `response_type: ${many ? 'stream' : 'singleton'}, ` : ''
-  const accounts = to.map((account) => ACCOUNT_NAMES[account]).join(', ')
-  return `      { ${kind}: ${quoted(subject)}, ${responses}accounts: [ ${accounts} ] }\n`
-}
-
-function importText({ kind, from, subject }: AccountExport): string {
-  return `      { ${kind}: { account: ${ACCOUNT_NAMES[from]}, subject: ${quoted(subject)} } }\n`
-}
-
-function userText({ publicKey, comment, publish, subscribe, allowResponses }: ServerUser): string {
-  const responses =
-    allowResponses === null
-      ? ''
-      : `\n        allow_responses: { max: ${allowResponses.max}, expires: "${allowResponses.ttlMs}ms" }`
-  return `      # ${comment.replace(/[\r\n]+/g, ' ')}
-      { nkey: ${publicKey}, permissions: {
-        publish: { allow: [${list(publish)}] }
-        subscribe: { allow: [${list(subscribe)}] }${responses}
-      } }
-`
-}
-function list(subjects: readonly string[]): string {
-  return (
-    subjects.map((subject) => `\n          ${quoted(subject)}`).join('') +
-    (subjects.length > 0 ? '\n        ' : '')
-  )
-}
-
-/** A quoted string: `$` starts no variable in it. */
 function quoted(text: string): string {
   return JSON.stringify(text)
 }

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Bus } from '../../src/transport/bus.ts'
 import { connectNats } from '../../src/transport/nats/bus.ts'
-import { createUserKey, publicKeyOf } from '../../src/transport/nats/auth.ts'
+import { newSeed, signerOf } from '../../src/transport/nats/nkey-sign.ts'
 import { startTestServer, until, type TestServer } from '../support/test-server.ts'
 import { busContract } from './bus.contract.ts'
 
@@ -99,7 +99,7 @@ describe('a connection with permissions', () => {
   })
 
   test('a credential that the server does not know is refused with PERMISSION, none at all too', async () => {
-    const stranger = { nkeySeed: createUserKey().seed, inboxPrefix: '_INBOX_x' }
+    const stranger = { nkeySeed: newSeed('user'), inboxPrefix: '_INBOX_x' }
     await expect(
       connectNats({ servers: server.url, credentials: stranger, name: 'stranger' }),
     ).rejects.toMatchObject({ code: 'PERMISSION' })
@@ -185,8 +185,8 @@ describe('a connection and its server', () => {
   })
 
   test('the public key comes from the seed', () => {
-    const { seed, publicKey } = createUserKey()
+    const seed = newSeed('user')
     expect(seed).toMatch(/^SU/)
-    expect(publicKeyOf(seed)).toBe(publicKey)
+    expect(signerOf(seed, 'user').publicKey).toMatch(/^U[A-Z2-7]{55}$/)
   })
 })

@@ -27,7 +27,7 @@ afterEach(async () => {
 })
 
 function start(pick: () => Promise<number>) {
-  return ensureBus(layout, 'ann', process.env, () => {}, pick)
+  return ensureBus(layout, process.env, () => {}, pick)
 }
 
 test('the picked port is taken before the server binds it: another one is picked', async () => {

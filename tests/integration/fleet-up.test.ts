@@ -1,6 +1,6 @@
 /** `troupe up --detach` as a user types it: what it prints, starts and repairs. */
 import { once } from 'node:events'
-import { readFile, readlink, stat } from 'node:fs/promises'
+import { mkdir, readFile, readlink, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { alive, startFleet, until, type Fleet, type UpInfo } from '../support/fleet.ts'
@@ -37,6 +37,7 @@ describe('a detached fleet', () => {
       expect(JSON.parse(await readFile(file, 'utf8'))).toEqual({
         nkeySeed: expect.stringMatching(/^SU/),
         inboxPrefix: expect.not.stringMatching(/[.*>]$/),
+        jwt: expect.stringMatching(/^eyJ/),
       })
     }
     const nodes = await fleet.json<{ node: string; state: string; pid: number }[]>(['nodes'])
@@ -159,10 +160,14 @@ describe('a detached fleet', () => {
     expect(second.output().code).toBe(0)
   })
 
-  test('a node that has no key here is refused where the bus is not ours', async () => {
-    const elsewhere = await fleet.troupe(['agent', '--node', 'foreign'], {
-      env: { TROUPE_LOCAL: join(fleet.home, 'other-local') },
+  test('a node that has no credential is refused where the keys of the fleet are not', async () => {
+    const context = JSON.parse(await readFile(join(fleet.home, 'contexts/local.json'), 'utf8'))
+    const elsewhere = join(fleet.home, 'elsewhere')
+    await mkdir(join(elsewhere, 'contexts'), { recursive: true })
+    await writeFile(join(elsewhere, 'contexts/local.json'), JSON.stringify(context))
+    const agent = await fleet.troupe(['agent', '--node', 'foreign', '--context', 'local'], {
+      env: { TROUPE_HOME: elsewhere, TROUPE_LOCAL: join(elsewhere, 'local') },
     })
-    expect(elsewhere).toMatchObject({ code: 3, stdout: '', stderr: expect.stringContaining('foreign') })
+    expect(agent).toMatchObject({ code: 3, stdout: '', stderr: expect.stringContaining('foreign') })
   })
 })

@@ -12,21 +12,20 @@ import { connectNats } from '../../src/transport/nats/bus.ts'
 import { signerOf } from '../../src/transport/nats/nkey-sign.ts'
 import {
   mintCredentials,
-  newTenantKeys,
-  tenantJwts,
-  type TenantKeys,
-} from '../support/operator/tenant-accounts.ts'
+  newOperatorKeys,
+  newTenant,
+  operatorMode,
+} from '../../src/transport/nats/tenant-accounts.ts'
 import { startServerOf, until, type TestServer } from '../support/test-server.ts'
 
 const F = 'troupe.v1.main'
 const nothing = new Uint8Array(0)
 
-let keys: TenantKeys
+const { record, minter } = newTenant()
 let server: TestServer
 const buses: Bus[] = []
 beforeAll(async () => {
-  keys = newTenantKeys()
-  server = await startServerOf({ jwts: await tenantJwts(keys, 'main') }, () => {
+  server = await startServerOf(await operatorMode(newOperatorKeys(), { main: record }), () => {
     throw new Error('nobody was known when this server started')
   })
 })
@@ -47,8 +46,8 @@ function encoded(seed: string): Uint8Array {
 
 describe('a credential that is minted after the server has started', () => {
   test('is in without a reload, under its own name, whose case is kept', async () => {
-    const coordinator = await connectAs(await mintCredentials(keys, 'coordinator', 'main'), 'coordinator')
-    const agent = await connectAs(await mintCredentials(keys, 'agent', 'Gpu-A1'), 'agent Gpu-A1')
+    const coordinator = await connectAs(await mintCredentials(minter, 'coordinator', 'main'), 'coordinator')
+    const agent = await connectAs(await mintCredentials(minter, 'agent', 'Gpu-A1'), 'agent Gpu-A1')
     const refused: string[] = []
     agent.onPermissionViolation(({ operation, subject }) => refused.push(`${operation} ${subject}`))
     const heard: string[] = []
@@ -63,8 +62,8 @@ describe('a credential that is minted after the server has started', () => {
   })
 
   test('is asked, and answers, across the accounts', async () => {
-    const coordinator = await connectAs(await mintCredentials(keys, 'coordinator', 'main'), 'coordinator')
-    const agent = await connectAs(await mintCredentials(keys, 'agent', 'n7'), 'agent n7')
+    const coordinator = await connectAs(await mintCredentials(minter, 'coordinator', 'main'), 'coordinator')
+    const agent = await connectAs(await mintCredentials(minter, 'agent', 'n7'), 'agent n7')
     agent.subscribe(`${F}.node.n7.*.start`, (message) => message.respond(encoded('started')))
     await agent.flush()
     const answer = await coordinator.request(`${F}.node.n7.X.start`, nothing, { timeoutMs: 2000 })
@@ -73,13 +72,13 @@ describe('a credential that is minted after the server has started', () => {
 
   test('cannot have a name that is none: a wildcard would open the lists', async () => {
     for (const name of ['*', '>', 'a.b', '', '{{name()}}'])
-      await expect(mintCredentials(keys, 'agent', name)).rejects.toMatchObject({ code: 'REQUEST_INVALID' })
+      await expect(mintCredentials(minter, 'agent', name)).rejects.toMatchObject({ code: 'REQUEST_INVALID' })
   })
 })
 
 test('the end of an agent is told to the coordinator, by a subject that names no key', async () => {
-  const coordinator = await connectAs(await mintCredentials(keys, 'coordinator', 'main'), 'coordinator')
-  const agent = await connectAs(await mintCredentials(keys, 'agent', 'n8'), 'agent n8')
+  const coordinator = await connectAs(await mintCredentials(minter, 'coordinator', 'main'), 'coordinator')
+  const agent = await connectAs(await mintCredentials(minter, 'agent', 'n8'), 'agent n8')
   const told: string[] = []
   coordinator.subscribe(DISCONNECT_ADVISORY, ({ body }) =>
     told.push((JSON.parse(new TextDecoder().decode(body)) as { client: { name: string } }).client.name),
@@ -105,28 +104,28 @@ describe('not let in', () => {
     return { nkeySeed: new TextDecoder().decode(user.getSeed()), inboxPrefix: '_INBOX.agent-n9', jwt }
   }
   const cases: [string, () => Promise<Credentials>][] = [
-    ['expired', () => mintCredentials(keys, 'agent', 'n9', { expires: Date.now() - HOUR })],
-    ['not yet valid', () => mintCredentials(keys, 'agent', 'n9', { notBefore: Date.now() + HOUR })],
-    ['of another tenant', () => mintCredentials(newTenantKeys(), 'agent', 'n9')],
+    ['expired', () => mintCredentials(minter, 'agent', 'n9', { expires: Date.now() - HOUR })],
+    ['not yet valid', () => mintCredentials(minter, 'agent', 'n9', { notBefore: Date.now() + HOUR })],
+    ['of another tenant', () => mintCredentials(newTenant().minter, 'agent', 'n9')],
     [
       'an agent that is signed by the key of clients',
-      () => forged(keys.accounts.agents, keys.signing.client, {}, true),
+      () => forged(record.accounts.agents, minter.signing.client!, {}, true),
     ],
     [
       'signed by the key of agents, with wider permissions of its own',
-      () => forged(keys.accounts.agents, keys.signing.agent, open, false),
+      () => forged(record.accounts.agents, minter.signing.agent!, open, false),
     ],
     [
       'with a JWT whose key it does not have',
       async () => ({
-        ...(await mintCredentials(keys, 'agent', 'n9')),
+        ...(await mintCredentials(minter, 'agent', 'n9')),
         nkeySeed: new TextDecoder().decode(nkeys.createUser().getSeed()),
       }),
     ],
     [
       'with an NKey alone',
       async () => {
-        const { nkeySeed, inboxPrefix } = await mintCredentials(keys, 'agent', 'n9')
+        const { nkeySeed, inboxPrefix } = await mintCredentials(minter, 'agent', 'n9')
         return { nkeySeed, inboxPrefix }
       },
     ],
@@ -138,7 +137,7 @@ describe('not let in', () => {
   test('and the same in order is let in', async () => {
     await expect(
       connectAs(
-        await mintCredentials(keys, 'agent', 'n9', {
+        await mintCredentials(minter, 'agent', 'n9', {
           notBefore: Date.now() - HOUR,
           expires: Date.now() + HOUR,
         }),

@@ -13,13 +13,7 @@ import {
   type StreamName,
 } from '../../src/protocol/table.ts'
 import type { Message } from '../../src/transport/bus.ts'
-import {
-  HOLDERS,
-  startRoleServer,
-  type HolderName,
-  type Identity,
-  type RoleServer,
-} from '../support/role-server.ts'
+import { HOLDERS, startRoleServer, type HolderName, type RoleServer } from '../support/role-server.ts'
 import { until } from '../support/test-server.ts'
 
 const rows = Object.entries(TABLE) as [RowName, Row][]
@@ -56,9 +50,9 @@ function fits(name: RowName, subject: string, holder: HolderName): boolean {
   )
 }
 
-describe.each<Identity>(['nkeys', 'jwts'])('known by %s', (identity) => {
+describe('with the credentials that are minted', () => {
   let roles: RoleServer
-  beforeAll(async () => void (roles = await startRoleServer(identity)))
+  beforeAll(async () => void (roles = await startRoleServer()))
   afterAll(() => roles.close())
 
   /**

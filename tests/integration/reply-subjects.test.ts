@@ -8,13 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { inboxPrefixOf } from '../../src/protocol/permissions.ts'
 import type { Credentials } from '../../src/system/contexts.ts'
 import { until } from '../support/test-server.ts'
-import {
-  HOLDERS,
-  startRoleServer,
-  type HolderName,
-  type Identity,
-  type RoleServer,
-} from '../support/role-server.ts'
+import { HOLDERS, startRoleServer, type HolderName, type RoleServer } from '../support/role-server.ts'
 
 const F = 'troupe.v1.main'
 function bytes(text: string): Uint8Array {
@@ -73,11 +67,11 @@ const targets = [
   '_INBOX.client-ben.x',
 ]
 
-describe.each<Identity>(['nkeys', 'jwts'])('known by %s', (identity) => {
+describe('with the credentials that are minted', () => {
   let roles: RoleServer
   const raw: Partial<Record<HolderName, NatsConnection>> = {}
   beforeAll(async () => {
-    roles = await startRoleServer(identity)
+    roles = await startRoleServer()
     for (const name of ['ada', 'oli', 'n0'] as const)
       raw[name] = await connect({
         servers: roles.server.url,

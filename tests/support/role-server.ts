@@ -2,16 +2,19 @@
  * A real server with one holder of each role, two where it matters, on exactly the permissions that the
  * product grants; `admin` may do anything and sees what really arrives. Made for the two permission tests.
  */
-import { inboxPrefixOf, permissionsOf } from '../../src/protocol/permissions.ts'
+import { inboxPrefixOf } from '../../src/protocol/permissions.ts'
 import type { BusRole } from '../../src/protocol/table.ts'
 import type { Bus } from '../../src/transport/bus.ts'
 import { connectNats } from '../../src/transport/nats/bus.ts'
 import { ensureStreams } from '../../src/transport/streams.ts'
-import { encodeUser } from '@nats-io/jwt'
-import { nkeys } from 'nats'
 import type { Credentials } from '../../src/system/contexts.ts'
-import { mintCredentials, newTenantKeys, tenantJwts } from './operator/tenant-accounts.ts'
-import { startServerOf, startTestServer, type TestServer } from './test-server.ts'
+import {
+  mintCredentials,
+  newOperatorKeys,
+  newTenant,
+  operatorMode,
+} from '../../src/transport/nats/tenant-accounts.ts'
+import { startServerOf, testCredentials, type TestServer } from './test-server.ts'
 
 export const HOLDERS = {
   ada: { role: 'client', name: 'ada' },
@@ -34,12 +37,9 @@ export interface RoleServer {
   close(): Promise<void>
 }
 
-/** How the server knows who is who: by a list of NKeys, or by JWTs of a tenant's accounts. */
-export type Identity = 'nkeys' | 'jwts'
-
-export async function startRoleServer(identity: Identity = 'nkeys'): Promise<RoleServer> {
+export async function startRoleServer(): Promise<RoleServer> {
   const names = Object.keys(HOLDERS) as HolderName[]
-  const server = identity === 'nkeys' ? await serverOfKeys(names) : await serverOfTenant(names)
+  const server = await serverOfTenant(names)
   const admin = await server.connect('admin')
   const agentsAdmin = await server.connect('agents-admin', 'anyAgent')
   await ensureStreams(admin, 'main')
@@ -80,33 +80,17 @@ export async function startRoleServer(identity: Identity = 'nkeys'): Promise<Rol
   }
 }
 
-function serverOfKeys(names: HolderName[]): Promise<TestServer> {
-  const granted = (name: HolderName) => {
-    const { role, name: who } = HOLDERS[name]
-    return permissionsOf(role, { fleet: 'main', user: who, node: who, inboxPrefix: inboxPrefixOf(role, who) })
-  }
-  return startTestServer({
-    ...Object.fromEntries(names.map((name) => [name, granted(name)])),
-    anyAgent: { publish: ['>'], subscribe: ['>'], account: 'agents' },
-  })
-}
-
 /**
  * The credentials are minted as the product mints them; those of the admins are signed by the account itself.
  */
 async function serverOfTenant(names: HolderName[]): Promise<TestServer> {
-  const keys = newTenantKeys()
+  const { record, minter } = newTenant()
   const minted = new Map<string, Credentials>()
   for (const name of names)
-    minted.set(name, await mintCredentials(keys, HOLDERS[name].role, HOLDERS[name].name))
-  minted.set('any', await openCredentials(keys.accounts.core, 'any'))
-  minted.set('anyAgent', await openCredentials(keys.accounts.agents, 'anyAgent'))
-  return startServerOf({ jwts: await tenantJwts(keys, 'main') }, (user) => minted.get(user)!)
-}
-
-/** May do anything in its account. */
-export async function openCredentials(accountSeed: string, name: string): Promise<Credentials> {
-  const user = nkeys.createUser()
-  const jwt = await encodeUser(name, user, nkeys.fromSeed(new TextEncoder().encode(accountSeed)), {})
-  return { nkeySeed: new TextDecoder().decode(user.getSeed()), inboxPrefix: `_INBOX_${name}`, jwt }
+    minted.set(name, await mintCredentials(minter, HOLDERS[name].role, HOLDERS[name].name))
+  const open = { publish: ['>'], subscribe: ['>'] }
+  minted.set('any', await testCredentials(record, 'any', open))
+  minted.set('anyAgent', await testCredentials(record, 'anyAgent', { ...open, account: 'agents' }))
+  const identity = await operatorMode(newOperatorKeys(), { main: record })
+  return startServerOf(identity, (user) => minted.get(user)!)
 }

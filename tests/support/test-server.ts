@@ -8,10 +8,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Bus } from '../../src/transport/bus.ts'
 import { connectNats } from '../../src/transport/nats/bus.ts'
-import { createUserKey } from '../../src/transport/nats/auth.ts'
+import { plainUserJwt } from '../../src/transport/nats/jwt.ts'
+import { newSeed, signerOf } from '../../src/transport/nats/nkey-sign.ts'
+import {
+  newOperatorKeys,
+  newTenant,
+  operatorMode,
+  type OperatorMode,
+  type TenantRecord,
+} from '../../src/transport/nats/tenant-accounts.ts'
 import { pickBusPort } from '../../src/fleet/bus-port.ts'
 import { findNatsServer, startNatsServer, type RunningServer } from '../../src/transport/nats-server.ts'
-import { serverConfigText, type ServerConfig, type ServerUser } from '../../src/transport/server-config.ts'
+import { serverConfigText } from '../../src/transport/server-config.ts'
 import type { Credentials } from '../../src/system/contexts.ts'
 import { cacheOf } from '../../src/system/paths.ts'
 
@@ -41,16 +49,20 @@ export interface TestServer {
 
 /** @param users  by name; each gets `_INBOX_NAME` as private inbox, and permission for it */
 export async function startTestServer(users: Record<string, TestUser> = {}): Promise<TestServer> {
-  const { keys, serverUsers } = keysOf({ any: ANY, ...users })
-  return startServerOf({ users: serverUsers }, (user) => keys.get(user)!)
+  const { record } = newTenant()
+  const minted = new Map<string, Credentials>()
+  for (const [name, user] of Object.entries({ any: ANY, ...users }))
+    minted.set(name, await testCredentials(record, name, user))
+  const identity = await operatorMode(newOperatorKeys(), { main: record })
+  return startServerOf(identity, (user) => minted.get(user)!)
 }
 
 /**
- * @param identity  whom the server knows, and how
+ * @param identity  the accounts that the server knows
  * @param credentialsOf  of a name that a test asks a connection for
  */
 export async function startServerOf(
-  identity: ServerConfig['identity'],
+  identity: OperatorMode,
   credentialsOf: (user: string) => Credentials,
 ): Promise<TestServer> {
   const dir = await mkdtemp(join(tmpdir(), 'troupe-test-bus-'))
@@ -67,6 +79,7 @@ export async function startServerOf(
       serverName,
       storeDir: join(dir, 'store'),
       pidFile: join(dir, 'nats.pid'),
+      accountsDir: join(dir, 'accounts'),
       identity,
     }),
   )
@@ -110,24 +123,20 @@ export async function startServerOf(
   }
 }
 
-/** A key for each user, and the user as the server's configuration has it. */
-function keysOf(users: Record<string, TestUser>) {
-  const keys = new Map<string, Credentials>()
-  const serverUsers: ServerUser[] = Object.entries(users).map(
-    ([name, { publish, subscribe, allowResponses = null, account = 'core' }]) => {
-      const { seed, publicKey } = createUserKey()
-      keys.set(name, { nkeySeed: seed, inboxPrefix: `_INBOX_${name}` })
-      return {
-        publicKey,
-        comment: name,
-        publish: [...publish],
-        subscribe: [...subscribe, `_INBOX_${name}.>`],
-        allowResponses,
-        account,
-      }
-    },
-  )
-  return { keys, serverUsers }
+/** Signed by the account itself, so that its lists are its own; its private inbox is `_INBOX_NAME`. */
+export async function testCredentials(
+  record: TenantRecord,
+  name: string,
+  { publish, subscribe, allowResponses = null, account = 'core' }: TestUser,
+): Promise<Credentials> {
+  const nkeySeed = newSeed('user')
+  const inboxPrefix = `_INBOX_${name}`
+  const jwt = await plainUserJwt(name, signerOf(nkeySeed, 'user').publicKey, record.accounts[account], {
+    publish: [...publish],
+    subscribe: [...subscribe, `${inboxPrefix}.>`],
+    allowResponses,
+  })
+  return { nkeySeed, inboxPrefix, jwt }
 }
 
 /** Poll a condition that no event tells of; bounded. */

@@ -1,9 +1,9 @@
 /**
- * NKeys: making one, its public name, and the answer to the server's challenge. Owns no file of keys
- * (fleet/keys.ts does) and no cryptography (nkey-sign.ts does).
+ * The answer to the server's challenge. Owns no file of keys (fleet/keys.ts does) and no cryptography
+ * (nkey-sign.ts does).
  */
 import type { Credentials } from '../../system/contexts.ts'
-import { newSeed, signerOf } from './nkey-sign.ts'
+import { signerOf } from './nkey-sign.ts'
 
 /** The answer to the challenge, as the client library sends it: by an NKey, or by a JWT that names one. */
 export type ChallengeAnswer = { sig: string; nkey: string } | { sig: string; jwt: string }
@@ -14,14 +14,4 @@ export function answererOf({ nkeySeed, jwt }: Credentials): (nonce?: string) => 
     sig: signer.sign(Buffer.from(nonce)).toString('base64url'),
     ...(jwt === undefined ? { nkey: signer.publicKey } : { jwt }),
   })
-}
-
-/** A new NKey of a user: the seed is the secret, the public key goes into the server's configuration. */
-export function createUserKey(): { seed: string; publicKey: string } {
-  const seed = newSeed('user')
-  return { seed, publicKey: publicKeyOf(seed) }
-}
-
-export function publicKeyOf(seed: string): string {
-  return signerOf(seed, 'user').publicKey
 }

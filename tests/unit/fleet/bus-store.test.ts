@@ -62,7 +62,6 @@ test('a bus of somebody else that takes no append is left alone, and it is said'
   const keeper = keepBus({
     layout,
     url: 'nats://bus.example:4222',
-    user: 'ada',
     env: {},
     isMute: () => true,
     log(fields) {

@@ -1,10 +1,19 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { ensureKey, keyFile, readKey, serverUsers } from '../../../src/fleet/keys.ts'
+import {
+  ensureAccounts,
+  ensureKey,
+  ensureOperator,
+  keyFile,
+  readKey,
+  readMinter,
+} from '../../../src/fleet/keys.ts'
 import { layoutOf, type FleetLayout } from '../../../src/fleet/layout.ts'
-import { publicKeyOf } from '../../../src/transport/nats/auth.ts'
+import { writeCredentials } from '../../../src/system/contexts.ts'
+import { userClaimsOf } from '../../../src/transport/nats/jwt-claims.ts'
+import { newSeed } from '../../../src/transport/nats/nkey-sign.ts'
 
 let home: string
 let layout: FleetLayout
@@ -14,27 +23,80 @@ beforeEach(async () => {
 })
 afterEach(() => rm(home, { recursive: true, force: true }))
 
-test('a key is made once, readable by its owner alone', async () => {
-  const first = await ensureKey(layout, { role: 'agent', node: 'n0' }, 'ada')
-  expect(await ensureKey(layout, { role: 'agent', node: 'n0' }, 'ada')).toEqual(first)
-  expect((await stat(keyFile(layout, { role: 'agent', node: 'n0' }))).mode & 0o777).toBe(0o600)
-  expect(first.inboxPrefix).not.toMatch(/[.*>]$/)
+const n0 = { role: 'agent', node: 'n0' } as const
+const old = { nkeySeed: newSeed('user'), inboxPrefix: '_INBOX.agent-n0' }
+
+test('a credential is minted once, for its role and name, readable by its owner alone', async () => {
+  await ensureOperator(layout)
+  const first = await ensureKey(layout, n0, 'ada')
+  expect(await ensureKey(layout, n0, 'ada')).toEqual(first)
+  expect((await stat(keyFile(layout, n0))).mode & 0o777).toBe(0o600)
+  const minter = (await readMinter(layout))!
+  expect(userClaimsOf(first.jwt!)).toMatchObject({
+    name: 'n0',
+    account: minter.accounts.agents,
+    expires: null,
+  })
+  const client = await ensureKey(layout, { role: 'client' }, 'ada')
+  expect(userClaimsOf(client.jwt!)).toMatchObject({ name: 'ada', account: minter.accounts.people })
 })
 
 test('a key that was not made is not there, and looking makes none', async () => {
   expect(await readKey(layout, { role: 'client' })).toBeNull()
-  expect(await serverUsers(layout, 'ada')).toEqual([])
+  expect(await readMinter(layout)).toBeNull()
 })
 
-test('the server’s users are the keys that are there, each with the permissions of its role and name', async () => {
-  const agent = await ensureKey(layout, { role: 'agent', node: 'n0' }, 'ada')
-  await ensureKey(layout, { role: 'observer' }, 'ada')
-  await writeFile(join(layout.keys, 'stranger.json'), '{}')
-  await writeFile(join(layout.keys, 'agent.a.b.json'), '{}')
-  const users = await serverUsers(layout, 'ada')
-  expect(users.map(({ comment }) => comment)).toEqual(['agent of node n0', 'observer ada'])
-  expect(users[0]!.publicKey).toBe(publicKeyOf(agent.nkeySeed))
-  expect(users[0]!.publish).toContain('troupe.v1.main.beat.n0')
-  expect(users[1]!.publish).toContain('troupe.v1.main.coordinator.status.ada')
-  expect(users[1]!.publish).not.toContain('troupe.v1.main.coordinator.launch.ada')
+test('where the keys of the fleet are not, nothing is minted, and a credential that is there is taken as it is', async () => {
+  await expect(ensureKey(layout, n0, 'ada')).rejects.toMatchObject({ code: 'PERMISSION' })
+  await writeCredentials(keyFile(layout, n0), old)
+  expect(await ensureKey(layout, n0, 'ada')).toEqual(old)
+})
+
+test('what an earlier version or another operator left is minted anew', async () => {
+  await writeCredentials(keyFile(layout, n0), old)
+  await ensureOperator(layout)
+  const first = await ensureKey(layout, n0, 'ada')
+  expect(first.jwt).toBeDefined()
+  await rm(join(layout.keys, 'operator.json'))
+  await ensureOperator(layout)
+  expect((await ensureKey(layout, n0, 'ada')).jwt).not.toBe(first.jwt)
+})
+
+test('the coordinator’s file mints agents and nothing else', async () => {
+  await ensureOperator(layout)
+  const text = await readFile(join(layout.keys, 'signing.coordinator.json'), 'utf8')
+  const { signing } = JSON.parse(text) as { signing: Record<string, string> }
+  expect(signing).toEqual({ agent: (await readMinter(layout))!.signing.agent })
+})
+
+test('the accounts are signed anew only when what they say has changed', async () => {
+  const operator = await ensureOperator(layout)
+  const first = await ensureAccounts(layout, operator)
+  const again = await ensureAccounts(layout, await ensureOperator(layout))
+  expect([first.changed, again.changed]).toEqual([true, false])
+  expect(again.mode).toEqual(first.mode)
+  operator.tenants['main']!.revoked['UX'] = 17
+  const revoked = await ensureAccounts(layout, operator)
+  expect(revoked.changed).toBe(true)
+  expect(Object.keys(revoked.mode.accounts)).toEqual(Object.keys(first.mode.accounts))
+})
+
+test('a role that a later version added gets its key, and the others keep theirs', async () => {
+  const operator = await ensureOperator(layout)
+  const { observer, ...rest } = operator.tenants['main']!.signing
+  const before = { ...operator, tenants: { main: { ...operator.tenants['main']!, signing: rest } } }
+  await writeFile(join(layout.keys, 'operator.json'), JSON.stringify(before))
+  const mended = await ensureOperator(layout)
+  expect(mended.tenants['main']!.signing).toMatchObject(rest)
+  expect(mended.tenants['main']!.signing.observer).not.toBe(observer)
+  expect(await ensureOperator(layout)).toEqual(mended)
+})
+
+test('a damaged file of keys is named, not taken for none', async () => {
+  await ensureOperator(layout)
+  await writeFile(join(layout.keys, 'operator.json'), '{')
+  await expect(ensureOperator(layout)).rejects.toMatchObject({
+    code: 'SETUP',
+    message: expect.stringContaining('operator.json'),
+  })
 })

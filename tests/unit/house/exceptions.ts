@@ -23,7 +23,6 @@ export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'outside src/cli/frame/status-line.ts HEARTBEAT_MS': TESTED_ITSELF,
   'outside src/core/coordinator/fold.ts emptyDurable': TESTED_ITSELF,
   'outside src/core/agent/last-words.ts LAST_WORDS_BYTES_MAX': TESTED_ITSELF,
-  'outside src/fleet/bus.ts awaitKey': TESTED_ITSELF,
   'outside src/process/capacity.ts cpuQuota': TESTED_ITSELF,
   'outside src/process/capacity.ts parseCpuList': TESTED_ITSELF,
   'outside src/process/last-words.ts lastLines': TESTED_ITSELF,

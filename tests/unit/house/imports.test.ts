@@ -28,6 +28,7 @@ const ASSEMBLY = [
 /** A wrapped package has one importer. */
 const OWNER_OF: Record<string, string[]> = {
   nats: ['transport/nats/connection.ts'],
+  '@nats-io/jwt': ['transport/nats/jwt.ts'],
   msgpackr: ['protocol/codec.ts'],
   execa: ['system/run.ts'],
   'tree-kill': ['system/run.ts'],

@@ -10,10 +10,14 @@ import {
   encodeUser,
   newScopedSigner,
   type Account,
+  type Export,
+  type Import,
   type SigningKey,
 } from '@nats-io/jwt'
-import type { Permissions } from '../../../src/protocol/permissions.ts'
-import { signerOf, type KeyKind } from '../../../src/transport/nats/nkey-sign.ts'
+import type { Permissions } from '../../protocol/permissions.ts'
+import { signerOf, type KeyKind } from './nkey-sign.ts'
+
+export type { Account as AccountClaims, Export, Import }
 
 /** When a credential may be used, in ms since 1970; absent: without end. */
 export interface Validity {
@@ -67,14 +71,17 @@ export function activationJwt(
 
 /** What is signed by this key has the template's permissions, whatever its own claims ask. */
 export function scopedSigner(role: string, publicKey: string, permissions: Permissions): SigningKey {
-  const { publish, subscribe, allowResponses } = permissions
-  return newScopedSigner(publicKey, role, {
-    pub: { allow: publish },
-    sub: { allow: subscribe },
+  return newScopedSigner(publicKey, role, limitsOf(permissions))
+}
+
+function limitsOf({ publish, subscribe, allowResponses }: Omit<Permissions, 'account'>) {
+  return {
+    pub: { allow: [...publish] },
+    sub: { allow: [...subscribe] },
     // the server counts nanoseconds
     ...(allowResponses !== null && { resp: { max: allowResponses.max, ttl: allowResponses.ttlMs * 1e6 } }),
     ...UNLIMITED,
-  })
+  }
 }
 
 const UNLIMITED = { subs: -1, data: -1, payload: -1 }
@@ -93,6 +100,23 @@ export function scopedUserJwt(
     pairOf(signingSeed, 'account'),
     { issuer_account: account },
     { scopedUser: true, ...datesOf(validity) },
+  )
+}
+
+/** A user with permissions of its own, signed by the account itself: for who holds the account's key. */
+export function plainUserJwt(
+  name: string,
+  userPublicKey: string,
+  accountSeed: string,
+  permissions: Omit<Permissions, 'account'>,
+  validity: Validity = {},
+): Promise<string> {
+  return encodeUser(
+    name,
+    userPublicKey,
+    pairOf(accountSeed, 'account'),
+    limitsOf(permissions),
+    datesOf(validity),
   )
 }
 
