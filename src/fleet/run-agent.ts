@@ -7,9 +7,11 @@ import { join } from 'node:path'
 import { startNodeAgent, type AgentHandle } from '../actors/agent/node-agent.ts'
 import { fileAgentStore } from '../process/agent-store.ts'
 import { fileLogStore } from '../process/file-log-store.ts'
+import { addressSettings } from '../process/host-choice.ts'
 import { createLinuxHost } from '../process/linux-host.ts'
 import { buildShim } from '../process/shim/build.ts'
 import { Fault } from '../protocol/faults.ts'
+import type { LinkEnds } from '../protocol/host.ts'
 import { agentConnectionName, isName } from '../protocol/names.ts'
 import type { Credentials } from '../system/contexts.ts'
 import { systemClock } from '../system/clock.ts'
@@ -32,6 +34,8 @@ export interface AgentOptions {
   /** owner of the fleet */
   user: string
   env: NodeJS.ProcessEnv
+  /** for peers: an address, an interface or a CIDR block; absent: this end of the link to the bus */
+  address?: string
   version: string
   signal: AbortSignal
 }
@@ -87,14 +91,15 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 
 /** The agent on a bus that it has reached, until its end. */
 async function serveNode(
-  { layout, node, url, env, version, signal }: AgentOptions,
+  { layout, node, url, env, version, signal, address }: AgentOptions,
   { bus, logBus, incarnation, shim, log }: AgentParts,
 ): Promise<Awaited<AgentHandle['ended']>> {
   const { spool, memory, caches } = layout.node(node)
   const host = createLinuxHost({
     spoolDir: spool,
     node,
-    agentEnv: { ...loopbackOf(url, env), ...exactEnv(env) },
+    agentEnv: { ...exactEnv(env), ...(address !== undefined && addressSettings(address)) },
+    link: lastEndsOf(bus),
     shim: shim.argv,
     cacheDir: caches,
     version,
@@ -126,14 +131,10 @@ async function serveNode(
   return end
 }
 
-/**
- * Where nobody can reach the bus from outside, workers are told to each other by loopback too: nothing of the
- * fleet listens on a network.
- */
-function loopbackOf(url: string, env: NodeJS.ProcessEnv): Record<string, string> {
-  const host = new URL(url.split(',')[0]!).hostname.replace(/^\[|\]$/g, '')
-  const isLoopback = host === 'localhost' || host === '::1' || host.startsWith('127.')
-  return isLoopback && !env.TROUPE_INTERFACE ? { TROUPE_HOST: host === 'localhost' ? '127.0.0.1' : host } : {}
+/** While the link is down the node's address is that of before. */
+function lastEndsOf(bus: Bus): () => LinkEnds | null {
+  let last: LinkEnds | null = null
+  return () => (last = bus.ends() ?? last)
 }
 
 /** @throws {Fault} NODE_NOT_FOUND when there is none and none can be minted here */

@@ -1,9 +1,11 @@
 /**
  * What this node has to give: cores by affinity and cgroup quota, memory by cgroup limit, GPUs, addresses.
- * Read once per start of the agent; the arithmetic of leases is resource-leases.ts.
+ * Read once per start of the agent, but for the addresses, which come and go; the arithmetic of leases is
+ * resource-leases.ts.
  */
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
+import type { LinkEnds } from '../protocol/host.ts'
 import type { NodeCapacity } from '../protocol/shapes.ts'
 import { defaultInterface, listInterfaces } from '../system/interfaces.ts'
 import { readGpus, readerWith } from './gpus.ts'
@@ -12,20 +14,20 @@ import { chooseHost } from './host-choice.ts'
 /**
  * @param agentEnv  environment of the agent: scheduler's bindings, PATH, TROUPE_HOST
  * @param version   of Troupe, told with the capacity
+ * @param link      to the bus; null: there is none
  * @returns         `cores` are the ids that may be leased, as many as `capacity.cpus`
- * @throws {Fault}  WORKER_CONFIG when TROUPE_INTERFACE names no interface
+ * @throws {Fault}  WORKER_CONFIG when TROUPE_INTERFACE means no address
  */
 export async function readCapacity(
   agentEnv: Record<string, string>,
   version = 'unknown',
+  link: LinkEnds | null = null,
 ): Promise<{ capacity: NodeCapacity; cores: number[] }> {
   const [cores, memoryBytes, { gpus, trouble }] = await Promise.all([
     readCores(),
     readMemory(),
     readGpus(agentEnv, readerWith(agentEnv)),
   ])
-  const interfaces = listInterfaces()
-  const host = chooseHost(null, interfaces, { env: agentEnv, defaultInterface: defaultInterface() })
   return {
     capacity: {
       hostname: hostname(),
@@ -33,12 +35,24 @@ export async function readCapacity(
       memoryBytes,
       gpus,
       ...(trouble !== null && { gpuTrouble: trouble }),
-      host,
-      interfaces,
+      ...readAddresses(agentEnv, link),
       version,
     },
     cores,
   }
+}
+
+/**
+ * The node's addresses as they are now.
+ *
+ * @throws {Fault} WORKER_CONFIG when TROUPE_INTERFACE means no address
+ */
+export function readAddresses(
+  env: Record<string, string>,
+  link: LinkEnds | null,
+): Pick<NodeCapacity, 'host' | 'interfaces'> {
+  const interfaces = listInterfaces()
+  return { host: chooseHost(null, interfaces, { env, link, defaultInterface }), interfaces }
 }
 
 async function readCores(): Promise<number[]> {

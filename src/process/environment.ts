@@ -53,6 +53,7 @@ export function buildEnvironment(input: EnvironmentInput): Record<string, string
   const environment: Record<string, string> = {
     ...defaultsOf(input),
     ...inherited,
+    ...(spec.network !== null && socketsOf(input)),
     PWD: cwd,
     CUDA_VISIBLE_DEVICES: prepared.gpus.join(','),
     ...asked,
@@ -73,13 +74,8 @@ const THREAD_VARIABLES = [
   'VECLIB_MAXIMUM_THREADS',
 ]
 
-function defaultsOf({
-  spec,
-  prepared,
-  cacheDir,
-  nodeCores,
-  workersOnNode,
-}: EnvironmentInput): Record<string, string> {
+function defaultsOf(input: EnvironmentInput): Record<string, string> {
+  const { spec, prepared, cacheDir, nodeCores, workersOnNode } = input
   const cores = prepared.cores.length > 0 ? prepared.cores.length : nodeCores / Math.max(1, workersOnNode)
   // a torchrun worker is one process per rank, and they compute at the same time
   const threads = String(Math.max(1, Math.floor(cores / (spec.torchrun?.nproc ?? 1))))
@@ -92,8 +88,23 @@ function defaultsOf({
     CUDA_DEVICE_MAX_CONNECTIONS: '1',
     // nvidia-smi counts in this order; CUDA's own default counts the fastest first
     CUDA_DEVICE_ORDER: 'PCI_BUS_ID',
+    ...socketsOf(input),
     // output goes to files, where Python would hold back 8 KiB of it
     PYTHONUNBUFFERED: '1',
+  }
+}
+
+/**
+ * Gloo and TensorPipe take the address of the machine's host name, which may be loopback or another
+ * network's. NCCL looks for interfaces itself, and knows better unless a role names one.
+ */
+function socketsOf({ spec, prepared }: EnvironmentInput): Record<string, string> {
+  const { interface: name } = prepared
+  if (name === undefined) return {}
+  return {
+    GLOO_SOCKET_IFNAME: name,
+    TP_SOCKET_IFNAME: name,
+    ...(spec.network !== null && { NCCL_SOCKET_IFNAME: `=${name}` }),
   }
 }
 

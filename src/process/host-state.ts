@@ -3,7 +3,7 @@
  * spool is recovered. Owns which forks there are; the host's calls are linux-host.ts and the files beside it.
  */
 import { Fault } from '../protocol/faults.ts'
-import type { HostEvent } from '../protocol/host.ts'
+import type { HostEvent, LinkEnds } from '../protocol/host.ts'
 import { parseForkId } from '../protocol/names.ts'
 import type { NumberedLock } from '../system/numbered-lock.ts'
 import { readOomKills } from '../system/proc.ts'
@@ -18,6 +18,8 @@ export interface LinuxHostOptions {
   spoolDir: string
   node: string
   agentEnv: Record<string, string>
+  /** to the bus, as it is now; absent or null: there is none */
+  link?: () => LinkEnds | null
   /** argv prefix, from `buildShim` */
   shim: string[]
   portRange?: [number, number]
@@ -54,9 +56,13 @@ export interface HostState {
   turns: Promise<void>
 }
 
+export function linkOf({ link }: LinuxHostOptions): LinkEnds | null {
+  return link?.() ?? null
+}
+
 export function newHostState(options: LinuxHostOptions): HostState {
   const { spoolDir, agentEnv, clockWall: wall = Date.now } = options
-  const capacity = readCapacity(agentEnv, options.version)
+  const capacity = readCapacity(agentEnv, options.version, linkOf(options))
   // Each call that awaits it sees the fault. No call has to.
   capacity.catch(() => {})
   return {

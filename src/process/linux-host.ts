@@ -7,9 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Fault } from '../protocol/faults.ts'
 import type { Prepared, Started } from '../protocol/host.ts'
 import type { Bindings } from '../protocol/launch/resolved.ts'
+import type { NodeCapacity } from '../protocol/shapes.ts'
 import { overwriteFileSync } from '../system/files.ts'
 import { residentBytes } from '../system/proc.ts'
 import { fillCall } from './exec-plan.ts'
+import { readAddresses } from './capacity.ts'
 import { claimStop, renewFence } from './fence-file.ts'
 import { readBindings } from './fork-files.ts'
 import { abortFork, startFork, watchSaved, workerContextOf, type Fork } from './fork-life.ts'
@@ -17,6 +19,7 @@ import { callPreStop } from './hooks.ts'
 import {
   checkId,
   known,
+  linkOf,
   newHostState,
   owned,
   turn,
@@ -38,7 +41,7 @@ export function createLinuxHost(options: LinuxHostOptions): ProcessHost {
   const { forks } = state
   let preparing: Promise<Prepared[]> = Promise.resolve([])
   return {
-    capacity: async () => (await state.capacity).capacity,
+    capacity: () => capacityNow(state),
     recover: () => recoverHost(state),
     prepare: (specs) =>
       (preparing = preparing.then(
@@ -99,6 +102,10 @@ export function createLinuxHost(options: LinuxHostOptions): ProcessHost {
     onEvent: (fn) => void (state.listener = fn),
     close: () => closeHost(state),
   }
+}
+
+async function capacityNow({ capacity, options }: HostState): Promise<NodeCapacity> {
+  return { ...(await capacity).capacity, ...readAddresses(options.agentEnv, linkOf(options)) }
 }
 
 async function startOnce(state: HostState, forkId: string, bindings: Bindings): Promise<Started> {

@@ -1,14 +1,16 @@
 /**
  * The order `prepare` on a Linux host, and its two ways back: `drop` before a start, `release` after the end.
  */
+import { interfaceOf } from '../protocol/addresses.ts'
 import { Fault } from '../protocol/faults.ts'
 import type { Prepared } from '../protocol/host.ts'
 import type { ForkSpec } from '../protocol/launch/resolved.ts'
 import { makeForkFiles, removeForkFiles } from './fork-files.ts'
 import { endLeases } from './fork-life.ts'
 import { chooseHost } from './host-choice.ts'
-import { checkId, hold, owned, turn, type HostState } from './host-state.ts'
+import { checkId, hold, linkOf, owned, turn, type HostState } from './host-state.ts'
 import { descriptorLimit, freeDescriptors } from '../system/descriptors.ts'
+import { defaultInterface, listInterfaces } from '../system/interfaces.ts'
 import { isTombstoned, winStarted, writeTombstone } from './spool.ts'
 import { membersOf } from './tree.ts'
 
@@ -42,19 +44,27 @@ export async function prepareForks(state: HostState, specs: readonly ForkSpec[])
 
 async function prepareFork(state: HostState, spec: ForkSpec): Promise<void> {
   const { spoolDir } = state.options
-  const { interfaces, host } = (await state.capacity).capacity
   checkDescriptors(spec)
   const fork = {
     spec,
     prepared: {
       ...(await owned(state).leases.take(spec)),
-      host: spec.network === null ? host : chooseHost(spec.network, interfaces),
+      ...addressOf(state, spec),
       preparedAt: state.wall(),
     },
   }
   if (isTombstoned(spoolDir, spec.forkId)) throw new Fault('CANCELLED', `${spec.forkId} was cancelled`)
   makeForkFiles(spoolDir, fork)
   hold(state, fork)
+}
+
+/** As the addresses are now: links to the bus and interfaces come and go. */
+function addressOf({ options }: HostState, { network }: ForkSpec): Pick<Prepared, 'host' | 'interface'> {
+  const interfaces = listInterfaces()
+  const defaults = { env: options.agentEnv, link: linkOf(options), defaultInterface }
+  const host = chooseHost(network, interfaces, defaults)
+  const name = interfaceOf(host, interfaces)
+  return { host, ...(name !== undefined && { interface: name }) }
 }
 
 /** Of a port there are its sockets and its claims; a start needs a few for itself. */

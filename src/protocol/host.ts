@@ -8,6 +8,14 @@ import type { Exit, LogOffsets, RankReport, Receipt, Saved } from './shapes.ts'
 /** How a root ended, as its machine can tell it: the cause is the agent's to know. */
 export type HostExit = Omit<Exit, 'killedBy'>
 
+/** The two ends of a node's link to the bus. */
+export interface LinkEnds {
+  /** address of this end, as the kernel chose it */
+  local: string
+  /** address or name that the server says it listens on: `0.0.0.0` is every address of its machine */
+  server: string
+}
+
 /** Leases and addresses of a prepared fork. */
 export interface Prepared {
   ports: number[]
@@ -15,6 +23,8 @@ export interface Prepared {
   gpus: string[]
   cores: number[]
   host: string
+  /** the interface that has this address; absent: none of this machine has it */
+  interface?: string
   preparedAt: number
 }
 

@@ -38,6 +38,11 @@ const DEFAULTS: readonly Line[] = [
   ['CUDA_DEVICE_ORDER', 'PCI_BUS_ID, as nvidia-smi counts'],
   ['CUDA_DEVICE_MAX_CONNECTIONS', '1; kernels of one process overlap less'],
   ['TOKENIZERS_PARALLELISM', 'true'],
+  [
+    'GLOO_SOCKET_IFNAME, TP_SOCKET_IFNAME',
+    'the interface of its node’s address. With `network` it wins over the node’s environment, and ' +
+      'NCCL_SOCKET_IFNAME is set too',
+  ],
   ['PYTORCH_KERNEL_CACHE_PATH, TRITON_CACHE_DIR, VLLM_CACHE_ROOT', 'directories of the node'],
 ]
 
@@ -53,7 +58,7 @@ const READ: readonly Line[] = [
   ],
   ['TROUPE_CACHE', 'downloads and builds. Default: `$XDG_CACHE_HOME/troupe`, else `~/.cache/troupe`'],
   ['TROUPE_HOST', 'agent: the address that peers are told, taken as it is'],
-  ['TROUPE_INTERFACE', 'agent: the interface whose address peers are told'],
+  ['TROUPE_INTERFACE', 'agent: the interface, or the CIDR block, whose address peers are told'],
   ['TROUPE_GPU_IGNORE_USERS', 'agent: users, by commas, whose leases keep no GPU from us'],
   ['TROUPE_NATS_SERVER', 'the nats-server to run, before the one that set-up made and the one on PATH'],
   ['TROUPE_PYTHON', 'set-up and agent: a Python with torch, for a torchrun role whose own has none'],

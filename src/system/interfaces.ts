@@ -9,10 +9,8 @@ import { networkInterfaces } from 'node:os'
  * Interface name → addresses, in the order of the system. Link-local IPv6 is left out: it means nothing
  * without a zone.
  */
-export type Interfaces = Record<string, string[]>
-
-export function listInterfaces(): Interfaces {
-  const found: Interfaces = {}
+export function listInterfaces(): Record<string, string[]> {
+  const found: Record<string, string[]> = {}
   for (const [name, addresses] of Object.entries(networkInterfaces())) {
     const usable = (addresses ?? []).map((a) => a.address).filter((address) => !/^fe[89ab]/i.test(address))
     if (usable.length > 0) found[name] = usable

@@ -18,6 +18,8 @@
  * throw, `request`, `gather` and `append` reject, with the fault of payload.ts, which has both numbers. A
  * link that is down is said first.
  */
+import type { LinkEnds } from '../protocol/host.ts'
+
 export type Headers = Readonly<Record<string, string>>
 
 export interface Message {
@@ -79,6 +81,8 @@ export interface AppendOptions {
 
 export interface Bus {
   readonly connected: boolean
+  /** the link's two ends as they are now; null while it is down, or where a bus has no addresses */
+  ends(): LinkEnds | null
   /** called with each change of the link */
   onLink(listener: (connected: boolean) => void): () => void
   /** called when the server refuses a subject to this credential */

@@ -19,6 +19,20 @@ busContract('nats', async () => {
   }
 })
 
+test('a link has two ends: the address that the kernel chose here, and the one that the server listens on; none while it is down [A-40]', async () => {
+  const server = await startTestServer()
+  try {
+    const bus = await server.connect('ends')
+    expect(bus.ends()).toEqual({ local: '127.0.0.1', server: '127.0.0.1' })
+    await server.kill()
+    await until('the link is down', () => bus.ends() === null)
+    await server.start()
+    await until('it has an end again', () => bus.ends()?.local === '127.0.0.1')
+  } finally {
+    await server.close()
+  }
+})
+
 function bytes(text: string): Uint8Array {
   return new TextEncoder().encode(text)
 }

@@ -45,6 +45,8 @@ export interface AgentHandle {
 
 /** How often the kept logs are listed. */
 const KEPT_MS = 600_000
+/** Interfaces come and go, and no event tells. */
+const ADDRESSES_MS = 10_000
 
 /**
  * Take the spool and serve it. Returns when the spool is recovered; the bus may come later.
@@ -126,6 +128,8 @@ function assemble(options: NodeAgentOptions, { settings, logSettings, ...told }:
   a.stops.push(
     startTicking(a, settings.beatMs),
     clock.every(KEPT_MS, () => forgetDeletedLogs(a)),
+    clock.every(ADDRESSES_MS, () => lookAtAddresses(a)),
+    bus.onLink((up) => void (up && lookAtAddresses(a))),
   )
   return a
 }
@@ -137,6 +141,14 @@ function startTicking({ clock, actor }: LiveAgent, beatMs: number): () => void {
     actor.post({ type: 'tick', at: now, loopLagMs: Math.max(0, now - expected) })
     expected = now + beatMs
   })
+}
+
+/** A link that is new may have another address, too. */
+function lookAtAddresses({ host, actor, log }: LiveAgent): void {
+  host.capacity().then(
+    (capacity) => actor.post({ type: 'capacity', capacity }),
+    (error: unknown) => log({ msg: 'the addresses cannot be read', error: String(error) }),
+  )
 }
 
 /** Take the spool. The host may speak of a fork before all of them are known: its events wait for that. */

@@ -13,7 +13,11 @@ export const command: CliCommand = {
   register(program, io) {
     verb(program, 'agent', command.summary)
       .requiredOption('--node <name>', 'name of the node; a new one gets a key')
-      .action(async ({ node }: { node: string }) => {
+      .option(
+        '--address <where>',
+        'what peers are told: an address, an interface, or the address in a CIDR block; default: this end of the link to the bus',
+      )
+      .action(async ({ node, address }: { node: string; address?: string }) => {
         const signal = untilInterrupted()
         const context = await findContext({
           home: homeOf(io.env),
@@ -23,6 +27,7 @@ export const command: CliCommand = {
         await runAgent({
           layout: homeLayout(env, context.fleet),
           node,
+          ...(address !== undefined && { address }),
           url: context.url,
           user: context.user,
           env,

@@ -154,6 +154,8 @@ export type AgentTimer =
 
 export type AgentEvent =
   | { type: 'recovered'; forks: Recovered[]; capacity: NodeCapacity; epoch: Epoch | null; at: number }
+  /** the addresses may be others now */
+  | { type: 'capacity'; capacity: NodeCapacity }
   | { type: 'tail'; epoch: Epoch | null; seq: number; at: number }
   | { type: 'tail-unreadable'; at: number }
   | { type: 'order'; order: number; request: Order; epoch: Epoch | null; notAfter: number | null; at: number }

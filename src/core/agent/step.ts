@@ -9,7 +9,7 @@ import { onCancelled, onLapse, onPrepared, onStarted } from './starts.ts'
 import { stepOrder } from './obey-orders.ts'
 import { recoverFork } from './recover.ts'
 import { note, stateFact } from './report.ts'
-import { SENT_SIGNALS_MAX } from '../../protocol/shapes.ts'
+import { SENT_SIGNALS_MAX, type NodeCapacity } from '../../protocol/shapes.ts'
 import { beat, onReadTailTimer, onTail, onTailUnreadable, onTick, readTail } from './watch.ts'
 import type { AgentCommand, AgentEvent, AgentState, AgentTimer, Out } from './agent-state.ts'
 
@@ -26,6 +26,8 @@ function decide(state: AgentState, event: AgentEvent, out: Out): void {
   switch (event.type) {
     case 'recovered':
       return onRecovered(state, event, out)
+    case 'capacity':
+      return onCapacity(state, event.capacity)
     case 'tail':
       return onTail(state, event.epoch, event.seq, event.at, out)
     case 'tail-unreadable':
@@ -86,6 +88,13 @@ function onRecovered(state: AgentState, event: EventOf<'recovered'>, out: Out): 
       timer: { kind: 'lapse', token: '' },
     })
   readTail(state, out)
+}
+
+/** It is a fact of the node: with the next beat the coordinator knows that there is one more, and asks. */
+function onCapacity(state: AgentState, capacity: NodeCapacity): void {
+  if (state.capacity === null || JSON.stringify(capacity) === JSON.stringify(state.capacity)) return
+  state.capacity = capacity
+  state.rev++
 }
 
 function onSignalled(state: AgentState, event: EventOf<'signalled'>, out: Out): void {

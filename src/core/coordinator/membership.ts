@@ -147,6 +147,7 @@ export function onInventory(
   const first = !node.inventoried
   node.inventoried = true
   node.pid = page.pid
+  if (JSON.stringify(node.capacity) !== JSON.stringify(page.capacity)) noteUsage(ctx, node)
   node.capacity = page.capacity
   linkGpus(ctx, node, page.capacity.gpus)
   node.rev = Math.max(node.rev, asked.rev)

@@ -2,6 +2,7 @@
  * What the keys of a launch document mean together: names that must exist, cycles, counts that must agree.
  * Adds issues, decides nothing. Every refusal of two numbers shows both.
  */
+import { inBlock } from '../addresses.ts'
 import { DEPENDENCIES_MAX, WORKERS_MAX } from '../bounds.ts'
 import { quoted, type IssueList } from './issues.ts'
 import type { LaunchForm, RoleForm } from './schema.ts'
@@ -61,7 +62,7 @@ function checkShared(form: LaunchForm | RoleForm, path: Path, list: IssueList): 
     const { interface: nic, cidr } = form.network
     if ((nic === undefined) === (cidr === undefined))
       list.add([...path, 'network'], 'network is either an interface or a cidr')
-    if (cidr !== undefined && !isCidr(cidr))
+    if (cidr !== undefined && inBlock(cidr) === null)
       list.add([...path, 'network', 'cidr'], `${quoted(cidr)} is no CIDR block; write 10.0.0.0/8 or fd00::/8`)
   }
   const both = (form.nodelist ?? []).find((node) => form.exclude?.includes(node))
@@ -73,14 +74,6 @@ function checkShared(form: LaunchForm | RoleForm, path: Path, list: IssueList): 
 }
 
 const OURS = /^TROUPE_(RUN|ROLE|INDEX|ATTEMPT|FORK_ID|NODE|PORT_\d+|ADDR_.*)$/
-
-function isCidr(text: string): boolean {
-  const [address = '', bits = '', ...rest] = text.split('/')
-  if (rest.length > 0 || !/^\d{1,3}$/.test(bits)) return false
-  const v4 = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(address)
-  if (v4) return v4.slice(1).every((part) => Number(part) <= 255) && Number(bits) <= 32
-  return /^[0-9a-fA-F:]{2,39}$/.test(address) && address.includes(':') && Number(bits) <= 128
-}
 
 function checkStopWhen(form: LaunchForm, list: IssueList): void {
   if (form.stopWhen === undefined) return

@@ -22,6 +22,7 @@ export async function connectNats(options: NatsOptions): Promise<Bus> {
     get connected() {
       return connection.connected
     },
+    ends: connection.ends,
     onLink: connection.onLink,
     onPermissionViolation: connection.onViolation,
     publish: link.publish,

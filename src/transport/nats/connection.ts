@@ -17,10 +17,12 @@ import {
 } from 'nats'
 import { PAYLOAD_BYTES_MAX } from '../../protocol/codec.ts'
 import { Fault, toFault } from '../../protocol/faults.ts'
+import type { LinkEnds } from '../../protocol/host.ts'
 import type { Credentials } from '../../system/contexts.ts'
 import type { Headers, Subscription } from '../bus.ts'
 import { tooLarge } from '../payload.ts'
 import { answererOf } from './auth.ts'
+import { endsOf } from './ends.ts'
 import type { RawMessage } from './link.ts'
 import { atLeast, LOWEST, parseVersion } from './versions.ts'
 
@@ -47,6 +49,8 @@ export interface Connection {
   readonly where: string
   /** the largest body that the server takes, bytes */
   readonly maxPayload: number
+  /** null while the link is down */
+  ends(): LinkEnds | null
   /** called with each change of the link */
   onLink(listener: (connected: boolean) => void): () => void
   onViolation(listener: (violation: Violation) => void): () => void
@@ -170,6 +174,7 @@ function wrap(connection: NatsConnection, servers: string[]): Connection {
     get connected() {
       return up && !closed
     },
+    ends: () => (up && !closed ? endsOf(connection, connection.info?.host ?? '') : null),
     where,
     get maxPayload() {
       return connection.info?.max_payload ?? 0
@@ -187,15 +192,18 @@ function wrap(connection: NatsConnection, servers: string[]): Connection {
     roundTripMs: () => whenUp(() => connection.rtt()),
     async close() {
       if (closed) return
-      if (up)
-        await Promise.race([
-          connection.flush().catch(() => undefined),
-          new Promise((resolve) => setTimeout(resolve, LAST_FLUSH_MS).unref()),
-        ])
+      if (up) await lastFlush(connection)
       await connection.close()
       onClosed()
     },
   }
+}
+
+function lastFlush(connection: NatsConnection): Promise<unknown> {
+  return Promise.race([
+    connection.flush().catch(() => undefined),
+    new Promise((resolve) => setTimeout(resolve, LAST_FLUSH_MS).unref()),
+  ])
 }
 
 function sendOn(

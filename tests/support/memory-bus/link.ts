@@ -48,6 +48,10 @@ export class Link {
     this.linkListeners.clear()
   }
 
+  /** a bus in memory has no addresses */
+  ends(): null {
+    return null
+  }
   get isClosed(): boolean {
     return this.closed
   }

@@ -203,3 +203,19 @@ test.each([
   })
   expect(build({ spec: forkSpec({ stop }) })).not.toHaveProperty('TORCH_ELASTIC_SHUTDOWN_TIMEOUT')
 })
+
+test('Gloo and TensorPipe are told the interface of the node’s address; a role’s network wins over the node’s environment, for NCCL too [A-40 U-12]', () => {
+  const prepared = preparedFork({ interface: 'ib0' })
+  expect(build({ prepared })).toMatchObject({ GLOO_SOCKET_IFNAME: 'ib0', TP_SOCKET_IFNAME: 'ib0' })
+  expect(build({ prepared })).not.toHaveProperty('NCCL_SOCKET_IFNAME')
+  expect(build()).not.toHaveProperty('GLOO_SOCKET_IFNAME')
+  const agentEnv = { PATH: '/bin', GLOO_SOCKET_IFNAME: 'eth0', NCCL_SOCKET_IFNAME: 'eth0' }
+  expect(build({ prepared, agentEnv })).toMatchObject({ GLOO_SOCKET_IFNAME: 'eth0' })
+  const network = { cidr: '10.0.0.0/8' }
+  expect(build({ prepared, agentEnv, spec: forkSpec({ network }) })).toMatchObject({
+    GLOO_SOCKET_IFNAME: 'ib0',
+    NCCL_SOCKET_IFNAME: '=ib0',
+  })
+  const own = forkSpec({ network, env: { GLOO_SOCKET_IFNAME: 'eth7' } })
+  expect(build({ prepared, agentEnv, spec: own })).toMatchObject({ GLOO_SOCKET_IFNAME: 'eth7' })
+})

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { chooseHost } from '../../../src/process/host-choice.ts'
+import { addressSettings, chooseHost, type HostDefaults } from '../../../src/process/host-choice.ts'
 import { Fault } from '../../../src/protocol/faults.ts'
 
 const interfaces = {
@@ -8,8 +8,12 @@ const interfaces = {
   ib0: ['fd00:1::7', '10.4.0.7'],
   eth6: ['2001:db8::9'],
 }
-function defaults(env: Record<string, string> = {}, defaultInterface: string | null = 'ib0') {
-  return { env, defaultInterface }
+function defaults(
+  env: Record<string, string> = {},
+  routed: string | null = 'ib0',
+  link: HostDefaults['link'] = null,
+): HostDefaults {
+  return { env, link, defaultInterface: () => routed }
 }
 
 function refusal(ask: () => unknown): Fault {
@@ -60,4 +64,40 @@ test('an interface or a range that is not here is refused with what is here [A-4
     "'10.0.0.0/33'",
   )
   expect(refusal(() => chooseHost({ cidr: 'eth0' }, interfaces, defaults())).message).toContain("'eth0'")
+})
+
+test('nobody asked for anything: peers are told this end of the link to the bus, before the default route [A-40 +A27 +R11]', () => {
+  const linked = (local: string, server: string): string =>
+    chooseHost(null, interfaces, defaults({}, 'ib0', { local, server }))
+  expect(linked('192.168.1.5', '192.168.1.1')).toBe('192.168.1.5')
+  expect(linked('::ffff:192.168.1.5', '::')).toBe('192.168.1.5')
+  expect(linked('2001:db8::9', 'bus.example')).toBe('2001:db8::9')
+})
+
+test('a link over loopback is the node’s address where the bus listens on loopback alone [A-40]', () => {
+  const linked = (local: string, server: string): string =>
+    chooseHost(null, interfaces, defaults({}, 'ib0', { local, server }))
+  expect(linked('127.0.0.1', '127.0.0.1')).toBe('127.0.0.1')
+  expect(linked('::1', 'localhost')).toBe('::1')
+  // a port-forward, or a bus on all addresses of this machine: its default route
+  expect(linked('127.0.0.1', '10.9.9.9')).toBe('10.4.0.7')
+  expect(linked('::1', '0.0.0.0')).toBe('10.4.0.7')
+  // the bus listens on this machine's own
+  expect(linked('127.0.0.1', '192.168.1.5')).toBe('192.168.1.5')
+})
+
+test('a link by a link-local address says nothing to peers: the default route does [A-39]', () => {
+  const link = { local: 'fe80::1%eth0', server: '::' }
+  expect(chooseHost(null, interfaces, defaults({}, 'eth6', link))).toBe('2001:db8::9')
+})
+
+test('an agent’s own option is an address as it is, an interface, or a block, and wins over the link [A-40]', () => {
+  const link = { local: '192.168.1.5', server: '192.168.1.1' }
+  const told = (address: string, env = {}): string =>
+    chooseHost(null, interfaces, defaults({ ...env, ...addressSettings(address) }, 'eth0', link))
+  expect(told('203.0.113.7')).toBe('203.0.113.7')
+  expect(told('2001:db8::77')).toBe('2001:db8::77')
+  expect(told('ib0')).toBe('10.4.0.7')
+  expect(told('fd00::/8', { TROUPE_HOST: '1.2.3.4' })).toBe('fd00:1::7')
+  expect(refusal(() => told('ib9')).message).toContain("no interface 'ib9'")
 })

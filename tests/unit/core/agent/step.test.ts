@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { AgentEvent, AgentTimer, Order } from '../../../../src/core/agent/agent-state.ts'
-import { agentScript, EPOCH, only, recoveredFork, specOf } from '../../../support/agent-steps.ts'
+import { agentScript, CAPACITY, EPOCH, only, recoveredFork, specOf } from '../../../support/agent-steps.ts'
 import { bindingsOf, preparedFork } from '../../../support/fork-spec.ts'
 
 const FORKS = ['run-1.trainer.0.1', 'run-1.trainer.1.1']
@@ -44,6 +44,10 @@ const timer: fc.Arbitrary<AgentTimer> = fc.oneof(
     .map(([kind, id]) => ({ kind, forkId: id }) as AgentTimer),
 )
 const event: fc.Arbitrary<AgentEvent> = fc.oneof(
+  fc.constantFrom('10.0.0.7', '10.0.0.8').map((host): AgentEvent => ({
+    type: 'capacity',
+    capacity: { ...CAPACITY, host },
+  })),
   {
     weight: 6,
     arbitrary: fc.tuple(order, at, fc.nat()).map(([request, a, n]): AgentEvent => ({
@@ -155,6 +159,7 @@ test('any events in any order: phases only move forward, ends are told once, ord
       let orders = 0
       for (const one of events) {
         const commands = agent.step(one.type === 'order' ? { ...one, order: ++orders } : one)
+        if (one.type === 'capacity') rev = agent.state.rev
         if (one.type === 'noted') noted.add(one.forkId)
         for (const { rev: next, what, report } of only(commands, 'fact')) {
           expect(next).toBe(++rev)

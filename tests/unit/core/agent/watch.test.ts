@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { AgentEvent } from '../../../../src/core/agent/agent-state.ts'
-import { agentScript, EPOCH, FORK, only, specOf, typesOf } from '../../../support/agent-steps.ts'
+import { agentScript, CAPACITY, EPOCH, FORK, only, specOf, typesOf } from '../../../support/agent-steps.ts'
 
 const PROBE = {
   kind: 'tcp',
@@ -123,6 +123,19 @@ describe('each beat', () => {
       { notes: { stop: { killedBy: { by: 'orphan' } } } },
     ])
   })
+})
+
+test('an address that is another one is a fact of the node: its count goes up, and the inventory has it; the same one is none [A-40]', () => {
+  const agent = agentScript()
+  const before = only(agent.step(tick(500)), 'beat')[0]!.rev
+  const moved = { ...CAPACITY, host: '10.0.0.8', interfaces: { eth0: ['10.0.0.8'] } }
+  agent.step({ type: 'capacity', capacity: structuredClone(CAPACITY) })
+  expect(only(agent.step(tick(1000)), 'beat')[0]!.rev).toBe(before)
+  agent.step({ type: 'capacity', capacity: moved })
+  expect(only(agent.step(tick(1500)), 'beat')[0]!.rev).toBe(before + 1)
+  expect(only(agent.order({ verb: 'inventory', body: {} }), 'reply')).toMatchObject([
+    { body: { capacity: { host: '10.0.0.8' }, rev: before + 1 } },
+  ])
 })
 
 describe('the end of an agent', () => {

@@ -262,9 +262,9 @@ describe('what is refused says what, where and what was meant [A-18]', () => {
     ['replicas of text', task('replicas: "2"'), "'2' is no number at roles.a.replicas (line 6)"],
     ['no replicas', task('replicas: 0'), '0 is too small; at least 1 at roles.a.replicas (line 6)'],
     [
-      'half a CIDR',
-      task('network: { cidr: 10.0.0.0 }'),
-      "'10.0.0.0' is no CIDR block; write 10.0.0.0/8 or fd00::/8 at roles.a.network.cidr (line 6)",
+      'a CIDR of no address',
+      task('network: { cidr: "fd00:::/8" }'),
+      "'fd00:::/8' is no CIDR block; write 10.0.0.0/8 or fd00::/8 at roles.a.network.cidr (line 6)",
     ],
     [
       'backoff the wrong way round',
