@@ -81,7 +81,8 @@ interface Watch {
 
 /**
  * Subscribe first, then read the past, then go on live. After a lost link the stream is read again from where
- * it was read to.
+ * it was read to. The copy that was read may be behind what was told before we listened: it is read on once
+ * more a moment later.
  *
  * @throws {Fault} when the past cannot be read and `live` is false
  */
@@ -145,7 +146,9 @@ async function* readOn(watch: Watch): AsyncGenerator<TroupeEvent> {
 async function* readPast(watch: Watch): AsyncGenerator<TroupeEvent> {
   for (let tries = 1; ; tries++) {
     try {
-      return yield* readOn(watch)
+      yield* readOn(watch)
+      if (watch.live) rereadLater(watch)
+      return
     } catch (error) {
       const fault = toFault(error)
       if (isNoStream(fault)) return
@@ -169,15 +172,16 @@ async function* goOn(watch: Watch, first: number): AsyncGenerator<TroupeEvent> {
     }
     try {
       yield* readOn(watch)
+      if (item === 'relinked') rereadLater(watch)
     } catch (error) {
       watch.sinceRead = 0
-      clearTimeout(watch.timer)
       if (watch.messenger.bus.connected && !isNoStream(toFault(error))) rereadLater(watch)
     }
   }
 }
 
 function rereadLater(watch: Watch): void {
+  clearTimeout(watch.timer)
   watch.timer = setTimeout(() => watch.queue.push('reread'), RETRY_MS)
 }
 

@@ -148,37 +148,54 @@ export async function waitForPoint(
   )
   const status = await whole(seen)
   if (!hasEnded(seen, ref)) return { reached: true, ok: true, code: 0, status }
-  const reached = point === 'done' || hasPassed(point, status, ref, await pastOf(messenger, ref.run))
+  const reached = point === 'done' || hasPassed(point, status, ref, await pastOf(messenger, ref.run, signal))
   const code = endCode(status, ref)
   const isNever0 = !reached || point === 'ready'
   return { reached, ok: code === 0 && !isNever0, code: isNever0 ? code || status.code || 1 : code, status }
 }
 
-/** What the stream of events remembers; empty when it cannot be read: then only the status counts. */
-async function pastOf(messenger: Messenger, run: string): Promise<Passed> {
+/**
+ * What the stream of events remembers of a run that has ended; empty when it cannot be read: then only the
+ * status counts. A copy that has the end has what came before it. One that is behind is read again; of an old
+ * run the end may be gone.
+ */
+async function pastOf(messenger: Messenger, run: string, signal?: AbortSignal): Promise<Passed> {
   const { bus, fleet } = messenger
-  const stream = streamOf(fleet, 'EVENT')
   try {
-    const running = await bus.getLast(stream, `${rootOf(fleet)}.event.${run}._._.running._`)
-    const ready = new Set<string>()
-    // without a probe a worker is ready when it is started
-    for (const what of ['ready', 'started'])
-      for (let seq = 1; ;) {
-        const batch = await bus.getMessages(stream, {
-          seq,
-          subject: `${rootOf(fleet)}.event.${run}.*.*.${what}.*`,
-          count: 256,
-        })
-        if (batch.length === 0) break
-        for (const message of batch) {
-          seq = message.seq + 1
-          const event = readEvent(messenger, message)
-          if (event !== null && 'phase' in event && (what === 'ready' || event.ready)) ready.add(event.forkId)
-        }
-      }
-    return { running: running !== null, ready }
+    const ended = `${rootOf(fleet)}.event.${run}._._.ended._`
+    for (let tries = 1; tries < PAST_TRIES; tries++) {
+      if ((await bus.getLast(streamOf(fleet, 'EVENT'), ended)) !== null) break
+      await sleep(PAST_PAUSE_MS, signal)
+    }
+    return await readPassed(messenger, run)
   } catch (error) {
     if (!isFault(error)) throw error
     return { running: false, ready: new Set() }
   }
+}
+
+const PAST_TRIES = 6
+const PAST_PAUSE_MS = 100
+
+async function readPassed(messenger: Messenger, run: string): Promise<Passed> {
+  const { bus, fleet } = messenger
+  const stream = streamOf(fleet, 'EVENT')
+  const running = await bus.getLast(stream, `${rootOf(fleet)}.event.${run}._._.running._`)
+  const ready = new Set<string>()
+  // without a probe a worker is ready when it is started
+  for (const what of ['ready', 'started'])
+    for (let seq = 1; ;) {
+      const batch = await bus.getMessages(stream, {
+        seq,
+        subject: `${rootOf(fleet)}.event.${run}.*.*.${what}.*`,
+        count: 256,
+      })
+      if (batch.length === 0) break
+      for (const message of batch) {
+        seq = message.seq + 1
+        const event = readEvent(messenger, message)
+        if (event !== null && 'phase' in event && (what === 'ready' || event.ready)) ready.add(event.forkId)
+      }
+    }
+  return { running: running !== null, ready }
 }

@@ -8,7 +8,8 @@
  * 2. Only the coordinator makes streams, purges, and has a consumer, on LAUNCH alone: a consumer's deliver
  *    subject is a way to publish anywhere.
  * 3. All others read the past by Direct Get, which makes nothing. An agent can read STATE's last entry and
- *    the last events of its own node.
+ *    the last events of its own node. The stream's leader is asked by the coordinator alone: what is asked of
+ *    it by one subject opens the whole stream.
  * 4. Coordinator, agents and people are in three accounts, and only the subjects of `accountExports` cross.
  *    The asker chooses its reply subject, which reaches everything in the account of the one that answers.
  *    Measured in one account: an observer's Direct Get with the reply `$JS.API.STREAM.DELETE…` deleted the
@@ -141,6 +142,9 @@ export const DISCONNECT_ADVISORY = `$SYS.ACCOUNT.${ACCOUNT_NAMES.agents}.DISCONN
 /** For `nats micro ls`: services listen here, all others ask. */
 const DISCOVERY = ['PING', 'INFO', 'STATS'].flatMap((verb) => [`$SRV.${verb}`, `$SRV.${verb}.>`])
 
+/** Streams whose last entries decide what the coordinator does, or says: it asks their leader. */
+const DECIDED_BY = ['STATE', 'EVENT', 'ARCHIVE'] as const satisfies readonly StreamName[]
+
 function jetStreamOf(role: BusRole, fleet: string, fixed: { node?: string }): string[] {
   const names = Object.keys(STREAMS) as StreamName[]
   const directGet = (name: StreamName): string[] => [
@@ -166,6 +170,7 @@ function jetStreamOf(role: BusRole, fleet: string, fixed: { node?: string }): st
           ),
         ),
         ...names.filter((name) => name !== 'LAUNCH').flatMap(directGet),
+        ...DECIDED_BY.map((name) => `$JS.API.STREAM.MSG.GET.${streamOf(fleet, name)}`),
         `$JS.API.CONSUMER.CREATE.${queue}.*`,
         `$JS.API.CONSUMER.INFO.${queue}.*`,
         `$JS.API.CONSUMER.MSG.NEXT.${queue}.*`,

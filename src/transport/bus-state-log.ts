@@ -1,6 +1,7 @@
 /**
  * The state log over any Bus (state-log.ts is the contract): entries as msgpack in the fleet's STATE stream.
- * Owns the settling of appends that were refused or not answered; what entries mean is the coordinator's.
+ * Owns the settling of appends that were refused or not answered; what entries mean is the coordinator's. All
+ * reads are the leader's word: a copy that is behind would say that an append did not land.
  */
 import { encode } from '../protocol/codec.ts'
 import { Fault, isFault } from '../protocol/faults.ts'
@@ -100,7 +101,7 @@ export function openStateLog(
       await bus.purge(l.stream, { beforeSeq: seq })
     },
     onEntry: (listener) => onEntry(l, listener),
-    lastEpoch: async () => (await readStateTail({ bus, fleet }))?.epoch ?? null,
+    lastEpoch: async () => (await readStateTail({ bus, fleet }, 'leader'))?.epoch ?? null,
     async close() {
       for (const end of l.cleanups) end()
     },
@@ -139,9 +140,10 @@ async function read(l: Log): Promise<StateEntry[]> {
 async function readFrom(l: Log, seq: number): Promise<StateEntry[]> {
   const { bus, stream, subject } = l
   const entries: StateEntry[] = []
-  const tail = await bus.getLast(stream, subject)
+  const tail = await bus.getLast(stream, subject, 'leader')
   for (let next = seq; tail !== null && next <= tail.seq;) {
-    const page = await bus.getMessages(stream, { seq: next, subject, count: PAGE })
+    const count = Math.min(PAGE, tail.seq - next + 1)
+    const page = await bus.getMessages(stream, { seq: next, subject, count, from: 'leader' })
     if (page.length === 0) break
     entries.push(...page.map((message) => entryOf(l, message)))
     next = page.at(-1)!.seq + 1
@@ -156,7 +158,7 @@ async function readFrom(l: Log, seq: number): Promise<StateEntry[]> {
  */
 async function checkStore(l: Log, entry: StateEntry): Promise<void> {
   if (l.standsOn === null || l.clock.now() - l.provenAt < PROOF_MS) return
-  const tail = await l.bus.getLast(l.stream, l.subject)
+  const tail = await l.bus.getLast(l.stream, l.subject, 'leader')
   const last = tail === null ? null : entryOf(l, tail)
   const same = tail?.seq === l.position && last !== null && isSame(last, l.standsOn)
   // an earlier try of this very entry landed, and its answer was lost: the append will find it
@@ -209,7 +211,7 @@ async function appendSettled(l: Log, entry: StateEntry): Promise<number> {
  * @throws {Fault} NOT_LEADER when somebody else wrote; PERMISSION
  */
 async function findLanded(l: Log, entry: StateEntry, base: number): Promise<number | null> {
-  const tail = await l.bus.getLast(l.stream, l.subject).catch((error: unknown) => {
+  const tail = await l.bus.getLast(l.stream, l.subject, 'leader').catch((error: unknown) => {
     if (isFault(error, 'PERMISSION')) throw error
     return 'unreadable' as const
   })

@@ -13,7 +13,9 @@
  * 5. `append` resolves when the stream has acknowledged. It rejects with CONN or TIMEOUT, and may have
  * landed; with EXISTS and `data.reason` 'wrong-last-sequence' when the stream ends elsewhere than was
  * expected.
- * 6. Reading a stream's past creates no consumer: Direct Get alone.
+ * 6. Reading a stream's past creates no consumer. Direct Get is answered by any server that has a copy, and
+ * on a replicated stream a copy may be behind what was acknowledged. What decides something is read `from`
+ * the stream's leader, which takes a permission of its own.
  * 7. A message that is larger than the server takes is refused before it leaves: `publish` and `respond`
  * throw, `request`, `gather` and `append` reject, with the fault of payload.ts, which has both numbers. A
  * link that is down is said first.
@@ -64,11 +66,17 @@ export interface StreamConfig {
   /** deduplication window for `Nats-Msg-Id`, ms */
   duplicateWindowMs: number
   allowDirect: boolean
-  /** Acknowledge before it is written: no fsync for each message, and a killed server forgets the last. */
+  /**
+   * Acknowledge before it is written: no fsync for each message, and a killed server forgets the last. With
+   * replicas it is without effect.
+   */
   asyncPersist: boolean
   /** servers that keep a copy, 1, 3 or 5; absent: 1 for a new stream, and one that is there keeps its own */
   replicas?: number
 }
+
+/** copy: Direct Get, whichever server answers. leader: never behind what was acknowledged. */
+export type ReadFrom = 'copy' | 'leader'
 
 export interface AppendOptions {
   headers?: Headers
@@ -120,13 +128,16 @@ export interface Bus {
     stream: string,
     options: { seq: number; subject?: string },
   ): Promise<(Message & { seq: number }) | null>
-  /** like getMessage, up to `count` at once */
+  /**
+   * Like getMessage, up to `count` at once, from a copy unless told otherwise. None: there is no more. From
+   * the leader it may be fewer than there are, never a later one without those before.
+   */
   getMessages(
     stream: string,
-    options: { seq: number; subject?: string; count: number },
+    options: { seq: number; subject?: string; count: number; from?: ReadFrom },
   ): Promise<(Message & { seq: number })[]>
-  /** the stream's last message (on `subject`), or null */
-  getLast(stream: string, subject: string): Promise<(Message & { seq: number }) | null>
+  /** the stream's last message on `subject`, or null; from a copy unless told otherwise */
+  getLast(stream: string, subject: string, from?: ReadFrom): Promise<(Message & { seq: number }) | null>
   purge(stream: string, options: { beforeSeq: number; subject?: string }): Promise<void>
   /** one message in hand at a time; stop by the returned function */
   consumeQueue(

@@ -112,7 +112,7 @@ async function restore(r: Recent): Promise<void> {
 }
 
 async function readStore({ messenger }: Recent): Promise<string | null> {
-  return (await readStateTail(messenger))?.epoch.storeId ?? null
+  return (await readStateTail(messenger, 'copy'))?.epoch.storeId ?? null
 }
 
 /** Drop the events when the store was made anew since. */

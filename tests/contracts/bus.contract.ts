@@ -354,6 +354,46 @@ export function busContract(
       expect(await b.getLast(stream, `${root}.none`)).toBeNull()
     })
 
+    check(
+      'the past by the leader of a stream: in order, by subject, over what is missing, and what was stored last',
+      async () => {
+        const { stream, root } = await newStream({ maxBytes: -1 })
+        for (let i = 1; i <= 30; i++)
+          await a.append(`${root}.${i > 20 && i % 2 ? 'odd' : 'even'}`, bytes(`${i}`), {
+            headers: { n: `${i}`, 'Troupe-Note': 'a: b' },
+          })
+        await a.append(`${root}.even`, new Uint8Array([0, 255, 10, 13]))
+        await a.purge(stream, { beforeSeq: 12, subject: `${root}.even` })
+        const read = async (subject: string, count: number): Promise<number[]> => {
+          const seqs: number[] = []
+          for (let seq = 1; ;) {
+            const page = await b.getMessages(stream, { seq, subject, count, from: 'leader' })
+            if (page.length === 0) return seqs
+            expect(page.length).toBeLessThanOrEqual(count)
+            seqs.push(...page.map((message) => message.seq))
+            seq = seqs.at(-1)! + 1
+          }
+        }
+        const even = [12, 13, 14, 15, 16, 17, 18, 19, 20, 22, 24, 26, 28, 30, 31]
+        for (const count of [1, 5, 100]) expect(await read(`${root}.even`, count)).toEqual(even)
+        expect((await read(`${root}.>`, 100)).at(0)).toBe(12)
+        const [first] = await b.getMessages(stream, { seq: 1, count: 1, from: 'leader' })
+        expect(first).toMatchObject({
+          subject: `${root}.even`,
+          headers: { n: '12', 'Troupe-Note': 'a: b' },
+          body: bytes('12'),
+        })
+        expect(Math.abs(first!.storedAt! - Date.now())).toBeLessThan(60_000)
+        const last = await b.getLast(stream, `${root}.*`, 'leader')
+        expect([last?.seq, ...last!.body]).toEqual([31, 0, 255, 10, 13])
+        expect((await b.getLast(stream, `${root}.odd`, 'leader'))?.seq).toBe(29)
+        expect(await b.getLast(stream, `${root}.none`, 'leader')).toBeNull()
+        await expect(b.getLast('contract_none', 'contract.none.x', 'leader')).rejects.toMatchObject({
+          code: 'CONN',
+        })
+      },
+    )
+
     check('purge deletes what is older, and sequences go on', async () => {
       const { stream, root } = await newStream()
       for (let i = 1; i <= 4; i++) await a.append(`${root}.x`, bytes(`${i}`))

@@ -10,8 +10,13 @@ import { memoryFleet } from '../support/memory-fleet.ts'
 import { busContract } from './bus.contract.ts'
 import { stateLogContract } from './state-log.contract.ts'
 
-busContract('memory', memoryFleet)
-stateLogContract('memory', memoryFleet)
+busContract('memory', () => memoryFleet())
+stateLogContract('memory', () => memoryFleet())
+stateLogContract('memory, with copies that are behind', () => {
+  // by another number of messages each time
+  let reads = 0
+  return memoryFleet({ behind: () => 1 + (reads++ % 3) })
+})
 
 /** a change that is number `number` of this writer */
 function entry(writer: string, number: number, n: number): StateEntry {
@@ -179,6 +184,26 @@ describe('faults of the memory bus', () => {
     const taken = a.append('s.x', bytes('3'))
     await clock.advance(10)
     expect(await taken).toEqual({ seq: 1, duplicate: false })
+  })
+
+  test('a copy that is behind answers old, by number, by page and by subject; the leader does not', async () => {
+    let behind = 0
+    const { clock, a } = world({ behind: () => behind })
+    const done = async <T>(work: Promise<T>): Promise<T> => {
+      await clock.advance(10)
+      return work
+    }
+    await done(a.ensureStream({ ...STREAM, subjects: [...STREAM.subjects] }))
+    for (const body of ['1', '2', '3']) await done(a.append('s.x', bytes(body)))
+    behind = 2
+    const seqs = (found: { seq: number }[]): number[] => found.map(({ seq }) => seq)
+    expect(seqs(await done(a.getMessages('s', { seq: 1, count: 10 })))).toEqual([1])
+    expect(await done(a.getMessage('s', { seq: 2 }))).toBe(null)
+    expect((await done(a.getLast('s', 's.x')))?.seq).toBe(1)
+    expect(seqs(await done(a.getMessages('s', { seq: 1, count: 10, from: 'leader' })))).toEqual([1, 2, 3])
+    expect((await done(a.getLast('s', 's.x', 'leader')))?.seq).toBe(3)
+    behind = 3
+    expect(await done(a.getLast('s', 's.x'))).toBe(null)
   })
 
   test('when the link falls, what is under way is lost on both sides', async () => {

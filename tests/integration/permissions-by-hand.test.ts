@@ -161,6 +161,19 @@ describe('nobody but the coordinator', () => {
     await roles.bus.coordinator.purge('troupe_main_STATE', { beforeSeq: seq })
     expect((await roles.bus.coordinator.getMessage('troupe_main_STATE', { seq: 1 }))!.seq).toBe(seq)
   })
+  test.each(['ada', 'oli', 'n0', 'n1'] as const)(
+    '%s may not ask the leader of a stream, which would open all of it; the coordinator asks',
+    async (holder) => {
+      for (const stream of ['STATE', 'ARCHIVE', 'EVENT', 'LOG', 'LAUNCH'])
+        await refusesPublish(holder, `$JS.API.STREAM.MSG.GET.troupe_main_${stream}`, '{"seq":1}')
+      const { seq } = await roles.bus.coordinator.append(`${F}.state`, bytes('asked for'))
+      const last = await roles.bus.coordinator.getLast('troupe_main_STATE', `${F}.state`, 'leader')
+      expect([last?.seq, text(last!.body)]).toEqual([seq, 'asked for'])
+      await expect(
+        roles.bus.coordinator.getLast('troupe_main_LOG', `${F}.log.x`, 'leader'),
+      ).rejects.toMatchObject({ code: 'PERMISSION' })
+    },
+  )
   test.each(['ada', 'oli', 'n0'] as const)(
     '%s may not take launches from the queue; the coordinator does',
     async (holder) => {

@@ -166,11 +166,13 @@ describe('with the credentials that are minted', () => {
     })
 
     test.each(holders)(
-      '%s makes and purges it only as the coordinator; nobody deletes it or consumes but on the work queue',
+      '%s makes and purges it, and asks its leader, only as the coordinator; nobody deletes it or consumes but on the work queue',
       async (holder) => {
         const may = HOLDERS[holder].role === 'coordinator'
         const api = (verb: string): string => `$JS.API.${verb}.${stream}`
         const ours = ['STREAM.INFO', 'STREAM.CREATE', 'STREAM.UPDATE', 'STREAM.PURGE'].map(api)
+        const leader = api('STREAM.MSG.GET')
+        const asksLeader = may && ['STATE', 'EVENT', 'ARCHIVE'].includes(name)
         const queue = [
           `${api('CONSUMER.CREATE')}.w`,
           `${api('CONSUMER.MSG.NEXT')}.w`,
@@ -180,7 +182,6 @@ describe('with the credentials that are minted', () => {
           ...[
             'STREAM.DELETE',
             'STREAM.MSG.DELETE',
-            'STREAM.MSG.GET',
             'STREAM.RESTORE',
             'STREAM.SNAPSHOT',
             'CONSUMER.CREATE',
@@ -192,12 +193,15 @@ describe('with the credentials that are minted', () => {
           '$JS.API.INFO',
         ]
         const refused = await roles.refusalsOf(holder, (bus) => {
-          for (const subject of [...ours, ...queue, ...nobodys]) bus.publish(subject, nothing)
+          for (const subject of [...ours, leader, ...queue, ...nobodys]) bus.publish(subject, nothing)
         })
         expect(refused).toEqual(
-          [...(may ? [] : ours), ...(may && name === 'LAUNCH' ? [] : queue), ...nobodys].map(
-            (subject) => `publish ${subject}`,
-          ),
+          [
+            ...(may ? [] : ours),
+            ...(asksLeader ? [] : [leader]),
+            ...(may && name === 'LAUNCH' ? [] : queue),
+            ...nobodys,
+          ].map((subject) => `publish ${subject}`),
         )
       },
     )

@@ -152,9 +152,8 @@ export interface FakeFleet {
   refused: { worker: string; reason: string }[]
   answers: Map<string, { run: string | null; fault: Record<string, unknown> | null }>
   agent(up: boolean): void
-  /** fork id → source → bytes */
+  /** fork id → source → bytes; and the fork ids whose logs are complete */
   files: Map<string, Map<string, Buffer>>
-  /** fork ids whose logs are complete */
   final: Set<string>
   /** sources' floors and generations, by `forkId source` */
   floors: Map<string, number>
@@ -164,11 +163,13 @@ export interface FakeFleet {
   record(forkId: string, source: string, record: LogRecord): Promise<void>
   runEvent(what: string, over?: Partial<BodyOf<'event.run'>>): Promise<void>
   workerEvent(what: string, forkId: string, over?: Partial<BodyOf<'event.worker'>>): Promise<void>
+  /** how many of a stream's newest messages are not in the copy that is read next */
+  behind: () => number
   close(): Promise<void>
 }
 
 export async function fakeFleet(): Promise<FakeFleet> {
-  const server = memoryServer(systemClock)
+  const server = memoryServer(systemClock, { behind: () => fleet.behind() })
   const client = server.connect({ name: 'client' })
   const host = server.connect({ name: 'host' })
   await ensureStreams(host, FLEET)
@@ -194,6 +195,7 @@ export async function fakeFleet(): Promise<FakeFleet> {
     onLaunch: () => RUN,
     onStatus: () => undefined,
     onEnd: () => {},
+    behind: () => 0,
     coordinator(up) {
       for (const sub of coordinating.splice(0)) sub.unsubscribe()
       if (up) coordinating.push(...serveCoordinator(boss, fleet))
@@ -219,9 +221,8 @@ export async function fakeFleet(): Promise<FakeFleet> {
         })
     },
     async record(forkId, source, record) {
-      await host.append(logSubjectOf(forkId, source), new Uint8Array(0), {
-        headers: recordHeaders(forkId, record),
-      })
+      const headers = recordHeaders(forkId, record)
+      await host.append(logSubjectOf(forkId, source), new Uint8Array(0), { headers })
     },
     async runEvent(what, over = {}) {
       await host.append(
@@ -268,8 +269,7 @@ export async function fakeFleet(): Promise<FakeFleet> {
       )
     },
     async close() {
-      await host.close()
-      await client.close()
+      await Promise.all([host.close(), client.close()])
     },
   }
   const coordinating: { unsubscribe(): void }[] = []

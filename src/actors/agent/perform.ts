@@ -93,7 +93,7 @@ function remember(a: LiveAgent, { epoch, order }: CommandOf<'remember'>): void {
 }
 
 function readTail({ messenger, actor, clock, log }: LiveAgent): void {
-  readStateTail(messenger)
+  readStateTail(messenger, 'copy')
     .then((tail) =>
       actor.post({ type: 'tail', epoch: tail?.epoch ?? null, seq: tail?.seq ?? 0, at: clock.now() }),
     )

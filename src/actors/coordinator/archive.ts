@@ -53,7 +53,7 @@ export function archiveOn(options: ArchiveOptions): Archive {
   const { bus, messenger, fleet, log } = options
   const stream = streamOf(fleet, 'ARCHIVE')
   const read = async (run: string, part: number): Promise<Part | null> => {
-    const message = await bus.getLast(stream, subjectOf(fleet, 'archive', { run, part }))
+    const message = await bus.getLast(stream, subjectOf(fleet, 'archive', { run, part }), 'leader')
     return message === null ? null : (messenger.read('archive', message)?.body ?? null)
   }
   const cannotRead = (error: unknown): null => {
@@ -134,7 +134,7 @@ async function addArchived(
   const stream = streamOf(fleet, 'ARCHIVE')
   const heads = `${rootOf(fleet)}.archive.*.0`
   const oldest = await bus.getMessage(stream, { seq: 1 })
-  const newest = await bus.getLast(stream, heads)
+  const newest = await bus.getLast(stream, heads, 'leader')
   if (oldest === null || newest === null) return { seq: null, partial: null }
   let seq = Math.min(before ?? newest.seq, newest.seq)
   for (let window = 0; seq >= oldest.seq; window++) {

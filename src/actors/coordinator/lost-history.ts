@@ -15,13 +15,14 @@ export async function findLostRun(
   isKnown: (run: string) => boolean,
 ): Promise<string | null> {
   const accepted = wildcardOf(fleet, 'event.run', { what: 'accepted' })
-  const message = await bus.getLast(streamOf(fleet, 'EVENT'), accepted)
+  const message = await bus.getLast(streamOf(fleet, 'EVENT'), accepted, 'leader')
   const event = message === null ? null : read('event.run', message)
   if (event === null || isKnown(event.body.run)) return null
   const { run, at } = event.body
   const archived = await bus.getLast(
     streamOf(fleet, 'ARCHIVE'),
     subjectOf(fleet, 'archive', { run, part: '0' }),
+    'leader',
   )
   if (archived !== null) return null
   return `run ${run} was accepted at ${new Date(at).toISOString()}, and is neither in it nor in the archive`

@@ -7,7 +7,12 @@ import type { Link, RawMessage } from './link.ts'
 
 export const API_TIMEOUT_MS = 3000
 /** Error numbers of the API that decide something. */
-export const ERROR = { streamNotFound: 10059, wrongLastSequence: 10071, streamNameInUse: 10058 } as const
+export const ERROR = {
+  noMessageFound: 10037,
+  streamNameInUse: 10058,
+  streamNotFound: 10059,
+  wrongLastSequence: 10071,
+} as const
 
 export interface ApiError {
   code: number

@@ -28,7 +28,7 @@ export async function ensureStreamOn(
 /** @throws {Fault} EXISTS when a value differs that the server does not change */
 async function withConfig(link: Link, config: StreamConfig, info: ApiResult): Promise<ApiResult> {
   const found = info['config'] as ServerConfig
-  const wanted = wantedOf(config)
+  const wanted = wantedOf(config, Number(found['num_replicas'] ?? 1))
   const differs = Object.keys(wanted).filter((key) => !isSame(wanted[key], found[key]))
   if (differs.length === 0) return info
   const { result, error } = await apiExchange(link, `$JS.API.STREAM.UPDATE.${config.name}`, {
@@ -64,7 +64,12 @@ function isSame(wanted: unknown, found: unknown): boolean {
   return JSON.stringify(wanted ?? null) === JSON.stringify(found ?? null)
 }
 
-function wantedOf(config: StreamConfig): ServerConfig {
+/**
+ * @param copies  that the stream has now. The server writes replicated streams at once, and refuses to be
+ * asked for anything else.
+ */
+function wantedOf(config: StreamConfig, copies = 1): ServerConfig {
+  const isReplicated = Math.max(config.replicas ?? 1, copies) > 1
   return {
     name: config.name,
     subjects: config.subjects,
@@ -79,6 +84,6 @@ function wantedOf(config: StreamConfig): ServerConfig {
     discard: config.kind === 'work-queue' ? 'new' : 'old',
     allow_direct: config.allowDirect,
     ...(config.replicas !== undefined && { num_replicas: config.replicas }),
-    persist_mode: config.asyncPersist ? 'async' : undefined,
+    persist_mode: config.asyncPersist && !isReplicated ? 'async' : undefined,
   }
 }

@@ -7,6 +7,7 @@ import { Fault } from '../../protocol/faults.ts'
 import type { AppendOptions, Bus, Headers, Message } from '../bus.ts'
 import { answerOf, API_TIMEOUT_MS, apiFault, apiRequest, ERROR, withoutJetStream } from './api.ts'
 import { ensureStreamOn } from './ensure-stream.ts'
+import { lastByLeader, pageByLeader } from './leader-reads.ts'
 import type { Link, RawMessage } from './link.ts'
 import { consumeQueueOn } from './work-queue.ts'
 
@@ -24,16 +25,19 @@ export function jetStreamOn(link: Link): JetStream {
     ensureStream: (config) => ensureStreamOn(link, config),
     getMessage: async (stream, { seq, subject = '>' }) =>
       (await directGet(link, stream, { seq: Math.max(1, seq), next_by_subj: subject }))[0] ?? null,
-    getMessages: (stream, { seq, subject = '>', count }) =>
-      directGet(link, stream, { seq: Math.max(1, seq), next_by_subj: subject, batch: count }),
+    getMessages: (stream, { seq, subject = '>', count, from }) =>
+      from === 'leader'
+        ? pageByLeader(link, stream, { seq: Math.max(1, seq), subject, count })
+        : directGet(link, stream, { seq: Math.max(1, seq), next_by_subj: subject, batch: count }),
     // a complete subject goes into the API subject: a credential can be held to the last message of one
     // subject, as an agent's is
-    getLast: async (stream, subject) =>
-      (
-        await (/(^|\.)[*>](\.|$)/.test(subject)
+    getLast: async (stream, subject, from) => {
+      if (from === 'leader') return lastByLeader(link, stream, subject)
+      const found = await (/(^|\.)[*>](\.|$)/.test(subject)
           ? directGet(link, stream, { last_by_subj: subject })
-          : directGet(link, `${stream}.${subject}`, null))
-      )[0] ?? null,
+        : directGet(link, `${stream}.${subject}`, null))
+      return found[0] ?? null
+    },
     async purge(stream, { beforeSeq, subject }) {
       await apiRequest(link, `$JS.API.STREAM.PURGE.${stream}`, {
         seq: beforeSeq,

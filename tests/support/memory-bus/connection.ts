@@ -8,6 +8,7 @@ import type {
   Bus,
   Headers,
   Message,
+  ReadFrom,
   StreamConfig,
   Subscription,
 } from '../../../src/transport/bus.ts'
@@ -179,25 +180,25 @@ export class Connection extends Link implements MemoryConnection, Peer {
       stream,
       () =>
         this.server
-          .streamNamed(stream)
+          .seenFrom('copy', stream)
           .from(options.seq, options.subject, 1)
           .map((message) => this.stored(message))[0] ?? null,
     )
   }
   getMessages(
     stream: string,
-    options: { seq: number; subject?: string; count: number },
+    options: { seq: number; subject?: string; count: number; from?: ReadFrom },
   ): Promise<(Message & { seq: number })[]> {
     return this.call('read', stream, () =>
       this.server
-        .streamNamed(stream)
+        .seenFrom(options.from, stream)
         .from(options.seq, options.subject, options.count)
         .map((message) => this.stored(message)),
     )
   }
-  getLast(stream: string, subject: string): Promise<(Message & { seq: number }) | null> {
+  getLast(stream: string, subject: string, from?: ReadFrom): Promise<(Message & { seq: number }) | null> {
     return this.call('read', stream, () => {
-      const last = this.server.streamNamed(stream).last(subject)
+      const last = this.server.seenFrom(from, stream).last(subject)
       return last && this.stored(last)
     })
   }

@@ -18,6 +18,8 @@ export interface MemoryFaults {
   call(kind: CallKind, from: string, subject: string): 'done' | 'answer-lost' | 'lost'
   /** the server's disk now: how long an append takes, ms, or `full`: every append is refused */
   disk(): number | 'full'
+  /** How many of a stream's newest messages are not in the copy that answers Direct Get. */
+  behind(stream: string): number
 }
 
 /** Where a connection touches the process that holds it. */
@@ -52,5 +54,6 @@ export const NO_FAULTS: MemoryFaults = {
   copies: () => [0],
   call: () => 'done',
   disk: () => 0,
+  behind: () => 0,
 }
 export const ALWAYS: ConnectionHooks = { enter: (run) => run(), leave: () => true }

@@ -4,10 +4,10 @@
  */
 import { Fault } from '../../../src/protocol/faults.ts'
 import type { Clock } from '../../../src/system/clock.ts'
-import type { Headers, StreamConfig } from '../../../src/transport/bus.ts'
+import type { Headers, ReadFrom, StreamConfig } from '../../../src/transport/bus.ts'
 import type { MemoryFaults, Traffic } from './faults.ts'
 import type { MemoryQueue } from './queue.ts'
-import { memoryStream, subjectFits, type MemoryStream } from './stream.ts'
+import { memoryStream, subjectFits, type MemoryStream, type StoredMessage } from './stream.ts'
 
 export const INBOX = '_INBOX.'
 
@@ -99,6 +99,18 @@ export class Server {
     if (stream === undefined)
       throw new Fault('CONN', `there is no stream ${name}`, { data: { reason: 'no-stream' } })
     return stream
+  }
+  /** The stream as its leader has it, or as the copy has it that answers now. */
+  seenFrom(from: ReadFrom | undefined, name: string): Pick<MemoryStream, 'from' | 'last'> {
+    const stream = this.streamNamed(name)
+    const behind = from === 'leader' ? 0 : this.faults.behind(name)
+    if (behind === 0) return stream
+    const end = stream.lastSeq - behind
+    const isThere = ({ seq }: StoredMessage): boolean => seq <= end
+    return {
+      from: (...asked) => stream.from(...asked).filter(isThere),
+      last: (subject) => stream.from(0, subject, Infinity).findLast(isThere) ?? null,
+    }
   }
   private streamFor(subject: string): MemoryStream | null {
     let stream = this.captured.get(subject)

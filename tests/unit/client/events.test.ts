@@ -52,6 +52,17 @@ test('events that were told while the link was down are there after it is back, 
   expect(await watching.end).toEqual(['accepted', 'running', 'started main/0', 'ended'])
 })
 
+test('the copy that is read first lacks what was told before the watcher listened: it comes a moment later', async () => {
+  await fleet.runEvent('accepted', { state: 'pending' })
+  await fleet.workerEvent('started', `${RUN}.main.0.1`)
+  let reads = 0
+  fleet.behind = () => (reads++ < 2 ? 1 : 0)
+  const watching = watchToEnd()
+  await watching.has(2)
+  await fleet.runEvent('ended', { state: 'succeeded' })
+  expect(await watching.end).toEqual(['accepted', 'started main/0', 'ended'])
+})
+
 test('an event that comes twice with one id is given once', async () => {
   await fleet.runEvent('accepted')
   const watching = watchToEnd()

@@ -195,6 +195,15 @@ test('wait --for running: reached when it was running once, as the events say; t
   expect(await fleet.troupe.wait(RUN, { for: 'running' })).toMatchObject({ reached: true, ok: true, code: 0 })
 })
 
+test('wait --for running: the copy that is read first lacks what was told last: it is read again', async () => {
+  await fleet.runEvent('running')
+  await fleet.runEvent('ended')
+  let reads = 0
+  fleet.behind = () => (reads++ === 0 ? 2 : 0)
+  set(ended(7))
+  expect(await fleet.troupe.wait(RUN, { for: 'running' })).toMatchObject({ reached: true, code: 7 })
+})
+
 test('waiting for one worker: its own exit counts; one that we stopped is no failure', async () => {
   set({
     workers: [worker('main', 0, exited(9)), worker('main', 1, exited(143, byUser('ann'))), worker('main', 2)],
