@@ -4,19 +4,26 @@
  */
 import { createHash } from 'node:crypto'
 import { rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import { busDir, ensurePrivateDir, fleetDir, localProblem, nodeDir } from '../system/paths.ts'
 
-export interface FleetLayout {
+/** What a machine keeps of a fleet whose agents run here. */
+export interface LocalLayout {
+  /** 0700, on a local disk: all of it */
+  dir: string
+  /** who is alive: one file a process */
+  presence: string
+  nodes: string
+  node(node: string): { dir: string; log: string; spool: string; memory: string; caches: string }
+}
+
+/** The same of a fleet's home, and its keys. */
+export interface FleetLayout extends LocalLayout {
   home: string
   local: string
   fleet: string
-  /** 0700, on a local disk: all below but `keys` */
-  dir: string
   keys: string
-  /** who is alive: one file a process */
-  presence: string
   /** of `up` and `down` */
   upLock: string
   /** what `up` was asked for; its absence tells a watching `up` that `down` came */
@@ -33,20 +40,35 @@ export interface FleetLayout {
     name: string
   }
   coordinatorLog: string
-  nodes: string
-  node(node: string): { dir: string; log: string; spool: string; memory: string; caches: string }
+}
+
+export function localLayoutOf(dir: string): LocalLayout {
+  return {
+    dir,
+    presence: join(dir, 'presence'),
+    nodes: join(dir, 'nodes'),
+    node(node) {
+      const of = nodeDir(dir, node)
+      return {
+        dir: of,
+        log: join(of, 'agent.log'),
+        spool: join(of, 'spool'),
+        memory: join(of, 'agent.json'),
+        caches: join(of, 'caches'),
+      }
+    },
+  }
 }
 
 export function layoutOf(home: string, local: string, fleet: string): FleetLayout {
   const dir = fleetDir(local, fleet)
   const bus = busDir(local, fleet)
   return {
+    ...localLayoutOf(dir),
     home,
     local,
     fleet,
-    dir,
     keys: join(home, 'keys', fleet),
-    presence: join(dir, 'presence'),
     upLock: join(dir, 'up-lock'),
     wanted: join(dir, 'wanted.json'),
     bus: {
@@ -61,17 +83,6 @@ export function layoutOf(home: string, local: string, fleet: string): FleetLayou
       name: `troupe-${fleet}-${createHash('sha256').update(bus).digest('hex').slice(0, 8)}`,
     },
     coordinatorLog: join(dir, 'coordinator.log'),
-    nodes: join(dir, 'nodes'),
-    node(node) {
-      const of = nodeDir(local, fleet, node)
-      return {
-        dir: of,
-        log: join(of, 'agent.log'),
-        spool: join(of, 'spool'),
-        memory: join(of, 'agent.json'),
-        caches: join(of, 'caches'),
-      }
-    },
   }
 }
 
@@ -80,7 +91,8 @@ export function layoutOf(home: string, local: string, fleet: string): FleetLayou
  *
  * @throws {Fault} SETUP when TROUPE_LOCAL is on a network file system, somebody else's, or cannot be written
  */
-export async function prepareLayout({ local, dir }: FleetLayout): Promise<void> {
+export async function prepareLocal(dir: string): Promise<void> {
+  const local = dirname(dir)
   const problem = localProblem(local)
   if (problem !== null) throw new Fault('SETUP', problem, { retryable: false })
   const cannot = (path: string) => (error: unknown) => {

@@ -1,51 +1,18 @@
 /**
- * One node agent in the foreground: an assembly point. It hands the real bus, clock, spool and shim to the
- * agent's actor. A signal makes the agent leave; its workers run on, whatever ends it.
+ * The agent of a fleet whose keys are in this home, in the foreground: its credential is kept there, and
+ * minted when it is not there.
  */
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import { startNodeAgent, type AgentHandle } from '../actors/agent/node-agent.ts'
-import { fileAgentStore } from '../process/agent-store.ts'
-import { fileLogStore } from '../process/file-log-store.ts'
-import { addressSettings } from '../process/host-choice.ts'
-import { createLinuxHost } from '../process/linux-host.ts'
-import { buildShim } from '../process/shim/build.ts'
 import { Fault } from '../protocol/faults.ts'
-import type { LinkEnds } from '../protocol/host.ts'
-import { agentConnectionName, isName } from '../protocol/names.ts'
 import type { Credentials } from '../system/contexts.ts'
-import { systemClock } from '../system/clock.ts'
-import { exactEnv } from '../system/exact-env.ts'
 import { cacheOf, mendCache } from '../system/paths.ts'
-import { ulid } from '../system/ulid.ts'
-import type { Bus } from '../transport/bus.ts'
-import { connectNats } from '../transport/nats/bus.ts'
-import { announceService } from '../transport/service-discovery.ts'
+import { assembleAgent, type AgentConfig } from './assemble-agent.ts'
 import { ensureKey, readKey, readMinter } from './keys.ts'
-import { componentLog, type ComponentLog } from './component-log.ts'
-import { prepareLayout, type FleetLayout } from './layout.ts'
-import { announcePresence } from './presence.ts'
-import { endOf, logTroubleOf, semantic, unlessAborted } from './run-component.ts'
+import type { FleetLayout } from './layout.ts'
 
-export interface AgentOptions {
+export interface AgentOptions extends Omit<AgentConfig, 'fleet' | 'dir' | 'cache' | 'credentials'> {
   layout: FleetLayout
-  node: string
-  url: string
   /** owner of the fleet */
   user: string
-  env: NodeJS.ProcessEnv
-  /** for peers: an address, an interface or a CIDR block; absent: this end of the link to the bus */
-  address?: string
-  version: string
-  signal: AbortSignal
-}
-
-interface AgentParts {
-  bus: Bus
-  logBus: Bus
-  incarnation: string
-  shim: Awaited<ReturnType<typeof buildShim>>
-  log: ComponentLog
 }
 
 /**
@@ -54,87 +21,15 @@ interface AgentParts {
  * @throws {Fault} NODE_NOT_FOUND when there is no key for this node and none can be made here; LOCKED when
  * another one has taken its spool; SETUP
  */
-export async function runAgent(options: AgentOptions): Promise<void> {
-  const { layout, node, url, user, env, signal } = options
-  if (!isName(node))
-    throw new Fault('USAGE', `'${node}' is no name of a node`, {
-      hint: 'letters, digits, - and _; at most 40',
-    })
-  await prepareLayout(layout)
-  const { dir, spool, caches } = layout.node(node)
-  for (const needed of [dir, spool, caches]) await mkdir(needed, { recursive: true, mode: 0o700 })
-  await mendCache(env)
-  const key = await agentKey(layout, node, user)
-  const shim = await buildShim(join(cacheOf(env), 'shim'), env)
-
-  const incarnation = ulid()
-  const log = componentLog({ component: 'agent', node, incarnation })
-  const leave = await announcePresence(layout.presence, 'agent', node)
-  // logs have a connection of their own: control never waits behind them
-  const names = [agentConnectionName(node, incarnation), `troupe-logs/${node}/${incarnation}`]
-  try {
-    const buses = await unlessAborted(
-      signal,
-      Promise.all(
-        names.map((name) => connectNats({ servers: url, credentials: key, name, waitOnFirstConnect: true })),
-      ),
-    )
-    if (buses === null) return
-    const [bus, logBus] = buses as [Bus, Bus]
-    const { why } = await serveNode(options, { bus, logBus, incarnation, shim, log })
-    await Promise.all([bus.close(), logBus.close()])
-    if (why === 'superseded') throw new Fault('LOCKED', `another agent has taken node '${node}'`)
-  } finally {
-    await leave()
-  }
-}
-
-/** The agent on a bus that it has reached, until its end. */
-async function serveNode(
-  { layout, node, url, env, version, signal, address }: AgentOptions,
-  { bus, logBus, incarnation, shim, log }: AgentParts,
-): Promise<Awaited<AgentHandle['ended']>> {
-  const { spool, memory, caches } = layout.node(node)
-  const host = createLinuxHost({
-    spoolDir: spool,
-    node,
-    agentEnv: { ...exactEnv(env), ...(address !== undefined && addressSettings(address)) },
-    link: lastEndsOf(bus),
-    shim: shim.argv,
-    cacheDir: caches,
-    version,
-  })
-  const agent = await startNodeAgent({
-    bus,
-    logBus,
+export async function runAgent({ layout, user, ...config }: AgentOptions): Promise<void> {
+  await mendCache(config.env)
+  await assembleAgent({
+    ...config,
     fleet: layout.fleet,
-    node,
-    incarnation,
-    host,
-    logs: fileLogStore((forkId) => host.logDir(forkId)),
-    store: fileAgentStore(memory),
-    clock: systemClock,
-    log,
+    dir: layout.dir,
+    cache: cacheOf(config.env),
+    credentials: () => agentKey(layout, config.node, user),
   })
-  const announced = announceService(bus, {
-    name: 'troupe-agent',
-    version: semantic(version),
-    id: incarnation,
-    description: `node ${node} of fleet ${layout.fleet}`,
-    metadata: { fleet: layout.fleet, node },
-  })
-  logTroubleOf(bus, log, 'the bus is gone; workers run on')
-  log({ msg: 'started', pid: process.pid, shim: shim.kind, url })
-  const end = await endOf(agent, signal)
-  log({ msg: 'ended', why: end.why })
-  announced.unsubscribe()
-  return end
-}
-
-/** While the link is down the node's address is that of before. */
-function lastEndsOf(bus: Bus): () => LinkEnds | null {
-  let last: LinkEnds | null = null
-  return () => (last = bus.ends() ?? last)
 }
 
 /** @throws {Fault} NODE_NOT_FOUND when there is none and none can be minted here */

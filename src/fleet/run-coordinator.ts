@@ -22,7 +22,7 @@ import { keepBus } from './bus-keeper.ts'
 import { takeDown } from './down.ts'
 import { keyFile, readKey } from './keys.ts'
 import { componentLog, type ComponentLog } from './component-log.ts'
-import { prepareLayout, type FleetLayout } from './layout.ts'
+import { prepareLocal, type FleetLayout } from './layout.ts'
 import { announcePresence } from './presence.ts'
 import { endOf, logTroubleOf, semantic, unlessAborted } from './run-component.ts'
 import { takeUpLock } from './up-lock.ts'
@@ -63,7 +63,7 @@ export async function runCoordinator({
       `the coordinator's key '${keyFile(layout, { role: 'coordinator' })}' is not here: only the owner of a fleet can run one`,
       { hint: 'the owner starts a fleet, and makes it, by: troupe up' },
     )
-  await prepareLayout(layout)
+  await prepareLocal(layout.dir)
   const incarnation = ulid()
   const log = componentLog({ component: 'coordinator', incarnation })
   const leave = await announcePresence(layout.presence, 'coordinator')

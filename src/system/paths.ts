@@ -59,9 +59,9 @@ export function fleetDir(local: string, fleet: string): string {
 export function busDir(local: string, fleet: string): string {
   return join(fleetDir(local, fleet), 'bus')
 }
-/** What one node keeps: its spool, its lock, its log. */
-export function nodeDir(local: string, fleet: string, node: string): string {
-  return join(fleetDir(local, fleet), 'nodes', node)
+/** What one node of a fleet keeps: its spool, its lock, its log. */
+export function nodeDir(fleetDirectory: string, node: string): string {
+  return join(fleetDirectory, 'nodes', node)
 }
 
 /**

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { pickBusPort } from '../../src/fleet/bus-port.ts'
 import { endBus, ensureBus } from '../../src/fleet/bus.ts'
-import { layoutOf, prepareLayout, type FleetLayout } from '../../src/fleet/layout.ts'
+import { layoutOf, prepareLocal, type FleetLayout } from '../../src/fleet/layout.ts'
 
 let home: string
 let layout: FleetLayout
@@ -15,7 +15,7 @@ let taken: number
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'troupe-port-'))
   layout = layoutOf(home, join(home, 'local'), 'main')
-  await prepareLayout(layout)
+  await prepareLocal(layout.dir)
   stranger = createServer().listen(0, '127.0.0.1')
   await new Promise((resolve) => stranger.once('listening', resolve))
   taken = (stranger.address() as AddressInfo).port

@@ -5,7 +5,7 @@
 import { isFault } from '../../protocol/faults.ts'
 import { takeDown } from '../../fleet/down.ts'
 import { homeLayout, ownName, ownProgram } from '../../fleet/home.ts'
-import { prepareLayout } from '../../fleet/layout.ts'
+import { prepareLocal } from '../../fleet/layout.ts'
 import { findParts, leaveFleet, startedBeside, type Found } from '../../fleet/leave.ts'
 import { closeInherited } from '../../fleet/spawn.ts'
 import { takeUpLock } from '../../fleet/up-lock.ts'
@@ -50,7 +50,7 @@ async function up(io: Io, flags: Flags): Promise<void> {
   const env = io.env as NodeJS.ProcessEnv
   const [layout, user] = [homeLayout(env), ownName()]
   const say = (line: string): void => io.stderr(line)
-  await prepareLayout(layout)
+  await prepareLocal(layout.dir)
 
   const release = await takeUpLock(layout.upLock, 'up', LOCK_MS, (holder) => say(`waiting for ${holder}`))
   let options: UpOptions

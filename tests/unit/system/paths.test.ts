@@ -47,7 +47,7 @@ test('a directory is the same fleet’s by whichever link it was reached, also w
 })
 
 test('fleets and nodes do not meet', () => {
-  expect([busDir('/l', 'main'), nodeDir('/l', 'main', 'n0')]).toEqual(['/l/main/bus', '/l/main/nodes/n0'])
+  expect([busDir('/l', 'main'), nodeDir('/l/main', 'n0')]).toEqual(['/l/main/bus', '/l/main/nodes/n0'])
 })
 
 test.each([

@@ -1,0 +1,142 @@
+/**
+ * One node agent, assembled from a plain config: an assembly point. It hands the real bus, clock, spool and
+ * shim to the agent's actor, reads no context and no home. A signal makes the agent leave; its workers run
+ * on, whatever ends it.
+ */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { startNodeAgent, type AgentHandle } from '../actors/agent/node-agent.ts'
+import { fileAgentStore } from '../process/agent-store.ts'
+import { fileLogStore } from '../process/file-log-store.ts'
+import { addressSettings } from '../process/host-choice.ts'
+import { createLinuxHost } from '../process/linux-host.ts'
+import { buildShim } from '../process/shim/build.ts'
+import { Fault } from '../protocol/faults.ts'
+import type { LinkEnds } from '../protocol/host.ts'
+import { agentConnectionName, isName } from '../protocol/names.ts'
+import { systemClock, type Clock } from '../system/clock.ts'
+import type { Credentials } from '../system/contexts.ts'
+import { exactEnv } from '../system/exact-env.ts'
+import { ulid } from '../system/ulid.ts'
+import type { Bus } from '../transport/bus.ts'
+import { connectNats } from '../transport/nats/bus.ts'
+import { announceService } from '../transport/service-discovery.ts'
+import { componentLog, type ComponentLog } from './component-log.ts'
+import { localLayoutOf, prepareLocal } from './layout.ts'
+import { announcePresence } from './presence.ts'
+import { endOf, logTroubleOf, semantic, unlessAborted } from './run-component.ts'
+
+export interface AgentConfig {
+  /** of the bus; several with commas */
+  url: string
+  fleet: string
+  node: string
+  /** asked before each connection: a renewed one is taken */
+  credentials: () => Promise<Credentials>
+  /** all that the fleet keeps on this machine, on a local disk: the node's spool is below it */
+  dir: string
+  /** of what is built once for all fleets */
+  cache: string
+  env: NodeJS.ProcessEnv
+  /** for peers: an address, an interface or a CIDR block; absent: this end of the link to the bus */
+  address?: string
+  version: string
+  clock?: Clock
+  signal: AbortSignal
+}
+
+interface AgentParts {
+  bus: Bus
+  logBus: Bus
+  incarnation: string
+  shim: Awaited<ReturnType<typeof buildShim>>
+  log: ComponentLog
+}
+
+/**
+ * Returns when the agent was told to leave.
+ *
+ * @throws {Fault} USAGE for a node that has no name, LOCKED when another one has taken its spool, SETUP
+ */
+export async function assembleAgent(config: AgentConfig): Promise<void> {
+  const { node, url, env, signal, credentials } = config
+  if (!isName(node))
+    throw new Fault('USAGE', `'${node}' is no name of a node`, {
+      hint: 'letters, digits, - and _; at most 40',
+    })
+  await prepareLocal(config.dir)
+  const layout = localLayoutOf(config.dir)
+  const { dir, spool, caches } = layout.node(node)
+  for (const needed of [dir, spool, caches]) await mkdir(needed, { recursive: true, mode: 0o700 })
+  const key = await credentials()
+  const shim = await buildShim(join(config.cache, 'shim'), env)
+
+  const incarnation = ulid()
+  const log = componentLog({ component: 'agent', node, incarnation })
+  const leave = await announcePresence(layout.presence, 'agent', node)
+  // logs have a connection of their own: control never waits behind them
+  const names = [agentConnectionName(node, incarnation), `troupe-logs/${node}/${incarnation}`]
+  try {
+    const buses = await unlessAborted(
+      signal,
+      Promise.all(
+        names.map((name) => connectNats({ servers: url, credentials: key, name, waitOnFirstConnect: true })),
+      ),
+    )
+    if (buses === null) return
+    const [bus, logBus] = buses as [Bus, Bus]
+    const { why } = await serveNode(config, { bus, logBus, incarnation, shim, log })
+    await Promise.all([bus.close(), logBus.close()])
+    if (why === 'superseded') throw new Fault('LOCKED', `another agent has taken node '${node}'`)
+  } finally {
+    await leave()
+  }
+}
+
+/** The agent on a bus that it has reached, until its end. */
+async function serveNode(
+  { dir, fleet, node, url, env, version, signal, address, clock = systemClock }: AgentConfig,
+  { bus, logBus, incarnation, shim, log }: AgentParts,
+): Promise<Awaited<AgentHandle['ended']>> {
+  const { spool, memory, caches } = localLayoutOf(dir).node(node)
+  const host = createLinuxHost({
+    spoolDir: spool,
+    node,
+    agentEnv: { ...exactEnv(env), ...(address !== undefined && addressSettings(address)) },
+    link: lastEndsOf(bus),
+    shim: shim.argv,
+    cacheDir: caches,
+    version,
+  })
+  const agent = await startNodeAgent({
+    bus,
+    logBus,
+    fleet,
+    node,
+    incarnation,
+    host,
+    logs: fileLogStore((forkId) => host.logDir(forkId)),
+    store: fileAgentStore(memory),
+    clock,
+    log,
+  })
+  const announced = announceService(bus, {
+    name: 'troupe-agent',
+    version: semantic(version),
+    id: incarnation,
+    description: `node ${node} of fleet ${fleet}`,
+    metadata: { fleet, node },
+  })
+  logTroubleOf(bus, log, 'the bus is gone; workers run on')
+  log({ msg: 'started', pid: process.pid, shim: shim.kind, url })
+  const end = await endOf(agent, signal)
+  log({ msg: 'ended', why: end.why })
+  announced.unsubscribe()
+  return end
+}
+
+/** While the link is down the node's address is that of before. */
+function lastEndsOf(bus: Bus): () => LinkEnds | null {
+  let last: LinkEnds | null = null
+  return () => (last = bus.ends() ?? last)
+}
