@@ -20,6 +20,7 @@ const io = ioOn({
   stdout: process.stdout,
   stderr: process.stderr,
   stdin: process.stdin,
+  stdoutFd: process.stdout.fd,
   hasUnreadStdin: async () => (await import('./frame/unread-stdin.ts')).hasUnreadStdin(),
   env: exactEnv(process.env),
   cwd: workingDirectory(),

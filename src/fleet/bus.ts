@@ -15,7 +15,7 @@ import { answersAs, findNatsServer, startNatsServer } from '../transport/nats-se
 import { serverConfigText } from '../transport/server-config.ts'
 import { pickBusPort } from './bus-port.ts'
 import { failedWrite, isStoreDeleted, refuseUnwritable } from './bus-store.ts'
-import { ensureAccounts, ensureOperator, readAccounts, type Operator } from './keys.ts'
+import { ensureAccounts, ensureOperator, noteTold, readAccounts, type Operator } from './keys.ts'
 import type { FleetLayout } from './layout.ts'
 import { endProcess, identify } from './presence.ts'
 import { rotateLog } from './spawn.ts'
@@ -155,6 +155,7 @@ async function startBus(
         detached: true,
       })
       if (known === null) await atomicWrite(layout.bus.address, JSON.stringify(address))
+      await noteTold(layout)
       return { pid: server.pid, url: server.url, started: true }
     } catch (error) {
       // with a known address it must be that one: agents and contexts have it
@@ -204,8 +205,28 @@ async function tellAccounts(
   })
   try {
     await pushAccounts(bus, Object.values(accounts))
+    await noteTold(layout)
   } finally {
     await bus.close()
+  }
+}
+
+/**
+ * Let the bus know what the operator changed, if it is up; one that is down reads it when it starts.
+ *
+ * @returns why it was not told, or null
+ * @throws {Fault} FAILED when it takes an account not
+ */
+export async function tellIfUp(layout: FleetLayout, operator: Operator): Promise<Fault | null> {
+  const { mode } = await ensureAccounts(layout, operator)
+  const known = await readAddress(layout)
+  if (known === null) return new Fault('CONN', 'this fleet never had a bus here')
+  try {
+    await tellAccounts(layout, operator, mode, urlOf(known))
+    return null
+  } catch (error) {
+    if (isFault(error, 'CONN') || isFault(error, 'TIMEOUT')) return error
+    throw error
   }
 }
 

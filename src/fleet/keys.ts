@@ -64,10 +64,10 @@ function accountsFile(layout: FleetLayout): string {
 }
 
 /** @returns null when the bus of this fleet is not ours */
-function readOperator(layout: FleetLayout): Promise<Operator | null> {
+export function readOperator(layout: FleetLayout): Promise<Operator | null> {
   return readJson<Operator>(operatorFile(layout))
 }
-function writeOperator(layout: FleetLayout, operator: Operator): Promise<void> {
+export function writeOperator(layout: FleetLayout, operator: Operator): Promise<void> {
   return writeJson(operatorFile(layout), operator)
 }
 
@@ -122,6 +122,8 @@ interface KeptAccounts {
   /** of all that the JWTs say */
   hash: string
   mode: OperatorMode
+  /** the server has them: false between a change and the server's word */
+  told?: boolean
 }
 
 /** The accounts as the server was told them last; null when it never was. */
@@ -140,10 +142,16 @@ export async function ensureAccounts(
 ): Promise<{ mode: OperatorMode; changed: boolean }> {
   const kept = await readJson<KeptAccounts>(accountsFile(layout))
   const hash = hashOf(operator)
-  if (kept?.hash === hash) return { mode: kept.mode, changed: false }
+  if (kept?.hash === hash) return { mode: kept.mode, changed: kept.told === false }
   const mode = await operatorMode(operator.keys, operator.tenants)
-  await writeJson(accountsFile(layout), { hash, mode })
+  await writeJson(accountsFile(layout), { hash, mode, told: false })
   return { mode, changed: true }
+}
+
+/** The server has the accounts as they are kept. */
+export async function noteTold(layout: FleetLayout): Promise<void> {
+  const kept = await readJson<KeptAccounts>(accountsFile(layout))
+  if (kept?.told === false) await writeJson(accountsFile(layout), { ...kept, told: true })
 }
 
 /** The lists of a role are the same for every name. */

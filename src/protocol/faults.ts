@@ -29,6 +29,12 @@ export const CATALOGUE = {
   },
   WORKER_NOT_FOUND: { exit: 3, status: 404, retryable: false, doc: 'no such run, role, worker or rank' },
   NODE_NOT_FOUND: { exit: 3, status: 404, retryable: false, doc: 'no such node' },
+  USER_NOT_FOUND: {
+    exit: 3,
+    status: 404,
+    retryable: false,
+    doc: 'no credential was handed out to that name',
+  },
   AMBIGUOUS: { exit: 2, status: 409, retryable: false, doc: 'a prefix fits several runs' },
   CONN: { exit: 4, status: 503, retryable: true, doc: 'the bus or the coordinator cannot be reached' },
   TIMEOUT: {

@@ -3,7 +3,7 @@
  * (`contexts/NAME.json`, `current`) and the credentials' form. Reading makes nothing; "there is none" is
  * null, and what to type then is said by client/context.ts.
  */
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { atomicWrite } from './atomic-write.ts'
 import { readPrivate, writePrivate } from './private-file.ts'
@@ -34,10 +34,14 @@ export interface Credentials {
 /** A context's name is a file name too. */
 const CONTEXT_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$/
 
+export function isContextName(name: string): boolean {
+  return CONTEXT_NAME.test(name)
+}
+
 function contextsDir(home: string): string {
   return join(home, 'contexts')
 }
-function contextFile(home: string, name: string): string {
+export function contextFile(home: string, name: string): string {
   return join(contextsDir(home), `${name}.json`)
 }
 function currentFile(home: string): string {
@@ -113,6 +117,10 @@ export async function saveContext(
 
 export function useContext(home: string, name: string): Promise<void> {
   return atomicWrite(currentFile(home), `${name}\n`)
+}
+
+export function useNoContext(home: string): Promise<void> {
+  return rm(currentFile(home), { force: true })
 }
 
 /**

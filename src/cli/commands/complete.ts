@@ -32,6 +32,7 @@ const VALUES: Readonly<Record<string, readonly string[]>> = {
   '--for': ['running', 'ready', 'done'],
   '--stream': ['stdout', 'stderr'],
   '--backend': ['join', 'local'],
+  '--role': ['client', 'observer'],
 }
 
 async function completions(io: Io, all: Commands, words: readonly string[]): Promise<string[]> {

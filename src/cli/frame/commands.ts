@@ -60,8 +60,12 @@ export const COMMANDS: Commands = {
     load: () => import('../commands/validate.ts'),
   },
   context: {
-    summary: 'list, show and choose contexts: which fleet the commands speak to',
+    summary: 'list, show, choose, add and export contexts: which fleet the commands speak to',
     load: () => import('../commands/context.ts'),
+  },
+  user: {
+    summary: 'credentials of people: add, list, revoke',
+    load: () => import('../commands/user.ts'),
   },
   agent: {
     summary: 'run one node agent here, in the foreground; SIGTERM leaves its workers',

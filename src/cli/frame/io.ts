@@ -41,6 +41,8 @@ export interface Io {
   outliveStdout(): void
   /** stdout is a terminal */
   readonly isTty: boolean
+  /** its descriptor, for what must know which file it is; null: it has none */
+  readonly stdoutFd: number | null
   /** stderr is a terminal */
   readonly errTty: boolean
   /** columns of the terminal; Infinity when stdout is none */
@@ -68,6 +70,7 @@ export interface Streams {
   stderr: NodeJS.WritableStream & { isTTY?: boolean; columns?: number }
   stdin: AsyncIterable<unknown>
   hasUnreadStdin(): Promise<boolean>
+  stdoutFd?: number
   env: Readonly<Record<string, string | undefined>>
   cwd: string
   /** called when the reader of stdout has gone and the command need not finish */
@@ -78,13 +81,12 @@ export interface Streams {
 
 export function ioOn(streams: Streams): Io {
   const { stdout, stderr, env } = streams
-  const now = streams.now ?? Date.now
   const isTty = stdout.isTTY === true
   const errTty = stderr.isTTY === true
   const closed = new AbortController()
   let outlive = false
   let exitCode = 0
-  const status = statusLine(stderr, now)
+  const status = statusLine(stderr, streams.now ?? Date.now)
 
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (closed.signal.aborted) return
@@ -128,6 +130,7 @@ export function ioOn(streams: Streams): Io {
     closed: closed.signal,
     outliveStdout: () => void (outlive = true),
     isTty,
+    stdoutFd: streams.stdoutFd ?? null,
     errTty,
     columns: isTty ? (stdout.columns ?? 80) : Infinity,
     json: false,
