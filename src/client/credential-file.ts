@@ -23,6 +23,11 @@ const CredentialFile = z.object({
   user: name,
   /** in an agent's alone */
   node: name.optional(),
+  /** in an agent's alone: tells fleets of one name apart */
+  fleetId: z
+    .string()
+    .regex(/^[a-z0-9]{8,32}$/, 'no id of a fleet')
+    .optional(),
   fleet: name,
   /** `nats://host:port` or `tls://host:port`, or several with commas */
   url: z.string().refine(isUrl, 'no address: nats://host:port or tls://host:port, several with commas'),
@@ -32,6 +37,8 @@ const CredentialFile = z.object({
     jwt: z.string(),
     ca: z.string().optional(),
   }),
+  /** ISO 8601, for people: the JWT says it */
+  expires: z.string().optional(),
 })
 export type CredentialFile = z.infer<typeof CredentialFile>
 
@@ -61,7 +68,10 @@ export async function readCredentialFile(path: string, now = Date.now()): Promis
   return parseCredential(text, `'${path}'`, now)
 }
 
-const NEW_ONE = 'a new one is made by the owner of the fleet: troupe user add NAME --replace -o FILE'
+function newOne({ role, node }: CredentialFile): string {
+  const make = role === 'agent' ? `nodes invite ${node}` : 'user add NAME --replace'
+  return `a new one is made by the owner of the fleet: troupe ${make} -o FILE`
+}
 
 /**
  * @param named  the file, for people
@@ -84,7 +94,8 @@ export function parseCredential(text: string, named: string, now = Date.now()): 
   refuseMismatch(file, claims, named)
   if (claims.expires !== null && claims.expires <= now)
     throw new Fault('PERMISSION', `the credential in ${named} ended at ${whenText(claims.expires)}`, {
-      hint: NEW_ONE,
+      hint: newOne(file),
+      data: { reason: 'expired' },
     })
   return { file, claims }
 }
@@ -96,6 +107,8 @@ function formOf(text: string, refuse: (why: string, hint?: string) => never): Cr
   } catch (error) {
     return refuse(`it is no JSON (${(error as Error).message})`, 'copy it again')
   }
+  if ((value as { kind?: unknown } | null)?.kind === 'tenant')
+    return refuse('it has the keys of a whole fleet', 'a fleet is started with it: troupe up --bus FILE')
   const fields = (typeof value === 'object' ? value : null) as Record<string, unknown> | null
   if (fields?.['nkeySeed'] !== undefined)
     return refuse(

@@ -4,6 +4,7 @@
  * too. A component that is dead already is no failure.
  */
 import { rm } from 'node:fs/promises'
+import { readNodes, type Asker } from '../client/pages.ts'
 import { byUser } from '../protocol/causes.ts'
 import { Fault, isFault } from '../protocol/faults.ts'
 import type { WorkerReceipt } from '../protocol/shapes.ts'
@@ -124,13 +125,22 @@ async function killRuns(
   )
   if (client === null) return null
   try {
-    return await endRuns(
-      messengerOn(client, layout.fleet),
-      user,
-      (node) => present.some((component) => component.kind === 'agent' && component.node === node),
-      say,
-    )
+    const messenger = messengerOn(client, layout.fleet)
+    const here = present.filter(({ kind }) => kind === 'agent').map(({ node }) => node)
+    const elsewhere = await nodesElsewhere({ messenger, user }, await listNodes(layout))
+    return await endRuns(messenger, user, (node) => here.includes(node) || elsewhere.includes(node), say)
   } finally {
     await client.close()
   }
+}
+
+/** Nodes of other machines that serve: their agents end workers as those here do, and stay. */
+async function nodesElsewhere(asker: Asker, ours: readonly string[]): Promise<string[]> {
+  const nodes = await readNodes(asker, { boundMs: 0 }).catch((error: unknown) => {
+    if (isFault(error)) return []
+    throw error
+  })
+  return nodes
+    .filter(({ node, state }) => !ours.includes(node) && (state === 'ready' || state === 'draining'))
+    .map(({ node }) => node)
 }

@@ -1,5 +1,7 @@
-/** `troupe nodes`, `nodes adopt`, `nodes drain`: the machines of the fleet. */
+/** `troupe nodes`, `nodes invite`, `nodes adopt`, `nodes drain`: the machines of the fleet. */
 import type { NodeInfo } from '../../protocol/node-info.ts'
+import { durationOption } from '../frame/options.ts'
+import type { InviteFlags } from './nodes-invite.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import { table } from '../render/table.ts'
 import { durationText } from '../render/text.ts'
@@ -7,7 +9,7 @@ import { withTroupe } from '../frame/with-troupe.ts'
 
 export const command: CliCommand = {
   name: 'nodes',
-  summary: 'list nodes; let one accept a new store, or take it out of service',
+  summary: 'list nodes; invite one of another machine, let one accept a new store, take one out of service',
   register(program, io) {
     const nodes = verb(program, 'nodes', this.summary).action(() =>
       withTroupe(io, async (troupe) => {
@@ -17,6 +19,16 @@ export const command: CliCommand = {
         else io.stdout(nodesTable(list))
       }),
     )
+    verb(
+      nodes,
+      'invite <new...>',
+      'make the credential of a node on another machine; its agent joins with it',
+    )
+      .option('--expires <time>', 'it ends after so long, at most 366d (default: 12h)', durationOption)
+      .option('-o, --output <file>', 'write it there, 0600; for several nodes a directory, a file each')
+      .action(async (names: string[], flags: InviteFlags) =>
+        (await import('./nodes-invite.ts')).invite(io, names, flags),
+      )
     verb(nodes, 'adopt <node>', 'after the state store was made anew: let a node accept it').action(
       (node: string) =>
         withTroupe(io, async (troupe) => {

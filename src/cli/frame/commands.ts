@@ -52,7 +52,7 @@ export const COMMANDS: Commands = {
     load: () => import('../commands/signal.ts'),
   },
   nodes: {
-    summary: 'list nodes; let one accept a new store, or take it out of service',
+    summary: 'list nodes; invite one of another machine, let one accept a new store, take one out of service',
     load: () => import('../commands/nodes.ts'),
   },
   validate: {
