@@ -32,6 +32,8 @@ const PAGE = 64
  */
 const PROOF_MS = 1500
 const RETRY_MS = 50
+const LOOK_AGAIN_MS = 100
+const LOOKS = 10
 const ENTRY_HEADERS = { [HEADERS.contentType]: MSGPACK }
 
 interface Log extends Required<StateLogSettings> {
@@ -176,8 +178,7 @@ async function appendSettled(l: Log, entry: StateEntry): Promise<number> {
   const body = encode(entry, 'msgpack')
   l.sent = body
   // The position is fixed: a reader may move it while this append still waits, and an entry of a deposed
-  // leader
-  // must not follow it there.
+  // leader must not follow it there.
   const base = l.position
   const giveUpAt = clock.now() + settleMs
   for (;;) {
@@ -192,8 +193,7 @@ async function appendSettled(l: Log, entry: StateEntry): Promise<number> {
     const landedAt = await findLanded(l, entry, base)
     if (landedAt !== null) return landedAt
     // Nobody wrote, yet the first try may still be on its way. The entry is said again: the server takes only
-    // one
-    // of the two.
+    // one of the two.
     if (clock.now() >= giveUpAt)
       throw new Fault(
         'CONN',
@@ -224,7 +224,8 @@ async function findLanded(l: Log, entry: StateEntry, base: number): Promise<numb
 }
 
 /**
- * A live message proves nothing: one that the stream refused is delivered too. It only says when to look.
+ * A live message proves nothing: one that the stream refused is delivered too. It only says when to look. On
+ * a replicated stream it comes before the entry is stored, so it is looked for again.
  *
  * @returns ends it
  */
@@ -233,28 +234,38 @@ function onEntry(l: Log, listener: (entry: StateEntry) => void): () => void {
   let looking = false
   let again = false
   let ended = false
+  /** The last entry that was heard and not found yet, and how often it is looked for. */
+  let heard: Identity | null = null
+  let looksLeft = 0
+  const lookOn = async (): Promise<void> => {
+    again = false
+    told ??= l.position
+    for (const entry of await readFrom(l, told + 1)) {
+      if (ended) return
+      told = l.sequences.get(entry)!
+      if (heard !== null && isSame(entry, heard)) heard = null
+      listener(entry)
+    }
+  }
   const look = async (): Promise<void> => {
     if (looking) return void (again = true)
     looking = true
     try {
-      do {
-        again = false
-        told ??= l.position
-        for (const entry of await readFrom(l, told + 1)) {
-          if (ended) return
-          told = l.sequences.get(entry)!
-          listener(entry)
-        }
-      } while (again)
+      do await lookOn()
+      while (again)
     } catch {
       // the link is down or the store is gone: nothing was seen, and a standby's clock goes on
     } finally {
       looking = false
     }
+    if (heard !== null && looksLeft-- > 0 && !ended) l.clock.after(LOOK_AGAIN_MS, () => void look())
   }
   const subscription = l.bus.subscribe(l.subject, (message) => {
     // a leader hears itself: to read back all that it writes would cost it as much as writing
-    if (l.sent === null || Buffer.compare(message.body, l.sent) !== 0) void look()
+    if (l.sent !== null && Buffer.compare(message.body, l.sent) === 0) return
+    heard = identityOf(l, message)
+    looksLeft = LOOKS
+    void look()
   })
   const end = (): void => {
     ended = true
@@ -263,6 +274,14 @@ function onEntry(l: Log, listener: (entry: StateEntry) => void): () => void {
   }
   l.cleanups.add(end)
   return end
+}
+
+function identityOf(l: Log, message: Message): Identity | null {
+  try {
+    return decodeEntry(l.stream, { ...message, seq: 0 })
+  } catch {
+    return null
+  }
 }
 
 type Identity = Pick<StateEntry, 'writer' | 'number'>

@@ -3,6 +3,7 @@
  * signs accounts and lists no user. Pure; nats/standalone.conf is this text for an example.
  */
 import { PAYLOAD_BYTES_MAX } from '../protocol/codec.ts'
+import { clusterText, quoted, type ClusterConfig } from './cluster-config.ts'
 import type { OperatorMode } from './nats/tenant-accounts.ts'
 
 export interface ServerConfig {
@@ -16,7 +17,10 @@ export interface ServerConfig {
   pidFile: string
   /** the server keeps there the accounts that it was told */
   accountsDir: string
-  identity: OperatorMode
+  /** `include`: a file beside it says who the operator is, and has the accounts */
+  identity: OperatorMode | { include: string }
+  /** one of several servers */
+  cluster?: ClusterConfig
 }
 
 const GIB = 1024 * 1024 * 1024
@@ -29,6 +33,7 @@ export function serverConfigText({
   pidFile,
   accountsDir,
   identity,
+  cluster,
 }: ServerConfig): string {
   return `# nats-server configuration of a Troupe fleet at home. Written by troupe; a change is overwritten.
 server_name: ${quoted(serverName)}
@@ -55,7 +60,7 @@ jetstream {
   max_file_store: ${16 * GIB}
   max_memory_store: ${GIB}
 }
-
+${cluster === undefined ? '' : clusterText(cluster)}
 ${operatorText(identity, accountsDir)}`
 }
 
@@ -63,18 +68,19 @@ ${operatorText(identity, accountsDir)}`
  * What is preloaded is the accounts as they are when the server starts; a change goes to the running server
  * over its system account.
  */
-function operatorText({ operator, systemAccount, accounts }: OperatorMode, accountsDir: string): string {
+function operatorText(identity: ServerConfig['identity'], accountsDir: string): string {
   return `# Accounts and users are JWTs; nobody gets in without one.
-operator: ${quoted(operator)}
-system_account: ${quoted(systemAccount)}
 resolver { type: full, dir: ${quoted(accountsDir)}, allow_delete: false, interval: "2m" }
+${'include' in identity ? `include ${quoted(identity.include)}\n` : identityText(identity)}`
+}
+
+/** Who signs accounts, and the accounts. */
+function identityText({ operator, systemAccount, accounts }: OperatorMode): string {
+  return `operator: ${quoted(operator)}
+system_account: ${quoted(systemAccount)}
 resolver_preload {
 ${Object.entries(accounts)
   .map(([key, jwt]) => `  ${key}: ${quoted(jwt)}\n`)
   .join('')}}
 `
-}
-
-function quoted(text: string): string {
-  return JSON.stringify(text)
 }

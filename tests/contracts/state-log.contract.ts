@@ -43,7 +43,12 @@ function losing(bus: Bus, fate: 'answer' | 'message', times = 1): Bus {
   })
 }
 
-export function stateLogContract(name: string, make: () => Promise<BusFleet>): void {
+/** @param replicas  of the streams that are made */
+export function stateLogContract(
+  name: string,
+  make: () => Promise<BusFleet>,
+  replicas: number | null = null,
+): void {
   describe(`state log contract: ${name}`, () => {
     let fleet: BusFleet
     let bus: Bus
@@ -61,8 +66,8 @@ export function stateLogContract(name: string, make: () => Promise<BusFleet>): v
       wrap: (bus: Bus) => Bus = (b) => b,
     ): Promise<{ mine: StateLog; theirs: StateLog; fleetName: string }> => {
       const fleetName = `f${++fleets}`
-      const mine = openStateLog(wrap(bus), fleetName, { settleMs: 300 })
-      const theirs = openStateLog(other, fleetName)
+      const mine = openStateLog(wrap(bus), fleetName, { settleMs: 300, replicas })
+      const theirs = openStateLog(other, fleetName, { replicas })
       for (const log of [mine, theirs]) {
         await log.open()
         await log.read()

@@ -32,7 +32,7 @@ export interface TestUser {
 }
 
 /** May do anything in its account: for tests that are not about permissions. */
-const ANY: TestUser = { publish: ['>'], subscribe: ['>'] }
+export const ANY: TestUser = { publish: ['>'], subscribe: ['>'] }
 
 export interface TestServer {
   url: string

@@ -27,6 +27,7 @@ import type { RawMessage } from './link.ts'
 import { atLeast, LOWEST, parseVersion } from './versions.ts'
 
 export interface NatsOptions {
+  /** addresses; several in one text are told apart by commas */
   servers: string | string[]
   /** null: none, for servers that ask for none (never ours) */
   credentials: Credentials | null
@@ -82,7 +83,7 @@ const NO_HEADERS: Headers = Object.freeze({})
  */
 export async function openConnection(options: NatsOptions): Promise<Connection> {
   const { credentials, name, waitOnFirstConnect = false, connectTimeoutMs = 2000 } = options
-  const servers = Array.isArray(options.servers) ? [...options.servers] : [options.servers]
+  const servers = [options.servers].flat().flatMap((text) => text.split(',').map((one) => one.trim()))
   const connection = await connect({
     servers,
     name,
