@@ -24,7 +24,7 @@ import { announceService } from '../transport/service-discovery.ts'
 import { componentLog, type ComponentLog } from './component-log.ts'
 import { localLayoutOf, prepareLocal } from './layout.ts'
 import { announcePresence } from './presence.ts'
-import { endOf, logTroubleOf, semantic, unlessAborted } from './run-component.ts'
+import { endOf, logAway, logTroubleOf, reachOptions, semantic, unlessAborted } from './run-component.ts'
 
 export interface AgentConfig {
   /** of the bus; several with commas */
@@ -43,6 +43,8 @@ export interface AgentConfig {
   version: string
   clock?: Clock
   signal: AbortSignal
+  /** give up when the bus was not reached for so long, ms; null: never */
+  connectTimeoutMs?: number | null
 }
 
 interface AgentParts {
@@ -56,10 +58,11 @@ interface AgentParts {
 /**
  * Returns when the agent was told to leave.
  *
- * @throws {Fault} USAGE for a node that has no name, LOCKED when another one has taken its spool, SETUP
+ * @throws {Fault} USAGE for a node that has no name, LOCKED when another one has taken its spool, CONN when
+ * its bus was not reached in time, SETUP
  */
 export async function assembleAgent(config: AgentConfig): Promise<void> {
-  const { node, url, env, signal, credentials } = config
+  const { node, env, signal, credentials } = config
   if (!isName(node))
     throw new Fault('USAGE', `'${node}' is no name of a node`, {
       hint: 'letters, digits, - and _; at most 40',
@@ -68,20 +71,21 @@ export async function assembleAgent(config: AgentConfig): Promise<void> {
   const layout = localLayoutOf(config.dir)
   const { dir, spool, caches } = layout.node(node)
   for (const needed of [dir, spool, caches]) await mkdir(needed, { recursive: true, mode: 0o700 })
-  const key = await credentials()
+  // who can have none is told at once
+  await credentials()
   const shim = await buildShim(join(config.cache, 'shim'), env)
 
   const incarnation = ulid()
   const log = componentLog({ component: 'agent', node, incarnation })
   const leave = await announcePresence(layout.presence, 'agent', node)
   // logs have a connection of their own: control never waits behind them
+  const reach = reachOptions(config, credentials)
+  const onTrouble = logAway(log, '; workers run on')
   const names = [agentConnectionName(node, incarnation), `troupe-logs/${node}/${incarnation}`]
   try {
     const buses = await unlessAborted(
       signal,
-      Promise.all(
-        names.map((name) => connectNats({ servers: url, credentials: key, name, waitOnFirstConnect: true })),
-      ),
+      Promise.all(names.map((name, i) => connectNats({ ...reach, name, ...(i === 0 && { onTrouble }) }))),
     )
     if (buses === null) return
     const [bus, logBus] = buses as [Bus, Bus]
@@ -127,7 +131,7 @@ async function serveNode(
     description: `node ${node} of fleet ${fleet}`,
     metadata: { fleet, node },
   })
-  logTroubleOf(bus, log, 'the bus is gone; workers run on')
+  logTroubleOf(bus, log)
   log({ msg: 'started', pid: process.pid, shim: shim.kind, url })
   const end = await endOf(agent, signal)
   log({ msg: 'ended', why: end.why })

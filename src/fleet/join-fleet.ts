@@ -6,7 +6,10 @@ import { cacheOf, localOf, mendCache } from '../system/paths.ts'
 import { assembleAgent, type AgentConfig } from './assemble-agent.ts'
 import { readNodeCredential, type NodeCredential } from './node-credential.ts'
 
-export interface JoinOptions extends Pick<AgentConfig, 'env' | 'address' | 'version' | 'signal'> {
+export interface JoinOptions extends Pick<
+  AgentConfig,
+  'env' | 'address' | 'version' | 'signal' | 'connectTimeoutMs'
+> {
   /** path of the credential file; a newer one there is taken */
   path: string
   /** what was in it */

@@ -2,6 +2,8 @@
  * Shared by the two components in the foreground: waits that a signal ends, what is logged of the bus, and
  * the version that `nats micro ls` shows.
  */
+import type { Fault } from '../protocol/faults.ts'
+import type { Credentials } from '../system/contexts.ts'
 import type { Bus } from '../transport/bus.ts'
 import type { ComponentLog } from './component-log.ts'
 
@@ -26,8 +28,38 @@ export function endOf<E>(
   return ended
 }
 
-export function logTroubleOf(bus: Bus, log: ComponentLog, gone: string): void {
-  bus.onLink((up) => log({ msg: up ? 'the bus is back' : gone }))
+/** How a component comes to its bus, and back to it: it waits, says why, and takes a renewed credential. */
+export interface Reaching {
+  url: string
+  /** null: for ever */
+  connectTimeoutMs?: number | null
+  signal: AbortSignal
+}
+
+export function reachOptions(
+  { url, connectTimeoutMs, signal }: Reaching,
+  credentials: () => Promise<Credentials | null>,
+) {
+  return { servers: url, credentials, waitMs: connectTimeoutMs ?? Infinity, signal }
+}
+
+/** A line for each word of why the bus is not reached, or why it cut us off: address, reason, next step. */
+export function logAway(log: ComponentLog, meanwhile = ''): (trouble: Fault) => void {
+  return ({ code, message, data, hint }) =>
+    log({
+      level: code === 'PERMISSION' ? 'error' : 'warn',
+      msg: `${message}${meanwhile}`,
+      code,
+      ...data,
+      ...(hint !== undefined && { next: hint }),
+    })
+}
+
+/** Why it is gone is said by `logAway`. */
+export function logTroubleOf(bus: Bus, log: ComponentLog): void {
+  bus.onLink((up) => {
+    if (up) log({ msg: 'the bus is back' })
+  })
   bus.onPermissionViolation((violation) =>
     log({ level: 'error', msg: 'refused by the server', ...violation }),
   )

@@ -24,7 +24,7 @@ import { keyFile, readKey } from './keys.ts'
 import { componentLog, type ComponentLog } from './component-log.ts'
 import { prepareLocal, type FleetLayout } from './layout.ts'
 import { announcePresence } from './presence.ts'
-import { endOf, logTroubleOf, semantic, unlessAborted } from './run-component.ts'
+import { endOf, logAway, logTroubleOf, reachOptions, semantic, unlessAborted } from './run-component.ts'
 import { takeUpLock } from './up-lock.ts'
 
 export interface CoordinatorOptions {
@@ -38,6 +38,8 @@ export interface CoordinatorOptions {
   replicas: number | null
   version: string
   signal: AbortSignal
+  /** give up when the bus was not reached for so long, ms; null: never */
+  connectTimeoutMs: number | null
 }
 
 const LOCK_MS = 180_000
@@ -55,9 +57,10 @@ export async function runCoordinator({
   replicas,
   version,
   signal,
+  connectTimeoutMs,
 }: CoordinatorOptions): Promise<void> {
-  const key = await readKey(layout, { role: 'coordinator' })
-  if (key === null)
+  const credentials = () => readKey(layout, { role: 'coordinator' })
+  if ((await credentials()) === null)
     throw new Fault(
       'PERMISSION',
       `the coordinator's key '${keyFile(layout, { role: 'coordinator' })}' is not here: only the owner of a fleet can run one`,
@@ -71,10 +74,9 @@ export async function runCoordinator({
     const bus = await unlessAborted(
       signal,
       connectNats({
-        servers: url,
-        credentials: key,
+        ...reachOptions({ url, connectTimeoutMs, signal }, credentials),
         name: `troupe-coordinator/${incarnation}`,
-        waitOnFirstConnect: true,
+        onTrouble: logAway(log),
       }),
     )
     if (bus === null) return
@@ -96,7 +98,7 @@ export async function runCoordinator({
       description: `a coordinator of fleet ${layout.fleet}`,
       metadata: { fleet: layout.fleet },
     })
-    logTroubleOf(bus, log, 'the bus is gone')
+    logTroubleOf(bus, log)
     log({ msg: 'started', pid: process.pid, url })
     const { why } = await endOf(coordinator, signal)
     log({ msg: 'ended', why })

@@ -5,10 +5,10 @@
  */
 import { spawn } from 'node:child_process'
 import { access, constants, open, readdir } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import { runProgram } from '../system/run.ts'
+import { firstLineOf } from './nats/first-line.ts'
 import { aboveSecurityFloor, atLeast, LOWEST, parseVersion, SECURE_TEXT } from './nats/versions.ts'
 
 export interface FoundServer {
@@ -162,36 +162,14 @@ export async function startNatsServer(options: {
   }
 }
 
-/** Does the server at this address call itself so? It says so before it asks who we are. */
-export function answersAs(
+/** Does the server at this address call itself so? */
+export async function answersAs(
   host: string,
   port: number,
   serverName: string,
   timeoutMs = 1000,
 ): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host, port })
-    let text = ''
-    const end = (result: boolean): void => {
-      socket.destroy()
-      resolve(result)
-    }
-    socket.setTimeout(timeoutMs, () => end(false))
-    socket.on('error', () => end(false))
-    socket.on('close', () => end(false))
-    socket.on('data', (chunk) => {
-      text += chunk.toString('utf8')
-      if (!text.includes('\n')) return
-      try {
-        end(
-          (JSON.parse(text.slice(text.indexOf('{'), text.indexOf('\n'))) as { server_name?: string })
-            .server_name === serverName,
-        )
-      } catch {
-        end(false)
-      }
-    })
-  })
+  return (await firstLineOf(host, port, timeoutMs)).serverName === serverName
 }
 
 async function lastWords(logFile: string, from: number): Promise<string> {

@@ -158,7 +158,7 @@ describe('a connection and its server', () => {
         servers: server.url,
         credentials: server.credentials(),
         name: 'early',
-        waitOnFirstConnect: true,
+        waitMs: Infinity,
       })
       await server.start()
       const bus = await waiting

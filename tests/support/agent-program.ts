@@ -24,7 +24,7 @@ const [bus, logBus] = await Promise.all(
       servers: config.url,
       credentials: config.credentials,
       name: `${config.node}-${name}`,
-      waitOnFirstConnect: true,
+      waitMs: Infinity,
     }),
   ),
 )

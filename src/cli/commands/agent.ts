@@ -9,6 +9,7 @@ import { Fault } from '../../protocol/faults.ts'
 import { homeOf } from '../../system/paths.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import type { Io } from '../frame/io.ts'
+import { CONNECT_TIMEOUT, durationOption } from '../frame/options.ts'
 import { untilInterrupted } from '../frame/signals.ts'
 import { version } from '../frame/version.ts'
 
@@ -17,6 +18,7 @@ interface Flags {
   credential?: string
   local?: string
   address?: string
+  connectTimeout?: number
 }
 
 export const command: CliCommand = {
@@ -34,11 +36,13 @@ export const command: CliCommand = {
         '--address <where>',
         'what peers are told: an address, an interface, or the address in a CIDR block; default: this end of the link to the bus',
       )
+      .option('--connect-timeout <time>', CONNECT_TIMEOUT, durationOption)
       .action((flags: Flags) => agent(io, flags))
   },
 }
 
-async function agent(io: Io, { node, credential, local, address }: Flags): Promise<void> {
+async function agent(io: Io, flags: Flags): Promise<void> {
+  const { node, credential, local, address, connectTimeout } = flags
   if ((node === undefined) === (credential === undefined))
     throw new Fault(
       'USAGE',
@@ -54,7 +58,12 @@ async function agent(io: Io, { node, credential, local, address }: Flags): Promi
   if (credential !== undefined && io.context !== undefined)
     throw new Fault('USAGE', '--context and --credential exclude each other: the file names its bus')
   const env = io.env as NodeJS.ProcessEnv
-  const common = { env, version, ...(address !== undefined && { address }) }
+  const common = {
+    env,
+    version,
+    connectTimeoutMs: connectTimeout ?? null,
+    ...(address !== undefined && { address }),
+  }
   if (credential !== undefined) {
     const path = resolve(io.cwd, credential)
     const invitation = await readNodeCredential(path)

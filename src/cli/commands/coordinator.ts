@@ -4,9 +4,15 @@ import { homeLayout } from '../../fleet/home.ts'
 import { runCoordinator } from '../../fleet/run-coordinator.ts'
 import { homeOf } from '../../system/paths.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
-import { choiceOption, durationOption } from '../frame/options.ts'
+import { choiceOption, CONNECT_TIMEOUT, durationOption } from '../frame/options.ts'
 import { untilInterrupted } from '../frame/signals.ts'
 import { version } from '../frame/version.ts'
+
+interface Flags {
+  idleEnd?: number
+  replicas?: '1' | '3' | '5'
+  connectTimeout?: number
+}
 
 export const command: CliCommand = {
   name: 'coordinator',
@@ -19,7 +25,8 @@ export const command: CliCommand = {
         'servers of the bus that keep a copy of each stream: 1, 3 or 5 (default: as they are, or 1)',
         choiceOption(['1', '3', '5']),
       )
-      .action(async ({ idleEnd, replicas }: { idleEnd?: number; replicas?: '1' | '3' | '5' }) => {
+      .option('--connect-timeout <time>', CONNECT_TIMEOUT, durationOption)
+      .action(async ({ idleEnd, replicas, connectTimeout }: Flags) => {
         const signal = untilInterrupted()
         const context = await findContext({
           home: homeOf(io.env),
@@ -33,6 +40,7 @@ export const command: CliCommand = {
           replicas: replicas === undefined ? null : Number(replicas),
           version,
           signal,
+          connectTimeoutMs: connectTimeout ?? null,
         })
       })
   },

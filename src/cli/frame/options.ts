@@ -2,6 +2,9 @@
 import { InvalidArgumentError } from 'commander'
 import { DURATION_FORMS, parseDuration } from '../../protocol/launch/units.ts'
 
+/** Help of `--connect-timeout` where a bus is waited for without end. */
+export const CONNECT_TIMEOUT = 'end with code 4 when the bus was not reached for so long (default: wait)'
+
 /** `90s`, `1h30m` → ms */
 export function durationOption(text: string): number {
   const ms = parseDuration(text)

@@ -6,10 +6,10 @@ import { randomBytes } from 'node:crypto'
 import { toFault } from '../../protocol/faults.ts'
 import type { Bus, Message } from '../bus.ts'
 import { isTooLarge } from '../payload.ts'
-import { openConnection, type Connection, type NatsOptions } from './connection.ts'
 import { exchangeOn } from './exchange.ts'
 import { jetStreamOn } from './jetstream.ts'
-import type { Link, RawMessage } from './link.ts'
+import type { Connection, Link, RawMessage } from './link.ts'
+import { openConnection, type NatsOptions } from './open-connection.ts'
 
 /**
  * @throws {Fault} CONN when there is no server, PERMISSION when it refuses the credential, SETUP when it is
@@ -17,7 +17,7 @@ import type { Link, RawMessage } from './link.ts'
  */
 export async function connectNats(options: NatsOptions): Promise<Bus> {
   const connection = await openConnection(options)
-  const link = linkOn(connection, options.credentials?.inboxPrefix ?? '_INBOX')
+  const link = linkOn(connection, connection.inboxPrefix ?? '_INBOX')
   return {
     get connected() {
       return connection.connected

@@ -9,7 +9,6 @@ import {
   Events,
   headers as natsHeaders,
   type Authenticator,
-  type Msg,
   type MsgHdrs,
   type NatsConnection,
   type NatsError,
@@ -17,54 +16,18 @@ import {
 } from 'nats'
 import { PAYLOAD_BYTES_MAX } from '../../protocol/codec.ts'
 import { Fault, toFault } from '../../protocol/faults.ts'
-import type { LinkEnds } from '../../protocol/host.ts'
-import type { Credentials } from '../../system/contexts.ts'
-import type { Headers, Subscription } from '../bus.ts'
+import type { Clock } from '../../system/clock.ts'
+import type { Headers } from '../bus.ts'
 import { tooLarge } from '../payload.ts'
-import { answererOf } from './auth.ts'
+import type { CredentialHolder } from './credential-holder.ts'
+import { pauseAfter } from './dial.ts'
 import { endsOf } from './ends.ts'
-import type { RawMessage } from './link.ts'
+import { firstLineOf } from './first-line.ts'
+import type { Connection, Violation } from './link.ts'
+import { watchLink } from './link-watch.ts'
+import { guarded } from './raw-message.ts'
+import { faultOfTry, hostOf, withWords } from './trouble.ts'
 import { atLeast, LOWEST, parseVersion } from './versions.ts'
-
-export interface NatsOptions {
-  /** addresses; several in one text are told apart by commas */
-  servers: string | string[]
-  /** null: none, for servers that ask for none (never ours) */
-  credentials: Credentials | null
-  /** shown by the server's monitoring, and in its advisory when this connection ends */
-  name: string
-  /** go on trying until there is a server, instead of failing at once */
-  waitOnFirstConnect?: boolean
-  connectTimeoutMs?: number
-}
-
-export interface Violation {
-  operation: string
-  subject: string
-}
-
-/** A connection to the bus in plain values. */
-export interface Connection {
-  readonly connected: boolean
-  /** the servers' addresses, for people */
-  readonly where: string
-  /** the largest body that the server takes, bytes */
-  readonly maxPayload: number
-  /** null while the link is down */
-  ends(): LinkEnds | null
-  /** called with each change of the link */
-  onLink(listener: (connected: boolean) => void): () => void
-  onViolation(listener: (violation: Violation) => void): () => void
-  /** @throws {Fault} REQUEST_INVALID when it is too large, CONN when this connection was closed */
-  send(subject: string, body: Uint8Array, headers?: Headers, reply?: string): void
-  /** @throws {Fault} CONN when this connection was closed */
-  subscribe(subject: string, onMessage: (message: RawMessage) => void): Subscription
-  /** why nothing can be sent now */
-  down(): Fault
-  flush(): Promise<void>
-  roundTripMs(): Promise<number>
-  close(): Promise<void>
-}
 
 /**
  * A link that is silent this long is given up: ping each 2 s, two may be out. A busy event loop looks dead
@@ -72,56 +35,91 @@ export interface Connection {
  */
 const PING_MS = 2000
 const PINGS_OUT_MAX = 2
-const RECONNECT_MS = 100
 /** How long a connection that is closed may take to hand over what was published before. */
 const LAST_FLUSH_MS = 500
-const NO_HEADERS: Headers = Object.freeze({})
 
-/**
- * @throws {Fault} CONN when there is no server, PERMISSION when it refuses the credential, SETUP when it is
- * too old
- */
-export async function openConnection(options: NatsOptions): Promise<Connection> {
-  const { credentials, name, waitOnFirstConnect = false, connectTimeoutMs = 2000 } = options
-  const servers = [options.servers].flat().flatMap((text) => text.split(',').map((one) => one.trim()))
-  const connection = await connect({
-    servers,
-    name,
-    ...(credentials !== null && {
-      authenticator: answererOf(credentials) as Authenticator,
-      inboxPrefix: credentials.inboxPrefix,
-    }),
-    ...(credentials?.ca !== undefined && { tls: { ca: credentials.ca } }),
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: RECONNECT_MS,
-    reconnectJitter: RECONNECT_MS,
-    waitOnFirstConnect,
-    // a server that restarts may not know this user yet; giving up for good would need a person
-    ignoreAuthErrorAbort: true,
-    timeout: connectTimeoutMs,
-    pingInterval: PING_MS,
-    maxPingOut: PINGS_OUT_MAX,
-    noEcho: false,
-    noAsyncTraces: true,
-  }).catch((error: NatsError) => {
-    throw connectFault(error, servers)
-  })
-  await refuseOldServer(connection, servers)
-  return wrap(connection, servers)
+const PATIENT = 2.5
+
+/** What it takes to reach a bus. */
+export interface Reach {
+  addresses: readonly string[]
+  name: string
+  holder: CredentialHolder
+  tryMs: number
+  clock: Clock
+  /** a server that refuses us is tried less often */
+  lastTold: Fault | null
 }
 
-function connectFault(error: NatsError, servers: string[]): Fault {
-  return error.code === ErrorCode.AuthorizationViolation || error.code === ErrorCode.AuthenticationExpired
-    ? new Fault('PERMISSION', `the bus at ${servers.join(', ')} refuses this credential`, { cause: error })
-    : new Fault(
-        'CONN',
-        `the bus at ${servers.join(', ')} cannot be reached (${error.code ?? error.message})`,
-        { hint: 'start one with: troupe up', cause: error },
-      )
+/** @throws {Fault} why not, with the address */
+export async function tryOnce(
+  reach: Reach,
+  addresses: readonly string[],
+  timeoutMs: number,
+  reconnect = true,
+): Promise<NatsConnection> {
+  const where = addresses.join(', ')
+  const { name, holder, clock } = reach
+  const began = clock.now()
+  try {
+    holder.check()
+    const { ca, inboxPrefix } = holder
+    const connection = await connect({
+      servers: [...addresses],
+      name,
+      authenticator: holder.answer as Authenticator,
+      ...(inboxPrefix !== null && { inboxPrefix }),
+      ...(ca !== undefined && { tls: { ca } }),
+      // names are the system's to resolve (its hosts file too), within the time of the try
+      resolve: false,
+      reconnect,
+      maxReconnectAttempts: -1,
+      reconnectDelayHandler: () => pauseAfter(reach.lastTold) * (0.7 + 0.6 * Math.random()),
+      // a server that restarts may not know this user yet; giving up for good would need a person
+      ignoreAuthErrorAbort: true,
+      timeout: timeoutMs,
+      pingInterval: PING_MS,
+      maxPingOut: PINGS_OUT_MAX,
+      noEcho: false,
+      noAsyncTraces: true,
+    })
+    await refuseOldServer(connection, addresses)
+    return connection
+  } catch (error) {
+    const tookMs = clock.now() - began
+    const at = addresses.length === 1 ? hostOf(addresses[0]!) : null
+    const firstLine =
+      at === null || !isUnexplained(error) ? null : await firstLineOf(at.host, at.port, timeoutMs)
+    // a server that looks for an account takes nearly as long as a try: its answer is worth another one
+    if (firstLine !== null && firstLine.serverName !== null && isTimeout(error) && timeoutMs <= reach.tryMs)
+      return tryOnce(reach, addresses, PATIENT * reach.tryMs, reconnect)
+    const fault = faultOfTry(error, {
+      address: where,
+      timeoutMs,
+      firstLine,
+      refused: { ...holder.refused(clock.wall(), firstLine?.serverName ?? null), tookMs },
+    })
+    const { trouble } = holder
+    return Promise.reject(
+      fault.code === 'PERMISSION' && trouble !== null && trouble !== fault
+        ? withWords(fault, `; no other one can be read: ${trouble.message}`)
+        : fault,
+    )
+  }
+}
+
+/** Who is there tells more than the library: it refuses us, is silent, or is no nats-server that it knows. */
+function isUnexplained(error: unknown): boolean {
+  const { code } = error as { code?: string }
+  return code === ErrorCode.AuthorizationViolation || isTimeout(error) || code === undefined
+}
+
+function isTimeout(error: unknown): boolean {
+  return (error as NatsError).code === ErrorCode.Timeout
 }
 
 /** An older server drops options of streams that it does not know in silence. */
-async function refuseOldServer(connection: NatsConnection, servers: string[]): Promise<void> {
+async function refuseOldServer(connection: NatsConnection, servers: readonly string[]): Promise<void> {
   const version = connection.info?.version ?? ''
   if (atLeast(parseVersion(version), LOWEST)) return
   await connection.close()
@@ -132,22 +130,42 @@ async function refuseOldServer(connection: NatsConnection, servers: string[]): P
   )
 }
 
-function wrap(connection: NatsConnection, servers: string[]): Connection {
+/** Up or down, or closed by us, and who is told. */
+function linkState(
+  connection: NatsConnection,
+  reach: Reach,
+  diagnose: () => Promise<Fault | null>,
+  onTrouble: (trouble: Fault) => void,
+) {
   const linkListeners = new Set<(connected: boolean) => void>()
   const violationListeners = new Set<(violation: Violation) => void>()
-  const where = servers.join(', ')
+  const where = reach.addresses.join(', ')
   let up = true
   let closed = false
+  const watch = watchLink({
+    where,
+    holder: reach.holder,
+    clock: reach.clock,
+    diagnose,
+    serverName: () => connection.info?.server_name ?? null,
+    tell(fault) {
+      reach.lastTold = fault
+      onTrouble(fault)
+    },
+  })
   const setLink = (now: boolean): void => {
     if (up === now) return
     up = now
+    if (up) reach.lastTold = null
     for (const listener of linkListeners) listener(now)
   }
   const onClosed = (): void => {
     closed = true
+    watch.end()
     setLink(false)
   }
   const onStatus = (status: Status): void => {
+    watch.saw(status)
     if (status.type === Events.Disconnect) setLink(false)
     else if (status.type === Events.Reconnect) setLink(true)
     else if (status.type === Events.Error && status.permissionContext)
@@ -157,15 +175,37 @@ function wrap(connection: NatsConnection, servers: string[]): Connection {
     for await (const status of connection.status()) onStatus(status)
   })()
   void connection.closed().then(onClosed)
+  return {
+    where,
+    isUp: () => up && !closed,
+    isClosed: () => closed,
+    onClosed,
+    onLink: (listener: (connected: boolean) => void) => listen(linkListeners, listener),
+    onViolation: (listener: (violation: Violation) => void) => listen(violationListeners, listener),
+    down: (): Fault =>
+      new Fault(
+        'CONN',
+        closed
+          ? 'this connection to the bus was closed'
+          : (reach.lastTold?.message ?? `the bus at ${where} cannot be reached`),
+        { hint: 'is it up? troupe up' },
+      ),
+  }
+}
 
-  const down = (): Fault =>
-    new Fault(
-      'CONN',
-      closed ? 'this connection to the bus was closed' : `the bus at ${where} cannot be reached`,
-      { hint: 'is it up? troupe up' },
-    )
+/**
+ * @param diagnose  why the bus is not reached now; null when nothing is in the way
+ */
+export function wrap(
+  connection: NatsConnection,
+  reach: Reach,
+  diagnose: () => Promise<Fault | null>,
+  onTrouble: (trouble: Fault) => void,
+): Connection {
+  const link = linkState(connection, reach, diagnose, onTrouble)
+  const { where, isUp, isClosed, onClosed, onLink, onViolation, down } = link
   const whenUp = <T>(ask: () => Promise<T>): Promise<T> => {
-    if (!up || closed) return Promise.reject(down())
+    if (!isUp()) return Promise.reject(down())
     return ask().catch((error: unknown) => {
       throw toFault(error, 'CONN')
     })
@@ -173,18 +213,19 @@ function wrap(connection: NatsConnection, servers: string[]): Connection {
 
   return {
     get connected() {
-      return up && !closed
+      return isUp()
     },
-    ends: () => (up && !closed ? endsOf(connection, connection.info?.host ?? '') : null),
+    ends: () => (isUp() ? endsOf(connection, connection.info?.host ?? '') : null),
     where,
+    inboxPrefix: reach.holder.inboxPrefix,
     get maxPayload() {
       return connection.info?.max_payload ?? 0
     },
-    onLink: (listener) => listen(linkListeners, listener),
-    onViolation: (listener) => listen(violationListeners, listener),
+    onLink,
+    onViolation,
     send: (subject, body, headers, reply) => sendOn(connection, subject, body, headers, reply),
     subscribe(subject, onMessage) {
-      if (closed) throw down()
+      if (isClosed()) throw down()
       const subscription = connection.subscribe(subject, { callback: guarded(onMessage) })
       return { unsubscribe: () => subscription.unsubscribe() }
     },
@@ -192,8 +233,8 @@ function wrap(connection: NatsConnection, servers: string[]): Connection {
     flush: () => whenUp(() => connection.flush()),
     roundTripMs: () => whenUp(() => connection.rtt()),
     async close() {
-      if (closed) return
-      if (up) await lastFlush(connection)
+      if (isClosed()) return
+      if (isUp()) await lastFlush(connection)
       await connection.close()
       onClosed()
     },
@@ -231,43 +272,8 @@ function listen<T>(set: Set<T>, listener: T): () => void {
   return () => void set.delete(listener)
 }
 
-/**
- * An exception here is a programmer's error: it must end the process, not the client's reading of its socket.
- */
-function guarded(onMessage: (message: RawMessage) => void) {
-  return (error: NatsError | null, message: Msg): void => {
-    if (error) return
-    try {
-      onMessage(rawOf(message))
-    } catch (thrown) {
-      queueMicrotask(() => {
-        throw thrown
-      })
-    }
-  }
-}
-
 function toNats(headers: Headers): MsgHdrs {
   const result = natsHeaders()
   for (const [key, value] of Object.entries(headers)) result.append(key, value)
   return result
-}
-
-function fromNats(headers: MsgHdrs | undefined): Headers {
-  if (headers === undefined) return NO_HEADERS
-  const result: Record<string, string> = {}
-  // the server puts its own last: a stored message may carry headers of the same name
-  for (const [key, values] of headers) result[key] = values.at(-1) ?? ''
-  return result
-}
-
-function rawOf(message: Msg): RawMessage {
-  return {
-    subject: message.subject,
-    body: message.data,
-    headers: fromNats(message.headers),
-    status: message.headers?.code ?? 0,
-    statusText: message.headers?.description ?? '',
-    reply: message.reply || undefined,
-  }
 }

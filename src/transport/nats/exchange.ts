@@ -6,8 +6,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { Fault } from '../../protocol/faults.ts'
-import type { Connection, Violation } from './connection.ts'
-import type { Link, RawMessage } from './link.ts'
+import type { Connection, Link, RawMessage, Violation } from './link.ts'
 
 interface Pending {
   subject: string

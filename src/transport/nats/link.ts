@@ -3,6 +3,8 @@
  * messages with their status, and one request with any number of replies. Internal to the NATS bus; actors
  * know bus.ts alone.
  */
+import type { Fault } from '../../protocol/faults.ts'
+import type { LinkEnds } from '../../protocol/host.ts'
 import type { Headers, Subscription } from '../bus.ts'
 
 export interface RawMessage {
@@ -33,4 +35,34 @@ export interface Link {
   ): Promise<void>
   /** a private subject of this connection, and what arrives on it */
   inbox(onMessage: (message: RawMessage) => void): Subscription & { subject: string }
+}
+
+export interface Violation {
+  operation: string
+  subject: string
+}
+
+/** A connection to the bus in plain values. */
+export interface Connection {
+  readonly connected: boolean
+  /** the servers' addresses, for people */
+  readonly where: string
+  /** what its inboxes begin with; null: of no credential */
+  readonly inboxPrefix: string | null
+  /** the largest body that the server takes, bytes */
+  readonly maxPayload: number
+  /** null while the link is down */
+  ends(): LinkEnds | null
+  /** called with each change of the link */
+  onLink(listener: (connected: boolean) => void): () => void
+  onViolation(listener: (violation: Violation) => void): () => void
+  /** @throws {Fault} REQUEST_INVALID when it is too large, CONN when this connection was closed */
+  send(subject: string, body: Uint8Array, headers?: Headers, reply?: string): void
+  /** @throws {Fault} CONN when this connection was closed */
+  subscribe(subject: string, onMessage: (message: RawMessage) => void): Subscription
+  /** why nothing can be sent now */
+  down(): Fault
+  flush(): Promise<void>
+  roundTripMs(): Promise<number>
+  close(): Promise<void>
 }

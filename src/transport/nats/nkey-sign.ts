@@ -5,7 +5,7 @@
  * @see https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/nkey_auth seed:
  * base32 of 2 prefix bytes, 32 bytes, CRC-16
  */
-import { createPrivateKey, createPublicKey, randomBytes, sign } from 'node:crypto'
+import { createPrivateKey, createPublicKey, randomBytes, sign, verify } from 'node:crypto'
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
 /** PKCS #8 header of an Ed25519 private key: 32 raw bytes follow. */
@@ -50,6 +50,19 @@ export function signerOf(seed: string, kind: KeyKind): Signer {
     publicKey: withChecksum(named),
     sign: (signed) => sign(null, signed, key),
   }
+}
+
+/** @param publicKey  `O…`, `A…` or `U…`. @throws {Error} when it is none */
+export function isSignedBy(publicKey: string, bytes: Uint8Array, signature: Uint8Array): boolean {
+  const raw = fromBase32(publicKey)
+  if (raw.length < 35 || crc16(raw.subarray(0, 33)) !== raw.readUInt16LE(33)) throw new Error('not a key')
+  const x = raw.subarray(1, 33).toString('base64url')
+  return verify(
+    null,
+    bytes,
+    createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' }),
+    signature,
+  )
 }
 
 function withChecksum(bytes: Buffer): string {

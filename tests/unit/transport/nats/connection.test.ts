@@ -1,6 +1,6 @@
 import { createServer, type AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { openConnection } from '../../../../src/transport/nats/connection.ts'
+import { openConnection } from '../../../../src/transport/nats/open-connection.ts'
 
 /** Says that it is a nats-server of some version, and answers pings. */
 async function fakeServer(version: string): Promise<string> {
