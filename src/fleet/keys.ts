@@ -5,7 +5,7 @@
  *
  * - operator.json: the operator's seeds, and its tenants' accounts. Its owner's alone.
  * - signing.json: mints every role of this fleet.
- * - signing.coordinator.json: what the coordinator mints with: agents' credentials.
+ * - signing.coordinator.json: what the coordinator mints with: credentials of agents and workers.
  * - accounts.json: the accounts' JWTs, as the server is told them. No secret.
  */
 import { createHash } from 'node:crypto'
@@ -79,8 +79,9 @@ export function readMinter(layout: FleetLayout): Promise<Minter | null> {
 /** What a fleet's owner holds, and from it what its coordinator holds. */
 async function writeMinter(layout: FleetLayout, minter: Minter): Promise<void> {
   await writeJson(signingFile(layout), minter)
-  const { agent } = minter.signing
-  await writeJson(coordinatorSigningFile(layout), { accounts: minter.accounts, signing: { agent } })
+  const { agent, worker } = minter.signing
+  const signing = { agent, worker }
+  await writeJson(coordinatorSigningFile(layout), { accounts: minter.accounts, signing })
 }
 
 /**
@@ -157,7 +158,7 @@ export async function noteTold(layout: FleetLayout): Promise<void> {
 /** The lists of a role are the same for every name. */
 function hashOf(operator: Operator): string {
   const lists = ROLES.map((role) =>
-    permissionsOf(role, { fleet: 'f', user: 'u', node: 'n', inboxPrefix: '_INBOX.i' }),
+    permissionsOf(role, { fleet: 'f', user: 'u', node: 'n', worker: 'r.t.0', inboxPrefix: '_INBOX.i' }),
   )
   return createHash('sha256')
     .update(JSON.stringify([operator, lists, accountExports()]))

@@ -56,6 +56,16 @@ export function parseWorkerId(text: string): Omit<ForkParts, 'attempt'> | null {
   return /^\d{1,9}$/.test(index ?? '') ? { run, role, index: Number(index) } : null
 }
 
+/** The name of a worker's credential: `RUN.ROLE.INDEX`, which stands in a subject as three tokens. */
+export function isWorkerTokens(text: string): boolean {
+  const [run, role, index, ...rest] = text.split('.')
+  return (
+    rest.length === 0 &&
+    [run, role].every((name) => isName(name ?? '')) &&
+    /^(0|[1-9]\d{0,8})$/.test(index ?? '')
+  )
+}
+
 /** The nearest of `candidates` by edit distance, for "did you mean"; null when none is near. */
 export function nearest(word: string, candidates: Iterable<string>): string | null {
   let best: string | null = null

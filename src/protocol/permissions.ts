@@ -3,14 +3,15 @@
  * They are allow-lists, JetStream by exact API subjects. Inbox prefixes stand here too, since they are
  * permissions. transport/server-config.ts writes the configuration that carries the lists.
  *
- * 1. A publisher with `{user}` or `{node}` in its subjects has its own name there, so the server vouches for
- *    both.
+ * 1. A publisher with `{user}` or `{node}`, or a worker with `{run}.{role}.{index}`, in its subjects has its
+ *    own name there, so the server vouches for them.
  * 2. Only the coordinator makes streams, purges, and has a consumer, on LAUNCH alone: a consumer's deliver
  *    subject is a way to publish anywhere.
  * 3. All others read the past by Direct Get, which makes nothing. An agent can read STATE's last entry and
  *    the last events of its own node. The stream's leader is asked by the coordinator alone: what is asked of
  *    it by one subject opens the whole stream.
- * 4. Coordinator, agents and people are in three accounts, and only the subjects of `accountExports` cross.
+ * 4. Coordinator, agents, people and workers are in four accounts, and only the subjects of
+ *    `accountExports` cross.
  *    The asker chooses its reply subject, which reaches everything in the account of the one that answers.
  *    Measured in one account: an observer's Direct Get with the reply `$JS.API.STREAM.DELETE…` deleted the
  *    state (docs/adr/0006).
@@ -18,7 +19,7 @@
  *    role may publish into an inbox.
  */
 import { Fault } from './faults.ts'
-import { isName } from './names.ts'
+import { isName, isWorkerTokens } from './names.ts'
 import { rootOf, subjectOf, wildcardOf } from './subjects.ts'
 import { STREAMS, streamOf, TABLE, type BusRole, type Row, type RowName, type StreamName } from './table.ts'
 
@@ -28,16 +29,19 @@ export interface Holder {
   user?: string
   /** the node of an agent; needed for this role */
   node?: string
+  /** `RUN.ROLE.INDEX`; needed for this role */
+  worker?: string
   inboxPrefix: string
 }
 
-/** core: the coordinator and the streams. agents. people: clients and observers. */
-export type Account = 'core' | 'agents' | 'people'
+/** core: the coordinator and the streams. agents. people: clients and observers. workers: users' code. */
+export type Account = 'core' | 'agents' | 'people' | 'workers'
 const ACCOUNT_OF = {
   coordinator: 'core',
   agent: 'agents',
   client: 'people',
   observer: 'people',
+  worker: 'workers',
 } as const satisfies Record<BusRole, Account>
 export function accountOf(role: BusRole): Account {
   return ACCOUNT_OF[role]
@@ -47,6 +51,7 @@ export const ACCOUNT_NAMES = {
   core: 'TROUPE',
   agents: 'TROUPE_AGENTS',
   people: 'TROUPE_PEOPLE',
+  workers: 'TROUPE_WORKERS',
 } as const satisfies Record<Account, string>
 
 export interface Permissions {
@@ -78,20 +83,27 @@ export function isInbox(subject: string): boolean {
 
 /**
  * Stands for a name in a template: the server puts there the name of the credential, whose case it keeps. Who
- * mints the credential has to check the name.
+ * mints the credential has to check the name (isNameOf). The dots of a worker's name are kept: it stands for
+ * three tokens.
  */
 export const PLACE_OF_NAME = '{{name()}}'
+
+/** What a credential of this role may be called: else a wildcard would open its lists. */
+export function isNameOf(role: BusRole, name: string): boolean {
+  return role === 'worker' ? isWorkerTokens(name) : isName(name)
+}
 
 /** @throws {Fault} REQUEST_INVALID when a name is missing or is no name (a wildcard would open the list) */
 export function permissionsOf(role: BusRole, who: Holder): Permissions {
   const { fleet, inboxPrefix } = who
-  const fixed = fixedOf(role, who)
+  const name = nameIn(role, who)
+  const fixed = fixedOf(role, name)
   if (!isName(fleet) || !/^_INBOX[A-Za-z0-9_.-]*[A-Za-z0-9_-]$/.test(inboxPrefix.replace(PLACE_OF_NAME, 'n')))
     throw new Fault('REQUEST_INVALID', `no fleet '${fleet}' with the inbox '${inboxPrefix}' can be`)
   const rows = Object.entries(TABLE) as [RowName, Row][]
   const publish = rows
     .filter(([, row]) => row.from.includes(role))
-    .map(([name]) => wildcardOf(fleet, name, fixed))
+    .map(([row]) => ownSubject(fleet, row, fixed, name))
   const subscribe = rows
     .filter(([, row]) => row.to.includes(role) && row.kind !== 'durable')
     .map(([name, row]) =>
@@ -107,7 +119,7 @@ export function permissionsOf(role: BusRole, who: Holder): Permissions {
         ...publish,
         ...jetStreamOf(role, fleet, fixed),
         ...(role === 'coordinator' ? ['_INBOX.>'] : []),
-        ...(serves ? [] : DISCOVERY),
+        ...(ACCOUNT_OF[role] === 'people' ? DISCOVERY : []),
       ]),
     ],
     subscribe: [
@@ -122,15 +134,27 @@ export function permissionsOf(role: BusRole, who: Holder): Permissions {
   }
 }
 
-function fixedOf(role: BusRole, { user, node }: Holder): { user?: string; node?: string } {
+type Fixed = { user?: string; node?: string; run?: string; role?: string; index?: string }
+
+/** The holder's own name; the coordinator's stands in no subject. */
+function nameIn(role: BusRole, { user, node, worker }: Holder): string {
+  if (role === 'coordinator') return ''
+  const of = { client: 'user', observer: 'user', agent: 'node', worker: 'worker' } as const
+  const name = { user, node, worker }[of[role]]
+  if (name === undefined || (name !== PLACE_OF_NAME && !isNameOf(role, name)))
+    throw new Fault('REQUEST_INVALID', `'${name ?? ''}' is no name of a ${of[role]}`)
+  return name
+}
+
+function fixedOf(role: BusRole, name: string): Fixed {
   if (role === 'coordinator') return {}
-  const name = role === 'agent' ? node : user
-  if (name === undefined || (name !== PLACE_OF_NAME && !isName(name)))
-    throw new Fault(
-      'REQUEST_INVALID',
-      `'${name ?? ''}' is no name of ${role === 'agent' ? 'a node' : 'a user'}`,
-    )
+  if (role === 'worker') return { run: '{run}', role: '{role}', index: '{index}' }
   return role === 'agent' ? { node: name } : { user: name }
+}
+
+/** A worker's name is three tokens, and one place in a template. */
+function ownSubject(fleet: string, row: RowName, fixed: Fixed, name: string): string {
+  return wildcardOf(fleet, row, fixed).replace('{run}.{role}.{index}', name)
 }
 
 /**
@@ -161,6 +185,8 @@ function jetStreamOf(role: BusRole, fleet: string, fixed: { node?: string }): st
     case 'client':
     case 'observer':
       return names.filter((name) => streamReaders(name).includes(role)).flatMap(directGet)
+    case 'worker':
+      return []
     case 'coordinator': {
       const queue = streamOf(fleet, 'LAUNCH')
       return [

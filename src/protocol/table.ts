@@ -5,7 +5,8 @@
  * is no second list: to add a message, add a row to a file of table/ (docs/howto/add-a-message.md).
  *
  * Subjects are written below `troupe.v1.<fleet>.`; `{x}` is one token. A `{node}` in what an agent publishes,
- * and a `{user}` in what a client publishes, is the server's word: the credential allows no other.
+ * a `{user}` in what a client publishes, and run, role and index in what a worker publishes, are the server's
+ * word: the credential allows no other.
  */
 import type * as z from 'zod'
 import { BEAT_ROWS } from './table/beat.ts'
@@ -15,6 +16,7 @@ import { LAUNCH_ROWS } from './table/launch.ts'
 import { LOG_ROWS } from './table/log.ts'
 import { NODE_ROWS } from './table/node.ts'
 import type { Kind, Row } from './table/row.ts'
+import { OWN_ROWS } from './table/own.ts'
 import { STATE_ROWS } from './table/state.ts'
 import { WORKER_ROWS } from './table/worker.ts'
 
@@ -31,6 +33,7 @@ export { LogSource } from './table/log.ts'
 
 export const TABLE = {
   ...COORDINATOR_ROWS,
+  ...OWN_ROWS,
   ...LAUNCH_ROWS,
   ...NODE_ROWS,
   ...WORKER_ROWS,

@@ -105,6 +105,7 @@ function table(head: string[], lines: string[][]): string {
 
 const SECTIONS: [string, (name: RowName) => boolean][] = [
   ['Ask the coordinator', (name) => name.startsWith('coordinator.')],
+  ['Ask the coordinator, as a worker', (name) => name.startsWith('own.')],
   ['Launch durably', (name) => name === 'launch'],
   ['Orders to a node', (name) => name.startsWith('node.') || name.startsWith('nodes.')],
   ['Ask about a worker', (name) => name.startsWith('worker.')],
@@ -188,11 +189,11 @@ ${table(
 function permissionsPage(): string {
   return `${NOTE}# Permissions
 
-Allow-lists for the fleet \`main\`, the user \`USER\`, the node \`NODE\`. Nothing else is allowed, so the server
-vouches for the user that asks and for the node that reports.
+Allow-lists for the fleet \`main\`, the user \`USER\`, the node \`NODE\`, the worker \`RUN.ROLE.0\`. Nothing else is
+allowed, so the server vouches for the user or worker that asks and for the node that reports.
 
 The asker chooses its reply subject, which reaches everything in the account of the one that answers. So
-coordinator, agents and people are in three accounts, and only the subjects at the end cross.
+coordinator, agents, people and workers are in four accounts, and only the subjects at the end cross.
 
 Words: [the glossary](../glossary.md).
 ${ROLES.map(rolePermissions).join('')}
@@ -213,12 +214,22 @@ function listed(subjects: string[]): string {
   return subjects.map((subject) => `- ${code(subject)}\n`).join('')
 }
 
+/** Whose inbox is shown for a role. */
+const SHOWN: Record<BusRole, string> = {
+  client: 'USER',
+  observer: 'USER',
+  agent: 'NODE',
+  worker: 'RUN.ROLE.0',
+  coordinator: 'main',
+}
+
 function rolePermissions(role: BusRole): string {
   const { account, publish, subscribe, allowResponses } = permissionsOf(role, {
     fleet: 'main',
     user: 'USER',
     node: 'NODE',
-    inboxPrefix: inboxPrefixOf(role, role === 'agent' ? 'NODE' : role === 'coordinator' ? 'main' : 'USER'),
+    worker: 'RUN.ROLE.0',
+    inboxPrefix: inboxPrefixOf(role, SHOWN[role]),
   })
   return `
 ## ${role}

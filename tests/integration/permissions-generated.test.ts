@@ -19,9 +19,10 @@ import { until } from '../support/test-server.ts'
 const rows = Object.entries(TABLE) as [RowName, Row][]
 const holders = (Object.keys(HOLDERS) as HolderName[]).filter((name) => name !== 'ben' && name !== 'n1')
 const PARAMS = {
-  run: 'x-0123456789ab',
-  role: 'trainer',
-  index: 3,
+  // of the one worker that holds a credential
+  run: 'r1',
+  role: 't',
+  index: 0,
   attempt: 1,
   what: 'started',
   source: 'stdout',
@@ -137,7 +138,7 @@ describe('with the credentials that are minted', () => {
   const requests = rows.filter(([, row]) => row.kind === 'request')
   test.each(requests)('%s is answered into the inbox of who asks', async (name, row) => {
     const server: HolderName = (row.to as readonly string[]).includes('agent') ? 'n0' : 'coordinator'
-    const asker: HolderName = (row.from as readonly string[]).includes('client') ? 'ada' : 'coordinator'
+    const asker = holders.find((holder) => row.from.includes(HOLDERS[holder].role))!
     const subject = sample(name, 'ada', 'n0')
     const serving = roles.bus[server].subscribe(subject, (message) =>
       message.respond(new TextEncoder().encode('answer')),

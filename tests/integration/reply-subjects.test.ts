@@ -23,7 +23,8 @@ function authenticatorOf({ nkeySeed, jwt }: Credentials): Authenticator {
 }
 
 /** Everything that this credential may ask of the server or of others, answered or not. */
-const questions: Record<'ada' | 'oli' | 'n0', [string, string][]> = {
+const ASKERS = ['ada', 'oli', 'n0', 'w0'] as const
+const questions: Record<(typeof ASKERS)[number], [string, string][]> = {
   ada: [
     ['$JS.API.DIRECT.GET.troupe_main_LOG', '{"seq":1}'],
     ['$JS.API.DIRECT.GET.troupe_main_LOG', '{"seq":2}'],
@@ -50,6 +51,7 @@ const questions: Record<'ada' | 'oli' | 'n0', [string, string][]> = {
     [`${F}.log.r.t.0.1.stdout.n0`, '{"seq":2}'],
     [`${F}.beat.n0`, '{}'],
   ],
+  w0: [[`${F}.coordinator.status.r1.t.0`, '{}']],
 }
 const targets = [
   '$JS.API.STREAM.PURGE.troupe_main_STATE',
@@ -58,6 +60,7 @@ const targets = [
   `${F}.state`,
   `${F}.launch.ben`,
   `${F}.coordinator.launch.ben`,
+  `${F}.coordinator.status.r2.t.0`,
   `${F}.node.n1.X.start`,
   `${F}.nodes.resync`,
   `${F}.beat.n1`,
@@ -65,6 +68,10 @@ const targets = [
   `${F}.log.r.t.0.1.stdout.n1`,
   `${F}.archive.r`,
   '_INBOX.client-ben.x',
+  '_INBOX.agent-n1.x',
+  '_INBOX.coordinator-coordinator.x',
+  '$SYS.REQ.CLAIMS.UPDATE',
+  '$SYS.REQ.SERVER.PING',
 ]
 
 describe('with the credentials that are minted', () => {
@@ -72,11 +79,11 @@ describe('with the credentials that are minted', () => {
   const raw: Partial<Record<HolderName, NatsConnection>> = {}
   beforeAll(async () => {
     roles = await startRoleServer()
-    for (const name of ['ada', 'oli', 'n0'] as const)
+    for (const name of ASKERS)
       raw[name] = await connect({
         servers: roles.server.url,
         authenticator: authenticatorOf(roles.server.credentials(name)),
-        inboxPrefix: inboxPrefixOf(HOLDERS[name].role, name),
+        inboxPrefix: inboxPrefixOf(HOLDERS[name].role, HOLDERS[name].name),
       })
     await roles.bus.coordinator.append(`${F}.state`, bytes('first'))
     await roles.bus.coordinator.append(`${F}.state`, bytes('second'))
@@ -109,12 +116,18 @@ describe('with the credentials that are minted', () => {
     ).state
   }
 
-  describe.each(['ada', 'oli', 'n0'] as const)('%s', (holder) => {
+  describe.each(ASKERS)('%s', (holder) => {
     test('reaches nobody in another account by the reply subject of a question, and no stream', async () => {
+      let asked = 0
       const serving = [
         roles.bus.coordinator.subscribe(`${F}.coordinator.list.*`, (message) =>
           message.respond(bytes('{"seq":2}')),
         ),
+        // what the coordinator says of a run has words of its launcher, so it can be anything, too
+        roles.bus.coordinator.subscribe(`${F}.coordinator.status.*.*.*`, (message) => {
+          asked++
+          message.respond(bytes('{"seq":2}'))
+        }),
         roles.bus.n0.subscribe(`${F}.worker.*.*.*.log`, (message) => message.respond(bytes('{"seq":2}'))),
       ]
       const heard: string[] = []
@@ -133,6 +146,8 @@ describe('with the credentials that are minted', () => {
       ])
         told('coordinator', subject)
       for (const subject of [`${F}.node.n1.*.start`, `${F}.nodes.resync`]) told('n1', subject)
+      told('n1', '_INBOX.agent-n1.>')
+      told('coordinator', '_INBOX.coordinator-coordinator.x')
       told('ben', '_INBOX.client-ben.>')
       told('ben', `${F}.log.r.t.0.1.stdout.n1`)
       // neighbours in one account can be reached, by what says of itself that it is an answer: judged below
@@ -148,14 +163,15 @@ describe('with the credentials that are minted', () => {
       // twice
       for (let i = 0; i < 2; i++)
         for (const bus of ['coordinator', 'n0', 'n1', 'ben'] as const) await roles.bus[bus].flush()
-      const asked =
+      const queued =
         questions[holder].filter(([subject]) => subject === `${F}.launch.ada`).length * targets.length
       await new Promise((resolve) => setTimeout(resolve, 200))
 
       for (const subscription of serving) subscription.unsubscribe()
       expect(heard.filter((line) => !line.startsWith(neighbours))).toEqual([])
       expect(await stateOf('STATE')).toEqual(before)
-      expect((await stateOf('LAUNCH')).last_seq).toBe(launches + asked)
+      expect((await stateOf('LAUNCH')).last_seq).toBe(launches + queued)
+      expect(asked).toBe(holder === 'w0' ? targets.length : 0)
     })
   })
 

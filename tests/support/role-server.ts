@@ -22,6 +22,7 @@ export const HOLDERS = {
   oli: { role: 'observer', name: 'oli' },
   n0: { role: 'agent', name: 'n0' },
   n1: { role: 'agent', name: 'n1' },
+  w0: { role: 'worker', name: 'r1.t.0' },
   coordinator: { role: 'coordinator', name: 'coordinator' },
 } as const satisfies Record<string, { role: BusRole; name: string }>
 export type HolderName = keyof typeof HOLDERS

@@ -17,6 +17,7 @@ import {
   type OperatorMode,
   type TenantRecord,
 } from '../../src/transport/nats/tenant-accounts.ts'
+import type { Account } from '../../src/protocol/permissions.ts'
 import { pickBusPort } from '../../src/fleet/bus-port.ts'
 import { findNatsServer, startNatsServer, type RunningServer } from '../../src/transport/nats-server.ts'
 import { serverConfigText } from '../../src/transport/server-config.ts'
@@ -28,7 +29,7 @@ export interface TestUser {
   subscribe: readonly string[]
   allowResponses?: { max: number; ttlMs: number } | null
   /** where the streams are, unless another is asked for */
-  account?: 'core' | 'agents' | 'people'
+  account?: Account
 }
 
 /** May do anything in its account: for tests that are not about permissions. */

@@ -2,14 +2,15 @@
  * What a leader hears: requests of users, beats and reports of agents, the end of an agent's connection, its
  * own link. Each becomes a fact of its actor; a lease that ran out answers requests by itself.
  */
-import type { Fact } from '../../core/coordinator/messages.ts'
+import type { Fact, RequestOf } from '../../core/coordinator/messages.ts'
 import { Fault } from '../../protocol/faults.ts'
-import { parseAgentConnectionName } from '../../protocol/names.ts'
+import { parseAgentConnectionName, workerIdOf } from '../../protocol/names.ts'
 import { orderHeaders } from '../../protocol/order-headers.ts'
 import { DISCONNECT_ADVISORY } from '../../protocol/permissions.ts'
 import { subjectOf } from '../../protocol/subjects.ts'
 import { HEADERS, REQUEST_VERBS, type RequestVerb } from '../../protocol/table.ts'
 import type { Message, Subscription } from '../../transport/bus.ts'
+import type { Responder } from '../../transport/messenger.ts'
 import { eventOf, post, tellLostHistory, type TermState } from './term-state.ts'
 
 /** @returns ends all of it */
@@ -32,24 +33,32 @@ export function listen(t: TermState): () => void {
 
 function serveRequests(t: TermState): Subscription[] {
   let requests = 0
-  const serve = (verb: RequestVerb): Subscription =>
-    t.messenger.serve(`coordinator.${verb}`, {}, (request, responder) => {
-      if (!t.term.leased()) return responder.fault(notNow())
-      const id = ++requests
-      t.responders.set(id, responder as never)
-      const event = {
-        kind: 'request',
-        id,
-        verb,
-        user: request.params['user' as never] as string,
-        key: request.headers[HEADERS.key] ?? null,
-        body: request.body,
-      } as Fact
-      if (t.actor.offer(eventOf(t, event))) return
-      t.responders.delete(id)
-      responder.fault(new Fault('OVERLOADED', 'the coordinator has too much to do'))
-    })
-  return REQUEST_VERBS.map(serve)
+  const ask = (request: Omit<RequestOf, 'kind' | 'id'>, responder: Responder<never>): void => {
+    if (!t.term.leased()) return responder.fault(notNow())
+    const id = ++requests
+    t.responders.set(id, responder as never)
+    if (t.actor.offer(eventOf(t, { kind: 'request', id, ...request } as Fact))) return
+    t.responders.delete(id)
+    responder.fault(new Fault('OVERLOADED', 'the coordinator has too much to do'))
+  }
+  const ofPeople = (verb: RequestVerb): Subscription =>
+    t.messenger.serve(`coordinator.${verb}`, {}, ({ params, headers, body }, responder) =>
+      ask({ verb, user: params.user, key: headers[HEADERS.key] ?? null, body } as never, responder as never),
+    )
+  // the server vouches for run, role and index in the subject
+  const ofWorkers = t.messenger.serve('own.status', {}, ({ params: { run, role, index }, body }, responder) =>
+    ask(
+      {
+        verb: 'status',
+        own: true,
+        user: workerIdOf(run, role, Number(index)),
+        key: null,
+        body: { ...body, run },
+      },
+      responder as never,
+    ),
+  )
+  return [...REQUEST_VERBS.map(ofPeople), ofWorkers]
 }
 
 function hearAgents(t: TermState): Subscription[] {

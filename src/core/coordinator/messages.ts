@@ -20,6 +20,8 @@ export type RequestOf<V extends RequestVerb = RequestVerb> = {
     kind: 'request'
     id: number
     verb: K
+    /** a worker asks, whose run the body names: of no other is it told */
+    own?: true
     user: string
     key: string | null
     body: BodyOf<`coordinator.${K}`>

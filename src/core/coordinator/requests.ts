@@ -13,7 +13,7 @@ import { signal } from './signal-request.ts'
 import { live } from './stages.ts'
 import { statusPage } from './status.ts'
 import { stop } from './stop-request.ts'
-import { noRun, target } from './targets.ts'
+import { noOwnRun, noRun, target } from './targets.ts'
 import type { Ctx } from './types.ts'
 
 export function onRequest(ctx: Ctx, request: RequestOf): void {
@@ -88,13 +88,14 @@ function status(ctx: Ctx, request: RequestOf<'status'>): void {
     throw new Fault('REQUEST_INVALID', `worker ${index} of which role? An index needs its role`)
   if (ctx.s.runs.has(run)) {
     const aimedAt = target(ctx, request.body)
-    return reply(ctx, request, statusPage(ctx, aimedAt.run, aimedAt.workers, request.body))
+    const { help, ...page } = statusPage(ctx, aimedAt.run, aimedAt.workers, request.body)
+    return reply(ctx, request, { ...page, ...(help !== undefined && request.own !== true && { help }) })
   }
   ctx.out.push({
     kind: 'reply-from-archive',
     verb: 'status',
     request: request.id,
     query: request.body,
-    fault: noRun(ctx, run).toBody(),
+    fault: (request.own === true ? noOwnRun(run) : noRun(ctx, run)).toBody(),
   })
 }

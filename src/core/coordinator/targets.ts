@@ -34,6 +34,11 @@ export function noRun(ctx: Ctx, run: string): Fault {
   })
 }
 
+/** For a worker, who hears nothing of the runs of others. */
+export function noOwnRun(run: string): Fault {
+  return new Fault('WORKER_NOT_FOUND', `no run '${run}' is known`, { data: { run } })
+}
+
 export function target(
   ctx: Ctx,
   { run: id, role: roleName, index }: { run: string; role?: string; index?: number },

@@ -5,8 +5,8 @@
 import * as z from 'zod'
 import type { FaultCode } from '../faults.ts'
 
-/** Who holds a credential. `worker` comes with its library, `admin` with tenants. */
-export const ROLES = ['client', 'observer', 'agent', 'coordinator'] as const
+/** Who holds a credential. `worker` is users' code: nobody mints one before its library comes. */
+export const ROLES = ['client', 'observer', 'agent', 'worker', 'coordinator'] as const
 export type BusRole = (typeof ROLES)[number]
 
 /**

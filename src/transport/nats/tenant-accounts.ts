@@ -9,6 +9,7 @@ import {
   accountOf,
   DISCONNECT_ADVISORY,
   inboxPrefixOf,
+  isNameOf,
   PLACE_OF_NAME,
   permissionsOf,
   type Account,
@@ -16,7 +17,6 @@ import {
   type Permissions,
 } from '../../protocol/permissions.ts'
 import { Fault } from '../../protocol/faults.ts'
-import { isName } from '../../protocol/names.ts'
 import { ROLES, type BusRole } from '../../protocol/table.ts'
 import type { Credentials } from '../../system/contexts.ts'
 import { accountJwt, activationJwt, operatorJwt, plainUserJwt, scopedSigner, scopedUserJwt } from './jwt.ts'
@@ -128,7 +128,7 @@ async function mintJwt(
   userPublicKey: string,
   validity: Validity = {},
 ): Promise<string> {
-  if (!isName(name)) throw new Fault('REQUEST_INVALID', `'${name}' is no name of a ${role}`)
+  if (!isNameOf(role, name)) throw new Fault('REQUEST_INVALID', `'${name}' is no name of a ${role}`)
   const signing = minter.signing[role]
   if (signing === undefined) throw new Fault('PERMISSION', `there is no key here that mints a ${role}`)
   return scopedUserJwt(name, userPublicKey, minter.accounts[accountOf(role)], signing, validity)
@@ -156,6 +156,7 @@ function templateOf(role: BusRole, fleet: string): Permissions {
     fleet,
     user: PLACE_OF_NAME,
     node: PLACE_OF_NAME,
+    worker: PLACE_OF_NAME,
     inboxPrefix: inboxPrefixOf(role, PLACE_OF_NAME),
   })
 }

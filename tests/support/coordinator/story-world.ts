@@ -184,10 +184,10 @@ export function ask(
   world: World,
   verb: RequestVerb,
   body: unknown,
-  { user = 'me', key = null as string | null } = {},
+  { user = 'me', key = null as string | null, own = false } = {},
 ): { body?: any; fault?: FaultBody } {
   const id = ++world.requests
-  step(world, { kind: 'request', id, verb, user, key, body } as Fact)
+  step(world, { kind: 'request', id, verb, user, key, body, ...(own && { own }) } as Fact)
   pump(world)
   return world.answers.get(id) ?? {}
 }

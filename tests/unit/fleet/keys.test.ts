@@ -7,6 +7,7 @@ import {
   ensureKey,
   ensureOperator,
   keyFile,
+  noteTold,
   readKey,
   readMinter,
 } from '../../../src/fleet/keys.ts'
@@ -14,6 +15,7 @@ import { layoutOf, type FleetLayout } from '../../../src/fleet/layout.ts'
 import { writeCredentials } from '../../../src/system/contexts.ts'
 import { userClaimsOf } from '../../../src/transport/nats/jwt-claims.ts'
 import { newSeed } from '../../../src/transport/nats/nkey-sign.ts'
+import { mintCredentials } from '../../../src/transport/nats/tenant-accounts.ts'
 
 let home: string
 let layout: FleetLayout
@@ -62,19 +64,22 @@ test('what an earlier version or another operator left is minted anew', async ()
   expect((await ensureKey(layout, n0, 'ada')).jwt).not.toBe(first.jwt)
 })
 
-test('the coordinator’s file mints agents and nothing else', async () => {
+test('the coordinator’s file mints agents and workers, and nothing else', async () => {
   await ensureOperator(layout)
   const text = await readFile(join(layout.keys, 'signing.coordinator.json'), 'utf8')
   const { signing } = JSON.parse(text) as { signing: Record<string, string> }
-  expect(signing).toEqual({ agent: (await readMinter(layout))!.signing.agent })
+  const { agent, worker } = (await readMinter(layout))!.signing
+  expect(signing).toEqual({ agent, worker })
 })
 
 test('the accounts are signed anew only when what they say has changed', async () => {
   const operator = await ensureOperator(layout)
   const first = await ensureAccounts(layout, operator)
+  const untold = await ensureAccounts(layout, await ensureOperator(layout))
+  await noteTold(layout)
   const again = await ensureAccounts(layout, await ensureOperator(layout))
-  expect([first.changed, again.changed]).toEqual([true, false])
-  expect(again.mode).toEqual(first.mode)
+  expect([first.changed, untold.changed, again.changed]).toEqual([true, true, false])
+  expect([untold.mode, again.mode]).toEqual([first.mode, first.mode])
   operator.tenants['main']!.revoked['UX'] = 17
   const revoked = await ensureAccounts(layout, operator)
   expect(revoked.changed).toBe(true)
@@ -89,6 +94,46 @@ test('a role that a later version added gets its key, and the others keep theirs
   const mended = await ensureOperator(layout)
   expect(mended.tenants['main']!.signing).toMatchObject(rest)
   expect(mended.tenants['main']!.signing.observer).not.toBe(observer)
+  expect(await ensureOperator(layout)).toEqual(mended)
+})
+
+test('a home of three accounts gets the fourth, with its role’s key, and nothing of the others changes', async () => {
+  const operator = await ensureOperator(layout)
+  const minter = (await readMinter(layout))!
+  const credentials = await ensureKey(layout, n0, 'ada')
+  const { accounts, signing } = operator.tenants['main']!
+  const { workers, ...oldAccounts } = accounts
+  const { worker, ...oldSigning } = signing
+  const record = { accounts: oldAccounts, signing: oldSigning, revoked: { UX: 17 } }
+  await writeFile(
+    join(layout.keys, 'operator.json'),
+    JSON.stringify({ ...operator, tenants: { main: record } }),
+  )
+  const { workers: _account, ...oldPublic } = minter.accounts
+  const { worker: _seed, ...oldSeeds } = minter.signing
+  await writeFile(
+    join(layout.keys, 'signing.json'),
+    JSON.stringify({ accounts: oldPublic, signing: oldSeeds }),
+  )
+
+  const mended = await ensureOperator(layout)
+  expect(mended.keys).toEqual(operator.keys)
+  expect(mended.tenants['main']).toMatchObject(record)
+  expect(mended.tenants['main']!.accounts.workers).not.toBe(workers)
+  expect(mended.tenants['main']!.signing.worker).not.toBe(worker)
+  expect(await ensureKey(layout, n0, 'ada')).toEqual(credentials)
+  const now = (await readMinter(layout))!
+  const minted = await mintCredentials(now, 'worker', 'r1.t.0')
+  expect(userClaimsOf(minted.jwt!)).toMatchObject({
+    name: 'r1.t.0',
+    account: now.accounts.workers,
+    issuer: mended.tenants['main']!.signing.worker,
+  })
+  const { mode, changed } = await ensureAccounts(layout, mended)
+  expect([changed, Object.keys(mode.accounts)]).toEqual([
+    true,
+    expect.arrayContaining([now.accounts.workers]),
+  ])
   expect(await ensureOperator(layout)).toEqual(mended)
 })
 

@@ -28,6 +28,23 @@ test('nodes are missing at home: so many agents as the run needs, those that are
   })
 })
 
+test('a worker that asks for the status of its run hears the same, and nothing of the runs of others', () => {
+  const c = coordinatorWith({ n0: { cpus: 1 } })
+  const roles = { a: { ...task(), resources: { cpus: 1 } } }
+  const first = c.launch({ roles }, { user: 'eve' })
+  const run = c.launch({ roles })
+  const own = { own: true } as const
+  const { help, ...status } = c.status(run)
+  expect(help).toMatchObject({ text: expect.stringContaining(`${first} of eve`) })
+  expect(c.ask('status', { run }, { ...own, user: `${run}/a/0` }).body).toEqual(status)
+  const near = `${first.slice(0, -1)}_`
+  expect(c.ask('status', { run: near }).fault!.message).toContain(`did you mean ${first}?`)
+  expect(c.ask('status', { run: near }, { ...own, user: `${near}/a/0` }).fault).toMatchObject({
+    code: 'WORKER_NOT_FOUND',
+    message: `no run '${near}' is known`,
+  })
+})
+
 test('a detached fleet: nobody stays beside what is added', () => {
   const c = home({ n0: {} }, 1000)
   expect(helpOf(c, c.launch({ roles: { t: torchrun('2x2') } }))).toMatchObject({
