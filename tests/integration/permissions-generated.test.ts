@@ -1,210 +1,239 @@
 /**
- * Every row of the table and every stream, against every role, on a real server: what the table does not
- * grant is refused.
+ * Every row of the table and every stream, from every role of two fleets, on one real server: a message
+ * arrives where the table says, and nowhere else. What the table itself forgot is seen by
+ * permissions-by-hand.test.ts, what reply subjects reach by reply-subjects.test.ts.
  */
+import { connect } from 'node:net'
+import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { parseSubject, rootOf, subjectOf, wildcardOf } from '../../src/protocol/subjects.ts'
-import {
-  STREAMS,
-  streamOf,
-  TABLE,
-  type Row,
-  type RowName,
-  type StreamName,
-} from '../../src/protocol/table.ts'
-import type { Message } from '../../src/transport/bus.ts'
-import { HOLDERS, startRoleServer, type HolderName, type RoleServer } from '../support/role-server.ts'
+import { wildcardOf } from '../../src/protocol/subjects.ts'
+import { STREAMS, streamOf, type StreamName } from '../../src/protocol/table.ts'
+import { ACCOUNTS } from '../../src/transport/nats/tenant-accounts.ts'
+import { expectAsTheTableSays, OWN, paramsOf, rows, streams } from '../support/table-says.ts'
+import { FLEETS, startTwoFleets, titleOf } from '../support/two-fleets.ts'
+import type { FleetName, Holder, TwoFleets } from '../support/two-fleets.ts'
 import { until } from '../support/test-server.ts'
 
-const rows = Object.entries(TABLE) as [RowName, Row][]
-const holders = (Object.keys(HOLDERS) as HolderName[]).filter((name) => name !== 'ben' && name !== 'n1')
-const PARAMS = {
-  // of the one worker that holds a credential
-  run: 'r1',
-  role: 't',
-  index: 0,
-  attempt: 1,
-  what: 'started',
-  source: 'stdout',
-  verb: 'x',
-  incarnation: '01ARZ3NDEKTSV4RRFFQ69G5FAV',
-}
 const nothing = new Uint8Array(0)
-
-/** The row's subject for one user and node; an event of a run has no node of an agent. */
-function sample(name: RowName, user: string, node: string): string {
-  return subjectOf('main', name, { ...PARAMS, user, node } as never)
+function bytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text)
 }
-function ownUser(holder: HolderName): string {
-  return HOLDERS[holder].role === 'client' || HOLDERS[holder].role === 'observer' ? holder : 'ada'
-}
-function ownNode(holder: HolderName): string {
-  return HOLDERS[holder].role === 'agent' ? holder : 'n0'
+function text(body: Uint8Array): string {
+  return new TextDecoder().decode(body)
 }
 
-/** The subject is one of the row's, in the holder's own name. */
-function fits(name: RowName, subject: string, holder: HolderName): boolean {
-  const params = parseSubject('main', name, subject) as { node?: string } | null
-  return (
-    params !== null &&
-    (HOLDERS[holder].role !== 'agent' || params.node === undefined || params.node === holder)
-  )
-}
+let fleets: TwoFleets
+beforeAll(async () => void (fleets = await startTwoFleets()))
+afterAll(() => fleets.close())
 
-describe('with the credentials that are minted', () => {
-  let roles: RoleServer
-  beforeAll(async () => void (roles = await startRoleServer()))
-  afterAll(() => roles.close())
-
-  /**
-   * Subjects that really arrived in the fleet while `act` ran, in the coordinator's account or the agents'.
-   */
-  async function arrived(act: () => Promise<unknown>): Promise<string[]> {
-    const seen = new Set<string>()
-    const admins = [roles.admin, roles.agentsAdmin]
-    const subscriptions = admins.map((admin) =>
-      admin.subscribe(`${rootOf('main')}.>`, ({ subject }) => seen.add(subject)),
+describe('a message', () => {
+  test('of every row, from every role, in its own and others’ names, to its own and the other fleet', async () => {
+    const messages = fleets.holders.flatMap((from) =>
+      rows.flatMap(([row]) =>
+        FLEETS.flatMap((fleet) =>
+          [from, ...fleets.holders.filter((one) => one.fleet === 'main' && one.name !== from.name)].map(
+            (named) => ({
+              from,
+              subject: wildcardOf(fleet, row, paramsOf(named) as never),
+            }),
+          ),
+        ),
+      ),
     )
-    for (const admin of admins) await admin.flush()
-    await act()
-    for (const admin of admins) await admin.flush()
+    const distinct = new Map(messages.map((one) => [`${titleOf(one.from)} ${one.subject}`, one]))
+    await expectAsTheTableSays(fleets, [...distinct.values()])
+  })
+
+  test('with any names and wildcards in it', async () => {
+    const names = ['ada', 'n0', 'n1', 'r1', 't', '0', '_', '*', 'Ada', 'n0x', 'é', '{{name()}}', '-', '00']
+    const token = fc.oneof(fc.constantFrom(...names), fc.stringMatching(/^[A-Za-z0-9_-]{1,12}$/))
+    const message = fc.record({
+      from: fc.constantFrom(...fleets.holders.keys()),
+      fleet: fc.constantFrom(...FLEETS),
+      row: fc.constantFrom(...rows.map(([name]) => name)),
+      own: fc.boolean(),
+      others: fc.dictionary(fc.constantFrom(...Object.keys(paramsOf(fleets.holders[0]!))), token),
+    })
+    const batch = fc.array(message, { minLength: 20, maxLength: 20, size: 'max' })
+    await fc.assert(
+      fc.asyncProperty(batch, (drawn) =>
+        expectAsTheTableSays(
+          fleets,
+          drawn.map(({ from, fleet, row, own, others }) => {
+            const holder = fleets.holders[from]!
+            const base = paramsOf(holder)
+            const fixed = own ? Object.fromEntries(OWN[holder.role].map((place) => [place, base[place]])) : {}
+            return {
+              from: holder,
+              subject: wildcardOf(fleet, row, { ...base, ...others, ...fixed } as never),
+            }
+          }),
+        ),
+      ),
+      { numRuns: 30 },
+    )
+  })
+
+  test('from no one: a connection without a credential is told so and ended, and nothing of it arrives', async () => {
+    const seen: string[] = []
+    for (const fleet of FLEETS)
+      for (const account of ACCOUNTS)
+        fleets.watcher(fleet, account).subscribe('>', ({ subject }) => seen.push(subject))
+    await fleets.settle()
+    seen.length = 0
+    const { port } = new URL(fleets.server.url)
+    for (const hello of [
+      '',
+      'CONNECT {}\r\n',
+      'CONNECT {"user":"ada","pass":"ada"}\r\n',
+      'CONNECT {"jwt":"x"}\r\n',
+    ]) {
+      const socket = connect(Number(port), '127.0.0.1')
+      let said = ''
+      socket.on('data', (data) => (said += data.toString()))
+      const ended = new Promise((resolve) => socket.once('close', resolve))
+      socket.on('error', () => {})
+      const all = rows.map(([row]) => wildcardOf('main', row, paramsOf(fleets.holders[0]!) as never))
+      socket.write(
+        `${hello}${all.map((subject) => `PUB ${subject} 2\r\n{}\r\n`).join('')}SUB > 1\r\nPING\r\n`,
+      )
+      await ended
+      expect(said).toMatch(/^INFO .*\r\n(PING\r\n)?-ERR 'Authorization Violation'\r\n$/s)
+    }
+    await fleets.settle()
+    expect(seen).toEqual([])
+  })
+
+  test('that is asked is answered into the inbox of who asks, whichever role', async () => {
+    for (const [name, row] of rows.filter(([, { kind }]) => kind === 'request'))
+      for (const role of row.from) {
+        const asker = fleets.holder('main', role)
+        const subject = wildcardOf('main', name, paramsOf(asker) as never)
+        const serving = fleets.holder('main', row.to[0]!).bus
+        const off = serving.subscribe(subject, (message) => message.respond(bytes('answer')))
+        await serving.flush()
+        const answer = await asker.bus.request(subject, nothing, { timeoutMs: 2000 })
+        off.unsubscribe()
+        expect(text(answer.body)).toBe('answer')
+      }
+  })
+})
+
+test('a subscription is had by those who hear it by the table, for their own node, in their own fleet', async () => {
+  for (const holder of fleets.holders) {
+    const { fleet, role, name, bus } = holder
+    const heard = rows.flatMap(([row, { to, kind, subject }]) =>
+      FLEETS.flatMap((of) =>
+        ['*', 'n0', 'n1'].map((node) => ({
+          subject: wildcardOf(of, row, (subject.includes('{node}') ? { node } : {}) as never),
+          may:
+            of === fleet &&
+            to.includes(role) &&
+            kind !== 'durable' &&
+            (role !== 'agent' || !subject.includes('{node}') || node === name),
+        })),
+      ),
+    )
+    const never = [
+      ...[
+        '>',
+        '*.>',
+        'troupe.>',
+        'troupe.v1.>',
+        `troupe.v1.${fleet}.>`,
+        '$SYS.>',
+        '$SYS.ACCOUNT.*.DISCONNECT',
+        '$JS.>',
+      ],
+      ...['_INBOX.>', '_INBOX.*.>', '_INBOX.*', '$JS.API.>', '$KV.>', '$SRV.>', '_R_.>'],
+      ...fleets.holders
+        .filter((other) => `${other.role}${other.name}` !== `${role}${name}`)
+        .map((other) => `_INBOX.${other.role}-${other.name}.>`),
+    ].map((subject) => ({ subject, may: false }))
+    // two rows may have one shape: who may hear either hears it
+    const may = new Map<string, boolean>()
+    for (const one of [...heard, ...never]) may.set(one.subject, one.may || (may.get(one.subject) ?? false))
+    const refused: string[] = []
+    const off = bus.onPermissionViolation(({ subject }) => refused.push(subject))
+    const subscriptions = [...may.keys()].map((subject) => bus.subscribe(subject, () => undefined))
+    await fleets.settle()
     for (const subscription of subscriptions) subscription.unsubscribe()
-    return [...seen]
+    off()
+    expect([titleOf(holder), ...refused.toSorted()]).toEqual([
+      titleOf(holder),
+      ...[...may].flatMap(([subject, granted]) => (granted ? [] : [subject])).toSorted(),
+    ])
   }
+})
 
-  describe.each(rows)('%s', (name, row) => {
-    test.each(holders)('%s may publish it only if the table says so', async (holder) => {
-      const subject = sample(name, ownUser(holder), ownNode(holder))
-      let refused: string[] = []
-      const seen = await arrived(
-        async () => (refused = await roles.refusalsOf(holder, (bus) => bus.publish(subject, nothing))),
-      )
-      // an event of a node has the shape of one that this node's agent may send; parsing tells them apart,
-      // the
-      // server cannot
-      const granted = rows.some(
-        ([other, { from }]) =>
-          (from as readonly string[]).includes(HOLDERS[holder].role) && fits(other, subject, holder),
-      )
-      if (granted) expect([refused, seen]).toEqual([[], [subject]])
-      else expect([refused, seen]).toEqual([[`publish ${subject}`], []])
-    })
+/** Who may read a stream's past: those who may hear all of it live. */
+function reads({ fleet, role }: Holder, of: FleetName, name: StreamName): boolean {
+  if (fleet !== of || name === 'LAUNCH') return false
+  const to = rows.filter(([, row]) => row.kind === STREAMS[name].kind).flatMap(([, row]) => row.to)
+  return role === 'coordinator' || (role !== 'agent' && to.includes(role))
+}
 
-    test.each(holders)('%s may hear it only if the table says so', async (holder) => {
-      const { role } = HOLDERS[holder]
-      const subject = wildcardOf(
-        'main',
-        name,
-        role === 'agent' && row.subject.includes('{node}') ? ({ node: holder } as never) : {},
-      )
-      const got: Message[] = []
-      let subscription: { unsubscribe(): void } | undefined
-      const refused = await roles.refusalsOf(
-        holder,
-        (bus) => void (subscription = bus.subscribe(subject, (message) => got.push(message))),
-      )
-      const sayer = (row.from as readonly string[]).includes('agent') ? roles.agentsAdmin : roles.admin
-      sayer.publish(sample(name, ownUser(holder), ownNode(holder)), nothing)
-      await sayer.flush()
-      const allowed = (row.to as readonly string[]).includes(role) && row.kind !== 'durable'
-      if (allowed) await until(`${holder} hears ${name}`, () => got.length > 0)
-      else await roles.bus[holder].flush()
-      subscription!.unsubscribe()
-      expect([refused, got.map((m) => m.subject)]).toEqual(
-        allowed ? [[], [sample(name, ownUser(holder), ownNode(holder))]] : [[`subscription ${subject}`], []],
-      )
-    })
-  })
-
-  const withUser = rows.filter(([, row]) => row.subject.includes('{user}'))
-  test.each(withUser)('%s carries the server’s word for the user: ada is not ben', async (name, row) => {
-    const holder: HolderName = (row.from as readonly string[]).includes('observer') ? 'oli' : 'ada'
-    expect(await roles.refusalsOf(holder, (bus) => bus.publish(sample(name, 'ben', 'n0'), nothing))).toEqual([
-      `publish ${sample(name, 'ben', 'n0')}`,
+test('a stream is made and purged by the coordinator of its fleet, read by those who may hear it, and no more', async () => {
+  for (const holder of fleets.holders) {
+    const refused: string[] = []
+    const off = holder.bus.onPermissionViolation(({ subject }) => refused.push(subject))
+    const asked = new Map<string, boolean>([
+      ['$JS.API.STREAM.LIST', false],
+      ['$JS.API.STREAM.NAMES', false],
+      ['$JS.API.INFO', false],
+      ['$JS.API.ACCOUNT.PURGE.x', false],
+      ['$JS.API.SERVER.REMOVE', false],
+      ['$SYS.REQ.CLAIMS.UPDATE', false],
+      ['$SYS.REQ.CLAIMS.LIST', false],
+      ['$SYS.REQ.CLAIMS.DELETE', false],
+      ['$SYS.REQ.SERVER.PING', false],
+      ['$SYS.REQ.ACCOUNT.PING.CONNZ', false],
+      ['$SYS.REQ.USER.INFO', false],
     ])
-    expect(await roles.refusalsOf(holder, (bus) => bus.publish(sample(name, holder, 'n0'), nothing))).toEqual(
-      [],
-    )
-  })
-
-  const ofAgents = rows.filter(([, row]) => (row.from as readonly string[]).includes('agent'))
-  test.each(ofAgents)('%s carries the server’s word for the node: n0 is not n1', async (name) => {
-    expect(await roles.refusalsOf('n0', (bus) => bus.publish(sample(name, 'ada', 'n1'), nothing))).toEqual([
-      `publish ${sample(name, 'ada', 'n1')}`,
-    ])
-    expect(await roles.refusalsOf('n1', (bus) => bus.publish(sample(name, 'ada', 'n1'), nothing))).toEqual([])
-  })
-
-  const requests = rows.filter(([, row]) => row.kind === 'request')
-  test.each(requests)('%s is answered into the inbox of who asks', async (name, row) => {
-    const server: HolderName = (row.to as readonly string[]).includes('agent') ? 'n0' : 'coordinator'
-    const asker = holders.find((holder) => row.from.includes(HOLDERS[holder].role))!
-    const subject = sample(name, 'ada', 'n0')
-    const serving = roles.bus[server].subscribe(subject, (message) =>
-      message.respond(new TextEncoder().encode('answer')),
-    )
-    await roles.bus[server].flush()
-    const answer = await roles.bus[asker].request(subject, nothing, { timeoutMs: 2000 })
-    serving.unsubscribe()
-    expect(new TextDecoder().decode(answer.body)).toBe('answer')
-  })
-
-  const streams = Object.keys(STREAMS) as StreamName[]
-  describe.each(streams)('stream %s', (name) => {
-    const stream = streamOf('main', name)
-    const readers = rows
-      .filter(([, row]) => row.kind !== 'durable' && row.subject.split('.')[0] === STREAMS[name].token)
-      .flatMap(([, row]) => row.to as readonly string[])
-
-    test.each(holders)('%s reads its past by Direct Get only if it may hear it live', async (holder) => {
-      const { role } = HOLDERS[holder]
-      const subject = `$JS.API.DIRECT.GET.${stream}`
-      const may =
-        name !== 'LAUNCH' && (role === 'coordinator' || (role !== 'agent' && readers.includes(role)))
-      expect(await roles.refusalsOf(holder, (bus) => bus.publish(subject, nothing))).toEqual(
-        may ? [] : [`publish ${subject}`],
-      )
-    })
-
-    test.each(holders)(
-      '%s makes and purges it, and asks its leader, only as the coordinator; nobody deletes it or consumes but on the work queue',
-      async (holder) => {
-        const may = HOLDERS[holder].role === 'coordinator'
-        const api = (verb: string): string => `$JS.API.${verb}.${stream}`
-        const ours = ['STREAM.INFO', 'STREAM.CREATE', 'STREAM.UPDATE', 'STREAM.PURGE'].map(api)
-        const leader = api('STREAM.MSG.GET')
-        const asksLeader = may && ['STATE', 'EVENT', 'ARCHIVE'].includes(name)
-        const queue = [
+    for (const of of FLEETS)
+      for (const name of streams) {
+        const isOwn = holder.role === 'coordinator' && holder.fleet === of
+        const api = (verb: string): string => `$JS.API.${verb}.${streamOf(of, name)}`
+        for (const verb of ['INFO', 'CREATE', 'UPDATE', 'PURGE']) asked.set(api(`STREAM.${verb}`), isOwn)
+        // the stream's leader opens all of it: where its last entry decides
+        asked.set(api('STREAM.MSG.GET'), isOwn && ['STATE', 'EVENT', 'ARCHIVE'].includes(name))
+        asked.set(api('DIRECT.GET'), reads(holder, of, name))
+        for (const subject of [
           `${api('CONSUMER.CREATE')}.w`,
           `${api('CONSUMER.MSG.NEXT')}.w`,
-          `$JS.ACK.${stream}.w.1.1.1.1.1`,
-        ]
-        const nobodys = [
-          ...[
-            'STREAM.DELETE',
-            'STREAM.MSG.DELETE',
-            'STREAM.RESTORE',
-            'STREAM.SNAPSHOT',
-            'CONSUMER.CREATE',
-            'CONSUMER.LIST',
-          ].map(api),
-          `${api('CONSUMER.DURABLE.CREATE')}.w`,
-          `${api('CONSUMER.DELETE')}.w`,
-          '$JS.API.STREAM.LIST',
-          '$JS.API.INFO',
-        ]
-        const refused = await roles.refusalsOf(holder, (bus) => {
-          for (const subject of [...ours, leader, ...queue, ...nobodys]) bus.publish(subject, nothing)
-        })
-        expect(refused).toEqual(
-          [
-            ...(may ? [] : ours),
-            ...(asksLeader ? [] : [leader]),
-            ...(may && name === 'LAUNCH' ? [] : queue),
-            ...nobodys,
-          ].map((subject) => `publish ${subject}`),
-        )
-      },
-    )
-  })
+          `$JS.ACK.${streamOf(of, name)}.w.1.1.1.1.1`,
+        ])
+          asked.set(subject, isOwn && name === 'LAUNCH')
+        for (const verb of ['STREAM.DELETE', 'STREAM.MSG.DELETE', 'STREAM.RESTORE', 'STREAM.SNAPSHOT'])
+          asked.set(api(verb), false)
+        for (const verb of ['CONSUMER.CREATE', 'CONSUMER.LIST', 'CONSUMER.NAMES', 'STREAM.LEADER.STEPDOWN'])
+          asked.set(api(verb), false)
+        for (const verb of ['CONSUMER.DURABLE.CREATE', 'CONSUMER.DELETE', 'STREAM.PEER.REMOVE'])
+          asked.set(`${api(verb)}.w`, false)
+      }
+    for (const subject of asked.keys()) holder.bus.publish(subject, nothing)
+    await fleets.settle()
+    off()
+    expect([titleOf(holder), ...refused.toSorted()]).toEqual([
+      titleOf(holder),
+      ...[...asked].flatMap(([subject, may]) => (may ? [] : [subject])).toSorted(),
+    ])
+  }
+})
+
+test('a stream has what was granted of its own kind and fleet, and nothing else', async () => {
+  const events = async (fleet: FleetName): Promise<number> => {
+    const info = await fleets
+      .watcher(fleet, 'core')
+      .request(`$JS.API.STREAM.INFO.${streamOf(fleet, 'EVENT')}`, nothing, { timeoutMs: 2000 })
+    return (JSON.parse(text(info.body)) as { state: { last_seq: number } }).state.last_seq
+  }
+  const before = { main: await events('main'), other: await events('other') }
+  for (const from of fleets.holders)
+    for (const fleet of FLEETS)
+      from.bus.publish(wildcardOf(fleet, 'event.worker', paramsOf(from) as never), nothing)
+  await fleets.settle()
+  // n0 and n1 of each
+  for (const fleet of FLEETS)
+    await until(`the events of ${fleet} are there`, async () => (await events(fleet)) === before[fleet] + 2)
 })
