@@ -15,7 +15,13 @@ import { connectNats } from './transport/nats/bus.ts'
  */
 export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
   const { url, fleet, user, credentials } = await findConnection(options)
-  const bus = await connectNats({ servers: url.split(','), credentials, name: `troupe client ${user}` })
-  const { runsOf, onChoice } = options
+  const { runsOf, onChoice, connectTimeoutMs, onTrouble } = options
+  const bus = await connectNats({
+    servers: url,
+    credentials,
+    name: `troupe client ${user}`,
+    ...(connectTimeoutMs !== undefined && { waitMs: connectTimeoutMs }),
+    ...(onTrouble !== undefined && { onTrouble }),
+  })
   return troupeOn({ messenger: messengerOn(bus, fleet), user, runsOf, onChoice })
 }

@@ -27,6 +27,10 @@ export interface ConnectOptions extends Resolving {
   user?: string
   /** a credentials file, or its content */
   credentials?: string | Credentials
+  /** how long to go on trying to reach the bus, ms; default: one try */
+  connectTimeoutMs?: number
+  /** told why the bus is not reached, at once and then each 10 s: while it is waited for, and later */
+  onTrouble?(trouble: Fault): void
 }
 
 export interface Connection extends Omit<Context, 'credentials'> {

@@ -6,7 +6,7 @@ import type { Launched } from '../../client/launch.ts'
 import type { Troupe } from '../../client/troupe.ts'
 import { isFault } from '../../protocol/faults.ts'
 import { askedDocument, askedOptions, type AskedFlags } from '../document/asked-document.ts'
-import { verb, type CliCommand } from '../frame/command.ts'
+import { asking, verb, type CliCommand } from '../frame/command.ts'
 import type { ReadDocument } from '../document/document.ts'
 import type { Io } from '../frame/io.ts'
 import { sayHelp, sayNext } from '../frame/next-steps.ts'
@@ -16,7 +16,7 @@ export const command: CliCommand = {
   name: 'launch',
   summary: 'launch a document or a command, and return when it is accepted',
   register(program, io) {
-    askedOptions(verb(program, 'launch [command...]', this.summary))
+    askedOptions(asking(verb(program, 'launch [command...]', this.summary)))
       .option('--dry-run', 'show the resolved document and the plan; launch nothing')
       .action(async (argv: string[], flags: AskedFlags & { dryRun?: boolean }) => {
         const read = await askedDocument(io, 'launch', argv, flags)

@@ -2,7 +2,7 @@
 import type { NodeInfo } from '../../protocol/node-info.ts'
 import { durationOption } from '../frame/options.ts'
 import type { InviteFlags } from './nodes-invite.ts'
-import { verb, type CliCommand } from '../frame/command.ts'
+import { asking, verb, type CliCommand } from '../frame/command.ts'
 import { table } from '../render/table.ts'
 import { durationText } from '../render/text.ts'
 import { withTroupe } from '../frame/with-troupe.ts'
@@ -11,7 +11,7 @@ export const command: CliCommand = {
   name: 'nodes',
   summary: 'list nodes; invite one of another machine, let one accept a new store, take one out of service',
   register(program, io) {
-    const nodes = verb(program, 'nodes', this.summary).action(() =>
+    const nodes = asking(verb(program, 'nodes', this.summary)).action(() =>
       withTroupe(io, async (troupe) => {
         const list = await troupe.nodes()
         if (io.json) io.printJson(list)
@@ -29,7 +29,7 @@ export const command: CliCommand = {
       .action(async (names: string[], flags: InviteFlags) =>
         (await import('./nodes-invite.ts')).invite(io, names, flags),
       )
-    verb(nodes, 'adopt <node>', 'after the state store was made anew: let a node accept it').action(
+    asking(verb(nodes, 'adopt <node>', 'after the state store was made anew: let a node accept it')).action(
       (node: string) =>
         withTroupe(io, async (troupe) => {
           await troupe.adopt(node)
@@ -37,7 +37,7 @@ export const command: CliCommand = {
           else io.stderr(`${node} accepts the new store`)
         }),
     )
-    verb(nodes, 'drain <node>', 'place nothing new on a node; what runs there runs on')
+    asking(verb(nodes, 'drain <node>', 'place nothing new on a node; what runs there runs on'))
       .option('--off', 'place on it again')
       .action((node: string, flags: { off?: boolean }) =>
         withTroupe(io, async (troupe) => {

@@ -1,6 +1,6 @@
 /** `troupe ps`: runs, newest first. */
 import type { RunSummary } from '../../protocol/run-summary.ts'
-import { verb, type CliCommand } from '../frame/command.ts'
+import { asking, verb, type CliCommand } from '../frame/command.ts'
 import { table } from '../render/table.ts'
 import { durationText } from '../render/text.ts'
 import { withTroupe } from '../frame/with-troupe.ts'
@@ -9,7 +9,7 @@ export const command: CliCommand = {
   name: 'ps',
   summary: 'list runs',
   register(program, io) {
-    verb(program, 'ps', this.summary)
+    asking(verb(program, 'ps', this.summary))
       .option('-a, --all', 'ended runs too')
       .action((flags: { all?: boolean }) =>
         withTroupe(io, async (troupe) => {

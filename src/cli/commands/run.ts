@@ -12,7 +12,7 @@ import type { Troupe } from '../../client/troupe.ts'
 import { Fault, isFault } from '../../protocol/faults.ts'
 import type { Launch } from '../../protocol/launch/resolved.ts'
 import { askedDocument, askedOptions, type AskedFlags } from '../document/asked-document.ts'
-import { verb, type CliCommand } from '../frame/command.ts'
+import { asking, verb, type CliCommand } from '../frame/command.ts'
 import type { ReadDocument } from '../document/document.ts'
 import { interruptions, type Interruptions } from '../frame/interruptions.ts'
 import type { Io } from '../frame/io.ts'
@@ -39,7 +39,7 @@ export const command: CliCommand = {
   name: 'run',
   summary: 'launch, follow, and exit with the run’s code; Ctrl-C stops it',
   register(program, io) {
-    askedOptions(verb(program, 'run [command...]', this.summary))
+    askedOptions(asking(verb(program, 'run [command...]', this.summary)))
       .option('-d, --detach', 'print the id when the run is accepted, and leave it')
       .option('--out <dir>', 'keep a copy of the logs there')
       .action(async (argv: string[], flags: Flags) => {

@@ -9,6 +9,7 @@
  */
 import type { Command } from 'commander'
 import type { Io } from './io.ts'
+import { durationOption } from './options.ts'
 
 export interface CliCommand {
   name: string
@@ -38,6 +39,15 @@ export function verb(program: Command, usage: string, summary: string): Command 
     .option('-q, --quiet', 'print ids only, no talk')
     .option('--context <name>', 'use this context instead of the current one')
   return /[<[](ref|run)\b/.test(usage)
-    ? made.option('--user [name]', 'names and last mean the runs of this user, or of all')
+    ? asking(made).option('--user [name]', 'names and last mean the runs of this user, or of all')
     : made
+}
+
+/** With the flag of a command that asks a fleet. One with a ref has it already. */
+export function asking(made: Command): Command {
+  return made.option(
+    '--connect-timeout <time>',
+    'go on trying for so long to reach the bus, and end with code 4 then (default: one try)',
+    durationOption,
+  )
 }

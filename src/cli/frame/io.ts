@@ -51,6 +51,8 @@ export interface Io {
   quiet: boolean
   /** the `--context` that was typed */
   context: string | undefined
+  /** the `--connect-timeout` that was typed, ms */
+  connectTimeoutMs?: number | undefined
   /** the `--user` that was typed: whose runs a word means */
   runsOf: string | undefined
   readonly env: Readonly<Record<string, string | undefined>>

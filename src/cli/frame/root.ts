@@ -11,6 +11,7 @@ interface GlobalFlags {
   quiet?: boolean
   context?: string
   user?: string | true
+  connectTimeout?: number
 }
 
 export function rootCommand(io: Io): Command {
@@ -30,6 +31,7 @@ export function rootCommand(io: Io): Command {
       io.json = options.json === true
       io.quiet = options.quiet === true
       io.context = options.context
+      io.connectTimeoutMs = options.connectTimeout
       io.runsOf = options.user === true ? EVERYBODY : options.user
     })
 }

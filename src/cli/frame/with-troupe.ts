@@ -7,13 +7,18 @@ import type { Io } from './io.ts'
 
 /** @throws {Fault} what `act` throws, CONN with what to type */
 export async function withTroupe<T>(io: Io, act: (troupe: Troupe) => Promise<T>): Promise<T> {
+  let isReached = false
   const troupe = await io.connect({
     home: homeOf(io.env),
     ...(io.context !== undefined && { context: io.context }),
     runsOf: io.runsOf,
+    ...(io.connectTimeoutMs !== undefined && { connectTimeoutMs: io.connectTimeoutMs }),
+    // later on the verb says what it waits for
+    onTrouble: (trouble) => void (io.json || isReached || io.stderr(`${trouble.message}; trying on`)),
     // a program reads the run in the answer
     onChoice: (choice) => void (io.json || io.stderr(choice)),
   })
+  isReached = true
   try {
     return await act(troupe)
   } catch (error) {
