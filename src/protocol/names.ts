@@ -5,6 +5,8 @@
 
 /** Names of runs, roles, nodes and users; a leading `_` is ours. 1 to 40 characters. */
 export const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$/
+/** The name of a node, or of a host with or without its domain. */
+export const NODE_WORD = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/
 /** A launch's `name` is shorter, so that `NAME-` plus a 12-digit hash still has at most 40. */
 export const LAUNCH_NAME_MAX = 27
 export const RUN_HASH_CHARS = 12

@@ -10,6 +10,8 @@ export const NodeInfo = z.object({
   state: NodeState,
   pid: z.number().int(),
   hostname: z.string(),
+  /** for its workers' peers; left out by a coordinator of before */
+  address: z.string().optional(),
   cpus: z.number(),
   gpus: z.number(),
   /** nodes of the same machine that give out (some of) the same GPUs: each is leased once */

@@ -51,11 +51,12 @@ export const command: CliCommand = {
 
 export function nodesTable(nodes: readonly NodeInfo[]): string {
   return table(
-    ['NODE', 'STATE', 'HOST', 'CPUS', 'GPUS', 'MEMORY', 'WORKERS', 'SEEN', 'LAG', 'REASON'],
+    ['NODE', 'STATE', 'HOST', 'ADDRESS', 'CPUS', 'GPUS', 'MEMORY', 'WORKERS', 'SEEN', 'LAG', 'REASON'],
     nodes.map((n) => [
       n.node,
       n.state,
       n.hostname,
+      n.address ?? null,
       n.cpus,
       n.gpusSharedWith === undefined ? n.gpus : `${n.gpus} (as ${n.gpusSharedWith.join(', ')})`,
       `${Math.round(n.memoryBytes / 1e9)} GB`,

@@ -4,10 +4,11 @@
  */
 import { causeText } from '../../protocol/causes.ts'
 import { leftBehindText, leftText } from '../../protocol/exit-words.ts'
-import { type FirstFailure, isTerminal } from '../../protocol/shapes.ts'
+import { type FirstFailure, type ForkReport, isTerminal } from '../../protocol/shapes.ts'
 import { sentTexts } from '../../protocol/signal-words.ts'
 import type { ReplyOf } from '../../protocol/table.ts'
 import { attemptsOf, lastRun, overText } from './attempts.ts'
+import { cutOffWorker } from './cut-off.ts'
 import { cutRanks } from './cut-ranks.ts'
 import { restartText } from './events.ts'
 import { exitedCleanly, exitText } from './exit-code.ts'
@@ -143,10 +144,15 @@ export function workerReason(ctx: Ctx, worker: Worker, waits = rememberWaits(ctx
           .join('; ')
       if (report === null) return `it is being prepared on ${record.node}`
       if (report.phase === 'prepared') return 'it is prepared; its gang is not yet'
-      return report.ready
-        ? null
-        : (report.readyReason ?? (report.phase === 'running' ? 'its probe has not said yes yet' : null))
+      return (
+        [notReadyText(report), cutOffWorker(ctx, worker, node)].filter((text) => text !== null).join('; ') ||
+        null
+      )
   }
+}
+
+function notReadyText({ ready, readyReason, phase }: ForkReport): string | null {
+  return ready ? null : (readyReason ?? (phase === 'running' ? 'its probe has not said yes yet' : null))
 }
 
 function withLastRun(worker: Worker, text: string | null): string | null {

@@ -4,10 +4,12 @@
  * machines nobody knows what they have. Pure, and reading never writes.
  */
 import { type RunStatus, isTerminal } from '../../protocol/shapes.ts'
+import { isName } from '../../protocol/names.ts'
 import { resourcesOf } from '../../protocol/launch/resolved.ts'
 import { homeAgent, isAway, nodesAtHome, openPlace, withPlaces } from './home-fleet.ts'
 import { isLeftOut, isMet } from './outcome.ts'
-import { allowed, freeIn, KINDS, lacking, place, type Refused, weightOf, WORDS } from './placement.ts'
+import { allowed, type NamedNode } from './node-words.ts'
+import { freeIn, KINDS, lacking, place, type Refused, weightOf, WORDS } from './placement.ts'
 import type { Place } from './places.ts'
 import { homelessAsks } from './queue.ts'
 import { live } from './stages.ts'
@@ -85,14 +87,22 @@ function helpToPlace(ctx: Ctx, run: Run): Help | null {
   const drained = small ? undrain(ctx, fits) : null
   if (drained !== null) return drained
   const role = found.stuck?.role ?? null
-  const unknown = (role?.nodelist ?? []).find((name) => allowed(role!, name) && !s.nodes.has(name))
+  const unknown = (role?.nodelist ?? []).find(
+    (word) => !role!.exclude.includes(word) && !s.nodes.has(word) && s.places.named(word).length === 0,
+  )
   const isHome = s.settings.atHome && small
   if (found.holds) return heldBy(ctx, found) ?? { text: null, next: 'troupe nodes' }
   if (isHome) {
     const agents = agentsFor(ctx, asks.length, fits)
     if (agents !== null) return { text: null, next: up(s.settings.idleEndMs, agents) }
   }
-  if (unknown !== undefined) return { text: null, next: startAgent(ctx, unknown) }
+  if (unknown !== undefined)
+    return isName(unknown)
+      ? { text: null, next: startAgent(ctx, unknown) }
+      : {
+          text: `no node of host ${unknown} has joined: start an agent there`,
+          next: 'troupe agent --node NAME',
+        }
   return isHome ? tooLarge(ctx, found) : elsewhere(ctx, found)
 }
 
@@ -126,7 +136,7 @@ function agentsFor(ctx: Ctx, most: number, fits: (added: readonly Place[]) => bo
 /** The run that has most of what is missing. */
 function heldBy({ s }: Ctx, { stuck }: Refused): Help | null {
   if (stuck === null) return null
-  const places = [...s.places.byName.values()].filter((one) => one.open && allowed(stuck.role, one.name))
+  const places = [...s.places.byName.values()].filter((one) => one.open && allowed(stuck.role, one))
   const kind = KINDS.find((one) => places.some((at) => lacking(stuck.resources, freeIn(at), at) === one))
   if (kind === undefined) return null
   const held = new Map<Run, number>()
@@ -154,10 +164,14 @@ function tooLarge({ s }: Ctx, { stuck }: Refused): Help {
   }
 }
 
+function named({ name, capacity }: NodeLive): NamedNode {
+  return { name, host: capacity?.hostname ?? '' }
+}
+
 /** What other machines have is not known: a node that is away is named first. */
 function elsewhere({ s }: Ctx, { stuck }: Refused): Help {
   const away = [...s.away].find(
-    (node) => node.state === 'lost' && (stuck === null || allowed(stuck.role, node.name)),
+    (node) => node.state === 'lost' && (stuck === null || allowed(stuck.role, named(node))),
   )
   if (away !== undefined) return { text: `${away.name} is lost`, next: `troupe agent --node ${away.name}` }
   const more = stuck?.role.kind === 'torchrun' ? stuck.missing : 1

@@ -27,16 +27,22 @@ export function nodesAtHome({ s }: Ctx): { started: number; named: number } {
   }
 }
 
+const UNKNOWN = {
+  ...{ cpus: Infinity, gpus: Infinity, memoryBytes: Infinity },
+  ...{ host: '', address: '', interfaces: {} },
+}
+
 /** A node as it would be with its agent there, and in service; an unknown one is like the others. */
 export function openPlace(ctx: Ctx, name: string): Place {
   const node = ctx.s.nodes.get(name)
   const known = node === undefined ? null : placeOf(ctx, node)
   if (known !== null) return { ...known, open: true }
   const [like] = ctx.s.places.byName.values()
-  const { cpus, gpus, memoryBytes } = like ?? { cpus: Infinity, gpus: Infinity, memoryBytes: Infinity }
+  const { cpus, gpus, memoryBytes, host, address, interfaces } = like ?? UNKNOWN
   const used = { cpus: 0, gpus: like?.used.gpus ?? 0, memoryBytes: 0 }
   const gpuPeers = new Map([...ctx.s.places.byName.values()].map((peer) => [peer.name, peer.gpus]))
-  return { name, cpus, gpus, memoryBytes, used, workers: 0, open: true, avoid: false, gpuPeers }
+  const of = { name, host, address, interfaces, cpus, gpus, memoryBytes }
+  return { ...of, used, workers: 0, open: true, avoid: false, gpuPeers }
 }
 
 /** The places with these in their stead, or beside them: a new one gives out the GPUs of the others. */

@@ -147,8 +147,10 @@ export function onInventory(
   const first = !node.inventoried
   node.inventoried = true
   node.pid = page.pid
-  if (JSON.stringify(node.capacity) !== JSON.stringify(page.capacity)) noteUsage(ctx, node)
-  node.capacity = page.capacity
+  if (JSON.stringify(node.capacity) !== JSON.stringify(page.capacity)) {
+    node.capacity = page.capacity
+    noteUsage(ctx, node)
+  }
   linkGpus(ctx, node, page.capacity.gpus)
   node.rev = Math.max(node.rev, asked.rev)
   for (const rev of node.ahead) if (rev <= node.rev) node.ahead.delete(rev)

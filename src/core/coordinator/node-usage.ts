@@ -6,6 +6,7 @@ import { resourcesOf } from '../../protocol/launch/resolved.ts'
 import type { Gpu } from '../../protocol/shapes.ts'
 import { nodeOf } from './nodes.ts'
 import { freeIn, KINDS, weightOf } from './placement.ts'
+import type { NamedNode } from './node-words.ts'
 import type { Place, Places } from './places.ts'
 import type { Ctx, NodeLive, Worker } from './types.ts'
 import { update } from './update.ts'
@@ -125,8 +126,7 @@ export function placesOf(ctx: Ctx): Places {
 }
 
 /** A place that may take more than before, or (not roomier) one that is closed or gone now. */
-export interface Change {
-  name: string
+export interface Change extends NamedNode {
   place: Place | null
   roomier: boolean
 }
@@ -146,7 +146,8 @@ export function refreshPlaces(ctx: Ctx): Change[] {
     const place = ctx.s.nodes.get(name) === node ? placeOf(ctx, node) : null
     places.set(name, place)
     const roomier = isRoomier(place, before)
-    if (roomier || before?.open !== place?.open) changes.push({ name, place, roomier })
+    if (roomier || before?.open !== place?.open)
+      changes.push({ name, host: (place ?? before)?.host ?? '', place, roomier })
   }
   stalePlaces.clear()
   return changes
@@ -154,7 +155,7 @@ export function refreshPlaces(ctx: Ctx): Change[] {
 
 function isRoomier(now: Place | null, before: Place | null): boolean {
   if (now?.open !== true) return false
-  if (before?.open !== true) return true
+  if (before?.open !== true || now.interfaces !== before.interfaces) return true
   const [free, freeBefore] = [freeIn(now), freeIn(before)]
   return KINDS.some((kind) => free[kind] > freeBefore[kind])
 }
@@ -166,6 +167,9 @@ export function placeOf(ctx: Ctx, node: NodeLive): Place | null {
   for (const fork of node.unowned.values()) cpus += fork.cpus
   return {
     name: node.name,
+    host: node.capacity.hostname,
+    address: node.capacity.host,
+    interfaces: node.capacity.interfaces,
     cpus: node.capacity.cpus,
     gpus: node.capacity.gpus.length,
     memoryBytes: node.capacity.memoryBytes,

@@ -5,6 +5,8 @@
  */
 import { resourcesOf, type Resources, type Role } from '../../protocol/launch/resolved.ts'
 import { heapOf, type Heap } from './heap.ts'
+import { isOnNetwork, networkText } from './node-network.ts'
+import { allowed } from './node-words.ts'
 import { better, type Amounts, type Place, type Places } from './places.ts'
 
 export interface Ask {
@@ -57,8 +59,8 @@ export function lacking(r: Resources, free: Amounts, place: Place): keyof Amount
   return KINDS.find((kind) => weight[kind] > free[kind]) ?? null
 }
 
-export function allowed(role: Role, name: string): boolean {
-  return (role.nodelist.length === 0 || role.nodelist.includes(name)) && !role.exclude.includes(name)
+function mayRun(role: Role, place: Place): boolean {
+  return allowed(role, place) && isOnNetwork(role, place)
 }
 
 export function freeIn(place: Place): Amounts {
@@ -71,7 +73,7 @@ export function freeIn(place: Place): Amounts {
 
 /** How many workers of this kind a place has room for now; 1 for those that ask for nothing. */
 export function roomFor({ role, resources }: Kind, place: Place): number {
-  if (!place.open || !allowed(role, place.name)) return 0
+  if (!place.open || !mayRun(role, place)) return 0
   const free = freeIn(place)
   if (lacking(resources, free, place) !== null) return 0
   if (role.kind === 'torchrun') return 1
@@ -116,15 +118,14 @@ function drawing(places: Places, empty: boolean, taken: Taken) {
   }
   return {
     near,
-    /** one that is named, when it is open */
-    named(name: string): Free | null {
-      const free = drawn.get(name)
-      if (free !== undefined) {
+    /** those that a word means, when they are open */
+    named(word: string): Free[] {
+      return places.named(word).flatMap((place) => {
+        const free = drawn.get(place.name)
+        if (free === undefined) return place.open ? draw(place) : []
         near.remove(free)
         return free
-      }
-      const place = places.byName.get(name)
-      return place?.open === true ? draw(place) : null
+      })
     },
     best(): Free | undefined {
       const [a, b] = [near.first(), order.first()]
@@ -167,10 +168,8 @@ function tryAll(asks: readonly Ask[], places: Places, empty: boolean, taken: Tak
     for (let free = named?.pop(); free !== undefined; free = named?.pop()) draw.near.push(free)
     aside = []
     named = role.nodelist.length === 0 ? null : heapOf<Free>(better)
-    for (const name of new Set(role.nodelist)) {
-      const free = draw.named(name)
-      if (free !== null) named!.push(free)
-    }
+    for (const free of new Set([...new Set(role.nodelist)].flatMap((word) => draw.named(word))))
+      named!.push(free)
   }
   try {
     for (const [i, ask] of asks.entries()) {
@@ -215,7 +214,7 @@ function isSame(a: Kind, b: Kind): boolean {
 
 function fits(role: Role, resources: Resources, { place, free, roles }: Free): boolean {
   return (
-    allowed(role, place.name) &&
+    mayRun(role, place) &&
     !(role.kind === 'torchrun' && roles.has(role.name)) &&
     lacking(resources, free, place) === null
   )
@@ -259,13 +258,15 @@ export function namesText(names: readonly string[]): string {
 function reasonFor({ role, index }: Ask, found: number, holds: boolean, places: Places): string {
   const named = [...new Set(role.nodelist)]
   const candidates =
-    named.length > 0 ? named.flatMap((name) => places.byName.get(name) ?? []) : [...places.byName.values()]
+    named.length > 0 ? [...new Set(named.flatMap((word) => places.named(word)))] : [...places.byName.values()]
   places.looked += candidates.length
-  const fitting = candidates.filter(({ name }) => allowed(role, name))
-  const unknown = role.nodelist.filter((name) => !places.byName.has(name))
-  const open = fitting.filter((one) => one.open)
+  const fitting = candidates.filter((one) => allowed(role, one))
+  const unknown = role.nodelist.filter((word) => places.named(word).length === 0)
+  const there = fitting.filter((one) => one.open)
+  const open = there.filter((one) => isOnNetwork(role, one))
   const closed = fitting.filter((one) => !one.open).map(({ name }) => name)
   const text = ((): string => {
+    if (open.length === 0 && there.length > 0) return `waiting for nodes: ${networkText(role, there)}`
     if (unknown.length > 0 && open.length === 0)
       return `waiting for nodes: role ${role.name} wants ${namesText(role.nodelist)}, and ${namesText(unknown)} has not joined`
     if (open.length === 0)

@@ -2,7 +2,9 @@
  * The nodes as placement sees them: each a place, kept in order of load and changed one by one. Owns the
  * order; what is taken on a node is counted in node-usage.ts.
  */
+import { isLoopback, type Interfaces } from '../../protocol/addresses.ts'
 import { heapOf, type Heap } from './heap.ts'
+import { isMeant, keysOfNode, keysOfWord } from './node-words.ts'
 
 export interface Amounts {
   cpus: number
@@ -13,6 +15,11 @@ export interface Amounts {
 /** Never changed: a node whose usage changes gets a new place. */
 export interface Place extends Readonly<Amounts> {
   readonly name: string
+  /** host name of its machine */
+  readonly host: string
+  /** for its peers */
+  readonly address: string
+  readonly interfaces: Interfaces
   readonly used: Readonly<Amounts>
   readonly workers: number
   /** why it may have fewer GPUs than it should */
@@ -36,6 +43,11 @@ export interface Places {
    * clock
    */
   looked: number
+  /** those that a word of a nodelist means */
+  named(word: string): Place[]
+  /** so many have a loopback address, and so many machines there are, by their host names */
+  readonly loopbacks: number
+  readonly machines: number
   /** @param place  null: there is no such place any more */
   set(name: string, place: Place | null): void
 }
@@ -58,19 +70,45 @@ export function newPlaces(given: readonly Place[] = []): Places {
     better({ place: a, workers: a.workers }, { place: b, workers: b.workers }),
   )
   const empty = heapOf<Place>((a, b) => better({ place: a, workers: 0 }, { place: b, workers: 0 }))
+  const byKey = new Map<string, Set<string>>()
+  const hosts = new Map<string, number>()
+  let loopbacks = 0
+  const count = (place: Place, sign: 1 | -1): void => {
+    if (isLoopback(place.address)) loopbacks += sign
+    const of = (hosts.get(place.host) ?? 0) + sign
+    if (of > 0) hosts.set(place.host, of)
+    else hosts.delete(place.host)
+    for (const key of keysOfNode(place)) {
+      const names = byKey.get(key) ?? new Set()
+      if (sign > 0) byKey.set(key, names.add(place.name))
+      else if (names.delete(place.name) && names.size === 0) byKey.delete(key)
+    }
+  }
   const places: Places = {
     byName,
     loaded,
     empty,
     looked: 0,
+    named: (word) =>
+      [...new Set(keysOfWord(word).flatMap((key) => [...(byKey.get(key) ?? [])]))]
+        .map((name) => byName.get(name)!)
+        .filter((place) => isMeant(word, place)),
+    get loopbacks() {
+      return loopbacks
+    },
+    get machines() {
+      return hosts.size
+    },
     set(name, place) {
       const old = byName.get(name)
       if (old !== undefined) {
         loaded.remove(old)
         empty.remove(old)
+        count(old, -1)
       }
       if (place === null) return void byName.delete(name)
       byName.set(name, place)
+      count(place, 1)
       if (!place.open) return
       loaded.push(place)
       empty.push(place)

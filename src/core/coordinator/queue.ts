@@ -4,6 +4,7 @@
  * is looked at again when a node that it may use has room for what was missing, at most once in a round.
  */
 import { allResources, resourcesOf, type Role } from '../../protocol/launch/resolved.ts'
+import { keysOfNode, keysOfWord } from './node-words.ts'
 import { placesOf, refreshPlaces, reserve } from './node-usage.ts'
 import { isLeftOut } from './outcome.ts'
 import { type Ask, asksNothing, place, roomFor } from './placement.ts'
@@ -78,8 +79,9 @@ const ANYWHERE_MAX = 64
 export function wakeQueue(ctx: Ctx): void {
   const { queue } = ctx.s
   if (queue.size === 0) return
-  for (const { name, place: now, roomier } of refreshPlaces(ctx)) {
-    for (const entry of queue.waiting.get(name) ?? []) consider(ctx, entry, roomier ? now : null)
+  for (const { place: now, roomier, ...node } of refreshPlaces(ctx)) {
+    const entries = new Set(keysOfNode(node).flatMap((key) => [...(queue.waiting.get(key) ?? [])]))
+    for (const entry of entries) consider(ctx, entry, roomier ? now : null)
     const anywhere = queue.waiting.get(null) ?? new Set()
     for (const entry of anywhere)
       if (anywhere.size > ANYWHERE_MAX) queue.late.add(entry)
@@ -154,13 +156,13 @@ function look(ctx: Ctx, entry: Entry<Run>): void {
 
 const HELD = 'waiting for its turn: an earlier run waits for resources'
 
-/** Every node that one of them may be placed on; null: any. */
+/** Keys of every node that one of them may be placed on; null: any. */
 function namesOf(asks: readonly Ask[]): ReadonlySet<string> | null {
   const roles = new Set(asks.map(({ role }) => role))
   const names = new Set<string>()
   for (const { nodelist } of roles) {
     if (nodelist.length === 0) return null
-    for (const name of nodelist) names.add(name)
+    for (const key of nodelist.flatMap(keysOfWord)) names.add(key)
   }
   return names
 }

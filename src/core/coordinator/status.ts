@@ -14,6 +14,7 @@ import {
 import { type RunSummary } from '../../protocol/run-summary.ts'
 import type { ReplyOf } from '../../protocol/table.ts'
 import { attemptsOf, lastRun } from './attempts.ts'
+import { cutOffText } from './cut-off.ts'
 import { attemptOf } from './events.ts'
 import { reasonOf, rememberWaits, type Waits, workerReason } from './explain.ts'
 import { helpOf } from './help.ts'
@@ -232,6 +233,7 @@ export function nodeInfo(ctx: Ctx, node: NodeLive): NodeInfo {
     state: node.state === 'ready' && draining ? 'draining' : node.state,
     pid: node.pid,
     hostname: node.capacity?.hostname ?? '',
+    address: node.capacity?.host ?? '',
     cpus: node.capacity?.cpus ?? 0,
     gpus: node.capacity?.gpus.length ?? 0,
     ...(node.gpuPeers.size > 0 && {
@@ -244,7 +246,7 @@ export function nodeInfo(ctx: Ctx, node: NodeLive): NodeInfo {
     unowned: [...node.unowned.keys()].slice(0, UNOWNED_SHOWN),
     unownedCount: node.unowned.size,
     reason:
-      [nodeReason(ctx, node, draining), node.capacity?.gpuTrouble]
+      [nodeReason(ctx, node, draining), node.capacity?.gpuTrouble, cutOffText(ctx, node)]
         .filter((text) => text != null)
         .join('; ') || null,
   }

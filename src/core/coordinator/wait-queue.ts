@@ -11,7 +11,7 @@ export interface Entry<T> {
   readonly at: number
   readonly seq: number
   state: 'due' | 'held' | 'waits'
-  /** nodes that it may be placed on; null: on any */
+  /** keys of the nodes that it may be placed on (node-words.ts); null: on any */
   names: ReadonlySet<string> | null
   /** what could not be placed, and how many more of them have to find room */
   stuck: (Kind & { missing: number }) | null
@@ -20,7 +20,7 @@ export interface Entry<T> {
 export interface WaitQueue<T> {
   readonly size: number
   readonly holder: Entry<T> | null
-  /** by node; those that wait for any node are under null */
+  /** by a node's key; those that wait for any node are under null */
   readonly waiting: ReadonlyMap<string | null, ReadonlySet<Entry<T>>>
   /** an event may have helped them, but hardly enough: they are looked at with the next tick */
   readonly late: Set<Entry<T>>

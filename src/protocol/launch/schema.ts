@@ -6,7 +6,7 @@
  */
 import * as z from 'zod'
 import { WORKERS_MAX } from '../bounds.ts'
-import { LAUNCH_NAME_MAX, NAME, RUN_WORDS } from '../names.ts'
+import { LAUNCH_NAME_MAX, NAME, NODE_WORD, RUN_WORDS } from '../names.ts'
 import { CallerShell } from './resolved.ts'
 import { StopSignal } from './stop-signal.ts'
 import {
@@ -62,6 +62,10 @@ const Count = z.number().int().min(0)
 const NameText = z
   .string()
   .regex(NAME, { error: (issue) => `'${String(issue.input)}' is no name: ${NAME_RULE}` })
+function noNode({ input }: { input?: unknown }): string {
+  return `'${String(input)}' is no name of a node or of a host`
+}
+const NodeTexts = z.array(z.string().regex(NODE_WORD, { error: noNode })).optional()
 // NUL would end the string in exec
 function plain(text: string): boolean {
   return !text.includes('\0')
@@ -192,9 +196,12 @@ const shared = {
   ),
   network: strict({ interface: z.string().min(1).optional(), cidr: z.string().optional() })
     .optional()
-    .describe('which address peers get: that of an interface, or the one inside a CIDR block'),
-  nodelist: z.array(NameText).optional().describe('only these nodes'),
-  exclude: z.array(NameText).optional().describe('not these nodes'),
+    .describe(
+      'which address of its node peers get: that of an interface, or the one inside a CIDR block. Only nodes ' +
+        'that have one are taken. Default: the node’s end of its link to the bus',
+    ),
+  nodelist: NodeTexts.describe('only these: names of nodes, or of hosts, which mean all nodes there'),
+  exclude: NodeTexts.describe('not these: names of nodes or hosts, as in nodelist'),
   failFast: z
     .boolean()
     .optional()

@@ -44,6 +44,11 @@ export interface NodeOptions {
   gpuTrouble?: string
   memoryBytes?: number
   skewMs?: number
+  /** host name of its machine; default: as the node */
+  host?: string
+  /** for its peers; default: as the node */
+  address?: string
+  interfaces?: NodeCapacity['interfaces']
 }
 
 /** What agents have in common: the time, and numbers that are given out once. */
@@ -56,11 +61,9 @@ export interface AgentWorld {
 
 const GIB = 1024 ** 3
 
-export function newAgent(
-  incarnation: string,
-  node: string,
-  { cpus = 8, gpus = 0, memoryBytes = 16 * GIB, skewMs = 0, machine, gpuTrouble }: NodeOptions,
-): FakeAgent {
+export function newAgent(incarnation: string, node: string, options: NodeOptions): FakeAgent {
+  const { cpus = 8, gpus = 0, memoryBytes = 16 * GIB, skewMs = 0, machine, gpuTrouble } = options
+  const { host = node, address = node, interfaces = {} } = options
   return {
     node,
     incarnation,
@@ -74,7 +77,7 @@ export function newAgent(
     hold: new Set(),
     held: [],
     capacity: {
-      hostname: node,
+      hostname: host,
       cpus,
       memoryBytes,
       gpus: Array.from({ length: gpus }, (_, i) => ({
@@ -84,8 +87,8 @@ export function newAgent(
         ...(machine !== undefined && { uuid: `${machine}-${i}` }),
       })),
       ...(gpuTrouble !== undefined && { gpuTrouble }),
-      host: node,
-      interfaces: {},
+      host: address,
+      interfaces,
       version: '0',
     },
   }

@@ -11,7 +11,17 @@ type Node = Partial<Omit<Place, 'used'>> & { used?: Partial<Place['used']> }
 function spot(name: string, { used = {}, ...more }: Node = {}): Place {
   const none = { cpus: 0, gpus: 0, memoryBytes: 0 }
   const size = { cpus: 8, gpus: 0, memoryBytes: 16 * GIB }
-  return { name, ...size, workers: 0, open: true, avoid: false, ...more, used: { ...none, ...used } }
+  const where = { host: `${name}.lan`, address: '10.0.0.1', interfaces: {} }
+  return {
+    name,
+    ...where,
+    ...size,
+    workers: 0,
+    open: true,
+    avoid: false,
+    ...more,
+    used: { ...none, ...used },
+  }
 }
 
 function spots(nodes: Record<string, Node>): Places {
@@ -37,6 +47,34 @@ test.each<[string, Record<string, Node>, Record<string, unknown>, string[]]>([
   ['what is used is not free', { a: busy, b: { gpus: 8, workers: 7 } }, gpu(4), ['b']],
   ['a named node, though others are better', { a: {}, b: { workers: 7 } }, task({ nodelist: ['b'] }), ['b']],
   ['an excluded node is passed over', { a: {}, b: { workers: 7 } }, task({ exclude: ['a'] }), ['b']],
+  [
+    'a host that is named, with or without its domain, is all its nodes',
+    { a1: { host: 'A.lan' }, a2: { host: 'A.lan' }, b: {} },
+    torchrun('2x1', { nodelist: ['a'] }),
+    ['a1', 'a2'],
+  ],
+  [
+    'a name and its host mean one node once',
+    { a: {}, b: { host: 'b', workers: 7 } },
+    torchrun('2x1', { nodelist: ['a', 'a.lan', 'B.far.lan'] }),
+    ['a', 'b'],
+  ],
+  ['a host of another domain is another', { a: {}, b: {} }, task({ exclude: ['a.far'] }), ['a']],
+  [
+    'a host that is excluded',
+    { a1: { host: 'a.lan' }, a2: { host: 'a.lan' }, b: { workers: 7 } },
+    task({ exclude: ['a'] }),
+    ['b'],
+  ],
+  [
+    'an address in the block that is asked for',
+    {
+      a: { interfaces: { eth0: ['10.1.0.1'] } },
+      b: { workers: 7, interfaces: { eth0: ['10.1.0.2'], ib0: ['10.2.0.2'] } },
+    },
+    task({ network: { cidr: '10.2.0.0/16' } }),
+    ['b'],
+  ],
   ['torchrun on nodes of its own', { a: {}, b: { workers: 7 } }, torchrun('2x1'), ['a', 'b']],
   [
     'GPUs that two nodes give out are given once',
@@ -72,6 +110,15 @@ test.each<[string, Record<string, Node>, Record<string, unknown>, { holds: boole
     { a: {} },
     torchrun('2x1'),
     { holds: false, reason: 'needs 2 nodes, 1 is there' },
+  ],
+  [
+    'no node has the interface',
+    { a: { interfaces: { lo: ['127.0.0.1'] } } },
+    task({ network: { interface: 'ib0' } }),
+    {
+      holds: false,
+      reason: 'role job asks for an address on interface ib0: a (host a.lan) has lo (127.0.0.1)',
+    },
   ],
   [
     'what is not counted is named',
