@@ -1,6 +1,6 @@
 // What only the tests need beside the product's own set-up: a C compiler (for the C shim's half of the
-// contract), libfaketime (an agent with a wrong wall clock), iproute2 (several machines), PostgreSQL (a service
-// that nobody here wrote).
+// contract), libfaketime (an agent with a wrong wall clock), iproute2 (several machines), PostgreSQL (a
+// service that nobody here wrote).
 // Installed where we may (root on Debian); else named, and with CI=true a failure.
 import { quiet, say, SetupError, step } from './say.mjs'
 

@@ -45,7 +45,7 @@ async function nodeOf(name: string): Promise<{ address: string; reason: string |
   return (await fleet.json<any[]>(['nodes'])).find(({ node }) => node === name)
 }
 
-test('of two interfaces that to the bus is taken, though the default route is the other’s; `network` takes the other; the host is named without its domain [A-40 +A27 +R11]', async () => {
+test('of two interfaces that to the bus is taken, not the default route’s; `network` takes the other; a host is named short [A-40 +A27 +R11]', async () => {
   expect(await seen('two')).toMatch(/^10\.78\.0\.11:\d+ eth1$/)
   expect(await seen('two', { network: { cidr: '10.77.0.0/16' } })).toMatch(/^10\.77\.0\.11:\d+ eth0$/)
 })
