@@ -10,8 +10,9 @@ import { Fault, isFault } from '../protocol/faults.ts'
 import type { WorkerReceipt } from '../protocol/shapes.ts'
 import { messengerOn } from '../transport/messenger.ts'
 import { connectNats } from '../transport/nats/bus.ts'
-import { endBus, findBus, readAddress, urlOf } from './bus.ts'
+import { endBus } from './bus.ts'
 import { endRuns } from './end-runs.ts'
+import { liveUrl } from './foreign-bus.ts'
 import { readKey } from './keys.ts'
 import type { FleetLayout } from './layout.ts'
 import { endProcess, listPresent, type Present } from './presence.ts'
@@ -107,22 +108,11 @@ async function killRuns(
   user: string,
   say: (line: string) => void,
 ): Promise<WorkerReceipt[] | null> {
-  const [bus, address, key] = [
-    await findBus(layout),
-    await readAddress(layout),
-    await readKey(layout, { role: 'client' }),
-  ]
+  const [url, key] = [await liveUrl(layout), await readKey(layout, { role: 'client' })]
   const present = await listPresent(layout.presence)
-  if (
-    bus === null ||
-    address === null ||
-    key === null ||
-    !present.some((component) => component.kind === 'coordinator')
-  )
+  if (url === null || key === null || !present.some((component) => component.kind === 'coordinator'))
     return null
-  const client = await connectNats({ servers: urlOf(address), credentials: key, name: 'troupe down' }).catch(
-    () => null,
-  )
+  const client = await connectNats({ servers: url, credentials: key, name: 'troupe down' }).catch(() => null)
   if (client === null) return null
   try {
     const messenger = messengerOn(client, layout.fleet)

@@ -77,7 +77,7 @@ export function readMinter(layout: FleetLayout): Promise<Minter | null> {
 }
 
 /** What a fleet's owner holds, and from it what its coordinator holds. */
-async function writeMinter(layout: FleetLayout, minter: Minter): Promise<void> {
+export async function writeMinter(layout: FleetLayout, minter: Minter): Promise<void> {
   await writeJson(signingFile(layout), minter)
   const { agent, worker } = minter.signing
   const signing = { agent, worker }

@@ -8,7 +8,8 @@ import { isFault } from '../protocol/faults.ts'
 import { atomicWrite } from '../system/atomic-write.ts'
 import { messengerOn } from '../transport/messenger.ts'
 import { connectNats } from '../transport/nats/bus.ts'
-import { endBus, findBus, readAddress, urlOf } from './bus.ts'
+import { endBus, findBus } from './bus.ts'
+import { liveUrl } from './foreign-bus.ts'
 import { readKey } from './keys.ts'
 import type { FleetLayout } from './layout.ts'
 import { endProcess, listPresent } from './presence.ts'
@@ -75,11 +76,9 @@ async function endWorkersOn(
   nodes: readonly string[],
   say: (line: string) => void,
 ): Promise<void> {
-  const [address, key] = [await readAddress(layout), await readKey(layout, { role: 'client' })]
-  if (address === null || key === null) return
-  const client = await connectNats({ servers: urlOf(address), credentials: key, name: 'troupe up' }).catch(
-    () => null,
-  )
+  const [url, key] = [await liveUrl(layout), await readKey(layout, { role: 'client' })]
+  if (url === null || key === null) return
+  const client = await connectNats({ servers: url, credentials: key, name: 'troupe up' }).catch(() => null)
   if (client === null) return
   try {
     const asker = { messenger: messengerOn(client, layout.fleet), user }

@@ -13,13 +13,12 @@ import { NO_APPEND } from '../actors/coordinator/mute.ts'
 import { refuseUnwritable } from './bus-store.ts'
 import { ensureBus, findBus, refuseListedKeys, restartBus } from './bus.ts'
 import { ensureKey, ensureOperator, keyFile, readKey } from './keys.ts'
+import { readForeignBus, reachForeignBus } from './foreign-bus.ts'
+import { contextOf } from './home.ts'
 import type { FleetLayout } from './layout.ts'
 import { announcePresence, endProcess, identify, listPresent } from './presence.ts'
 import { lastWordsOf, spawnComponent, type SpawnedComponent } from './spawn.ts'
 import { hasForks, listNodes } from './sweep.ts'
-
-/** The context that `up` makes. */
-const CONTEXT = 'local'
 
 /** The options of `up`, kept for the next `up` and for watchers. */
 export interface Wanted {
@@ -51,7 +50,8 @@ export interface UpInfo {
   fleet: string
   user: string
   credentials: { client: string; observer: string }
-  pids: { bus: number; coordinator: number; agents: Record<string, number> }
+  /** bus null: it is somebody else's */
+  pids: { bus: number | null; coordinator: number; agents: Record<string, number> }
 }
 
 const READY_MS = 60_000
@@ -86,8 +86,12 @@ async function nodesFor({ layout, wanted, also }: UpOptions): Promise<string[]> 
  */
 export async function bringUp(options: UpOptions): Promise<UpInfo> {
   const { layout, user, wanted, env, say } = options
-  await refuseListedKeys(layout)
-  await ensureOperator(layout)
+  const context = contextOf(layout)
+  const foreign = await readForeignBus(layout)
+  if (foreign === null) {
+    await refuseListedKeys(layout)
+    await ensureOperator(layout)
+  }
   for (const role of ['client', 'observer', 'coordinator'] as const) await ensureKey(layout, { role }, user)
   const nodes = await nodesFor(options)
   for (const node of nodes) await ensureKey(layout, { role: 'agent', node }, user)
@@ -95,9 +99,9 @@ export async function bringUp(options: UpOptions): Promise<UpInfo> {
   if (kept.length > 0) say(`also ${kept.join(', ')}: workers were left there`)
   await atomicWrite(layout.wanted, JSON.stringify(wanted))
 
-  const bus = await ensureBus(layout, env, say)
+  const bus = foreign === null ? await ensureBus(layout, env, say) : await reachForeignBus(layout, foreign)
   await saveContext(layout.home, {
-    name: CONTEXT,
+    name: context,
     url: bus.url,
     fleet: layout.fleet,
     user,
@@ -118,7 +122,7 @@ export async function bringUp(options: UpOptions): Promise<UpInfo> {
 
   const present = await listPresent(layout.presence)
   return {
-    context: CONTEXT,
+    context,
     url: bus.url,
     fleet: layout.fleet,
     user,
@@ -176,7 +180,7 @@ async function startUnlessThere(
       : ['agent', '--node', component.node]
   const log = component.kind === 'coordinator' ? layout.coordinatorLog : layout.node(component.node).log
   component.spawned = spawnComponent(
-    [...troupe, ...argv, '--context', CONTEXT],
+    [...troupe, ...argv, '--context', contextOf(layout)],
     { ...env, TROUPE_HOME: layout.home, TROUPE_LOCAL: layout.local },
     log,
   )

@@ -3,6 +3,7 @@
  * each time the component dies young, until it is interrupted or `down` came.
  */
 import { findBus } from './bus.ts'
+import { readForeignBus } from './foreign-bus.ts'
 import { announcePresence, listPresent } from './presence.ts'
 import { takeUpLock } from './up-lock.ts'
 import { bringUp, nodeNames, readWanted, type UpOptions } from './up.ts'
@@ -51,7 +52,9 @@ async function repair(options: UpOptions): Promise<void> {
     if (wanted === null) return
     const { pids } = await bringUp({ ...options, wanted })
     say(
-      `up: bus ${pids.bus}, coordinator ${pids.coordinator}, ${Object.entries(pids.agents)
+      `up: ${pids.bus === null ? '' : `bus ${pids.bus}, `}coordinator ${pids.coordinator}, ${Object.entries(
+        pids.agents,
+      )
         .map(([node, pid]) => `${node} ${pid}`)
         .join(', ')}`,
     )
@@ -66,7 +69,7 @@ async function deadComponents({ layout, wanted }: UpOptions): Promise<string[]> 
     (node) => !present.some((component) => component.kind === 'agent' && component.node === node),
   )
   return [
-    ...((await findBus(layout)) === null ? ['bus'] : []),
+    ...((await findBus(layout)) === null && (await readForeignBus(layout)) === null ? ['bus'] : []),
     ...(present.some((component) => component.kind === 'coordinator') ? [] : ['coordinator']),
     ...agents.map((node) => `agent ${node}`),
   ]

@@ -77,13 +77,23 @@ export function makeHome(): Promise<string> {
   return mkdtemp(join(tmpdir(), 'troupe-test-'))
 }
 
-export async function startFleet(options: { agents?: number; env?: NodeJS.ProcessEnv } = {}): Promise<Fleet> {
+/** @param options.bus  a tenant's file: the bus is another fleet's */
+export async function startFleet(
+  options: { agents?: number; env?: NodeJS.ProcessEnv; bus?: string } = {},
+): Promise<Fleet> {
   const home = await makeHome()
   const env = { ...fleetEnv(home), ...options.env }
   const troupe: Fleet['troupe'] = (args, more = {}) =>
     run(TROUPE, args, { ...more, env: { ...env, ...more.env } })
   const up = async (agents: number): Promise<UpInfo> => {
-    const result = await troupe(['up', '--agents', String(agents), '--detach', '--json'])
+    const result = await troupe([
+      'up',
+      ...(options.bus === undefined ? [] : ['--bus', options.bus]),
+      '--agents',
+      String(agents),
+      '--detach',
+      '--json',
+    ])
     if (result.code !== 0) throw new Error(`up ended with ${result.code}: ${result.stderr}`)
     return JSON.parse(result.stdout) as UpInfo
   }

@@ -1,8 +1,12 @@
 /** `troupe down`: end the fleet here, with receipts; returns when all of it is gone. */
 import { existsSync } from 'node:fs'
 import { takeDown } from '../../fleet/down.ts'
-import { homeLayout, ownName } from '../../fleet/home.ts'
+import { homeLayout, layoutOfContext, ownName } from '../../fleet/home.ts'
+import type { FleetLayout } from '../../fleet/layout.ts'
 import { takeUpLock } from '../../fleet/up-lock.ts'
+import { Fault } from '../../protocol/faults.ts'
+import { currentName } from '../../system/contexts.ts'
+import { homeOf } from '../../system/paths.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import { receiptsTable } from '../render/receipts.ts'
 import type { Io } from '../frame/io.ts'
@@ -22,7 +26,7 @@ export const command: CliCommand = {
 
 async function down(io: Io, keepWorkers: boolean): Promise<void> {
   io.outliveStdout()
-  const layout = homeLayout(io.env as NodeJS.ProcessEnv)
+  const layout = await meantLayout(io)
   const nothing = (): void =>
     io.json ? io.printJson({ receipts: [], ended: [] }) : io.stderr('nothing is up here')
   if (!existsSync(layout.dir)) return nothing()
@@ -45,4 +49,16 @@ async function down(io: Io, keepWorkers: boolean): Promise<void> {
   } finally {
     release()
   }
+}
+
+/** The fleet of `--context`, else of the context in use when that is a fleet of this home, else its own. */
+async function meantLayout(io: Io): Promise<FleetLayout> {
+  const env = io.env as NodeJS.ProcessEnv
+  const name = io.context ?? (await currentName(homeOf(env)))
+  const layout = name === null ? null : await layoutOfContext(env, name)
+  if (layout === null && io.context !== undefined)
+    throw new Fault('CONN', `the context '${io.context}' is not of a fleet of this home`, {
+      hint: 'which there are: troupe context list',
+    })
+  return layout ?? homeLayout(env)
 }

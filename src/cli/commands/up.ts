@@ -2,12 +2,15 @@
  * `troupe up`: bus, coordinator and agents here; attached it watches them until Ctrl-C, which ends what it
  * started: the whole fleet, or beside a fleet that it found nothing but what was missing.
  */
-import { isFault } from '../../protocol/faults.ts'
+import { resolve } from 'node:path'
+import { Fault, isFault } from '../../protocol/faults.ts'
 import { takeDown } from '../../fleet/down.ts'
-import { homeLayout, ownName, ownProgram } from '../../fleet/home.ts'
-import { prepareLocal } from '../../fleet/layout.ts'
+import { takeTenant } from '../../fleet/foreign-bus.ts'
+import { homeLayout, layoutOfContext, ownName, ownProgram } from '../../fleet/home.ts'
+import { prepareLocal, type FleetLayout } from '../../fleet/layout.ts'
 import { findParts, leaveFleet, startedBeside, type Found } from '../../fleet/leave.ts'
 import { closeInherited } from '../../fleet/spawn.ts'
+import { readTenant, type TenantFile } from '../../fleet/tenants.ts'
 import { takeUpLock } from '../../fleet/up-lock.ts'
 import { bringUp, type UpInfo, type UpOptions } from '../../fleet/up.ts'
 import { watchFleet } from '../../fleet/watch.ts'
@@ -22,6 +25,7 @@ const LOCK_MS = 180_000
 const INTERRUPTED = 130
 
 interface Flags {
+  bus?: string
   agents?: number
   detach?: boolean
   idleEnd?: number
@@ -33,6 +37,7 @@ export const command: CliCommand = {
   register(program, io) {
     verb(program, 'up', command.summary)
       .option('--agents <n>', 'how many node agents (default: as before, else 1)', countOption)
+      .option('--bus <file>', 'a fleet on the bus of somebody else, who made this file: troupe tenants add')
       .option('--detach', 'return when all is ready; it ends after 24 h without runs')
       .option('--idle-end <time>', 'detached: end after so long without runs (default 24h)', durationOption)
       .action((flags: Flags) => up(io, flags))
@@ -48,7 +53,7 @@ async function up(io: Io, flags: Flags): Promise<void> {
   io.outliveStdout()
   closeInherited()
   const env = io.env as NodeJS.ProcessEnv
-  const [layout, user] = [homeLayout(env), ownName()]
+  const [{ layout, tenant }, user] = [await meantFleet(io, flags.bus), ownName()]
   const say = (line: string): void => io.stderr(line)
   await prepareLocal(layout.dir)
 
@@ -56,6 +61,7 @@ async function up(io: Io, flags: Flags): Promise<void> {
   let options: UpOptions
   let found: Found
   try {
+    if (tenant !== null) await takeTenant(layout, tenant)
     found = await findParts(layout)
     const before = found.wanted
     const kept = found.parts.size > 0 ? (before?.idleEndMs ?? null) : null
@@ -101,6 +107,29 @@ async function up(io: Io, flags: Flags): Promise<void> {
   }
 }
 
+/**
+ * The fleet of a tenant's file, or that of `--context`, or the one whose bus is this home's own.
+ *
+ * @throws {Fault} USAGE for a file that is none, CONN for a context that is not of a fleet of this home
+ */
+async function meantFleet(
+  io: Io,
+  bus: string | undefined,
+): Promise<{ layout: FleetLayout; tenant: TenantFile | null }> {
+  const env = io.env as NodeJS.ProcessEnv
+  if (bus !== undefined) {
+    const tenant = await readTenant(resolve(io.cwd, bus))
+    return { layout: homeLayout(env, tenant.fleet), tenant }
+  }
+  if (io.context === undefined) return { layout: homeLayout(env), tenant: null }
+  const layout = await layoutOfContext(env, io.context)
+  if (layout === null)
+    throw new Fault('CONN', `the context '${io.context}' is not of a fleet of this home`, {
+      hint: 'which there are: troupe context list',
+    })
+  return { layout, tenant: null }
+}
+
 /** What was started ends, what was found stays. */
 async function end(io: Io, { layout, user, say }: UpOptions, found: Found, why: string): Promise<void> {
   if (found.parts.size === 0) {
@@ -128,7 +157,7 @@ function show(io: Io, info: UpInfo, { python, without }: TorchOfAgent, next: str
   if (io.json) return io.printJson({ ...info, torchPython: python })
   if (io.quiet) return io.stdout(`${info.context}\n`)
   const parts: [string, number][] = [
-    ['bus', info.pids.bus],
+    ...(info.pids.bus === null ? [] : [['bus', info.pids.bus] as [string, number]]),
     ['coordinator', info.pids.coordinator],
     ...Object.entries(info.pids.agents).map(([node, pid]): [string, number] => [`agent ${node}`, pid]),
   ]

@@ -55,6 +55,10 @@ export const COMMANDS: Commands = {
     summary: 'list nodes; invite one of another machine, let one accept a new store, take one out of service',
     load: () => import('../commands/nodes.ts'),
   },
+  tenants: {
+    summary: 'fleets of others on the bus of this home: add, list',
+    load: () => import('../commands/tenants.ts'),
+  },
   validate: {
     summary: 'check a launch document, without a fleet',
     load: () => import('../commands/validate.ts'),

@@ -202,7 +202,8 @@ async function claimsOf(
   )
   return {
     limits: account === 'core' ? LIMITS.withStreams : LIMITS.withoutStreams,
-    signing_keys: ROLES.filter((role) => accountOf(role) === account).map((role) =>
+    // a tenant that an earlier version made has no key of a later one's role
+    signing_keys: ROLES.filter((role) => accountOf(role) === account && tenant.signing[role]).map((role) =>
       scopedSigner(role, tenant.signing[role], templateOf(role, fleet)),
     ),
     exports: crossings.filter(({ from }) => from === account).map(exportOf),

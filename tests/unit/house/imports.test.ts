@@ -21,7 +21,7 @@ const RANK: Record<string, number> = {
 const ASSEMBLY = [
   /^index\.ts$/,
   /^fleet\//,
-  /^cli\/commands\/(up|down|agent|coordinator|user|keys|nodes-invite)\.ts$/,
+  /^cli\/commands\/(up|down|agent|coordinator|user|keys|nodes-invite|tenants)\.ts$/,
   // it uses no fleet: it looks at this machine as an agent would
   /^cli\/commands\/validate\.ts$/,
 ]
