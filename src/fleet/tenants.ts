@@ -1,6 +1,6 @@
 /**
- * The tenants of a bus: fleets of others on a server of ours. Each has accounts of its own; its owner gets the
- * keys that mint its credentials, in one file, and the bus's owner keeps none of them.
+ * The tenants of a bus: fleets of others on a server of ours. Each has accounts of its own, and its owner the
+ * keys that mint its credentials, in one file; the owner of the bus keeps none of them.
  */
 import * as z from 'zod'
 import { Fault, isFault } from '../protocol/faults.ts'

@@ -1,4 +1,4 @@
-/** Two fleets on one server [I6]: the bus's owner has one of its own, the tenant's is in a home of its own. */
+/** Two fleets on one server [I6]: that of the bus's owner, and a tenant's in a home of its own. */
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
