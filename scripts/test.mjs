@@ -2,6 +2,7 @@
 // and one line `N passed, N failed, N skipped`.
 // With CI=true a skipped test is a failure: a missing component must not look like success.
 import { join } from 'node:path'
+import { natsCli } from './setup/nats-cli.mjs'
 import { root, setUp } from './setup/setup.mjs'
 import { endSteps, say, SetupError } from './setup/say.mjs'
 import { testTools } from './setup/test-tools.mjs'
@@ -18,6 +19,8 @@ process.once('SIGINT', async () => {
 async function main() {
   const found = await setUp({ forTests: true })
   await testTools()
+  const nats = await natsCli()
+  if (nats !== null) found.TROUPE_TEST_NATS_CLI = nats
   const given = process.argv.slice(2)
   const { code, summary } = await runVitest(results, given, found)
   const skipped = (summary.numPendingTests ?? 0) + (summary.numTodoTests ?? 0)

@@ -42,6 +42,8 @@ export interface Operator {
   keys: OperatorKeys
   /** by the name of the fleet */
   tenants: Record<string, TenantRecord>
+  /** when a key was made, by its public half; Unix ms */
+  made?: Record<string, number>
 }
 
 export function keyFile(layout: FleetLayout, owner: KeyOwner): string {
@@ -94,15 +96,17 @@ export async function ensureOperator(layout: FleetLayout): Promise<Operator> {
   const record = there?.tenants[layout.fleet]
   if (there === null || record === undefined || minter === null) {
     const made = newTenant()
-    const operator = {
-      keys: there?.keys ?? newOperatorKeys(),
-      tenants: { ...there?.tenants, [layout.fleet]: made.record },
-    }
+    const keys = there?.keys ?? newOperatorKeys()
+    const operator: Operator = { ...there, keys, tenants: { ...there?.tenants, [layout.fleet]: made.record } }
+    noteMade(operator, Object.values(made.record.signing))
+    noteMade(operator, Object.values(made.minter.accounts))
+    if (there === null) noteMade(operator, publicKeysOf(keys))
     // the fleet's own first: an operator that knows a tenant of which nobody has the keys is of no use
     await writeMinter(layout, made.minter)
     await writeOperator(layout, operator)
     return operator
   }
+  if (dropPast(there, Date.now())) await writeOperator(layout, there)
   const lacking = ROLES.filter((role) => record.signing[role] === undefined)
   if (lacking.length === 0 && ACCOUNTS.every((account) => record.accounts[account] !== undefined))
     return there
@@ -113,10 +117,38 @@ export async function ensureOperator(layout: FleetLayout): Promise<Operator> {
   for (const role of lacking) {
     minter.signing[role] = newSeed('account')
     record.signing[role] = signerOf(minter.signing[role], 'account').publicKey
+    noteMade(there, [record.signing[role]])
   }
   await writeMinter(layout, minter)
   await writeOperator(layout, there)
   return there
+}
+
+export function noteMade(operator: Operator, publicKeys: readonly string[], now = Date.now()): void {
+  operator.made = { ...operator.made, ...Object.fromEntries(publicKeys.map((key) => [key, now])) }
+}
+
+export function publicKeysOf({ operator, system }: OperatorKeys): string[] {
+  return [signerOf(operator, 'operator').publicKey, signerOf(system, 'account').publicKey]
+}
+
+/**
+ * Without the revocations and the former signing keys of credentials that nobody could use any more.
+ *
+ * @returns whether there were any
+ */
+export function dropPast(operator: Operator, now: number): boolean {
+  let dropped = false
+  const stays = (until: number): boolean => {
+    if (until * 1000 > now) return true
+    dropped = true
+    return false
+  }
+  for (const tenant of Object.values(operator.tenants)) {
+    tenant.revoked = Object.fromEntries(Object.entries(tenant.revoked).filter(([, until]) => stays(until)))
+    if (tenant.former !== undefined) tenant.former = tenant.former.filter(({ until }) => stays(until))
+  }
+  return dropped
 }
 
 interface KeptAccounts {

@@ -10,7 +10,7 @@ import { Fault } from '../protocol/faults.ts'
 import type { BusRole } from '../protocol/table.ts'
 import { tellIfUp } from './bus.ts'
 import { lives, readIssued, writeIssued, type Issued } from './issued.ts'
-import { readOperator, writeOperator, type Operator } from './keys.ts'
+import { dropPast, readOperator, writeOperator, type Operator } from './keys.ts'
 import type { FleetLayout } from './layout.ts'
 import { localCredentials } from './local-credentials.ts'
 
@@ -96,17 +96,9 @@ export async function revokeKeys(
   const tenant = operator.tenants[layout.fleet]!
   for (const { key, expires } of keys)
     tenant.revoked[key] = Math.ceil((Math.max(now, expires) + MARGIN_MS) / 1000)
-  await writeOperator(layout, withoutPast(operator, now))
+  dropPast(operator, now)
+  await writeOperator(layout, operator)
   return tellIfUp(layout, operator)
-}
-
-/** Without the revocations of credentials that nobody could use any more. */
-function withoutPast(operator: Operator, now: number): Operator {
-  for (const tenant of Object.values(operator.tenants))
-    tenant.revoked = Object.fromEntries(
-      Object.entries(tenant.revoked).filter(([, until]) => until * 1000 > now),
-    )
-  return operator
 }
 
 function codeOf(called: RevokeWhat['called']): 'USER_NOT_FOUND' | 'NODE_NOT_FOUND' {

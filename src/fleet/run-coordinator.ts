@@ -20,6 +20,7 @@ import type { StateLog } from '../transport/state-log.ts'
 import { announceService } from '../transport/service-discovery.ts'
 import { keepBus } from './bus-keeper.ts'
 import { takeDown } from './down.ts'
+import { warnEachDay } from './key-warnings.ts'
 import { keyFile, readKey } from './keys.ts'
 import { componentLog, type ComponentLog } from './component-log.ts'
 import { prepareLocal, type FleetLayout } from './layout.ts'
@@ -100,8 +101,10 @@ export async function runCoordinator({
     })
     logTroubleOf(bus, log)
     log({ msg: 'started', pid: process.pid, url })
+    const stopWarning = warnEachDay(layout, log)
     const { why } = await endOf(coordinator, signal)
     log({ msg: 'ended', why })
+    stopWarning()
     await stopKeeping()
     announced.unsubscribe()
     await bus.close()

@@ -48,7 +48,7 @@ async function agent(io: Io, flags: Flags): Promise<void> {
       'USAGE',
       node === undefined ? 'which node?' : '--node and --credential exclude each other',
       {
-        hint: 'a node of your own fleet: troupe agent --node NAME. One of another machine: troupe agent --credential FILE',
+        hint: 'a node of your own fleet: troupe agent --node NAME; one of another: troupe agent --credential FILE',
       },
     )
   if (credential === undefined && local !== undefined)

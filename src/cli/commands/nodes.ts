@@ -1,4 +1,4 @@
-/** `troupe nodes`, `nodes invite`, `nodes adopt`, `nodes drain`: the machines of the fleet. */
+/** `troupe nodes`, `nodes invite | revoke | adopt | drain`: the machines of the fleet. */
 import type { NodeInfo } from '../../protocol/node-info.ts'
 import { durationOption } from '../frame/options.ts'
 import type { InviteFlags } from './nodes-invite.ts'
@@ -29,6 +29,11 @@ export const command: CliCommand = {
       .action(async (names: string[], flags: InviteFlags) =>
         (await import('./nodes-invite.ts')).invite(io, names, flags),
       )
+    verb(
+      nodes,
+      'revoke <node>',
+      'end the credential of an invited node now: by name, or by its public key (U…)',
+    ).action(async (word: string) => (await import('./nodes-revoke.ts')).revokeNode(io, word))
     asking(verb(nodes, 'adopt <node>', 'after the state store was made anew: let a node accept it')).action(
       (node: string) =>
         withTroupe(io, async (troupe) => {

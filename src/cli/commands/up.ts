@@ -7,6 +7,7 @@ import { Fault, isFault } from '../../protocol/faults.ts'
 import { takeDown } from '../../fleet/down.ts'
 import { takeTenant } from '../../fleet/foreign-bus.ts'
 import { homeLayout, layoutOfContext, ownName, ownProgram } from '../../fleet/home.ts'
+import { keyWarnings } from '../../fleet/key-warnings.ts'
 import { prepareLocal, type FleetLayout } from '../../fleet/layout.ts'
 import { findParts, leaveFleet, startedBeside, type Found } from '../../fleet/leave.ts'
 import { closeInherited } from '../../fleet/spawn.ts'
@@ -82,6 +83,7 @@ async function up(io: Io, flags: Flags): Promise<void> {
     try {
       const torch = torchOfAgent(env, '/')
       const info = await bringUp(options)
+      for (const line of await keyWarnings(layout, Date.now())) say(line)
       show(
         io,
         info,

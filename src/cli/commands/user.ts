@@ -1,22 +1,18 @@
 /** `troupe user add | list | revoke`: credentials of people, for the fleet whose keys are in this home. */
-import { findConnection } from '../../client/context.ts'
-import { homeLayout, ownName } from '../../fleet/home.ts'
+import { ownName } from '../../fleet/home.ts'
 import { lives, readIssued, type Issued } from '../../fleet/issued.ts'
-import type { FleetLayout } from '../../fleet/layout.ts'
-import { addPerson, minterOf, PEOPLE, type AddedPerson, type PersonRole } from '../../fleet/people.ts'
-import { revokeIssued, type Revoked } from '../../fleet/revoke.ts'
-import { takeUpLock } from '../../fleet/up-lock.ts'
-import type { Fault } from '../../protocol/faults.ts'
-import type { Context, Credentials } from '../../system/contexts.ts'
-import { homeOf } from '../../system/paths.ts'
+import { findOwnFleet, withFleetLock } from '../../fleet/own-fleet.ts'
+import { addPerson, PEOPLE, type AddedPerson, type PersonRole } from '../../fleet/people.ts'
+import { revokeIssued } from '../../fleet/revoke.ts'
+import type { Context } from '../../system/contexts.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import type { Io } from '../frame/io.ts'
 import { choiceOption, durationOption } from '../frame/options.ts'
 import { refuseOpenOutput, writeSecret } from '../frame/secret-output.ts'
+import { showRevoked, toldText } from '../render/revoked.ts'
 import { table } from '../render/table.ts'
 import { durationText } from '../render/text.ts'
 
-const LOCK_MS = 180_000
 const DEFAULT_MS = 90 * 24 * 3600 * 1000
 
 interface AddFlags {
@@ -54,42 +50,17 @@ export const command: CliCommand = {
   },
 }
 
-interface OwnFleet {
-  context: Context
-  own: Credentials
-  layout: FleetLayout
-}
-
-async function ownFleet(io: Io): Promise<OwnFleet> {
-  const { credentials, credentialsFile, ...context } = await findConnection({
-    home: homeOf(io.env),
-    ...(io.context !== undefined && { context: io.context }),
-  })
-  const layout = homeLayout(io.env as NodeJS.ProcessEnv, context.fleet)
-  const found = { context: { ...context, credentials: credentialsFile! }, own: credentials, layout }
-  await minterOf(layout, found.context, credentials)
-  return found
-}
-
-async function locked<T>(io: Io, { layout }: OwnFleet, note: string, act: () => Promise<T>): Promise<T> {
-  const release = await takeUpLock(layout.upLock, note, LOCK_MS, (holder) =>
-    io.stderr(`waiting for ${holder}`),
-  )
-  try {
-    return await act()
-  } finally {
-    release()
-  }
-}
-
 async function add(io: Io, name: string, { role, expires, replace, output }: AddFlags): Promise<void> {
   const again = `troupe user add ${name}${role === 'client' ? '' : ` --role ${role}`}`
   await refuseOpenOutput(io, output, again)
-  const found = await ownFleet(io)
+  const found = await findOwnFleet(io.env, io.context)
   const deliver = (text: string): Promise<void> => writeSecret(io, output, text)
   const person = { name, role, expiresMs: expires, replace: replace === true }
-  const added = await locked(io, found, 'user add', () =>
-    addPerson(found.layout, found.context, found.own, person, deliver, Date.now()),
+  const added = await withFleetLock(
+    found,
+    'user add',
+    (line) => io.stderr(line),
+    () => addPerson(found.layout, found.context, found.own, person, deliver, Date.now()),
   )
   if (output !== undefined)
     if (io.json) io.printJson({ ...shown(added, Date.now()), file: output })
@@ -117,7 +88,7 @@ function sayAdded(
 }
 
 async function list(io: Io): Promise<void> {
-  const { layout } = await ownFleet(io)
+  const { layout } = await findOwnFleet(io.env, io.context)
   const issued = (await readIssued(layout)).filter(({ role }) => PEOPLE.some((of) => of === role))
   const now = Date.now()
   if (io.json) return io.printJson(issued.map((one) => shown(one, now)))
@@ -147,25 +118,15 @@ async function list(io: Io): Promise<void> {
 }
 
 async function revoke(io: Io, word: string): Promise<void> {
-  const found = await ownFleet(io)
+  const found = await findOwnFleet(io.env, io.context)
   const what = { word, roles: PEOPLE, called: 'user' as const, owner: ownName() }
-  const revoked = await locked(io, found, 'user revoke', () => revokeIssued(found.layout, what, Date.now()))
-  if (io.json) return io.printJson(revoked.map(({ untold, ...one }) => ({ ...one, told: untold === null })))
-  for (const one of revoked) {
-    if (io.quiet) io.stdout(`${one.key}\n`)
-    sayRevoked(io, one)
-  }
-}
-
-function sayRevoked(io: Io, { name, role, key, untold }: Revoked): void {
-  const called = name === null ? `the key ${key}` : `the credential of ${name} (${role}, ${key})`
-  io.stderr(`${called} is revoked${toldText(untold)}`)
-}
-
-function toldText(untold: Fault | null): string {
-  return untold === null
-    ? ': the bus lets it in no more'
-    : `. The bus was not told: ${untold.message}. It reads it when it starts, or with the next: troupe up`
+  const revoked = await withFleetLock(
+    found,
+    'user revoke',
+    (line) => io.stderr(line),
+    () => revokeIssued(found.layout, what, Date.now()),
+  )
+  showRevoked(io, revoked)
 }
 
 function shown(one: Issued, now: number): Issued & { state: 'live' | 'ended' | 'revoked' } {

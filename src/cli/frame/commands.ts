@@ -71,6 +71,10 @@ export const COMMANDS: Commands = {
     summary: 'credentials of people: add, list, revoke',
     load: () => import('../commands/user.ts'),
   },
+  keys: {
+    summary: 'keys and credentials of the fleet: what there is, until when; exchange them',
+    load: () => import('../commands/keys.ts'),
+  },
   agent: {
     summary: 'run one node agent here, in the foreground; SIGTERM leaves its workers',
     load: () => import('../commands/agent.ts'),

@@ -37,8 +37,17 @@ export interface TenantRecord {
   accounts: Record<Account, string>
   /** public keys (`A…`) that mint, by role */
   signing: Record<BusRole, string>
+  /** signing keys that were replaced: what they signed is taken until then; seconds since 1970 */
+  former?: FormerKey[]
   /** by public key (`U…`): credentials that were made up to then are refused; seconds since 1970 */
   revoked: Record<string, number>
+}
+
+export interface FormerKey {
+  role: BusRole
+  /** `A…` */
+  key: string
+  until: number
 }
 
 /** Mints credentials of the roles whose keys it has, offline. */
@@ -203,13 +212,17 @@ async function claimsOf(
   return {
     limits: account === 'core' ? LIMITS.withStreams : LIMITS.withoutStreams,
     // a tenant that an earlier version made has no key of a later one's role
-    signing_keys: ROLES.filter((role) => accountOf(role) === account && tenant.signing[role]).map((role) =>
-      scopedSigner(role, tenant.signing[role], templateOf(role, fleet)),
+    signing_keys: ROLES.filter((role) => accountOf(role) === account && tenant.signing[role]).flatMap(
+      (role) => signingKeysOf(role, tenant).map((key) => scopedSigner(role, key, templateOf(role, fleet))),
     ),
     exports: crossings.filter(({ from }) => from === account).map(exportOf),
     imports: account === 'core' ? [await advisoryImport(keys, tenant), ...imports] : imports,
     ...(Object.keys(tenant.revoked).length > 0 && { revocations: tenant.revoked }),
   }
+}
+
+function signingKeysOf(role: BusRole, { signing, former = [] }: TenantRecord): string[] {
+  return [signing[role], ...former.filter((one) => one.role === role).map(({ key }) => key)]
 }
 
 function exportOf({ kind, subject, many }: AccountExport): Export {

@@ -1,23 +1,45 @@
 """A plain NATS client in another language: it launches by request or by the durable subject.
 
-usage: plain_client.py URL CREDENTIALS request|durable|raw SUBJECT [KEY] < body
+usage: plain_client.py URL CREDENTIALS request|durable SUBJECT [KEY] < body
+CREDENTIALS is a file of ours, as JSON. For a .creds file the inbox prefix stands in INBOX_PREFIX; an
+authority for TLS, if there is one, in CA.
 Prints one JSON object: {"reply": ..., "headers": {...}} or {"stream": ..., "seq": ...}.
 """
 
 import asyncio
 import json
+import os
+import ssl
 import sys
 
 import nats
+from nats.aio.client import RawCredentials
+
+CREDS = """-----BEGIN NATS USER JWT-----
+{jwt}
+------END NATS USER JWT------
+
+-----BEGIN USER NKEY SEED-----
+{nkeySeed}
+------END USER NKEY SEED------
+"""
+
+
+def sign_in(file: str) -> dict:
+    if file.endswith(".creds"):
+        return {"user_credentials": file, "inbox_prefix": os.environ["INBOX_PREFIX"].encode()}
+    with open(file) as opened:
+        secret = json.load(opened)
+    return {
+        "user_credentials": RawCredentials(CREDS.format(**secret)),
+        "inbox_prefix": secret["inboxPrefix"].encode(),
+    }
 
 
 async def main() -> None:
     url, credentials, how, subject = sys.argv[1:5]
     key = sys.argv[5] if len(sys.argv) > 5 else None
     body = sys.stdin.buffer.read()
-    with open(credentials) as file:
-        secret = json.load(file)
-
     refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def on_error(error: Exception) -> None:
@@ -28,8 +50,8 @@ async def main() -> None:
     client = await nats.connect(
         url,
         error_cb=on_error,
-        nkeys_seed_str=secret["nkeySeed"],
-        inbox_prefix=secret["inboxPrefix"].encode(),
+        tls=ssl.create_default_context(cafile=os.environ["CA"]) if "CA" in os.environ else None,
+        **sign_in(credentials),
         allow_reconnect=False,
         connect_timeout=5,
     )

@@ -104,7 +104,7 @@ test('a home of three accounts gets the fourth, with its role’s key, and nothi
   const { accounts, signing } = operator.tenants['main']!
   const { workers, ...oldAccounts } = accounts
   const { worker, ...oldSigning } = signing
-  const record = { accounts: oldAccounts, signing: oldSigning, revoked: { UX: 17 } }
+  const record = { accounts: oldAccounts, signing: oldSigning, revoked: { UX: 9_000_000_000 } }
   await writeFile(
     join(layout.keys, 'operator.json'),
     JSON.stringify({ ...operator, tenants: { main: record } }),

@@ -21,7 +21,7 @@ const RANK: Record<string, number> = {
 const ASSEMBLY = [
   /^index\.ts$/,
   /^fleet\//,
-  /^cli\/commands\/(up|down|agent|coordinator|user|keys|nodes-invite|tenants)\.ts$/,
+  /^cli\/commands\/(up|down|agent|coordinator|user|keys|nodes-invite|nodes-revoke|tenants)\.ts$/,
   // it uses no fleet: it looks at this machine as an agent would
   /^cli\/commands\/validate\.ts$/,
 ]
@@ -130,13 +130,13 @@ test('/proc is read by named files alone, and nothing that only uses a fleet rea
   expect(readers.toSorted()).toEqual(Object.keys(READS_PROC).toSorted())
 
   // `commands.ts` loads each command when it is typed: the commands are roots of their own. So does `nodes`
-  // with `nodes invite`, which is for the fleet's owner
+  // with `nodes invite` and `nodes revoke`, which are for the fleet's owner
   const users = files.filter(
     (file) => file === 'index.ts' || (roomOf(file) === 'cli' && !ASSEMBLY.some((place) => place.test(file))),
   )
   const reached = new Set(users)
   for (const file of reached)
-    if (!file.endsWith('/commands.ts') && !file.endsWith('/nodes-invite.ts'))
+    if (!file.endsWith('/commands.ts') && !/\/nodes-(invite|revoke)\.ts$/.test(file))
       for (const spec of importsOf(file))
         if (spec.startsWith('.')) reached.add(relative(src, resolve(join(src, dirname(file)), spec)))
   expect([...reached].filter((file) => file in READS_PROC && !ASKED_ANYWHERE.includes(file))).toEqual([])

@@ -1,0 +1,29 @@
+/** Says which keys and credentials end within a month: by `up`, and each day in the coordinator's log. */
+import { whenText } from '../client/credential-file.ts'
+import type { ComponentLog } from './component-log.ts'
+import { endingSoon, listKeys, type KeyEntry } from './key-list.ts'
+import type { FleetLayout } from './layout.ts'
+
+const DAY_MS = 24 * 3600 * 1000
+
+export function warningOf({ kind, name, ends }: KeyEntry, now: number): string {
+  return `warning: ${kind} ${name} ${ends! > now ? 'ends' : 'ended'} at ${whenText(ends!)}`
+}
+
+export async function keyWarnings(layout: FleetLayout, now: number): Promise<string[]> {
+  return endingSoon(await listKeys(layout, now), now).map((entry) => warningOf(entry, now))
+}
+
+/** @returns ends it */
+export function warnEachDay(layout: FleetLayout, log: ComponentLog): () => void {
+  const look = async (): Promise<void> => {
+    const now = Date.now()
+    const entries = await listKeys(layout, now).catch(() => [])
+    for (const { kind, name, key, ends } of endingSoon(entries, now))
+      log({ level: 'warn', msg: 'a key ends soon', kind, name, key, ends: whenText(ends!) })
+  }
+  void look()
+  const timer = setInterval(() => void look(), DAY_MS)
+  timer.unref()
+  return () => clearInterval(timer)
+}
