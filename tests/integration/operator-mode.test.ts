@@ -6,6 +6,7 @@ import { encodeUser } from '@nats-io/jwt'
 import { nkeys } from 'nats'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DISCONNECT_ADVISORY } from '../../src/protocol/permissions.ts'
+import { ROLES } from '../../src/protocol/table.ts'
 import type { Credentials } from '../../src/system/contexts.ts'
 import type { Bus } from '../../src/transport/bus.ts'
 import { connectNats } from '../../src/transport/nats/bus.ts'
@@ -70,9 +71,37 @@ describe('a credential that is minted after the server has started', () => {
     expect(new TextDecoder().decode(answer.body)).toBe('started')
   })
 
-  test('cannot have a name that is none: a wildcard would open the lists', async () => {
-    for (const name of ['*', '>', 'a.b', '', '{{name()}}'])
-      await expect(mintCredentials(minter, 'agent', name)).rejects.toMatchObject({ code: 'REQUEST_INVALID' })
+  test('under a name that is none, in any role: it is not minted', async () => {
+    const names = [
+      '*',
+      '>',
+      'a.b',
+      'a.*',
+      '',
+      ' ',
+      'a b',
+      'a\nb',
+      'é',
+      'a'.repeat(41),
+      '_',
+      '{{name()}}',
+      '$SYS',
+    ]
+    const workers = [
+      'r1.*.0',
+      'r1.t.>',
+      'r1.t',
+      'r1.t.0.1',
+      'r1.t.00',
+      'r1..0',
+      'r1.t.0\n',
+      `${'r'.repeat(41)}.t.0`,
+    ]
+    for (const role of ROLES)
+      for (const name of [...names, ...workers])
+        await expect(mintCredentials(minter, role, name)).rejects.toMatchObject({
+          code: 'REQUEST_INVALID',
+        })
   })
 })
 

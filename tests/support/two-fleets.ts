@@ -48,7 +48,7 @@ export interface TwoFleets {
   /** may do anything in its account */
   watcher(fleet: FleetName, account: Account): Bus
   connect(credentials: Credentials, name?: string): Promise<Bus>
-  /** All that is under way is where it goes. */
+  /** All that holders and watchers have sent is where it goes. */
   settle(): Promise<void>
   close(): Promise<void>
 }
@@ -94,7 +94,8 @@ export async function startTwoFleets(): Promise<TwoFleets> {
     async settle() {
       // the server has taken what its askers sent, then each has heard all of it; what it refused is told in
       // a later turn
-      for (let i = 0; i < 2; i++) await Promise.all(buses.map((bus) => bus.flush()))
+      const own = [...holders.map(({ bus }) => bus), ...watchers.values()]
+      for (let i = 0; i < 2; i++) await Promise.all(own.map((bus) => bus.flush()))
       await new Promise((resolve) => setImmediate(resolve))
     },
     async close() {
