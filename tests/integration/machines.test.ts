@@ -2,8 +2,10 @@
  * Agents on machines of their own (network namespaces), and the bus on another: which address each one's
  * peers are told, by what its link to the bus is.
  */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { task, until } from '../support/fleet.ts'
+import { run, task, until } from '../support/fleet.ts'
 import { startMachines, type Machine, type Machines } from '../support/netns.ts'
 import { BUS_PORT, startSpreadFleet, type SpreadFleet } from '../support/spread-fleet.ts'
 
@@ -82,6 +84,18 @@ test('a port-forward without a default route: the node says that nobody elsewher
   await until('it has left', async () => (await nodeOf('c')).reason?.includes('told to end'))
   await fleet.agent('c', far, { url, args: ['--address', '10.77.0.0/16'] })
   expect(await nodeOf('c')).toMatchObject({ address: '10.77.0.13', reason: null })
+})
+
+test('machines of a test run that was killed are swept by the next one, with what runs there', async () => {
+  const name = 'troupe-4194305-1-left' // beyond the largest pid
+  expect((await run('ip', ['netns', 'add', name])).code).toBe(0)
+  const sleeper = spawn('ip', ['netns', 'exec', name, 'sleep', '1000'])
+  const ended = once(sleeper, 'exit')
+  await until('it runs there', async () => (await run('ip', ['netns', 'pids', name])).stdout.trim() !== '')
+  const others = await startMachines()
+  await others.close()
+  expect(await ended).toEqual([null, 'SIGKILL'])
+  expect((await run('ip', ['netns', 'list'])).stdout).not.toContain(name)
 })
 
 /** As `ssh -L` does it. */

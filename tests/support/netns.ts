@@ -40,10 +40,12 @@ export interface Machines {
 const NAMED = '/run/netns'
 const ETC = '/etc/netns'
 
+let started = 0
+
 export async function startMachines(): Promise<Machines> {
   await sweep()
   const { pid, startTime } = identify(process.pid)!
-  const prefix = `troupe-${pid}-${startTime}-`
+  const prefix = `troupe-${pid}-${startTime}-${started++}-`
   const bridges = new Set<string>()
   let cables = 0
   const lan = `${prefix}switch`
