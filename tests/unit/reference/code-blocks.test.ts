@@ -19,11 +19,10 @@ test('every code block is typed, saved to a file, or shown as text; those that a
   ).toEqual([['README.md', 'npm start']])
 })
 
-test('code is run on two pages: e2e/readme and integration/keys run them', () => {
+test('code is run on three pages: e2e/readme, integration/keys and integration/joined run them', () => {
   const run = all.filter(({ language, notRun }) => language !== 'text' && notRun === null)
-  expect(new Set(run.map(({ page }) => page))).toEqual(
-    new Set(['README.md', 'docs/howto/backup-and-rotation.md']),
-  )
+  const pages = ['README.md', 'docs/howto/agents-on-other-machines.md', 'docs/howto/backup-and-rotation.md']
+  expect(new Set(run.map(({ page }) => page))).toEqual(new Set(pages))
 })
 
 test('text is not code: no command of ours stands in a block that is only shown, but as its usage', () => {
@@ -34,5 +33,5 @@ test('text is not code: no command of ours stands in a block that is only shown,
 
 test('every launch document of a page is one', () => {
   const documents = all.filter(({ language }) => language === 'yaml')
-  expect(documents.map(({ text }) => resolveText(text).name)).toEqual(['two-node-ddp'])
+  expect(documents.map(({ text }) => resolveText(text).name)).toEqual(['two-node-ddp', 'there'])
 })
