@@ -1,8 +1,9 @@
 /** Agents that join by a credential, as on another machine: with a spool of their own and without a home. */
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readlink, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, dirname, join } from 'node:path'
+import { basename, delimiter, dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { cacheOf } from '../../src/system/paths.ts'
 import { blocksOf } from '../support/code-blocks.ts'
@@ -93,4 +94,27 @@ test('the page on agents of other machines runs as it stands', async () => {
   expect(ran.code, ran.stdout + ran.stderr).toBe(0)
   expect(ran.stdout).toContain('on gpu0')
   await fleet.repair()
+})
+
+test('a bundle runs an agent where there is no Node and no environment, and is not written twice', async () => {
+  const dir = join(there, 'bundles')
+  const made = await fleet.troupe(['agent', '--bundle', dir, '--json'])
+  expect(made.code, made.stderr).toBe(0)
+  const { program, written } = JSON.parse(made.stdout) as { program: string; written: boolean }
+  expect([written, dirname(dirname(program))]).toEqual([true, dir])
+  const before = await stat(dirname(program))
+  const again = JSON.parse((await fleet.troupe(['agent', '--bundle', dir, '--json'])).stdout)
+  expect(again).toMatchObject({ program, written: false })
+  expect((await stat(dirname(program))).ctimeMs).toBe(before.ctimeMs)
+  expect(await readdir(dir)).toEqual([basename(dirname(program))])
+
+  const args = ['--credential', await invite('bare'), '--local', join(there, 'bare')]
+  const agent = spawn(program, args, { env: { PATH: '/nowhere' }, cwd: '/', stdio: 'ignore' })
+  await until('bare is ready', async () => (await nodeOf('bare'))?.state === 'ready')
+  expect(await readlink(`/proc/${agent.pid}/exe`)).toBe(join(dirname(program), 'node'))
+  const said = await launchOn('bare', ['/bin/echo', 'from a bundle'], 'bundled')
+  expect((await fleet.troupe(['wait', said, '--timeout', '30s'])).code).toBe(0)
+  expect((await fleet.troupe(['logs', said, '--raw', '--stream', 'stdout'])).stdout).toBe('from a bundle\n')
+  agent.kill('SIGTERM')
+  await once(agent, 'close')
 })

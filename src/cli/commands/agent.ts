@@ -1,12 +1,14 @@
 /** `troupe agent --node NAME | --credential FILE`: one node agent in the foreground. */
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { findContext } from '../../client/context.ts'
+import { writeBundle } from '../../fleet/agent-bundle.ts'
 import { homeLayout } from '../../fleet/home.ts'
 import { joinFleet } from '../../fleet/join-fleet.ts'
 import { readNodeCredential } from '../../fleet/node-credential.ts'
 import { runAgent } from '../../fleet/run-agent.ts'
 import { Fault } from '../../protocol/faults.ts'
-import { homeOf } from '../../system/paths.ts'
+import { cacheOf, homeOf } from '../../system/paths.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import type { Io } from '../frame/io.ts'
 import { CONNECT_TIMEOUT, durationOption } from '../frame/options.ts'
@@ -16,6 +18,7 @@ import { version } from '../frame/version.ts'
 interface Flags {
   node?: string
   credential?: string
+  bundle?: string
   local?: string
   address?: string
   connectTimeout?: number
@@ -31,14 +34,39 @@ export const command: CliCommand = {
         '--credential <file>',
         'join the fleet that made this file (troupe nodes invite); a newer one at the same path is taken',
       )
+      .option(
+        '--bundle <dir>',
+        'write there what a machine without Node needs to run an agent, and start none',
+      )
       .option('--local <dir>', 'with --credential: where this machine keeps the spool; default: TROUPE_LOCAL')
       .option(
         '--address <where>',
         'what peers are told: an address, an interface, or the address in a CIDR block; default: this end of the link to the bus',
       )
       .option('--connect-timeout <time>', CONNECT_TIMEOUT, durationOption)
-      .action((flags: Flags) => agent(io, flags))
+      .action((flags: Flags) =>
+        flags.bundle === undefined ? agent(io, flags) : bundle(io, flags.bundle, flags),
+      )
   },
+}
+
+/** In a bundle the program is this file. */
+function ownFile(): string {
+  const file = fileURLToPath(import.meta.url)
+  if (file.endsWith('.cjs')) return file
+  throw new Fault('SETUP', 'this is no built command line', { hint: 'npm run build' })
+}
+
+async function bundle(io: Io, dir: string, { node, credential }: Flags): Promise<void> {
+  if (node !== undefined || credential !== undefined)
+    throw new Fault('USAGE', '--bundle starts no agent: it goes without --node and --credential')
+  const shims = join(cacheOf(io.env), 'shim')
+  const { program, written, needs } = await writeBundle(resolve(io.cwd, dir), ownFile(), shims, io.env)
+  if (io.json) io.printJson({ program, written, needs })
+  else io.stdout(`${program}\n`)
+  if (!written) io.stderr('it was there already, with this very content')
+  if (needs !== null) io.stderr(`the other machine has to have ${needs}`)
+  io.stderr(`next, on the other machine: ${program} --credential FILE`)
 }
 
 async function agent(io: Io, flags: Flags): Promise<void> {

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { chmod, copyFile, mkdir, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Fault, isFault } from '../../protocol/faults.ts'
 import { runProgram } from '../../system/run.ts'
@@ -34,6 +34,11 @@ function sourceOf(name: string): string {
   return found
 }
 
+/** All files of which a shim can be made. */
+export function shimSources(): string[] {
+  return ['shim.c', 'shim.py'].map(sourceOf)
+}
+
 /**
  * @param cacheDir  where the built shim is kept and found again, by the hash of its source
  * @param env       PATH says where `cc` (or CC) and python3 are
@@ -45,8 +50,13 @@ export async function buildShim(
   env: Record<string, string | undefined> = process.env,
   compileMs = COMPILE_MS,
 ): Promise<Shim> {
+  const source = sourceOf('shim.c')
+  const name = `shim-${process.arch}-${hashOf(source)}`
+  // a bundle brings it
+  const brought = join(dirname(source), name)
+  if (existsSync(brought)) return { argv: [brought], kind: 'c' }
   await mkdir(cacheDir, { recursive: true, mode: 0o700 })
-  const compiled = join(cacheDir, `shim-${process.arch}-${hashOf(sourceOf('shim.c'))}`)
+  const compiled = join(cacheDir, name)
   if (existsSync(compiled) || (await compile(compiled, env, compileMs)))
     return { argv: [compiled], kind: 'c' }
   const python = await findPython(env)
