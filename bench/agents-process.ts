@@ -37,7 +37,7 @@ async function start(node: string): Promise<void> {
     randomOf(Number(node.replace(/\D/g, ''))),
   ]
   const [bus, logBus] = await Promise.all(
-    [agentConnectionName(node, incarnation), `troupe-logs/${node}/${incarnation}`].map((name) =>
+    [agentConnectionName(node, incarnation, 1), `troupe-logs/${node}/${incarnation}`].map((name) =>
       connectNats({ servers: url, credentials, name, connectTimeoutMs: 20_000 }),
     ),
   )

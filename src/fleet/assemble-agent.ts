@@ -13,26 +13,28 @@ import { createLinuxHost } from '../process/linux-host.ts'
 import { buildShim } from '../process/shim/build.ts'
 import { Fault } from '../protocol/faults.ts'
 import type { LinkEnds } from '../protocol/host.ts'
-import { agentConnectionName, isName } from '../protocol/names.ts'
+import { isName } from '../protocol/names.ts'
 import { systemClock, type Clock } from '../system/clock.ts'
 import type { Credentials } from '../system/contexts.ts'
 import { exactEnv } from '../system/exact-env.ts'
 import { ulid } from '../system/ulid.ts'
 import type { Bus } from '../transport/bus.ts'
-import { connectNats } from '../transport/nats/bus.ts'
 import { announceService } from '../transport/service-discovery.ts'
+import { connectAgent, type AgentLinks } from './agent-links.ts'
 import { componentLog, type ComponentLog } from './component-log.ts'
 import { localLayoutOf, prepareLocal } from './layout.ts'
 import { announcePresence } from './presence.ts'
-import { endOf, logAway, logTroubleOf, reachOptions, semantic, unlessAborted } from './run-component.ts'
+import { endOf, logTroubleOf, semantic } from './run-component.ts'
 
 export interface AgentConfig {
   /** of the bus; several with commas */
   url: string
   fleet: string
   node: string
-  /** asked before each connection: a renewed one is taken */
+  /** asked again and again: one that was replaced is taken */
   credentials: () => Promise<Credentials>
+  /** keep a renewed one; absent: none is asked for */
+  saveCredentials?: (credentials: Credentials) => Promise<void>
   /** all that the fleet keeps on this machine, on a local disk: the node's spool is below it */
   dir: string
   /** of what is built once for all fleets */
@@ -48,8 +50,7 @@ export interface AgentConfig {
 }
 
 interface AgentParts {
-  bus: Bus
-  logBus: Bus
+  links: AgentLinks
   incarnation: string
   shim: Awaited<ReturnType<typeof buildShim>>
   log: ComponentLog
@@ -62,7 +63,7 @@ interface AgentParts {
  * its bus was not reached in time, SETUP
  */
 export async function assembleAgent(config: AgentConfig): Promise<void> {
-  const { node, env, signal, credentials } = config
+  const { node, env, credentials } = config
   if (!isName(node))
     throw new Fault('USAGE', `'${node}' is no name of a node`, {
       hint: 'letters, digits, - and _; at most 40',
@@ -78,19 +79,11 @@ export async function assembleAgent(config: AgentConfig): Promise<void> {
   const incarnation = ulid()
   const log = componentLog({ component: 'agent', node, incarnation })
   const leave = await announcePresence(layout.presence, 'agent', node)
-  // logs have a connection of their own: control never waits behind them
-  const reach = reachOptions(config, credentials)
-  const onTrouble = logAway(log, '; workers run on')
-  const names = [agentConnectionName(node, incarnation), `troupe-logs/${node}/${incarnation}`]
   try {
-    const buses = await unlessAborted(
-      signal,
-      Promise.all(names.map((name, i) => connectNats({ ...reach, name, ...(i === 0 && { onTrouble }) }))),
-    )
-    if (buses === null) return
-    const [bus, logBus] = buses as [Bus, Bus]
-    const { why } = await serveNode(config, { bus, logBus, incarnation, shim, log })
-    await Promise.all([bus.close(), logBus.close()])
+    const links = await connectAgent(config, incarnation, log)
+    if (links === null) return
+    const { why } = await serveNode(config, { links, incarnation, shim, log })
+    await links.close()
     if (why === 'superseded') throw new Fault('LOCKED', `another agent has taken node '${node}'`)
   } finally {
     await leave()
@@ -100,8 +93,9 @@ export async function assembleAgent(config: AgentConfig): Promise<void> {
 /** The agent on a bus that it has reached, until its end. */
 async function serveNode(
   { dir, fleet, node, url, env, version, signal, address, clock = systemClock }: AgentConfig,
-  { bus, logBus, incarnation, shim, log }: AgentParts,
+  { links, incarnation, shim, log }: AgentParts,
 ): Promise<Awaited<AgentHandle['ended']>> {
+  const { bus, logBus, link } = links
   const { spool, memory, caches } = localLayoutOf(dir).node(node)
   const host = createLinuxHost({
     spoolDir: spool,
@@ -115,6 +109,7 @@ async function serveNode(
   const agent = await startNodeAgent({
     bus,
     logBus,
+    link,
     fleet,
     node,
     incarnation,

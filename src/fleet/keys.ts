@@ -12,7 +12,8 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
-import { accountExports, accountOf, permissionsOf } from '../protocol/permissions.ts'
+import { accountExports } from '../protocol/account-exports.ts'
+import { accountOf } from '../protocol/permissions.ts'
 import { ROLES, type BusRole } from '../protocol/table.ts'
 import { atomicWrite } from '../system/atomic-write.ts'
 import { readCredentials, writeCredentials, type Credentials } from '../system/contexts.ts'
@@ -24,12 +25,14 @@ import {
   newOperatorKeys,
   newTenant,
   operatorMode,
+  templateOf,
   type Minter,
   type OperatorKeys,
   type OperatorMode,
   type TenantRecord,
 } from '../transport/nats/tenant-accounts.ts'
 import type { FleetLayout } from './layout.ts'
+import { mintAgent, renewAtOf } from './renewal.ts'
 
 /** `node` for an agent alone. */
 export interface KeyOwner {
@@ -81,9 +84,14 @@ export function readMinter(layout: FleetLayout): Promise<Minter | null> {
 /** What a fleet's owner holds, and from it what its coordinator holds. */
 export async function writeMinter(layout: FleetLayout, minter: Minter): Promise<void> {
   await writeJson(signingFile(layout), minter)
-  const { agent, worker } = minter.signing
-  const signing = { agent, worker }
+  const { agent, renewal, worker } = minter.signing
+  const signing = { agent, renewal, worker }
   await writeJson(coordinatorSigningFile(layout), { accounts: minter.accounts, signing })
+}
+
+/** @returns null when this coordinator can mint nothing */
+export function readCoordinatorMinter(layout: FleetLayout): Promise<Minter | null> {
+  return readJson<Minter>(coordinatorSigningFile(layout))
 }
 
 /**
@@ -189,9 +197,7 @@ export async function noteTold(layout: FleetLayout): Promise<void> {
 
 /** The lists of a role are the same for every name. */
 function hashOf(operator: Operator): string {
-  const lists = ROLES.map((role) =>
-    permissionsOf(role, { fleet: 'f', user: 'u', node: 'n', worker: 'r.t.0', inboxPrefix: '_INBOX.i' }),
-  )
+  const lists = ROLES.map((role) => templateOf(role, 'f'))
   return createHash('sha256')
     .update(JSON.stringify([operator, lists, accountExports()]))
     .digest('hex')
@@ -204,23 +210,28 @@ function hashOf(operator: Operator): string {
  */
 export async function ensureKey(layout: FleetLayout, owner: KeyOwner, user: string): Promise<Credentials> {
   const [there, minter] = [await readKey(layout, owner), await readMinter(layout)]
-  if (there !== null && (minter === null || isMintedBy(there, minter, owner.role))) return there
+  if (there !== null && (minter === null || isMintedBy(there, minter, owner))) return there
   if (minter === null)
     throw new Fault('PERMISSION', `the keys of fleet '${layout.fleet}' are not here`, { hint: 'troupe up' })
-  const name = owner.node ?? (owner.role === 'coordinator' ? layout.fleet : user)
-  const credentials = await mintCredentials(minter, owner.role, name)
+  const now = Date.now()
+  const credentials =
+    owner.node !== undefined
+      ? await mintAgent(minter, owner.node, now, there?.nkeySeed)
+      : await mintCredentials(minter, owner.role, owner.role === 'coordinator' ? layout.fleet : user)
   await writeCredentials(keyFile(layout, owner), credentials)
   return credentials
 }
 
-function isMintedBy({ jwt }: Credentials, minter: Minter, role: BusRole): boolean {
+/** Of an agent's credential more than half its life is left: it is renewed at the half. */
+function isMintedBy({ jwt, renewal }: Credentials, minter: Minter, { role, node }: KeyOwner): boolean {
   const claims = jwt === undefined ? null : userClaimsOf(jwt)
   const signing = minter.signing[role]
   return (
     claims !== null &&
     claims.account === minter.accounts[accountOf(role)] &&
     signing !== undefined &&
-    claims.issuer === signerOf(signing, 'account').publicKey
+    claims.issuer === signerOf(signing, 'account').publicKey &&
+    (node === undefined || (renewal !== undefined && Date.now() < renewAtOf(claims)))
   )
 }
 

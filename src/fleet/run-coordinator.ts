@@ -21,7 +21,8 @@ import { announceService } from '../transport/service-discovery.ts'
 import { keepBus } from './bus-keeper.ts'
 import { takeDown } from './down.ts'
 import { warnEachDay } from './key-warnings.ts'
-import { keyFile, readKey } from './keys.ts'
+import { keyFile, readCoordinatorMinter, readKey } from './keys.ts'
+import { serveRenewals } from './renewal.ts'
 import { componentLog, type ComponentLog } from './component-log.ts'
 import { prepareLocal, type FleetLayout } from './layout.ts'
 import { announcePresence } from './presence.ts'
@@ -81,6 +82,7 @@ export async function runCoordinator({
       }),
     )
     if (bus === null) return
+    serveRenewals(messengerOn(bus, layout.fleet), () => readCoordinatorMinter(layout), systemClock, log)
     const { stateLog, stopKeeping } = keepBusFor({ layout, url, replicas, bus, log })
     const coordinator = await startCoordinator({
       bus,

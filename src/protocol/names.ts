@@ -92,15 +92,26 @@ function editDistance(a: string, b: string): number {
   return previous[b.length]!
 }
 
-/** The name of an agent's control connection: the server says it in its advisory when the connection ends. */
-export function agentConnectionName(node: string, incarnation: string): string {
-  return `troupe-agent/${node}/${incarnation}`
+/**
+ * The name of an agent's control connection: the server says it in its advisory when the connection ends.
+ *
+ * @param link  counts the connections of an incarnation: a renewed credential comes with a new one
+ */
+export function agentConnectionName(node: string, incarnation: string, link: number): string {
+  return `troupe-agent/${node}/${incarnation}/${link}`
 }
 
 /** @returns null when the connection is no agent's control connection */
-export function parseAgentConnectionName(name: string): { node: string; incarnation: string } | null {
-  const [kind, node, incarnation, ...rest] = name.split('/')
-  return kind === 'troupe-agent' && rest.length === 0 && node !== undefined && isName(node) && incarnation
-    ? { node, incarnation }
+export function parseAgentConnectionName(
+  name: string,
+): { node: string; incarnation: string; link: number } | null {
+  const [kind, node, incarnation, link, ...rest] = name.split('/')
+  return kind === 'troupe-agent' &&
+    rest.length === 0 &&
+    node !== undefined &&
+    isName(node) &&
+    incarnation &&
+    /^\d{1,9}$/.test(link ?? '')
+    ? { node, incarnation, link: Number(link) }
     : null
 }

@@ -27,10 +27,12 @@ export interface Holder {
   fleet: string
   /** the user of a client or observer; needed for these roles */
   user?: string
-  /** the node of an agent; needed for this role */
+  /** the node of an agent or a renewal; needed for these roles */
   node?: string
   /** `RUN.ROLE.INDEX`; needed for this role */
   worker?: string
+  /** the public key of a renewal; needed for this role */
+  key?: string
   inboxPrefix: string
 }
 
@@ -39,6 +41,7 @@ export type Account = 'core' | 'agents' | 'people' | 'workers'
 const ACCOUNT_OF = {
   coordinator: 'core',
   agent: 'agents',
+  renewal: 'agents',
   client: 'people',
   observer: 'people',
   worker: 'workers',
@@ -87,6 +90,8 @@ export function isInbox(subject: string): boolean {
  * three tokens.
  */
 export const PLACE_OF_NAME = '{{name()}}'
+/** Stands for the public key of the credential. */
+export const PLACE_OF_KEY = '{{subject()}}'
 
 /** What a credential of this role may be called: else a wildcard would open its lists. */
 export function isNameOf(role: BusRole, name: string): boolean {
@@ -97,7 +102,7 @@ export function isNameOf(role: BusRole, name: string): boolean {
 export function permissionsOf(role: BusRole, who: Holder): Permissions {
   const { fleet, inboxPrefix } = who
   const name = nameIn(role, who)
-  const fixed = fixedOf(role, name)
+  const fixed = fixedOf(role, name, who.key)
   if (!isName(fleet) || !/^_INBOX[A-Za-z0-9_.-]*[A-Za-z0-9_-]$/.test(inboxPrefix.replace(PLACE_OF_NAME, 'n')))
     throw new Fault('REQUEST_INVALID', `no fleet '${fleet}' with the inbox '${inboxPrefix}' can be`)
   const rows = Object.entries(TABLE) as [RowName, Row][]
@@ -134,22 +139,25 @@ export function permissionsOf(role: BusRole, who: Holder): Permissions {
   }
 }
 
-type Fixed = { user?: string; node?: string; run?: string; role?: string; index?: string }
+type Fixed = { user?: string; node?: string; run?: string; role?: string; index?: string; key?: string }
 
 /** The holder's own name; the coordinator's stands in no subject. */
 function nameIn(role: BusRole, { user, node, worker }: Holder): string {
   if (role === 'coordinator') return ''
-  const of = { client: 'user', observer: 'user', agent: 'node', worker: 'worker' } as const
+  const of = { client: 'user', observer: 'user', agent: 'node', renewal: 'node', worker: 'worker' } as const
   const name = { user, node, worker }[of[role]]
   if (name === undefined || (name !== PLACE_OF_NAME && !isNameOf(role, name)))
     throw new Fault('REQUEST_INVALID', `'${name ?? ''}' is no name of a ${of[role]}`)
   return name
 }
 
-function fixedOf(role: BusRole, name: string): Fixed {
+function fixedOf(role: BusRole, name: string, key: string | undefined): Fixed {
   if (role === 'coordinator') return {}
   if (role === 'worker') return { run: '{run}', role: '{role}', index: '{index}' }
-  return role === 'agent' ? { node: name } : { user: name }
+  if (role !== 'renewal') return role === 'agent' ? { node: name } : { user: name }
+  if (key === undefined || (key !== PLACE_OF_KEY && !/^U[A-Z2-7]{55}$/.test(key)))
+    throw new Fault('REQUEST_INVALID', `'${key ?? ''}' is no public key of a user`)
+  return { node: name, key }
 }
 
 /** A worker's name is three tokens, and one place in a template. */
@@ -164,7 +172,7 @@ function ownSubject(fleet: string, row: RowName, fixed: Fixed, name: string): st
 export const DISCONNECT_ADVISORY = `$SYS.ACCOUNT.${ACCOUNT_NAMES.agents}.DISCONNECT`
 
 /** For `nats micro ls`: services listen here, all others ask. */
-const DISCOVERY = ['PING', 'INFO', 'STATS'].flatMap((verb) => [`$SRV.${verb}`, `$SRV.${verb}.>`])
+export const DISCOVERY = ['PING', 'INFO', 'STATS'].flatMap((verb) => [`$SRV.${verb}`, `$SRV.${verb}.>`])
 
 /** Streams whose last entries decide what the coordinator does, or says: it asks their leader. */
 const DECIDED_BY = ['STATE', 'EVENT', 'ARCHIVE'] as const satisfies readonly StreamName[]
@@ -182,6 +190,8 @@ function jetStreamOf(role: BusRole, fleet: string, fixed: { node?: string }): st
         // after a reconnect an agent looks whether the server still has its last events
         `$JS.API.DIRECT.GET.${streamOf(fleet, 'EVENT')}.${wildcardOf(fleet, 'event.worker', fixed)}`,
       ]
+    case 'renewal':
+      return []
     case 'client':
     case 'observer':
       return names.filter((name) => streamReaders(name).includes(role)).flatMap(directGet)
@@ -206,83 +216,6 @@ function jetStreamOf(role: BusRole, fleet: string, fixed: { node?: string }): st
       ]
     }
   }
-}
-
-/** A subject that one account exports and others import. */
-export interface AccountExport {
-  from: Account
-  to: Account[]
-  /** service: requests into `from`, with answers; stream: messages that are published in `from` */
-  kind: 'service' | 'stream'
-  subject: string
-  /** a service with several answers to one request */
-  many: boolean
-}
-
-/** The exports of all accounts, for any fleet. Each user's own lists narrow them to his. */
-export function accountExports(): AccountExport[] {
-  const rows = Object.entries(TABLE) as [RowName, Row][]
-  const service = (from: Account, to: Account[], subject: string, many: boolean): AccountExport => ({
-    from,
-    to,
-    kind: 'service',
-    subject,
-    many,
-  })
-  const stream = (from: Account, to: Account[], subject: string): AccountExport => ({
-    from,
-    to,
-    kind: 'stream',
-    subject,
-    many: false,
-  })
-  const all = rows.flatMap(([name, row]): AccountExport[] => {
-    const subject = wildcardOf('*', name)
-    const outside = (roles: readonly BusRole[], inside: Account): Account[] =>
-      [...new Set(roles.map((role) => ACCOUNT_OF[role]))].filter((account) => account !== inside)
-    switch (row.kind) {
-      case 'request':
-      case 'gather':
-      case 'durable': {
-        const from = ACCOUNT_OF[row.to[0]!]
-        // the core may ask every request that people may ask
-        return [service(from, outside([...row.from, 'coordinator'], from), subject, row.kind === 'gather')]
-      }
-      case 'beat':
-        return row.from.map((role) => stream(ACCOUNT_OF[role], outside(row.to, ACCOUNT_OF[role]), subject))
-      default:
-        // An append goes to the core, where the streams are. The server does not pass it on to a third
-        // account, so people import it from its publisher's account.
-        return [
-          service('core', outside(row.from, 'core'), subject, false),
-          ...row.from.map((role) =>
-            stream(
-              ACCOUNT_OF[role],
-              outside(row.to, ACCOUNT_OF[role]).filter((account) => account !== 'core'),
-              `${rootOf('*')}.${row.kind}.>`,
-            ),
-          ),
-        ]
-    }
-  })
-  const others = [
-    ...['$JS.API.DIRECT.GET.*', '$JS.API.DIRECT.GET.*.>'].map((subject) =>
-      service('core', ['agents', 'people'], subject, true),
-    ),
-    // people ask the core, and the core asks the agents
-    ...DISCOVERY.flatMap((subject) => [
-      service('core', ['people'], subject, true),
-      service('agents', ['core'], subject, true),
-    ]),
-    // an answer to a durable launch is a plain publication
-    stream('core', ['people'], '_INBOX.>'),
-  ]
-  const unique = new Map(
-    [...all, ...others]
-      .filter(({ to }) => to.length > 0)
-      .map((one) => [`${one.from} ${one.kind} ${one.subject} ${one.to.join()}`, one]),
-  )
-  return [...unique.values()]
 }
 
 /** A role may read a stream's past if it may subscribe to all rows of the stream. */

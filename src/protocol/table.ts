@@ -15,6 +15,7 @@ import { EVENT_ROWS } from './table/event.ts'
 import { LAUNCH_ROWS } from './table/launch.ts'
 import { LOG_ROWS } from './table/log.ts'
 import { NODE_ROWS } from './table/node.ts'
+import { RENEW_ROWS } from './table/renew.ts'
 import type { Kind, Row } from './table/row.ts'
 import { OWN_ROWS } from './table/own.ts'
 import { STATE_ROWS } from './table/state.ts'
@@ -38,6 +39,7 @@ export const TABLE = {
   ...NODE_ROWS,
   ...WORKER_ROWS,
   ...BEAT_ROWS,
+  ...RENEW_ROWS,
   ...EVENT_ROWS,
   ...LOG_ROWS,
   ...STATE_ROWS,

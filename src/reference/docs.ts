@@ -12,9 +12,10 @@ import { LaunchForm } from '../protocol/launch/schema.ts'
 import { environmentPage } from './environment-page.ts'
 import { launchPage } from './launch-page.ts'
 import { DIALECT, launchSchema, messageSchema, shapesSchema } from './schemas.ts'
+import { accountExports } from '../protocol/account-exports.ts'
 import {
   ACCOUNT_NAMES,
-  accountExports,
+  PLACE_OF_KEY,
   inboxPrefixOf,
   permissionsOf,
   type Permissions,
@@ -221,6 +222,7 @@ const SHOWN: Record<BusRole, string> = {
   client: 'USER',
   observer: 'USER',
   agent: 'NODE',
+  renewal: 'NODE',
   worker: 'RUN.ROLE.0',
   coordinator: 'main',
 }
@@ -230,6 +232,7 @@ function rolePermissions(role: BusRole): string {
     fleet: 'main',
     user: 'USER',
     node: 'NODE',
+    key: PLACE_OF_KEY,
     worker: 'RUN.ROLE.0',
     inboxPrefix: inboxPrefixOf(role, SHOWN[role]),
   })

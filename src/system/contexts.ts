@@ -27,6 +27,8 @@ export interface Credentials {
   inboxPrefix: string
   /** in operator mode */
   jwt?: string
+  /** of an agent: a JWT of the same key that asks for the next one, and may do nothing else */
+  renewal?: string
   /** PEM of the authority that signed the server's certificate */
   ca?: string
 }

@@ -14,13 +14,17 @@ export const rows = Object.entries(TABLE) as [RowName, Row][]
 export const streams = Object.keys(STREAMS) as StreamName[]
 type Params = Record<string, string>
 /** Every place of every row, in the name of a holder where the row has one. */
-export function paramsOf({ role, name }: Pick<Holder, 'role' | 'name'>, what = 'started'): Params {
+export function paramsOf(
+  { role, name, key }: Pick<Holder, 'role' | 'name' | 'key'>,
+  what = 'started',
+): Params {
   const [run, of, index] = role === 'worker' ? name.split('.') : ['r1', 't', '0']
   return {
     ...{ run: run!, role: of!, index: index!, attempt: '1', part: '0', what, source: 'stdout' },
     incarnation: '01ARZ3NDEKTSV4RRFFQ69G5FAV',
     user: role === 'client' || role === 'observer' ? name : 'ada',
-    node: role === 'agent' ? name : 'n0',
+    node: role === 'agent' || role === 'renewal' ? name : 'n0',
+    key,
   }
 }
 
@@ -29,6 +33,7 @@ export const OWN: Record<BusRole, readonly string[]> = {
   client: ['user'],
   observer: ['user'],
   agent: ['node'],
+  renewal: ['node', 'key'],
   worker: ['run', 'role', 'index'],
   coordinator: [],
 }

@@ -7,6 +7,7 @@ import { ROLES, type BusRole } from '../../src/protocol/table.ts'
 import type { Credentials } from '../../src/system/contexts.ts'
 import type { Bus } from '../../src/transport/bus.ts'
 import { connectNats } from '../../src/transport/nats/bus.ts'
+import { signerOf } from '../../src/transport/nats/nkey-sign.ts'
 import {
   ACCOUNTS,
   mintCredentials,
@@ -28,6 +29,7 @@ const NAMES: Record<BusRole, readonly string[]> = {
   client: ['ada', 'ben'],
   observer: ['oli'],
   agent: ['n0', 'n1'],
+  renewal: ['n0'],
   worker: ['r1.t.0', 'r1.t.1'],
   coordinator: ['coordinator'],
 }
@@ -36,6 +38,8 @@ export interface Holder {
   fleet: FleetName
   role: BusRole
   name: string
+  /** public, of its credential */
+  key: string
   bus: Bus
 }
 
@@ -72,7 +76,8 @@ export async function startTwoFleets(): Promise<TwoFleets> {
     for (const role of ROLES)
       for (const name of NAMES[role]) {
         const credentials = await mintCredentials(tenants[fleet].minter, role, name)
-        holders.push({ fleet, role, name, bus: await connect(credentials, `${fleet} ${name}`) })
+        const key = signerOf(credentials.nkeySeed, 'user').publicKey
+        holders.push({ fleet, role, name, key, bus: await connect(credentials, `${fleet} ${name}`) })
       }
     for (const account of ACCOUNTS) {
       const open = { publish: ['>'], subscribe: ['>'], account }

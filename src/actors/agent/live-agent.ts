@@ -27,6 +27,8 @@ export interface AgentContext {
   logs: LogStore
   store: AgentStore
   clock: Clock
+  /** counts the connections of this incarnation; absent: there is one */
+  link?(): number
   log(fields: Record<string, unknown>): void
 }
 

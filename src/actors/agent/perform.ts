@@ -65,10 +65,11 @@ export function perform(a: LiveAgent, command: AgentCommand): void {
 
 type CommandOf<T extends AgentCommand['type']> = Extract<AgentCommand, { type: T }>
 
-function beat({ messenger, node, incarnation }: LiveAgent, command: CommandOf<'beat'>): void {
+function beat(a: LiveAgent, command: CommandOf<'beat'>): void {
+  const { messenger, node, incarnation } = a
   const { type: _, ...body } = command
   // true when the agent's allocation is about to end: comes with the first backend that allocates
-  messenger.cast('beat', { node }, { incarnation, ...body, draining: false })
+  messenger.cast('beat', { node }, { incarnation, ...body, draining: false, link: a.link?.() ?? 1 })
 }
 
 function measure(a: LiveAgent, { order, report }: CommandOf<'health'>): void {

@@ -106,7 +106,7 @@ function notNow(): Fault {
   return new Fault('NOT_LEADER', 'this coordinator has not heard from its state log; ask again')
 }
 
-function agentOf(message: Message): { node: string; incarnation: string } | null {
+function agentOf(message: Message): ReturnType<typeof parseAgentConnectionName> {
   try {
     const { client } = JSON.parse(new TextDecoder().decode(message.body)) as { client?: { name?: unknown } }
     return typeof client?.name === 'string' ? parseAgentConnectionName(client.name) : null

@@ -28,6 +28,7 @@ function isTakenFrom(ctx: Ctx, node: NodeLive, incarnation: string): boolean {
 
 function join(ctx: Ctx, node: NodeLive, incarnation: string): void {
   node.incarnation = incarnation
+  node.link = 0
   noteUsage(ctx, node)
   node.inventoried = false
   node.inventory = null
@@ -55,6 +56,7 @@ export function onBeat(ctx: Ctx, beat: Beat): void {
   // nodes are in order of their last beat
   if (ctx.s.heard.delete(node)) ctx.s.heard.add(node)
   node.evidence = false
+  node.link = Math.max(node.link, beat.link ?? 0)
   node.loopLagMs = beat.loopLagMs
   noteStore(ctx, node, beat.storeRefused)
   if (node.drainingItself !== beat.draining) noteUsage(ctx, node)

@@ -74,6 +74,7 @@ export type Fact =
       storeRefused: boolean
       leaving: boolean
       draining: boolean
+      link?: number | undefined
     }
   /** one fact of an agent; its order replies and inventories say the same in the same shape */
   | { kind: 'report'; node: string; incarnation: string; rev: number; report: ForkReport }
@@ -86,7 +87,7 @@ export type Fact =
       reply: OrderReply | null
       fault: FaultBody | null
     }
-  | { kind: 'node-disconnected'; node: string; incarnation: string }
+  | { kind: 'node-disconnected'; node: string; incarnation: string; link: number }
   | { kind: 'link'; up: boolean }
   | { kind: 'nodes-tick' }
   | { kind: 'archived'; run: string }

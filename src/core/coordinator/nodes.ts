@@ -5,6 +5,7 @@ function newNode(name: string, now: number): NodeLive {
   return {
     name,
     incarnation: null,
+    link: 0,
     pid: 0,
     capacity: null,
     state: 'suspect',

@@ -54,7 +54,8 @@ function hear(ctx: Ctx, event: CoordinatorEvent): void {
       return onOrderResult(ctx, event)
     case 'node-disconnected': {
       const node = s.nodes.get(event.node)
-      return node === undefined
+      // an agent comes with a new credential before it leaves the old one
+      return node === undefined || event.link < node.link
         ? undefined
         : onEvidence(ctx, node, event.incarnation, 'the server says that its connection ended')
     }

@@ -174,6 +174,7 @@ export interface InventoryAsked {
 export interface NodeLive {
   readonly name: string
   incarnation: string | null
+  link: number
   pid: number
   capacity: NodeCapacity | null
   state: 'ready' | 'suspect' | 'lost'
@@ -182,14 +183,13 @@ export interface NodeLive {
   /** the server or a failed order said that its connection is gone */
   evidence: boolean
   leaving: boolean
-  /** its agent says so, for an allocation that is about to end: agents under a scheduler will */
+  /** its agent says so, for an allocation that is about to end */
   drainingItself: boolean
   storeRefused: boolean
   /** highest fact number heard without a gap before it */
   rev: number
   /** facts heard beyond a gap */
   ahead: Set<number>
-  /** revision that its last beat named */
   beatRev: number
   /** this incarnation has told everything since this coordinator leads */
   inventoried: boolean

@@ -18,12 +18,14 @@ export const BEAT_ROWS = {
       storeRefused: z.boolean(),
       leaving: z.boolean(),
       draining: z.boolean(),
+      link: z.number().int().optional(),
     }),
     reply: null,
     timeoutMs: 0,
     errors: [],
     doc:
       'Each 500 ms. `tick` is the agent’s monotonic clock. `rev` counts the facts that the agent has ' +
-      'published: a coordinator that has received fewer asks for the inventory.',
+      'published: a coordinator that has received fewer asks for the inventory. `link` counts the ' +
+      'connections of this incarnation: the end of an earlier one says nothing.',
   }),
 } as const satisfies Record<string, Row>

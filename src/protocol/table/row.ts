@@ -5,8 +5,11 @@
 import * as z from 'zod'
 import type { FaultCode } from '../faults.ts'
 
-/** Who holds a credential. `worker` is users' code: nobody mints one before its library comes. */
-export const ROLES = ['client', 'observer', 'agent', 'worker', 'coordinator'] as const
+/**
+ * Who holds a credential. `renewal` is an agent whose own credential ends or has ended. `worker` is users'
+ * code: nobody mints one before its library comes.
+ */
+export const ROLES = ['client', 'observer', 'agent', 'renewal', 'worker', 'coordinator'] as const
 export type BusRole = (typeof ROLES)[number]
 
 /**

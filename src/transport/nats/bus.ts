@@ -10,13 +10,38 @@ import { exchangeOn } from './exchange.ts'
 import { jetStreamOn } from './jetstream.ts'
 import type { Connection, Link, RawMessage } from './link.ts'
 import { openConnection, type NatsOptions } from './open-connection.ts'
+import { renewable } from './renewable.ts'
 
 /**
  * @throws {Fault} CONN when there is no server, PERMISSION when it refuses the credential, SETUP when it is
  * too old
  */
 export async function connectNats(options: NatsOptions): Promise<Bus> {
-  const connection = await openConnection(options)
+  return busOn(await openConnection(options))
+}
+
+/** A bus whose credential can be exchanged while it serves. */
+export interface RenewableBus {
+  bus: Bus
+  /**
+   * Connect with the credential as it is now, and leave the old connection after that.
+   *
+   * @param name  of the new connection
+   * @throws {Fault} as connectNats; the old connection stays then
+   */
+  renew(name: string): Promise<void>
+}
+
+/** @throws {Fault} as connectNats */
+export async function connectRenewable(options: NatsOptions): Promise<RenewableBus> {
+  const connection = renewable(await openConnection(options))
+  return {
+    bus: busOn(connection),
+    renew: (name) => connection.renew(() => openConnection({ ...options, name, waitMs: 0 })),
+  }
+}
+
+function busOn(connection: Connection): Bus {
   const link = linkOn(connection, connection.inboxPrefix ?? '_INBOX')
   return {
     get connected() {

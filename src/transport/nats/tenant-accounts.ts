@@ -3,17 +3,17 @@
  * signing key for each role whose template is the role's lists. Pure but for keys and signatures; the table
  * says who may do what, jwt.ts how a claim is written, fleet/keys.ts keeps the keys.
  */
+import { accountExports, type AccountExport } from '../../protocol/account-exports.ts'
 import {
   ACCOUNT_NAMES,
-  accountExports,
   accountOf,
   DISCONNECT_ADVISORY,
   inboxPrefixOf,
   isNameOf,
+  PLACE_OF_KEY,
   PLACE_OF_NAME,
   permissionsOf,
   type Account,
-  type AccountExport,
   type Permissions,
 } from '../../protocol/permissions.ts'
 import { Fault } from '../../protocol/faults.ts'
@@ -130,7 +130,7 @@ export async function mintCredentials(
 }
 
 /** The same for a key whose seed is somebody else's. */
-async function mintJwt(
+export async function mintJwt(
   minter: Minter,
   role: BusRole,
   name: string,
@@ -160,12 +160,13 @@ export async function systemCredentials(keys: OperatorKeys, now: number): Promis
 export const CLAIMS_UPDATE = '$SYS.REQ.CLAIMS.UPDATE'
 
 /** What everybody in a role may do in their own name. */
-function templateOf(role: BusRole, fleet: string): Permissions {
+export function templateOf(role: BusRole, fleet: string): Permissions {
   return permissionsOf(role, {
     fleet,
     user: PLACE_OF_NAME,
     node: PLACE_OF_NAME,
     worker: PLACE_OF_NAME,
+    key: PLACE_OF_KEY,
     inboxPrefix: inboxPrefixOf(role, PLACE_OF_NAME),
   })
 }

@@ -66,10 +66,33 @@ test('it comes back with an exit: the true one', () => {
 test('the server says that the connection ended: suspect at once', () => {
   const c = coordinatorWith({ n0: {}, n1: {} })
   c.silence('n1')
-  c.step({ kind: 'node-disconnected', node: 'n1', incarnation: c.agents.get('n1')!.incarnation })
+  c.step({ kind: 'node-disconnected', node: 'n1', incarnation: c.agents.get('n1')!.incarnation, link: 1 })
   expect(stateOf(c, 'n1')).toBe('suspect')
-  c.step({ kind: 'node-disconnected', node: 'n0', incarnation: 'an old one' })
+  c.step({ kind: 'node-disconnected', node: 'n0', incarnation: 'an old one', link: 1 })
   expect(stateOf(c, 'n0')).toBe('ready')
+})
+
+test('the end of a connection that the agent has left for a newer one says nothing', () => {
+  const c = coordinatorWith({ n0: {}, n1: {} })
+  const { incarnation } = c.agents.get('n1')!
+  const agent = c.agents.get('n1')!
+  c.step({
+    kind: 'beat',
+    node: 'n1',
+    incarnation,
+    tick: 1,
+    rev: agent.rev,
+    loopLagMs: 0,
+    storeRefused: false,
+    leaving: false,
+    draining: false,
+    link: 2,
+  })
+  c.silence('n1')
+  c.step({ kind: 'node-disconnected', node: 'n1', incarnation, link: 1 })
+  expect(stateOf(c, 'n1')).toBe('ready')
+  c.step({ kind: 'node-disconnected', node: 'n1', incarnation, link: 2 })
+  expect(stateOf(c, 'n1')).toBe('suspect')
 })
 
 test('nothing new is placed on a suspect node', () => {
@@ -99,7 +122,7 @@ test('half of all fall silent at once: the bus is suspected and nobody is given 
   c.silence('n2')
   c.advance(60_000)
   expect([stateOf(c, 'n1'), stateOf(c, 'n2')]).toEqual(['suspect', 'suspect'])
-  c.step({ kind: 'node-disconnected', node: 'n1', incarnation: c.agents.get('n1')!.incarnation })
+  c.step({ kind: 'node-disconnected', node: 'n1', incarnation: c.agents.get('n1')!.incarnation, link: 1 })
   c.advance(1000)
   expect(stateOf(c, 'n1')).toBe('lost')
 })
@@ -111,7 +134,7 @@ test('a node dies between prepare and start: nothing of it was started, so the g
   const nodes = c.status(run).workers.map(({ node }) => node)
   expect(nodes).toContain('n1')
   c.silence('n1')
-  c.step({ kind: 'node-disconnected', node: 'n1', incarnation: c.agents.get('n1')!.incarnation })
+  c.step({ kind: 'node-disconnected', node: 'n1', incarnation: c.agents.get('n1')!.incarnation, link: 1 })
   c.pump()
   c.advance(1000)
   expect(c.status(run)).toMatchObject({ state: 'running', attempt: 2 })

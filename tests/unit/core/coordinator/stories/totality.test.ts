@@ -194,7 +194,12 @@ function perform(c: Story, what: Act): void {
     case 'let-go':
       return c.letGo(agent!.node)
     case 'evidence':
-      return void c.step({ kind: 'node-disconnected', node: agent!.node, incarnation: agent!.incarnation })
+      return void c.step({
+        kind: 'node-disconnected',
+        node: agent!.node,
+        incarnation: agent!.incarnation,
+        link: 1,
+      })
     case 'refuse':
       return void agent!.refuse.set(VERBS[what.verb % VERBS.length]!, [
         fault(CODES[what.code % CODES.length]!),
