@@ -57,7 +57,8 @@ beforeAll(async () => {
 }, 120_000)
 afterAll(async () => {
   for (const child of components) child.kill('SIGTERM')
-  await Promise.all(components.map((child) => child.exitCode ?? child.signalCode ?? once(child, 'exit')))
+  for (const child of components)
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
   await cluster?.close()
   await rm(home, { recursive: true, force: true })
 }, 60_000)
