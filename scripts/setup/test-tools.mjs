@@ -1,6 +1,6 @@
 // What only the tests need beside the product's own set-up: a C compiler (for the C shim's half of the
-// contract), libfaketime (an agent with a wrong wall clock), iproute2 (several machines), PostgreSQL (a
-// service that nobody here wrote).
+// contract), libfaketime (an agent with a wrong wall clock), iproute2 (several machines), openssl
+// (certificates of a bus), PostgreSQL (a service that nobody here wrote).
 // Installed where we may (root on Debian); else named, and with CI=true a failure.
 import { quiet, say, SetupError, step } from './say.mjs'
 
@@ -14,6 +14,11 @@ const TOOLS = [
     name: 'libfaketime',
     there: async () => (await quiet(['sh', '-c', 'ls /usr/lib/*/faketime/libfaketime.so.1'])).code === 0,
     packages: ['libfaketime'],
+  },
+  {
+    name: 'openssl',
+    there: async () => (await quiet(['openssl', 'version'])).code === 0,
+    packages: ['openssl'],
   },
   {
     name: 'unshare',

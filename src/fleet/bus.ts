@@ -1,7 +1,7 @@
 /**
- * The bus of a local fleet: its address, its configuration from the accounts, its start and end. The address
- * is kept, so that the bus comes back where it was. The pid file names our server, and its command line
- * proves that the pid is not somebody else's.
+ * The bus of a local fleet: its configuration from the accounts, its start and end; where it is stands in
+ * bus-address.ts. The pid file names our server, and its command line proves that the pid is not somebody
+ * else's.
  */
 import { mkdir, readFile } from 'node:fs/promises'
 import { Fault, isFault } from '../protocol/faults.ts'
@@ -13,34 +13,19 @@ import { pushAccounts } from '../transport/nats/push-accounts.ts'
 import { systemCredentials, type OperatorMode } from '../transport/nats/tenant-accounts.ts'
 import { answersAs, findNatsServer, startNatsServer } from '../transport/nats-server.ts'
 import { serverConfigText } from '../transport/server-config.ts'
+import { readAddress, tlsFilesOf, urlOf, type BusAddress, type WantedAddress } from './bus-address.ts'
 import { pickBusPort } from './bus-port.ts'
 import { failedWrite, isStoreDeleted, refuseUnwritable } from './bus-store.ts'
+import { readPinned } from './certificates.ts'
 import { ensureAccounts, ensureOperator, noteTold, readAccounts, type Operator } from './keys.ts'
 import type { FleetLayout } from './layout.ts'
 import { endProcess, identify } from './presence.ts'
 import { rotateLog } from './spawn.ts'
 
-export interface BusAddress {
-  host: '127.0.0.1'
-  port: number
-}
-
 /** A port that was free a moment ago is somebody else's now: so often another one is picked. */
 const PORT_TRIES = 5
 /** A server that is alive but does not answer for so long is ended and started anew. */
 const ANSWER_MS = 5000
-
-export function urlOf({ host, port }: BusAddress): string {
-  return `nats://${host}:${port}`
-}
-
-/** @returns null when this fleet never had a bus here */
-export function readAddress(layout: FleetLayout): Promise<BusAddress | null> {
-  return readFile(layout.bus.address, 'utf8').then(
-    (text) => JSON.parse(text) as BusAddress,
-    () => null,
-  )
-}
 
 /** The server process of this fleet, or null. */
 export async function findBus(layout: FleetLayout): Promise<ProcIdentity | null> {
@@ -52,6 +37,13 @@ export async function findBus(layout: FleetLayout): Promise<ProcIdentity | null>
 
 type Env = Readonly<Record<string, string | undefined>>
 type Say = (line: string) => void
+
+/** Where the bus is to be: where it is already, when it runs. */
+export interface BusPlace {
+  address: WantedAddress
+  /** a server that runs has to read it */
+  certificateIsNew: boolean
+}
 
 interface BusUp {
   pid: number
@@ -81,7 +73,7 @@ export async function refuseListedKeys(layout: FleetLayout): Promise<void> {
 /**
  * Start it when it is not there (or does not answer, or its store is in error), and let it know its accounts.
  *
- * @param pickPort  for a fleet that has no address yet
+ * @param pickPort  for an address without a port
  * @throws {Fault} SETUP when there is no usable nats-server, it does not start, or its store cannot be
  * written
  */
@@ -89,18 +81,19 @@ export async function ensureBus(
   layout: FleetLayout,
   env: Env,
   say: Say,
-  pickPort: () => Promise<number> = pickBusPort,
+  { address: wanted, certificateIsNew }: BusPlace,
+  pickPort: (host: string) => Promise<number> = pickBusPort,
 ): Promise<BusUp> {
   await mkdir(layout.bus.store, { recursive: true, mode: 0o700 })
   const operator = await ensureOperator(layout)
   const { mode, changed } = await ensureAccounts(layout, operator)
   const running = await findBus(layout)
-  if (running === null) return startBus(layout, env, say, pickPort)
+  if (running === null) return startBus(layout, env, say, wanted, pickPort)
   const known = await readAddress(layout)
   if (known === null || !(await answersAs(known.host, known.port, layout.bus.name, ANSWER_MS))) {
     say(`the bus (pid ${running.pid}) does not answer: it is ended and started again`)
     await endProcess(running, 'SIGKILL', 0)
-    return startBus(layout, env, say, pickPort)
+    return startBus(layout, env, say, wanted, pickPort)
   }
   const failed = failedWrite(layout, running.pid)
   if (failed !== null) {
@@ -112,6 +105,7 @@ export async function ensureBus(
       `warning: the store of the bus, '${layout.bus.store}', was deleted under it: all that it holds is ` +
         'lost when it ends; when its runs are over, end the fleet: troupe down',
     )
+  if (certificateIsNew) await readCertificateAnew(layout, running, { ...wanted, port: known.port })
   if (changed) await tellAccounts(layout, operator, mode, urlOf(known))
   return { pid: running.pid, url: urlOf(known), started: false }
 }
@@ -129,38 +123,42 @@ export async function restartBus(layout: FleetLayout, env: Env, say: Say, why: s
     say(`the bus (pid ${running.pid}) takes no append (${why}): it is ended and started again`)
     await endProcess(running, 'SIGINT', 5000)
   }
-  return startBus(layout, env, say)
+  const known = await readAddress(layout)
+  if (known === null)
+    throw new Fault('SETUP', `fleet '${layout.fleet}' never had a bus here`, { hint: 'troupe up' })
+  return startBus(layout, env, say, known)
 }
 
 async function startBus(
   layout: FleetLayout,
   env: Env,
   say: Say,
-  pickPort: () => Promise<number> = pickBusPort,
+  wanted: WantedAddress,
+  pickPort: (host: string) => Promise<number> = pickBusPort,
 ): Promise<BusUp> {
-  const known = await readAddress(layout)
   const { path: binary, warning } = await findNatsServer({ env, cache: cacheOf(env) })
   if (warning !== null) say(`warning: ${warning}`)
   for (let tries = 1; ; tries++) {
-    const address = known ?? { host: '127.0.0.1', port: await pickPort() }
+    const address = { ...wanted, port: wanted.port ?? (await pickPort(wanted.host)) }
     await writeConfig(layout, address)
     rotateLog(layout.bus.log)
     try {
       const server = await startNatsServer({
         binary,
         configFile: layout.bus.config,
-        ...address,
+        host: address.host,
+        port: address.port,
         serverName: layout.bus.name,
         logFile: layout.bus.log,
         detached: true,
       })
-      if (known === null) await atomicWrite(layout.bus.address, JSON.stringify(address))
+      await atomicWrite(layout.bus.address, JSON.stringify(address))
       await noteTold(layout)
-      return { pid: server.pid, url: server.url, started: true }
+      return { pid: server.pid, url: urlOf(address), started: true }
     } catch (error) {
       // with a known address it must be that one: agents and contexts have it
       if (
-        known !== null ||
+        wanted.port !== null ||
         tries === PORT_TRIES ||
         !isFault(error) ||
         !error.message.includes('address already in use')
@@ -177,14 +175,27 @@ async function writeConfig(layout: FleetLayout, address: BusAddress): Promise<vo
   await atomicWrite(
     layout.bus.config,
     serverConfigText({
-      ...address,
+      host: address.host,
+      port: address.port,
       serverName: layout.bus.name,
       storeDir: layout.bus.store,
       pidFile: layout.bus.pidFile,
       accountsDir: layout.bus.accounts,
       identity,
+      tls: tlsFilesOf(layout, address),
     }),
   )
+}
+
+/** Nobody who is connected is cut off. */
+async function readCertificateAnew(
+  layout: FleetLayout,
+  running: ProcIdentity,
+  address: BusAddress,
+): Promise<void> {
+  await writeConfig(layout, address)
+  await atomicWrite(layout.bus.address, JSON.stringify(address))
+  process.kill(running.pid, 'SIGHUP')
 }
 
 /**
@@ -198,9 +209,10 @@ async function tellAccounts(
   { accounts }: OperatorMode,
   url: string,
 ): Promise<void> {
+  const ca = await readPinned(layout)
   const bus = await connectNats({
     servers: url,
-    credentials: await systemCredentials(operator.keys, Date.now()),
+    credentials: { ...(await systemCredentials(operator.keys, Date.now())), ...(ca !== undefined && { ca }) },
     name: `troupe: the operator of ${layout.bus.name}`,
   })
   try {

@@ -31,6 +31,7 @@ import {
   type OperatorMode,
   type TenantRecord,
 } from '../transport/nats/tenant-accounts.ts'
+import { readPinned } from './certificates.ts'
 import type { FleetLayout } from './layout.ts'
 import { mintAgent, renewAtOf } from './renewal.ts'
 
@@ -210,14 +211,30 @@ function hashOf(operator: Operator): string {
  */
 export async function ensureKey(layout: FleetLayout, owner: KeyOwner, user: string): Promise<Credentials> {
   const [there, minter] = [await readKey(layout, owner), await readMinter(layout)]
-  if (there !== null && (minter === null || isMintedBy(there, minter, owner))) return there
+  if (there !== null && minter === null) return there
   if (minter === null)
     throw new Fault('PERMISSION', `the keys of fleet '${layout.fleet}' are not here`, { hint: 'troupe up' })
+  const ca = await readPinned(layout)
+  if (there !== null && isMintedBy(there, minter, owner))
+    return there.ca === ca ? there : keep(layout, owner, there, ca)
   const now = Date.now()
-  const credentials =
+  const minted =
     owner.node !== undefined
       ? await mintAgent(minter, owner.node, now, there?.nkeySeed)
       : await mintCredentials(minter, owner.role, owner.role === 'coordinator' ? layout.fleet : user)
+  return keep(layout, owner, minted, ca)
+}
+
+/** With the authority of the bus's certificate, where one is pinned. */
+async function keep(
+  layout: FleetLayout,
+  owner: KeyOwner,
+  minted: Credentials,
+  ca: string | undefined,
+): Promise<Credentials> {
+  const credentials = { ...minted }
+  if (ca === undefined) delete credentials.ca
+  else credentials.ca = ca
   await writeCredentials(keyFile(layout, owner), credentials)
   return credentials
 }

@@ -11,7 +11,9 @@ import { atomicWrite } from '../system/atomic-write.ts'
 import { saveContext } from '../system/contexts.ts'
 import { NO_APPEND } from '../actors/coordinator/mute.ts'
 import { refuseUnwritable } from './bus-store.ts'
-import { ensureBus, findBus, refuseListedKeys, restartBus } from './bus.ts'
+import { ensureTls, wantedAddress, type ListenRequest } from './bus-address.ts'
+import { pinAuthority } from './certificates.ts'
+import { ensureBus, findBus, refuseListedKeys, restartBus, type BusPlace } from './bus.ts'
 import { ensureKey, ensureOperator, keyFile, readKey } from './keys.ts'
 import { readForeignBus, reachForeignBus } from './foreign-bus.ts'
 import { contextOf } from './home.ts'
@@ -31,6 +33,8 @@ export interface UpOptions {
   layout: FleetLayout
   user: string
   wanted: Wanted
+  /** where the bus is to listen */
+  listen: ListenRequest
   /**
    * agents beyond the number that is wanted: of nodes with live workers, or also of those that have an end to
    * tell
@@ -70,6 +74,21 @@ export function nodeNames(count: number): string[] {
   return Array.from({ length: count }, (_, i) => `n${i}`)
 }
 
+/** Where our own server is to be, with the keys and certificates for it. */
+async function ownPlace({ layout, listen, env, say }: UpOptions): Promise<BusPlace> {
+  await refuseListedKeys(layout)
+  const isUp = await hasParts(layout)
+  const address = await wantedAddress(layout, listen, env, isUp)
+  await ensureOperator(layout)
+  return { address, certificateIsNew: await ensureTls(layout, address, isUp, say) }
+}
+
+/** Does any part of this fleet run that knows the bus's address? */
+async function hasParts(layout: FleetLayout): Promise<boolean> {
+  const present = await listPresent(layout.presence)
+  return (await findBus(layout)) !== null || present.some(({ kind }) => kind !== 'up')
+}
+
 /** As many as are wanted, and those whose workers would else be nobody's. */
 async function nodesFor({ layout, wanted, also }: UpOptions): Promise<string[]> {
   const names = nodeNames(wanted.agents)
@@ -88,10 +107,8 @@ export async function bringUp(options: UpOptions): Promise<UpInfo> {
   const { layout, user, wanted, env, say } = options
   const context = contextOf(layout)
   const foreign = await readForeignBus(layout)
-  if (foreign === null) {
-    await refuseListedKeys(layout)
-    await ensureOperator(layout)
-  }
+  const place = foreign === null ? await ownPlace(options) : null
+  if (foreign !== null) await pinAuthority(layout, foreign.ca ?? null)
   for (const role of ['client', 'observer', 'coordinator'] as const) await ensureKey(layout, { role }, user)
   const nodes = await nodesFor(options)
   for (const node of nodes) await ensureKey(layout, { role: 'agent', node }, user)
@@ -99,7 +116,8 @@ export async function bringUp(options: UpOptions): Promise<UpInfo> {
   if (kept.length > 0) say(`also ${kept.join(', ')}: workers were left there`)
   await atomicWrite(layout.wanted, JSON.stringify(wanted))
 
-  const bus = foreign === null ? await ensureBus(layout, env, say) : await reachForeignBus(layout, foreign)
+  const bus =
+    place === null ? await reachForeignBus(layout, foreign!) : await ensureBus(layout, env, say, place)
   await saveContext(layout.home, {
     name: context,
     url: bus.url,

@@ -50,7 +50,7 @@ async function repair(options: UpOptions): Promise<void> {
   try {
     const wanted = await readWanted(layout)
     if (wanted === null) return
-    const { pids } = await bringUp({ ...options, wanted })
+    const { pids } = await bringUp({ ...options, wanted, listen: {} })
     say(
       `up: ${pids.bus === null ? '' : `bus ${pids.bus}, `}coordinator ${pids.coordinator}, ${Object.entries(
         pids.agents,

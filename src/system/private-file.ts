@@ -52,8 +52,7 @@ export async function readPrivate(file: string): Promise<string | null> {
  */
 export async function writePrivate(file: string, content: string): Promise<void> {
   try {
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 })
-    await refuseOpenDirectory(dirname(file))
+    await makePrivateDirectory(dirname(file))
     await atomicWrite(file, content, 0o600)
   } catch (error) {
     if (error instanceof Fault) throw error
@@ -65,6 +64,16 @@ export async function writePrivate(file: string, content: string): Promise<void>
       { cause: error },
     )
   }
+}
+
+/**
+ * One that is there stays as it is.
+ *
+ * @throws {Fault} PERMISSION for one that others can write
+ */
+export async function makePrivateDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o700 })
+  await refuseOpenDirectory(path)
 }
 
 /** Only root may act for somebody else, and so only root's files may stand in for one's own. */

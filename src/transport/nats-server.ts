@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process'
 import { access, constants, open, readdir } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
+import { formatHostPort } from '../protocol/hostport.ts'
 import { runProgram } from '../system/run.ts'
 import { firstLineOf } from './nats/first-line.ts'
 import { aboveSecurityFloor, atLeast, LOWEST, parseVersion, SECURE_TEXT } from './nats/versions.ts'
@@ -151,7 +152,7 @@ export async function startNatsServer(options: {
   if (detached) child.unref()
   return {
     pid: child.pid!,
-    url: `nats://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    url: `nats://${formatHostPort(host, port)}`,
     exited,
     async stop() {
       child.kill('SIGINT')

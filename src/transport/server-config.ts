@@ -2,13 +2,16 @@
  * The text of a nats-server configuration in operator mode: accounts and users are JWTs, so it names who
  * signs accounts and lists no user. Pure; nats/standalone.conf is this text for an example.
  */
+import { isLoopback } from '../protocol/addresses.ts'
 import { PAYLOAD_BYTES_MAX } from '../protocol/codec.ts'
+import { Fault } from '../protocol/faults.ts'
+import { formatHostPort } from '../protocol/hostport.ts'
 import { clusterText, quoted, type ClusterConfig } from './cluster-config.ts'
 import type { OperatorMode } from './nats/tenant-accounts.ts'
 
 export interface ServerConfig {
-  /** loopback alone: beyond it the bus needs TLS */
-  host: '127.0.0.1' | '::1'
+  /** a name or an address of this machine, or one that means all of them */
+  host: string
   port: number
   /** shown in the server's INFO, so that a stranger on our port is told apart */
   serverName: string
@@ -21,10 +24,13 @@ export interface ServerConfig {
   identity: OperatorMode | { include: string }
   /** one of several servers */
   cluster?: ClusterConfig
+  /** files with the server's certificate and its key; without: plain text, on loopback alone */
+  tls?: { cert: string; key: string }
 }
 
 const GIB = 1024 * 1024 * 1024
 
+/** @throws {Fault} USAGE for a host beyond loopback without TLS: nobody serves plain text there */
 export function serverConfigText({
   host,
   port,
@@ -32,12 +38,15 @@ export function serverConfigText({
   storeDir,
   pidFile,
   accountsDir,
+  tls,
   identity,
   cluster,
 }: ServerConfig): string {
+  if (tls === undefined && !isLoopback(host))
+    throw new Fault('USAGE', `a bus at '${host}', which others can reach, needs TLS`)
   return `# nats-server configuration of a Troupe fleet at home. Written by troupe; a change is overwritten.
 server_name: ${quoted(serverName)}
-listen: ${quoted(`${host.includes(':') ? `[${host}]` : host}:${port}`)}
+listen: ${quoted(formatHostPort(host, port))}
 pid_file: ${quoted(pidFile)}
 
 # An entry of the coordinator's state may be large; a snapshot is cut into several.
@@ -49,7 +58,7 @@ ping_max: 2
 write_deadline: "5s"
 # A busy machine needs longer than the usual 2 s to answer the challenge.
 authorization: { timeout: 10 }
-
+${tls === undefined ? '' : tlsText(tls)}
 jetstream {
   store_dir: ${quoted(storeDir)}
   # An acknowledged append is on disk. Streams that can do without say so themselves (persist_mode: async).
@@ -62,6 +71,19 @@ jetstream {
 }
 ${cluster === undefined ? '' : clusterText(cluster)}
 ${operatorText(identity, accountsDir)}`
+}
+
+/** The server says its INFO before the handshake, as every client library expects, and nothing else. */
+function tlsText({ cert, key }: { cert: string; key: string }): string {
+  return `
+tls {
+  cert_file: ${quoted(cert)}
+  key_file: ${quoted(key)}
+  min_version: "1.3"
+  # As for the challenge: a busy machine needs longer.
+  timeout: 10
+}
+`
 }
 
 /**

@@ -8,6 +8,7 @@ import { pickBusPort } from '../../src/fleet/bus-port.ts'
 import { endBus, ensureBus } from '../../src/fleet/bus.ts'
 import { layoutOf, prepareLocal, type FleetLayout } from '../../src/fleet/layout.ts'
 
+const PLACE = { address: { host: '127.0.0.1', port: null }, certificateIsNew: false }
 let home: string
 let layout: FleetLayout
 let stranger: Server
@@ -27,7 +28,7 @@ afterEach(async () => {
 })
 
 function start(pick: () => Promise<number>) {
-  return ensureBus(layout, process.env, () => {}, pick)
+  return ensureBus(layout, process.env, () => {}, PLACE, pick)
 }
 
 test('the picked port is taken before the server binds it: another one is picked', async () => {

@@ -79,7 +79,7 @@ export function makeHome(): Promise<string> {
 
 /** @param options.bus  a tenant's file: the bus is another fleet's */
 export async function startFleet(
-  options: { agents?: number; env?: NodeJS.ProcessEnv; bus?: string } = {},
+  options: { agents?: number; env?: NodeJS.ProcessEnv; bus?: string; up?: readonly string[] } = {},
 ): Promise<Fleet> {
   const home = await makeHome()
   const env = { ...fleetEnv(home), ...options.env }
@@ -93,6 +93,7 @@ export async function startFleet(
       String(agents),
       '--detach',
       '--json',
+      ...(options.up ?? []),
     ])
     if (result.code !== 0) throw new Error(`up ended with ${result.code}: ${result.stderr}`)
     return JSON.parse(result.stdout) as UpInfo

@@ -3,7 +3,9 @@
  * shells' scripts. Verbs and flags come from the commands themselves, names of runs, nodes and contexts from
  * where they live. Never fails and never says anything else: a shell is waiting.
  */
+import { networkInterfaces } from 'node:os'
 import type { Command } from 'commander'
+import { isLinkLocal } from '../../protocol/addresses.ts'
 import { SIGNAL_WORDS } from '../../protocol/signals.ts'
 import { currentContext, listContexts } from '../../system/contexts.ts'
 import { homeOf } from '../../system/paths.ts'
@@ -35,6 +37,13 @@ const VALUES: Readonly<Record<string, readonly string[]>> = {
   '--role': ['client', 'observer'],
 }
 
+/** Of this machine; link-local ones mean nothing to others. */
+function listenAddresses(): string[] {
+  const own = Object.values(networkInterfaces()).flatMap((entries) => entries ?? [])
+  const usable = own.map(({ address }) => address).filter((address) => !isLinkLocal(address))
+  return ['0.0.0.0', ...usable.map((address) => (address.includes(':') ? `[${address}]` : address))]
+}
+
 async function completions(io: Io, all: Commands, words: readonly string[]): Promise<string[]> {
   const before = words.slice(0, -1)
   const last = words.at(-1) ?? ''
@@ -50,6 +59,7 @@ async function completions(io: Io, all: Commands, words: readonly string[]): Pro
   if (sub !== undefined) at = sub
   const previous = before.at(-1)!
   if (VALUES[previous] !== undefined) return [...VALUES[previous]]
+  if (previous === '--listen') return listenAddresses()
   if (previous === '--context') return (await listContexts(homeOf(io.env))).map((context) => context.name)
   if (last.startsWith('-'))
     return at.options

@@ -4,6 +4,7 @@
  */
 import { resolve } from 'node:path'
 import { Fault, isFault } from '../../protocol/faults.ts'
+import type { ListenRequest } from '../../fleet/bus-address.ts'
 import { takeDown } from '../../fleet/down.ts'
 import { takeTenant } from '../../fleet/foreign-bus.ts'
 import { homeLayout, layoutOfContext, ownName, ownProgram } from '../../fleet/home.ts'
@@ -11,6 +12,7 @@ import { keyWarnings } from '../../fleet/key-warnings.ts'
 import { prepareLocal, type FleetLayout } from '../../fleet/layout.ts'
 import { findParts, leaveFleet, startedBeside, type Found } from '../../fleet/leave.ts'
 import { closeInherited } from '../../fleet/spawn.ts'
+import { hostOf, parseListen } from '../../fleet/listen.ts'
 import { readTenant, type TenantFile } from '../../fleet/tenants.ts'
 import { takeUpLock } from '../../fleet/up-lock.ts'
 import { bringUp, type UpInfo, type UpOptions } from '../../fleet/up.ts'
@@ -18,7 +20,7 @@ import { watchFleet } from '../../fleet/watch.ts'
 import { torchOfAgent, type TorchOfAgent } from '../../process/torch-python.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import type { Io } from '../frame/io.ts'
-import { countOption, durationOption } from '../frame/options.ts'
+import { countOption, durationOption, listOption } from '../frame/options.ts'
 import { untilInterrupted } from '../frame/signals.ts'
 
 const DAY_MS = 24 * 3600 * 1000
@@ -30,6 +32,12 @@ interface Flags {
   agents?: number
   detach?: boolean
   idleEnd?: number
+  /** false: --no-listen */
+  listen?: string | false
+  listenName?: string[]
+  cert?: string
+  key?: string
+  ca?: string
 }
 
 export const command: CliCommand = {
@@ -41,6 +49,12 @@ export const command: CliCommand = {
       .option('--bus <file>', 'a fleet on the bus of somebody else, who made this file: troupe tenants add')
       .option('--detach', 'return when all is ready; it ends after 24 h without runs')
       .option('--idle-end <time>', 'detached: end after so long without runs (default 24h)', durationOption)
+      .option('--listen <addr>', 'reached over the network, with TLS: an address or name, ADDR or ADDR:PORT')
+      .option('--no-listen', 'on loopback again, in plain text')
+      .option('--listen-name <name>', 'another name of it, in its certificate (repeatable)', listOption)
+      .option('--cert <file>', 'a certificate of your own (PEM), rather than one of the fleet’s authority')
+      .option('--key <file>', 'its private key')
+      .option('--ca <file>', 'what credentials pin; without: authorities that each machine trusts')
       .action((flags: Flags) => up(io, flags))
   },
 }
@@ -56,6 +70,7 @@ async function up(io: Io, flags: Flags): Promise<void> {
   const env = io.env as NodeJS.ProcessEnv
   const [{ layout, tenant }, user] = [await meantFleet(io, flags.bus), ownName()]
   const say = (line: string): void => io.stderr(line)
+  const listen = listenRequest(flags, io.cwd)
   await prepareLocal(layout.dir)
 
   const release = await takeUpLock(layout.upLock, 'up', LOCK_MS, (holder) => say(`waiting for ${holder}`))
@@ -74,6 +89,7 @@ async function up(io: Io, flags: Flags): Promise<void> {
       layout,
       user,
       wanted,
+      listen,
       also: flags.agents === undefined ? 'untold' : 'live',
       troupe: ownProgram(),
       env,
@@ -130,6 +146,35 @@ async function meantFleet(
       hint: 'which there are: troupe context list',
     })
   return { layout, tenant: null }
+}
+
+/** What the flags say of the bus's address; files are meant from where they are typed. */
+function listenRequest({ bus, listen, listenName, cert, key, ca }: Flags, cwd: string): ListenRequest {
+  if (bus !== undefined && [listen, listenName, cert, key, ca].some((flag) => flag !== undefined))
+    throw new Fault('USAGE', 'where the bus of somebody else listens is not said here')
+  if ((cert === undefined) !== (key === undefined) || (ca !== undefined && cert === undefined))
+    throw new Fault('USAGE', 'a certificate is given with its key', {
+      hint: 'write: --cert FILE --key FILE, and --ca FILE for an authority of your own',
+    })
+  if (listen === false && (cert !== undefined || listenName !== undefined))
+    throw new Fault('USAGE', '--no-listen has no certificate and no names')
+  const names = listenName?.map((text) => {
+    const name = hostOf(text)
+    if (name === null) throw new Fault('USAGE', `--listen-name '${text}' is no host name and no address`)
+    return name
+  })
+  const at = listen === undefined ? undefined : listen === false ? null : parseListen(listen)
+  return {
+    ...(at !== undefined && { at }),
+    ...(names !== undefined && { names }),
+    ...(cert !== undefined && {
+      given: {
+        cert: resolve(cwd, cert),
+        key: resolve(cwd, key!),
+        ca: ca === undefined ? null : resolve(cwd, ca),
+      },
+    }),
+  }
 }
 
 /** What was started ends, what was found stays. */

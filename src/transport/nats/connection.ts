@@ -26,6 +26,7 @@ import { firstLineOf } from './first-line.ts'
 import type { Connection, Violation } from './link.ts'
 import { watchLink } from './link-watch.ts'
 import { guarded } from './raw-message.ts'
+import { tlsFault, tlsOf, type TlsOptions } from './tls.ts'
 import { faultOfTry, hostOf, withWords } from './trouble.ts'
 import { atLeast, LOWEST, parseVersion } from './versions.ts'
 
@@ -63,13 +64,15 @@ export async function tryOnce(
   const began = clock.now()
   try {
     holder.check()
-    const { ca, inboxPrefix } = holder
+    const tls = tlsOf(addresses, holder.ca)
+    const { inboxPrefix } = holder
     const connection = await connect({
       servers: [...addresses],
       name,
       authenticator: holder.answer as Authenticator,
       ...(inboxPrefix !== null && { inboxPrefix }),
-      ...(ca !== undefined && { tls: { ca } }),
+      // the library takes what Node takes, though its type has less
+      ...(tls !== null && { tls: tls as Pick<TlsOptions, 'ca'> }),
       // names are the system's to resolve (its hosts file too), within the time of the try
       resolve: false,
       reconnect,
@@ -86,6 +89,8 @@ export async function tryOnce(
     await refuseOldServer(connection, addresses)
     return connection
   } catch (error) {
+    const untrusted = tlsFault(error, where, holder.ca)
+    if (untrusted !== null) throw untrusted
     const tookMs = clock.now() - began
     const at = addresses.length === 1 ? hostOf(addresses[0]!) : null
     const firstLine =
