@@ -3,6 +3,7 @@
  * Facts only move forward; those of another attempt, or of a node where the fork was not placed, change
  * nothing.
  */
+import { forkIdOf } from '../../protocol/names.ts'
 import type { Exit, ForkReport, Receipt } from '../../protocol/shapes.ts'
 import { GONE, lostExit } from './ends.ts'
 import { noteUsage, vacate } from './node-usage.ts'
@@ -23,6 +24,8 @@ export function applyReport(
   rev: number | null,
   whole = false,
 ): void {
+  // what it names is what it is about: a fork is known by its id, and by its worker
+  if (report.forkId !== forkIdOf(report.run, report.role, report.index, report.attempt)) return
   const run = ctx.s.runs.get(report.run)
   const worker = run?.byRole.get(report.role)?.workers[report.index]
   const over = report.phase === 'gone' || report.phase === 'cancelled'
@@ -56,9 +59,11 @@ export function applyReport(
   if (worker.record.phase === 'waiting') return notWanted(ctx, node, report, over, whole)
   if (worker.record.phase === 'ended') {
     // its end was decided without its agent's word, which comes only now: released here, or with the entry
-    // that is still to be written
+    // that is still to be written. Another node's word is none of it.
     if (over && !whole && worker.report === null)
-      return worker.releasable ? toRelease(ctx, node, report.forkId) : update(ctx, worker, { report })
+      return worker.releasable || worker.record.node !== node.name
+        ? toRelease(ctx, node, report.forkId)
+        : update(ctx, worker, { report })
     // else it was released when its end was recorded; an inventory that still shows it has not heard that
     return whole && (worker.releasable || !over) ? notWanted(ctx, node, report, over, whole) : undefined
   }
