@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises'
 import { Fault } from '../protocol/faults.ts'
 import { formatHostPort } from '../protocol/hostport.ts'
 import type { Env } from '../system/paths.ts'
-import { certificateEnds, ensureCertificates, pinAuthority, readPinned, serverFile } from './certificates.ts'
+import { ensureCertificates, pinAuthority, readPinned, serverFile } from './certificates.ts'
 import { checkGiven, type GivenCertificate } from './given-certificate.ts'
 import type { FleetLayout } from './layout.ts'
 import { certificateNames, findPlace, isOwnAddress, isWildcard, tryPlace, type Listen } from './listen.ts'
@@ -38,7 +38,6 @@ export interface ListenRequest {
   given?: GivenCertificate
 }
 
-const WARN_MS = 30 * 24 * 3600 * 1000
 const LOOPBACK: WantedAddress = { host: '127.0.0.1', port: null }
 
 export function urlOf({ host, port, network }: BusAddress): string {
@@ -143,26 +142,14 @@ export async function ensureTls(
   layout: FleetLayout,
   { host, network }: WantedAddress,
   isUp: boolean,
-  say: (line: string) => void,
   now = new Date(),
 ): Promise<boolean> {
   const { authority, isNew } = await certificateOf(layout, host, network, now)
   const pinned = (await readPinned(layout)) ?? null
-  if (network?.given === null) await warnOfEnd(layout, say, now)
   if (pinned === authority) return isNew
   if (isUp) throw refusedWhileUp('its parts trust the authority that its bus has had')
   await pinAuthority(layout, authority)
   return isNew
-}
-
-/** The server's certificate is renewed by each `up`; its authority's end is a person's matter. */
-async function warnOfEnd(layout: FleetLayout, say: (line: string) => void, now: Date): Promise<void> {
-  const end = (await certificateEnds(layout))?.authority
-  if (end !== undefined && end.getTime() - now.getTime() < WARN_MS)
-    say(
-      `warning: the authority of the bus's certificate ends at ${end.toISOString()}; then \`up\` makes another, ` +
-        'and all credentials that were handed out have to be made anew',
-    )
 }
 
 /** The authority to pin; null: none. */

@@ -27,11 +27,6 @@ export interface BusCertificate {
   made: { authority: boolean; server: boolean }
 }
 
-export interface CertificateEnds {
-  authority: Date
-  server: Date
-}
-
 function filesOf({ keys }: FleetLayout): { authority: string; server: string } {
   return { authority: join(keys, 'tls', 'authority.pem'), server: join(keys, 'tls', 'server.pem') }
 }
@@ -87,12 +82,6 @@ export async function ensureCertificates(
     await writePrivate(files.server, textOf(await issueCertificate(request, authority, dir)))
   }
   return { authority: authority.certificate, made }
-}
-
-/** When the certificates end; null: this fleet has none of its own. */
-export async function certificateEnds(layout: FleetLayout): Promise<CertificateEnds | null> {
-  const [authority, server] = await Promise.all(Object.values(filesOf(layout)).map(readPair))
-  return authority && server ? { authority: endOf(authority), server: endOf(server) } : null
 }
 
 function authorityOf({ fleet }: FleetLayout, now: Date): Parameters<typeof issueCertificate>[0] {
@@ -184,6 +173,18 @@ async function readPair(file: string): Promise<KeyPair | null> {
   } catch {
     return null
   }
+}
+
+/** Those that can be read. */
+export function certificatesIn(text: string): X509Certificate[] {
+  const found = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
+  return found.flatMap((pem) => {
+    try {
+      return [new X509Certificate(pem)]
+    } catch {
+      return []
+    }
+  })
 }
 
 function pemOf(text: string, kind: string): string | null {

@@ -2,18 +2,30 @@
  * All keys and credentials of a fleet that are in this home, by their public halves: when each was made and
  * when it ends, as far as that is known. Owns which of them end soon; nothing here is a secret.
  */
+import { X509Certificate } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { ROLES } from '../protocol/table.ts'
 import { signerOf, type KeyKind } from '../transport/nats/nkey-sign.ts'
 import { ACCOUNTS } from '../transport/nats/tenant-accounts.ts'
+import { readAddress, tlsFilesOf } from './bus-address.ts'
+import { certificatesIn, readPinned } from './certificates.ts'
 import { lives, readIssued } from './issued.ts'
 import { readMinter, readOperator, type Operator } from './keys.ts'
 import type { FleetLayout } from './layout.ts'
 import { localCredentials } from './local-credentials.ts'
 
 export interface KeyEntry {
-  kind: 'operator' | 'account' | 'signing key' | 'former signing key' | 'credential' | 'handed out'
+  kind:
+    | 'operator'
+    | 'account'
+    | 'signing key'
+    | 'former signing key'
+    | 'authority'
+    | 'certificate'
+    | 'credential'
+    | 'handed out'
   name: string
-  /** `O…`, `A…`, `U…` */
+  /** `O…`, `A…`, `U…`; of a certificate its SHA-256, as `openssl x509 -fingerprint` prints it */
   key: string
   /** Unix ms; null: not known */
   made: number | null
@@ -44,6 +56,7 @@ export async function listKeys(layout: FleetLayout, now: number): Promise<KeyEnt
       made: made(key),
       ends: until * 1000,
     })),
+    ...(await certificateEntries(layout)),
     ...local.map(({ claims, role, node }): KeyEntry => ({
       kind: 'credential',
       name: node ?? `${role} ${claims.name}`,
@@ -80,6 +93,27 @@ function operatorEntries(
     ...(accounts === undefined
       ? []
       : ACCOUNTS.map((name) => entry('account', name, publicKey(accounts[name], 'account')))),
+  ]
+}
+
+/** Which authorities are pinned, whoever made them, and what the server of this home shows. */
+async function certificateEntries(layout: FleetLayout): Promise<KeyEntry[]> {
+  const address = await readAddress(layout)
+  const shown = address === null ? undefined : tlsFilesOf(layout, address)?.cert
+  const entry = (kind: KeyEntry['kind'], certificate: X509Certificate): KeyEntry => ({
+    kind,
+    name: /^CN=(.*)$/m.exec(certificate.subject)?.[1] ?? certificate.subject,
+    key: certificate.fingerprint256,
+    made: Date.parse(certificate.validFrom),
+    ends: Date.parse(certificate.validTo),
+  })
+  // a file that is away is refused by `up`; the rest of the list is good without it
+  const server = shown === undefined ? '' : await readFile(shown, 'utf8').catch(() => '')
+  return [
+    ...certificatesIn((await readPinned(layout)) ?? '').map((one) => entry('authority', one)),
+    ...certificatesIn(server)
+      .slice(0, 1)
+      .map((one) => entry('certificate', one)),
   ]
 }
 

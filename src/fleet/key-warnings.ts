@@ -6,8 +6,13 @@ import type { FleetLayout } from './layout.ts'
 
 const DAY_MS = 24 * 3600 * 1000
 
+const NEXT: Partial<Record<KeyEntry['kind'], string>> = {
+  certificate: '. next, when it can be renewed: troupe up',
+}
+
 export function warningOf({ kind, name, ends }: KeyEntry, now: number): string {
-  return `warning: ${kind} ${name} ${ends! > now ? 'ends' : 'ended'} at ${whenText(ends!)}`
+  const next = NEXT[kind] ?? ''
+  return `warning: ${kind} ${name} ${ends! > now ? 'ends' : 'ended'} at ${whenText(ends!)}${next}`
 }
 
 export async function keyWarnings(layout: FleetLayout, now: number): Promise<string[]> {

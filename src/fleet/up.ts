@@ -75,12 +75,12 @@ export function nodeNames(count: number): string[] {
 }
 
 /** Where our own server is to be, with the keys and certificates for it. */
-async function ownPlace({ layout, listen, env, say }: UpOptions): Promise<BusPlace> {
+async function ownPlace({ layout, listen, env }: UpOptions): Promise<BusPlace> {
   await refuseListedKeys(layout)
   const isUp = await hasParts(layout)
   const address = await wantedAddress(layout, listen, env, isUp)
   await ensureOperator(layout)
-  return { address, certificateIsNew: await ensureTls(layout, address, isUp, say) }
+  return { address, certificateIsNew: await ensureTls(layout, address, isUp) }
 }
 
 /** Does any part of this fleet run that knows the bus's address? */

@@ -64,7 +64,7 @@ export async function tryOnce(
   const began = clock.now()
   try {
     holder.check()
-    const tls = tlsOf(addresses, holder.ca)
+    const tls = tlsOf(addresses, () => holder.ca)
     const { inboxPrefix } = holder
     const connection = await connect({
       servers: [...addresses],

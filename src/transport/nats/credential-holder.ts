@@ -48,7 +48,8 @@ export async function holdCredentials(source: CredentialSource): Promise<Credent
     if (inboxPrefix !== null && credentials.inboxPrefix !== inboxPrefix)
       throw new Fault('PERMISSION', `it is another's: its inbox is '${credentials.inboxPrefix}'`)
     inboxPrefix = credentials.inboxPrefix
-    if (credentials.jwt === current?.jwt && credentials.nkeySeed === current?.nkeySeed) return
+    const { jwt, nkeySeed, ca } = credentials
+    if (jwt === current?.jwt && nkeySeed === current?.nkeySeed && ca === current?.ca) return
     answerer = answererOf(credentials)
     current = credentials
   }

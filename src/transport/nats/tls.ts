@@ -12,11 +12,14 @@ export interface TlsOptions {
 }
 
 /** @returns null: plain text, or TLS when the server asks for it */
-export function tlsOf(servers: readonly string[], ca: string | undefined): TlsOptions | null {
-  if (ca === undefined && !servers.some((url) => url.startsWith('tls://'))) return null
+export function tlsOf(servers: readonly string[], ca: () => string | undefined): TlsOptions | null {
+  if (ca() === undefined && !servers.some((url) => url.startsWith('tls://'))) return null
   const hosts = servers.map(hostOf)
   return {
-    ...(ca !== undefined && { ca }),
+    /** The library asks at each try: a renewed credential may pin another one. */
+    get ca() {
+      return ca()
+    },
     /** The library gives no name for an address, and Node then takes it for `localhost`. */
     checkServerIdentity(host, certificate) {
       const meant = host === 'localhost' && !hosts.includes(host) ? hosts : [host]

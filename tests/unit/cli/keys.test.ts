@@ -1,7 +1,10 @@
-import { readFile, rm } from 'node:fs/promises'
+import { X509Certificate } from 'node:crypto'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { endingSoon, listKeys } from '../../../src/fleet/key-list.ts'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { ensureTls, type BusAddress } from '../../../src/fleet/bus-address.ts'
+import { serverFile } from '../../../src/fleet/certificates.ts'
+import { endingSoon, listKeys, type KeyEntry } from '../../../src/fleet/key-list.ts'
 import { keyWarnings } from '../../../src/fleet/key-warnings.ts'
 import {
   ensureAccounts,
@@ -13,6 +16,7 @@ import {
 import { rotateSigning } from '../../../src/fleet/rotate.ts'
 import { userClaimsOf } from '../../../src/transport/nats/jwt-claims.ts'
 import { cli } from '../../support/cli.ts'
+import { daysFromNow, issue } from '../../support/tls-server.ts'
 import { ownHome, type OwnHome } from '../../support/own-home.ts'
 
 const DAY = 24 * 3_600_000
@@ -64,6 +68,51 @@ test('what ends within 30 days is said, but not what was made to end soon', asyn
   const entries = await listKeys(own.layout, Date.now())
   const bob = entries.find(({ name }) => name === 'client bob')!
   expect(endingSoon([bob], bob.ends! + 1)).toEqual([bob])
+})
+
+describe('a bus that is reached over the network', () => {
+  const shown = async () =>
+    (JSON.parse((await troupe('keys', 'show', '--json')).stdout) as KeyEntry[]).filter(({ kind }) =>
+      ['authority', 'certificate'].includes(kind),
+    )
+  const at = (days: number) => keyWarnings(own.layout, Date.now() + days * DAY)
+  const listenAt = async (network: BusAddress['network']) => {
+    const address = { host: '::1', port: 4222, network: network! }
+    await mkdir(own.layout.bus.dir, { recursive: true })
+    await writeFile(own.layout.bus.address, JSON.stringify(address))
+    await ensureTls(own.layout, address, false)
+  }
+
+  test('its authority and its certificate are listed, and said 30 days before their ends, not 31', async () => {
+    expect(await shown()).toEqual([])
+    await listenAt({ name: '::1', names: [], given: null })
+    const [authority, certificate] = await shown()
+    expect([authority!.kind, certificate!.kind]).toEqual(['authority', 'certificate'])
+    expect(new X509Certificate(await readFile(serverFile(own.layout))).fingerprint256).toBe(certificate!.key)
+    const days = (entry?: KeyEntry) => Math.round((entry!.ends! - Date.now()) / DAY)
+    expect([days(authority), days(certificate)]).toEqual([3652, 365])
+    expect(await at(365 - 31)).toEqual([])
+    expect(await at(365 - 29)).toEqual([
+      expect.stringMatching(/^warning: certificate bus of fleet main ends at .*next, .*: troupe up$/),
+    ])
+    expect(await at(3652 - 29)).toContainEqual(expect.stringMatching(/^warning: authority troupe main /))
+  })
+
+  test('so are given ones, and none when it is on loopback again', async () => {
+    const authority = await issue([], null)
+    const { certificate, key } = await issue(['IP.1 = ::1'], authority, { notAfter: daysFromNow(90) })
+    const [cert, keyFile, ca] = ['cert', 'key', 'ca'].map((name) => join(own.home, name))
+    await writeFile(cert!, certificate)
+    await writeFile(keyFile!, key, { mode: 0o600 })
+    await writeFile(ca!, authority.certificate)
+    await listenAt({ name: '::1', names: [], given: { cert: cert!, key: keyFile!, ca: ca! } })
+    expect((await shown()).map((one) => one.key)).toEqual(
+      [authority.certificate, certificate].map((pem) => new X509Certificate(pem).fingerprint256),
+    )
+    expect(await at(61)).toContainEqual(expect.stringMatching(/^warning: certificate /))
+    await listenAt(undefined)
+    expect(await shown()).toEqual([])
+  })
 })
 
 test('rotate without --yes says what it would do, and does nothing', async () => {

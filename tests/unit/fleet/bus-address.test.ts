@@ -14,7 +14,7 @@ import { readPinned } from '../../../src/fleet/certificates.ts'
 import { ensureKey, ensureOperator } from '../../../src/fleet/keys.ts'
 import { layoutOf, type FleetLayout } from '../../../src/fleet/layout.ts'
 import { parseListen } from '../../../src/fleet/listen.ts'
-import { daysFromNow, issue } from '../../support/tls-server.ts'
+import { issue } from '../../support/tls-server.ts'
 
 let home: string
 let layout: FleetLayout
@@ -120,33 +120,19 @@ describe('where the bus is to be', () => {
 })
 
 describe('what credentials pin', () => {
-  let said: string[]
-  const say = (line: string): void => void said.push(line)
-  beforeEach(() => {
-    said = []
-  })
-
-  test('an authority that nears its end is told 30 days before, not 31', async () => {
-    await ensureTls(layout, ON_6, false, say)
-    await ensureTls(layout, ON_6, true, say, daysFromNow(3652 - 31))
-    expect(said).toEqual([])
-    await ensureTls(layout, ON_6, true, say, daysFromNow(3652 - 29))
-    expect(said).toEqual([expect.stringMatching(/warning: the authority .* ends at \d{4}-.*made anew/)])
-  })
-
   test('the fleet’s own authority, over the network; nothing on loopback', async () => {
     await ensureOperator(layout)
-    expect(await ensureTls(layout, ON_6, false, say)).toBe(true)
+    expect(await ensureTls(layout, ON_6, false)).toBe(true)
     const pinned = await readPinned(layout)
     expect(pinned).toMatch(/^-----BEGIN CERTIFICATE/)
     const owner = { role: 'agent', node: 'n0' } as const
     const first = await ensureKey(layout, owner, 'ada')
     expect(first.ca).toBe(pinned)
 
-    expect(await ensureTls(layout, ON_6, true, say)).toBe(false)
+    expect(await ensureTls(layout, ON_6, true)).toBe(false)
     expect(await ensureKey(layout, owner, 'ada')).toEqual(first)
 
-    await ensureTls(layout, LOOPBACK, false, say)
+    await ensureTls(layout, LOOPBACK, false)
     expect(await readPinned(layout)).toBeUndefined()
     const { ca: _, ...plain } = first
     expect(await ensureKey(layout, owner, 'ada')).toEqual(plain)
@@ -161,14 +147,14 @@ describe('what credentials pin', () => {
     await writeFile(ca!, authority.certificate)
     const given = { cert: cert!, key: keyFile!, ca: ca! }
     const address = { ...ON_6, network: { name: 'a.example.org', names: [], given } }
-    expect(await ensureTls(layout, address, false, say)).toBe(true)
+    expect(await ensureTls(layout, address, false)).toBe(true)
     expect(await readPinned(layout)).toBe(authority.certificate)
 
     for (const other of [
       { ...address, network: { ...address.network, given: { ...given, ca: null } } },
       ON_6,
     ]) {
-      await expect(ensureTls(layout, other, true, say)).rejects.toMatchObject({
+      await expect(ensureTls(layout, other, true)).rejects.toMatchObject({
         code: 'SETUP',
         hint: expect.stringContaining('--keep-workers'),
       })
@@ -178,7 +164,6 @@ describe('what credentials pin', () => {
       layout,
       { ...address, network: { ...address.network, given: { ...given, ca: null } } },
       false,
-      say,
     )
     expect(await readPinned(layout)).toBeUndefined()
   })
