@@ -1,12 +1,11 @@
 /** Agents that join by a credential, as on another machine: with a spool of their own and without a home. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readdir, readlink, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readlink, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { basename, delimiter, dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { cacheOf } from '../../src/system/paths.ts'
-import { blocksOf } from '../support/code-blocks.ts'
 import { alive, run, startFleet, task, TROUPE, until, type Fleet } from '../support/fleet.ts'
 import { processesOf } from '../support/fleet-processes.ts'
 
@@ -81,19 +80,6 @@ test('an agent joins by its file alone, with a spool of its own and no home; dow
   agent.kill('SIGINT')
   await once(agent, 'close')
   expect(agent.output().code).toBe(0)
-})
-
-test('the page on agents of other machines runs as it stands', async () => {
-  const blocks = blocksOf('docs/howto/agents-on-other-machines.md').filter(({ notRun }) => notRun === null)
-  const cwd = join(there, 'page')
-  await mkdir(cwd)
-  for (const { file, text } of blocks) if (file !== null) await writeFile(join(cwd, file), text)
-  const script = blocks.filter(({ language }) => language === 'sh').map(({ text }) => text)
-  const env = { ...fleet.env, PATH: `${dirname(TROUPE)}${delimiter}${fleet.env['PATH']}` }
-  const ran = await run('bash', ['-emc', script.join('\n')], { env, cwd, timeoutMs: 120_000 })
-  expect(ran.code, ran.stdout + ran.stderr).toBe(0)
-  expect(ran.stdout).toContain('on gpu0')
-  await fleet.repair()
 })
 
 test('a bundle runs an agent where there is no Node and no environment, and is not written twice', async () => {
