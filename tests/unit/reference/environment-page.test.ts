@@ -46,7 +46,7 @@ const READS = new RegExp(
   'g',
 )
 /** Names of the same form that are no variables. */
-const OTHERS = ['TROUPE_AGENTS', 'TROUPE_PEOPLE', 'TROUPE_FAILED', 'TROUPE_VERSION__']
+const OTHERS = ['TROUPE_AGENTS', 'TROUPE_PEOPLE', 'TROUPE_WORKERS', 'TROUPE_FAILED', 'TROUPE_VERSION__']
 
 function variablesOf(file: string): string[] {
   // comments may show any
