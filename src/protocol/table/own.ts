@@ -14,7 +14,7 @@ export const OWN_ROWS = {
     to: ['coordinator'],
     subject: 'coordinator.status.{run}.{role}.{index}',
     body: z.object({ role: Name.optional(), index: Index.optional(), ...PageFields }),
-    reply: RunStatus.omit({ help: true }).extend(NextField),
+    reply: RunStatus.extend(NextField),
     timeoutMs: 1000,
     errors: ['WORKER_NOT_FOUND', 'NOT_LEADER'],
     doc:

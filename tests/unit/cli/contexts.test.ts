@@ -205,7 +205,7 @@ test('completion knows verbs, flags, values, runs, workers, signals and contexts
   expect(await complete('status', 'jo')).toEqual([RUN])
   expect(await complete('kill', `${RUN}/`)).toEqual([`${RUN}/main`, `${RUN}/main/0`])
   expect(await complete('signal', RUN, 'US')).toEqual(['USR1', 'USR2'])
-  expect(await complete('nodes', '')).toEqual(['adopt', 'drain'])
+  expect(await complete('nodes', '')).toEqual(['invite', 'revoke', 'adopt', 'drain'])
   expect(await complete('context', 'use', '')).toEqual(['local'])
   expect(await complete('context', 'remove', 'l')).toEqual(['local'])
   expect(await complete('user', '')).toEqual(['add', 'list', 'revoke'])

@@ -2,7 +2,14 @@ import { expect, test } from 'vitest'
 import { inboxPrefixOf, isInbox, isNameOf, permissionsOf } from '../../../src/protocol/permissions.ts'
 import { ROLES, TABLE, type Row } from '../../../src/protocol/table.ts'
 
-const who = { fleet: 'main', user: 'ada', node: 'n0', worker: 'r1.t.0', inboxPrefix: '_INBOX.client-ada' }
+const who = {
+  fleet: 'main',
+  user: 'ada',
+  node: 'n0',
+  key: `U${'A'.repeat(55)}`,
+  worker: 'r1.t.0',
+  inboxPrefix: '_INBOX.client-ada',
+}
 
 test.each(ROLES)('%s has exact JetStream subjects and no wildcard over the fleet', (role) => {
   const { publish, subscribe } = permissionsOf(role, who)
