@@ -7,7 +7,8 @@ import { readFile } from 'node:fs/promises'
 import { Fault } from '../protocol/faults.ts'
 import { formatHostPort } from '../protocol/hostport.ts'
 import type { Env } from '../system/paths.ts'
-import { ensureCertificates, pinAuthority, readPinned, serverFile } from './certificates.ts'
+import { endRotationIfDue } from './authority-rotation.ts'
+import { certificatesIn, ensureCertificates, pinAuthority, readPinned, serverFile } from './certificates.ts'
 import { checkGiven, type GivenCertificate } from './given-certificate.ts'
 import type { FleetLayout } from './layout.ts'
 import { certificateNames, findPlace, isOwnAddress, isWildcard, tryPlace, type Listen } from './listen.ts'
@@ -144,12 +145,20 @@ export async function ensureTls(
   isUp: boolean,
   now = new Date(),
 ): Promise<boolean> {
+  if (network?.given === null) await endRotationIfDue(layout, now.getTime())
   const { authority, isNew } = await certificateOf(layout, host, network, now)
   const pinned = (await readPinned(layout)) ?? null
   if (pinned === authority) return isNew
-  if (isUp) throw refusedWhileUp('its parts trust the authority that its bus has had')
+  const isTrusted = network?.given === null && pinned !== null && pinsSigner(pinned, authority!)
+  if (isUp && !isTrusted) throw refusedWhileUp('its parts trust the authority that its bus has had')
   await pinAuthority(layout, authority)
   return isNew
+}
+
+/** The first one signs. */
+function pinsSigner(pinned: string, authority: string): boolean {
+  const signer = certificatesIn(authority)[0]
+  return certificatesIn(pinned).some(({ fingerprint256 }) => fingerprint256 === signer?.fingerprint256)
 }
 
 /** The authority to pin; null: none. */

@@ -4,7 +4,7 @@
  * never meets another's key. Owns when they are made, and for which names; openssl signs (system/openssl.ts).
  */
 import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto'
-import { readFile, rm } from 'node:fs/promises'
+import { readFile, rename, rm } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { dirname, join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
@@ -18,17 +18,18 @@ const SERVER_MS = 365 * DAY_MS
 /** `up` renews the server's certificate when less is left of it. */
 const RENEW_MS = 30 * DAY_MS
 /** The clock of another machine may be behind ours. */
-const BEFORE_MS = DAY_MS
+export const BEFORE_MS = DAY_MS
 
 export interface BusCertificate {
-  /** PEM of the authority, which credentials pin */
+  /** PEM of the authority, which credentials pin; of two while one takes the other's place */
   authority: string
   /** made by this call: a server that runs has to read its certificate anew, credentials their authority */
   made: { authority: boolean; server: boolean }
 }
 
-function filesOf({ keys }: FleetLayout): { authority: string; server: string } {
-  return { authority: join(keys, 'tls', 'authority.pem'), server: join(keys, 'tls', 'server.pem') }
+function filesOf({ keys }: FleetLayout): { authority: string; next: string; server: string } {
+  const at = (name: string): string => join(keys, 'tls', name)
+  return { authority: at('authority.pem'), next: at('next.pem'), server: at('server.pem') }
 }
 
 /** The server's certificate and its key. */
@@ -81,7 +82,45 @@ export async function ensureCertificates(
     const request = serverOf(layout, names, now, endOf(authority))
     await writePrivate(files.server, textOf(await issueCertificate(request, authority, dir)))
   }
-  return { authority: authority.certificate, made }
+  const next = await readNextAuthority(layout)
+  const { certificate } = authority
+  return { authority: next === null ? certificate : bothOf(certificate, next), made }
+}
+
+/** The authority that takes the place of the one that signs now: pinned, too, and it signs nothing yet. */
+export async function readNextAuthority(layout: FleetLayout): Promise<string | null> {
+  return (await readAuthority(filesOf(layout).next))?.certificate ?? null
+}
+
+/**
+ * Made unless it is there. The caller has the up lock.
+ *
+ * @returns PEM of both
+ * @throws {Fault} SETUP when there is none whose place it could take
+ */
+export async function makeNextAuthority(layout: FleetLayout, now: Date): Promise<string> {
+  const files = filesOf(layout)
+  const authority = await readAuthority(files.authority)
+  if (authority === null)
+    throw new Fault('SETUP', 'the bus of this fleet has no authority of its own', {
+      hint: 'a bus that is reached over the network has one: troupe up --listen ADDR',
+      retryable: false,
+    })
+  const known = await readAuthority(files.next)
+  if (known !== null) return bothOf(authority.certificate, known.certificate)
+  const next = await issueCertificate(authorityOf(layout, now), null, dirname(files.next))
+  await writePrivate(files.next, textOf(next))
+  return bothOf(authority.certificate, next.certificate)
+}
+
+function bothOf(authority: string, next: string): string {
+  return `${authority.trimEnd()}\n${next}`
+}
+
+/** From now on the next one signs, and the former one's key is gone. The caller has the up lock. */
+export function promoteNextAuthority(layout: FleetLayout): Promise<void> {
+  const files = filesOf(layout)
+  return rename(files.next, files.authority)
 }
 
 function authorityOf({ fleet }: FleetLayout, now: Date): Parameters<typeof issueCertificate>[0] {

@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises'
 import { ROLES } from '../protocol/table.ts'
 import { signerOf, type KeyKind } from '../transport/nats/nkey-sign.ts'
 import { ACCOUNTS } from '../transport/nats/tenant-accounts.ts'
+import { readRotation } from './authority-rotation.ts'
 import { readAddress, tlsFilesOf } from './bus-address.ts'
 import { certificatesIn, readPinned } from './certificates.ts'
 import { lives, readIssued } from './issued.ts'
@@ -21,6 +22,7 @@ export interface KeyEntry {
     | 'signing key'
     | 'former signing key'
     | 'authority'
+    | 'former authority'
     | 'certificate'
     | 'credential'
     | 'handed out'
@@ -56,7 +58,7 @@ export async function listKeys(layout: FleetLayout, now: number): Promise<KeyEnt
       made: made(key),
       ends: until * 1000,
     })),
-    ...(await certificateEntries(layout)),
+    ...(await certificateEntries(layout, now)),
     ...local.map(({ claims, role, node }): KeyEntry => ({
       kind: 'credential',
       name: node ?? `${role} ${claims.name}`,
@@ -97,7 +99,7 @@ function operatorEntries(
 }
 
 /** Which authorities are pinned, whoever made them, and what the server of this home shows. */
-async function certificateEntries(layout: FleetLayout): Promise<KeyEntry[]> {
+async function certificateEntries(layout: FleetLayout, now: number): Promise<KeyEntry[]> {
   const address = await readAddress(layout)
   const shown = address === null ? undefined : tlsFilesOf(layout, address)?.cert
   const entry = (kind: KeyEntry['kind'], certificate: X509Certificate): KeyEntry => ({
@@ -109,8 +111,15 @@ async function certificateEntries(layout: FleetLayout): Promise<KeyEntry[]> {
   })
   // a file that is away is refused by `up`; the rest of the list is good without it
   const server = shown === undefined ? '' : await readFile(shown, 'utf8').catch(() => '')
+  const rotation = await readRotation(layout, now)
+  const pinned = certificatesIn((await readPinned(layout)) ?? '')
   return [
-    ...certificatesIn((await readPinned(layout)) ?? '').map((one) => entry('authority', one)),
+    ...pinned.map((one, i): KeyEntry => {
+      const known = entry('authority', one)
+      // the first one signs until the next takes its place
+      const isFormer = rotation !== null && i === 0
+      return isFormer ? { ...known, kind: 'former authority', ends: rotation.due } : known
+    }),
     ...certificatesIn(server)
       .slice(0, 1)
       .map((one) => entry('certificate', one)),
@@ -126,6 +135,7 @@ export function endingSoon(entries: readonly KeyEntry[], now: number): KeyEntry[
   return entries.filter(
     ({ kind, made, ends }) =>
       kind !== 'former signing key' &&
+      kind !== 'former authority' &&
       ends !== null &&
       ends - now < SOON_MS &&
       ends - (made ?? 0) > 2 * SOON_MS,

@@ -7,6 +7,7 @@ import type { FleetLayout } from './layout.ts'
 const DAY_MS = 24 * 3600 * 1000
 
 const NEXT: Partial<Record<KeyEntry['kind'], string>> = {
+  authority: '. next: troupe keys rotate ca',
   certificate: '. next, when it can be renewed: troupe up',
 }
 

@@ -140,6 +140,8 @@ export function keepCredential(first: Credentials, options: KeptCredential): Cre
   const look = async (): Promise<void> => {
     const file = await options.read()
     if (file.jwt !== current.jwt && endsAt(file) > endsAt(current)) await take(file)
+    // another authority is pinned: no new credential, but what the next try trusts
+    if (file.ca !== undefined && file.ca !== current.ca) current = { ...current, ca: file.ca }
     const claims = claimsOf(current)
     if (claims === null || clock.wall() < renewAtOf(claims)) return
     if (current.renewal === undefined || options.write === undefined) return

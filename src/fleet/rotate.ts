@@ -3,12 +3,15 @@
  * it, and how long the former ones serve. No run is harmed: agents and coordinator keep their links or make
  * them anew with the credential that is in their file then, and workers never notice.
  */
-import type { Fault } from '../protocol/faults.ts'
+import { Fault } from '../protocol/faults.ts'
 import { ROLES, type BusRole } from '../protocol/table.ts'
 import { writeCredentials } from '../system/contexts.ts'
 import { newSeed, signerOf } from '../transport/nats/nkey-sign.ts'
 import { mintCredentials, newOperatorKeys, type Minter } from '../transport/nats/tenant-accounts.ts'
-import { findBus, restartBus, tellIfUp } from './bus.ts'
+import { beginRotation, pinLocal, readRotation, type AuthorityRotation } from './authority-rotation.ts'
+import { ensureTls, readAddress } from './bus-address.ts'
+import { ensureBus, findBus, restartBus, tellIfUp } from './bus.ts'
+import { promoteNextAuthority } from './certificates.ts'
 import { lives, readIssued, writeIssued } from './issued.ts'
 import {
   dropPast,
@@ -116,4 +119,36 @@ export async function rotateOperator(
   if ((await findBus(layout)) === null) return { restarted: false }
   await restartBus(layout, env, () => {}, 'it gets a new operator')
   return { restarted: true }
+}
+
+/**
+ * A new authority of the bus's certificate (authority-rotation.ts has the phases). The caller has the up
+ * lock.
+ *
+ * @param atOnce  the second phase, too, whoever is cut off by it
+ * @returns what waits, or waited when it was done at once
+ * @throws {Fault} SETUP when the bus has no authority of its own, or the server does not take its certificate
+ */
+export async function rotateAuthority(
+  layout: FleetLayout,
+  env: Readonly<Record<string, string | undefined>>,
+  { atOnce }: { atOnce: boolean },
+  now: number,
+): Promise<AuthorityRotation & { done: boolean }> {
+  const address = await readAddress(layout)
+  if (address?.network?.given !== null)
+    throw new Fault('SETUP', 'the bus of this fleet has no authority of its own', {
+      hint: 'who made its certificate renews it; `troupe up --listen ADDR` makes an authority',
+      retryable: false,
+    })
+  await beginRotation(layout, now)
+  const rotation = (await readRotation(layout, now))!
+  const done = atOnce || (rotation.due !== null && rotation.due <= now)
+  if (!done) return { ...rotation, done }
+  await promoteNextAuthority(layout)
+  const isUp = (await findBus(layout)) !== null
+  await ensureTls(layout, address, isUp)
+  await pinLocal(layout)
+  if (isUp) await ensureBus(layout, env, () => {}, { address, certificateIsNew: true })
+  return { ...rotation, done }
 }

@@ -1,4 +1,4 @@
-/** Credentials that were handed out, on a real fleet: from another home, by other clients, and revoked. */
+/** Credentials that were handed out, on a real fleet with TLS: elsewhere, by other clients, revoked. */
 import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { spawn } from 'node:child_process'
@@ -17,7 +17,7 @@ import { python, root, run, startFleet, task, TROUPE, type Fleet } from '../supp
 let fleet: Fleet
 let dir: string
 beforeAll(async () => {
-  fleet = await startFleet()
+  fleet = await startFleet({ up: ['--listen', '127.0.0.1'] })
   dir = await mkdtemp(join(tmpdir(), 'troupe-credentials-'))
 })
 afterAll(async () => {
@@ -33,6 +33,7 @@ async function person(name: string, flags: string[] = []) {
   const env = { TROUPE_HOME: join(dir, name) }
   expect((await fleet.troupe(['context', 'add', file], { env })).code).toBe(0)
   const credentials = (JSON.parse(await readFile(file, 'utf8')) as { credentials: Credentials }).credentials
+  expect(credentials.ca).toBe(await readFile(join(fleet.home, 'keys/main/ca.pem'), 'utf8'))
   return { file, credentials, troupe: (args: string[], input = '') => fleet.troupe(args, { env, input }) }
 }
 
@@ -66,9 +67,13 @@ describe('a .creds file launches, with the url and the inbox prefix that are sai
   let creds: string
   let said: { url: string; user: string; inboxPrefix: string }
   let subject: string
+  /** file of the authority, as the export names it */
+  let ca: string
   beforeAll(async () => {
     creds = join(dir, 'own.creds')
-    said = await fleet.json(['context', 'export', '--creds', '-o', creds])
+    const exported = await fleet.troupe(['context', 'export', '--creds', '-o', creds, '--json'])
+    said = JSON.parse(exported.stdout)
+    ca = /^authority: (.*)$/m.exec(exported.stderr)![1]!
     subject = `troupe.v1.${fleet.info.fleet}.coordinator.launch.${said.user}`
   })
   const ended = async (reply: { run: string }) => (await fleet.troupe(['wait', reply.run])).code
@@ -77,7 +82,7 @@ describe('a .creds file launches, with the url and the inbox prefix that are sai
     const ran = await run(
       python,
       [join(root, 'tests/support/programs/plain_client.py'), said.url, creds, 'request', subject],
-      { input: task('by-py', ['true']), env: { ...process.env, INBOX_PREFIX: said.inboxPrefix } },
+      { input: task('by-py', ['true']), env: { ...process.env, INBOX_PREFIX: said.inboxPrefix, CA: ca } },
     )
     expect(ran.stderr).toBe('')
     expect(await ended(JSON.parse(ran.stdout).reply)).toBe(0)
@@ -88,6 +93,7 @@ describe('a .creds file launches, with the url and the inbox prefix that are sai
       servers: said.url,
       authenticator: credsAuthenticator(await readFile(creds)),
       inboxPrefix: said.inboxPrefix,
+      tls: { caFile: ca },
     })
     const answer = await client.request(subject, task('by-js', ['true']), { timeout: 5000 })
     await client.close()
@@ -96,7 +102,7 @@ describe('a .creds file launches, with the url and the inbox prefix that are sai
 
   test('from the nats command line, by its flags and by the context that --nats writes', async () => {
     const nats = await natsProgram()
-    const flags = ['--server', said.url, '--creds', creds, '--inbox-prefix', said.inboxPrefix]
+    const flags = ['--server', said.url, '--creds', creds, '--tlsca', ca, '--inbox-prefix', said.inboxPrefix]
     const env = { ...process.env, XDG_CONFIG_HOME: join(dir, 'config') }
     const context = (await fleet.troupe(['context', 'export', '--nats', '-q'], { env })).stdout.trim()
     for (const how of [flags, ['--context', context]]) {
@@ -121,7 +127,10 @@ test('who is revoked is cut off when the command returns, and comes back neither
     await Promise.all([bus.close(), staying.close()])
   }
   const minter = (await readMinter(homeLayout({ TROUPE_HOME: fleet.home })))!
-  const renewed = await mintCredentials(minter, 'client', 'ann', {}, ann.credentials.nkeySeed)
+  const renewed = {
+    ...(await mintCredentials(minter, 'client', 'ann', {}, ann.credentials.nkeySeed)),
+    ca: ann.credentials.ca!,
+  }
   const signIn = () => connectNats({ servers: fleet.info.url, credentials: renewed, name: 'ann' })
   const stillOut = async () => {
     await expect(signIn()).rejects.toMatchObject({ code: 'PERMISSION' })

@@ -138,6 +138,47 @@ describe('on an IPv6 address', () => {
   })
 })
 
+test('a new authority while all runs: both are trusted first; by --now it alone, and who has the former one is cut off', async () => {
+  const far = join(fleet.home, 'far')
+  const person = async (name: string) => {
+    const file = join(fleet.home, `${name}.json`)
+    expect((await fleet.troupe(['user', 'add', name, '-o', file])).code).toBe(0)
+    const env = { TROUPE_HOME: join(far, name) }
+    expect((await fleet.troupe(['context', 'add', file], { env })).code).toBe(0)
+    return async () => (await fleet.troupe(['ps'], { env })).code
+  }
+  const kindsOf = async () =>
+    (await fleet.json(['keys', 'show'])).map(({ kind }: { kind: string }) => kind).join()
+  const before = await person('before')
+  const first = await fleet.json(['keys', 'rotate', 'ca', '--yes'])
+  expect(first).toMatchObject({ phase: 1, waitsFor: ['before'] })
+  expect(first.due).toBe(
+    (await fleet.json(['keys', 'show'])).find(({ name }: { name: string }) => name === 'client before').ends,
+  )
+  expect(await kindsOf()).toContain('former authority,authority,certificate')
+  const { fingerprint256 } = await shown(fleet.info.url)
+  expect(await fleet.json(['up', '--detach'])).toEqual(fleet.info)
+  expect((await shown(fleet.info.url)).fingerprint256).toBe(fingerprint256)
+  const begun = Date.now()
+  await until('a certificate counts seconds: it is the next one', () =>
+    Promise.resolve(Date.now() > begun + 1000),
+  )
+  const after = await person('after')
+  expect([await before(), await after()]).toEqual([0, 0])
+
+  expect(await fleet.json(['keys', 'rotate', 'ca', '--now', '--yes'])).toMatchObject({
+    phase: 2,
+    cutOff: ['before'],
+  })
+  await until('the new certificate is shown', async () => {
+    return (await shown(fleet.info.url)).fingerprint256 !== fingerprint256
+  })
+  expect(await kindsOf()).not.toContain('former')
+  expect([await before(), await after()]).toEqual([4, 0])
+  expect(await fleet.json(['up', '--detach'])).toEqual(fleet.info)
+  await works()
+})
+
 test('on all addresses: every name of the machine leads there, and a name that only others know is in its certificate', async () => {
   const info = await moveTo('--listen', '0.0.0.0', '--listen-name', 'bus.example.org')
   await works()

@@ -1,5 +1,5 @@
 /** `troupe keys show | rotate`: the keys of the fleet in this home. */
-import { rotateOperator, rotateSigning } from '../../fleet/rotate.ts'
+import { rotateAuthority, rotateOperator, rotateSigning } from '../../fleet/rotate.ts'
 import { endingSoon, listKeys } from '../../fleet/key-list.ts'
 import { warningOf } from '../../fleet/key-warnings.ts'
 import { findOwnFleet, withFleetLock, type OwnFleet } from '../../fleet/own-fleet.ts'
@@ -31,6 +31,15 @@ const WHICH: Readonly<Record<string, { says(atOnce: boolean): string; act: Rotat
       says: () => 'a new operator; the bus is started again, runs go on, and every credential stays good',
       act: operator,
     },
+    ca: {
+      says: (atOnce) =>
+        'a new authority of the bus’s certificate; credentials of this home, and those handed out from now on, ' +
+        (atOnce
+          ? 'trust it, and it signs at once: those handed out before, exports and tenants’ files are of no use'
+          : 'trust both. It signs when the last credential handed out before has ended, by the next `troupe up` ' +
+            'then; exports of your own context are to be made again by then'),
+      act: authority,
+    },
     accounts: {
       never:
         'the streams of the fleet are kept under its account’s key, and every credential names it: with another ' +
@@ -46,8 +55,8 @@ export const command: CliCommand = {
   register(program, io) {
     const keys = program.command('keys').summary(this.summary).description(this.summary)
     verb(keys, 'show', 'list them by their public halves').action(() => show(io))
-    verb(keys, 'rotate <which>', 'make new ones: signing, operator; no run is harmed')
-      .option('--now', 'signing: what the old keys signed ends at once (they were stolen)')
+    verb(keys, 'rotate <which>', 'make new ones: signing, operator, ca; no run is harmed')
+      .option('--now', 'signing, ca: what the old ones signed ends at once (they were stolen)')
       .option('--yes', 'do it; without this it is only said')
       .action((which: string, flags: RotateFlags) => rotate(io, which, flags))
   },
@@ -72,6 +81,8 @@ async function show(io: Io): Promise<void> {
       ]),
     ),
   )
+  const former = entries.find(({ kind }) => kind === 'former authority')
+  if (former !== undefined) io.stderr(waitingText(former.ends))
   for (const entry of soon) io.stderr(warningOf(entry, now))
 }
 
@@ -94,7 +105,7 @@ async function rotate(io: Io, which: string, { yes = false, now = false }: Rotat
     throw new Fault('USAGE', `the keys of accounts are not exchanged: ${known.never}`, {
       hint: 'what mints credentials is exchanged by: troupe keys rotate signing --yes',
     })
-  if (now && which !== 'signing') throw new Fault('USAGE', '--now goes with signing')
+  if (now && which === 'operator') throw new Fault('USAGE', '--now goes with signing and ca')
   if (!yes)
     throw new Fault('USAGE', `nothing was done. This makes ${known.says(now)}`, {
       hint: `do it: troupe keys rotate ${which}${now ? ' --now' : ''} --yes`,
@@ -129,4 +140,25 @@ async function operator(io: Io, { layout }: OwnFleet): Promise<object> {
       : 'the bus is down; it has a new operator when it starts. next: troupe up',
   )
   return { restarted }
+}
+
+function waitingText(due: number | null): string {
+  return due === null
+    ? 'both authorities are trusted, the former one signs: tenants have files with it alone, which never end. ' +
+        'next, when they have new ones: troupe keys rotate ca --now --yes'
+    : `both authorities are trusted, the former one signs until ${whenText(due)}. next, after that: troupe up`
+}
+
+async function authority(io: Io, { layout }: OwnFleet, atOnce: boolean): Promise<object> {
+  const { done, due, waitsFor } = await rotateAuthority(layout, io.env, { atOnce }, Date.now())
+  if (!done) {
+    io.stderr(waitingText(due))
+    return { phase: 1, due, waitsFor }
+  }
+  io.stderr('the new authority has signed the bus’s certificate, and it alone is trusted')
+  if (waitsFor.length > 0)
+    io.stderr(
+      `cut off: ${waitsFor.join(', ')}. next, for each: a new file (user add --replace, nodes invite)`,
+    )
+  return { phase: 2, due: null, cutOff: waitsFor }
 }

@@ -1,8 +1,10 @@
+import { X509Certificate } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { beginRotation, readRotation } from '../../../src/fleet/authority-rotation.ts'
 import {
   ensureTls,
   urlOf,
@@ -10,11 +12,13 @@ import {
   type BusAddress,
   type ListenRequest,
 } from '../../../src/fleet/bus-address.ts'
-import { readPinned } from '../../../src/fleet/certificates.ts'
-import { ensureKey, ensureOperator } from '../../../src/fleet/keys.ts'
+import { certificatesIn, readPinned, serverFile } from '../../../src/fleet/certificates.ts'
+import { writeIssued } from '../../../src/fleet/issued.ts'
+import { ensureKey, ensureOperator, writeOperator } from '../../../src/fleet/keys.ts'
 import { layoutOf, type FleetLayout } from '../../../src/fleet/layout.ts'
 import { parseListen } from '../../../src/fleet/listen.ts'
-import { issue } from '../../support/tls-server.ts'
+import { newTenant } from '../../../src/transport/nats/tenant-accounts.ts'
+import { daysFromNow, issue } from '../../support/tls-server.ts'
 
 let home: string
 let layout: FleetLayout
@@ -24,6 +28,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(home, { recursive: true, force: true }))
 
+const DAY = 24 * 3600 * 1000
 const OWN = { names: [], given: null }
 const LOOPBACK: BusAddress = { host: '127.0.0.1', port: 12_345 }
 const ON_6: BusAddress = { host: '::1', port: 4222, network: { name: '::1', ...OWN } }
@@ -166,5 +171,42 @@ describe('what credentials pin', () => {
       false,
     )
     expect(await readPinned(layout)).toBeUndefined()
+  })
+
+  test('a new authority: both until the last credential of the former one ends, then it alone, under parts that run', async () => {
+    await ensureOperator(layout)
+    await ensureTls(layout, ON_6, false)
+    const now = Date.now()
+    const bob = { role: 'client' as const, name: 'bob', key: 'U', issuedAt: now - 1, revokedAt: null }
+    await writeIssued(layout, [{ ...bob, expires: now + 9 * DAY }], now)
+    const [former] = certificatesIn((await readPinned(layout))!)
+    await beginRotation(layout, now)
+    await beginRotation(layout, now)
+    const both = (await readPinned(layout))!
+    expect(certificatesIn(both).length).toBe(2)
+    expect(await readRotation(layout, now)).toEqual({ due: now + 9 * DAY, waitsFor: ['bob'] })
+    const signer = async () => new X509Certificate(await readFile(serverFile(layout))).issuer
+
+    expect(await ensureTls(layout, ON_6, true, daysFromNow(8.9))).toBe(false)
+    expect([await readPinned(layout), await signer()]).toEqual([both, former!.subject])
+    expect(await ensureTls(layout, ON_6, true, daysFromNow(9.1))).toBe(true)
+    const [next, ...more] = certificatesIn((await readPinned(layout))!)
+    expect([next!.fingerprint256, more, await signer()]).toEqual([
+      certificatesIn(both)[1]!.fingerprint256,
+      [],
+      next!.subject,
+    ])
+    expect(await readRotation(layout, now)).toBeNull()
+  })
+
+  test('a tenant’s file never ends: no date for the new authority; without any credential it is a day', async () => {
+    const operator = await ensureOperator(layout)
+    await ensureTls(layout, ON_6, false)
+    const now = Date.now()
+    await beginRotation(layout, now)
+    const rotation = await readRotation(layout, now)
+    expect(Math.round((rotation!.due! - now) / 3600_000)).toBe(24)
+    await writeOperator(layout, { ...operator, tenants: { ...operator.tenants, lab: newTenant().record } })
+    expect(await readRotation(layout, now)).toEqual({ due: null, waitsFor: ['lab'] })
   })
 })
