@@ -49,6 +49,27 @@ test('a message cut short never crashes', () => {
   )
 })
 
+/** [[[…, it again], it again], it again]: 13 bytes a level, and twice the places to walk */
+function sharing(levels: number): string {
+  const id = levels.toString(16).padStart(8, '0')
+  return levels === 0 ? '90' : `92d669${id}${sharing(levels - 1)}d670${id}`
+}
+
+test.each([
+  ['lists that refer to themselves and double with each level', sharing(28)],
+  ['a reference to nothing', 'd67000000001'],
+  ['a set', `d47300${'91'.repeat(40)}90`],
+  ['an expression', 'd4780092a161a0'],
+  ['an error', 'd4650093a145a161a0'],
+  ['a time', 'd6ff00000000'],
+  ['a list of floats', 'c7050600000000'],
+])('msgpack with %s in it is refused at once', (_, hex) => {
+  const began = performance.now()
+  for (const whole of [hex, `91${hex}`, `81a161${hex}`])
+    expect(refused(Buffer.from(whole, 'hex'), MSGPACK), whole).toBe(true)
+  expect(performance.now() - began).toBeLessThan(1000)
+})
+
 test('what is undefined is left out', () => {
   expect(decode(encode({ a: 1, b: undefined, c: [{ d: undefined }] }, 'msgpack'), MSGPACK)).toEqual({
     a: 1,
