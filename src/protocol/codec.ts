@@ -59,7 +59,7 @@ export function formOf(contentType: string | undefined): Form {
   return contentType === MSGPACK ? 'msgpack' : 'json'
 }
 
-/** Lists and objects alone: msgpack's extension types (sets, expressions, errors) hide depth, and are no JSON. */
+/** Lists and objects alone: msgpack's extension types (sets, expressions) hide depth, and are no JSON. */
 function checkTree(value: unknown, left: number): void {
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return
   if (left === 0) throw new Fault('REQUEST_INVALID', `nested deeper than ${DEPTH_MAX}`)
