@@ -1,5 +1,5 @@
-// `npm run fuzz [-- --seconds 60 --seed N]`: a fleet under garbage (tests/integration/fuzz.test.ts), for longer
-// than the gate does it. Writes its report, tests/long/FUZZ.md, which is committed with what it was run for.
+// `npm run fuzz [-- --seconds 60 --seed N]`: a fleet under garbage (tests/integration/fuzz.test.ts), for
+// longer than the gate does it. Writes its report, tests/long/FUZZ.md, which is committed with what it was run for.
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -40,8 +40,8 @@ function report(passed, seconds, seed, fuzzed) {
   const lines = [
     '# The last `npm run fuzz`',
     '',
-    `${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${seconds} s, seed ${seed}: ` +
-      `${passed ? 'passed' : 'failed'}.`,
+    `${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ` +
+      `${seconds} s, seed ${seed}: ${passed ? 'passed' : 'failed'}.`,
     '',
   ]
   if (fuzzed === null) return lines.join('\n')
@@ -53,7 +53,8 @@ function report(passed, seconds, seed, fuzzed) {
     ...Object.entries(sent).map(([role, count]) => `| messages from ${role} | ${count} |`),
     `| answers into the askers’ own inboxes | ${answers} |`,
     `| refused by the server | ${refused} |`,
-    `| slowest answer to another client: coordinator, agent | ${slowestMs.coordinator} ms, ${slowestMs.agent} ms |`,
+    '| slowest answer to another client: coordinator, agent ' +
+      `| ${slowestMs.coordinator} ms, ${slowestMs.agent} ms |`,
     `| most memory: coordinator, agent | ${memory.coordinator} MB, ${memory.agent} MB |`,
     '',
   ].join('\n')

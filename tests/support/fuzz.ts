@@ -22,7 +22,7 @@ const HOLDERS = [
 ] as const satisfies readonly (readonly [BusRole, string])[]
 
 /** messages of one holder before it waits until the server has them */
-const BATCH = 20
+const BATCH = 5
 const PAUSE_MS = 50
 const PROBE_MS = 250
 
@@ -132,7 +132,11 @@ async function disturb(
 async function probe({ nc }: Holder, run: string, end: number, { slowestMs }: Fuzzed): Promise<void> {
   const ask = async (of: keyof Fuzzed['slowestMs'], subject: string): Promise<void> => {
     const began = performance.now()
-    await nc.request(`troupe.v1.main.${subject}`, new TextEncoder().encode('{}'), { timeout: 20_000 })
+    await nc
+      .request(`troupe.v1.main.${subject}`, new TextEncoder().encode('{}'), { timeout: 20_000 })
+      .catch((error: Error) => {
+        throw new Error(`${subject}: ${error.message}`)
+      })
     slowestMs[of] = Math.max(slowestMs[of], Math.round(performance.now() - began))
   }
   while (Date.now() < end) {
