@@ -1,5 +1,6 @@
 // `npm run fuzz [-- --seconds 60 --seed N]`: a fleet under garbage (tests/integration/fuzz.test.ts), for
-// longer than the gate does it. Writes its report, tests/long/FUZZ.md, which is committed with what it was run for.
+// longer than the gate does it. Writes its report, tests/long/FUZZ.md, which is committed with what it was
+// run for.
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
