@@ -8,12 +8,16 @@ Prints one JSON object: {"reply": ..., "headers": {...}} or {"stream": ..., "seq
 
 import asyncio
 import json
+import logging
 import os
 import ssl
 import sys
 
 import nats
 from nats.aio.client import RawCredentials
+
+# over TLS it warns of the client library's own protocol when the link is closed
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 CREDS = """-----BEGIN NATS USER JWT-----
 {jwt}
