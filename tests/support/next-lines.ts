@@ -88,6 +88,8 @@ export const NOT_TYPED: Readonly<Record<string, string>> = {
   'troupe context export -o FILE': 'integration/credentials',
   'troupe keys rotate signing --now --yes': 'integration/keys',
   'troupe keys rotate signing --yes': 'integration/keys',
+  'troupe keys rotate ca': 'integration/tls',
+  'troupe keys rotate ca --now --yes': 'integration/tls',
   'troupe keys rotate …… --yes': 'unit/cli/keys, integration/keys',
   'troupe nodes invite': 'unit/cli/invite',
   'troupe nodes invite …': 'unit/cli/invite',
