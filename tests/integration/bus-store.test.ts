@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { connectNats } from '../../src/transport/nats/bus.ts'
 import { mountTmpfs, type Mounted } from '../support/mounts.ts'
 import { alive, startFleet, task, until, type Fleet } from '../support/fleet.ts'
+import { messagesOf } from '../support/streams.ts'
 
 const BOUND_MS = 30_000
 
@@ -118,7 +119,7 @@ describe('one stream of a detached fleet', () => {
   /** Its messages get a disk of their own, which is full; the store as a whole can be written. */
   async function fillStream(stream: string): Promise<void> {
     process.kill(await busPid(fleet), 'SIGKILL')
-    const messages = join(busDir(fleet), `store/jetstream/TROUPE/streams/troupe_main_${stream}/msgs`)
+    const messages = await messagesOf(fleet, stream)
     const kept = join(fleet.home, 'kept')
     await cp(messages, kept, { recursive: true })
     disk = mountTmpfs(messages, '4m')

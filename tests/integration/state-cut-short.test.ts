@@ -6,12 +6,13 @@ import { readdir, readFile, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startFleet, task, until, type Fleet } from '../support/fleet.ts'
+import { messagesOf } from '../support/streams.ts'
 
 let fleet: Fleet
 let messages: string
 beforeAll(async () => {
   fleet = await startFleet()
-  messages = join(fleet.home, 'local/main/bus/store/jetstream/TROUPE/streams/troupe_main_STATE/msgs')
+  messages = await messagesOf(fleet, 'STATE')
 })
 afterAll(() => fleet?.end())
 
