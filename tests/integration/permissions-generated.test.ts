@@ -27,7 +27,7 @@ beforeAll(async () => void (fleets = await startTwoFleets()))
 afterAll(() => fleets.close())
 
 describe('a message', () => {
-  test('of every row, from every role, in its own and others’ names, to its own and the other fleet', async () => {
+  test('of every row, from every role, in its own and others’ names, to its own and the other fleet [A-41 FC-21]', async () => {
     const messages = fleets.holders.flatMap((from) =>
       rows.flatMap(([row]) =>
         FLEETS.flatMap((fleet) =>

@@ -71,7 +71,7 @@ test('the owner of the bus keeps no key that mints for the tenant', async () => 
   expect(kept.stdout).toBe('')
 })
 
-test('two fleets that have a node and a run of one name: nothing of one reaches the other [I6]', async () => {
+test('two fleets that have a node and a run of one name: nothing of one reaches the other [R-13]', async () => {
   const followed = [owner, tenant].map((fleet) => fleet.start(['events', '-f', '--json']))
   const [ours, theirs] = [await startOn(owner, 'twin'), await startOn(tenant, 'twin')]
   expect([await ready(owner), await ready(tenant)]).toEqual([
@@ -104,7 +104,7 @@ test('two fleets that have a node and a run of one name: nothing of one reaches 
   }
 })
 
-test('a person of one fleet may ask, hear and tell nothing of the other', async () => {
+test('a person of one fleet may ask, hear and tell nothing of the other [R-13 FC-21]', async () => {
   const credentials = await readCredentials(owner.info.credentials.client)
   const bus = await connectNats({ servers: owner.info.url, credentials, name: 'a person of main' })
   const refused: string[] = []
