@@ -65,12 +65,13 @@ function troupe(bench: Bench, env: NodeJS.ProcessEnv, args: string[]): Promise<s
 export async function startFleet(
   bench: Bench,
   agents: number,
-  made?: Awaited<ReturnType<typeof makeLayout>>,
+  options: { made?: Awaited<ReturnType<typeof makeLayout>>; args?: readonly string[] } = {},
 ): Promise<BenchFleet> {
+  const { made, args = [] } = options
   const { layout, env, remove } = made ?? (await makeLayout(bench))
   const down = bench.teardown.add(() => troupe(bench, env, ['down']))
   const info = JSON.parse(
-    await troupe(bench, env, ['up', '--agents', String(agents), '--detach', '--json']),
+    await troupe(bench, env, ['up', '--agents', String(agents), '--detach', '--json', ...args]),
   ) as UpInfo
   const bus = await connectNats({
     servers: info.url,

@@ -76,30 +76,46 @@ export const launch: Measurement = {
 
 /** One after the other: the next begins when the one before has ended. */
 async function launches(
-  { troupe, facts, layout, info }: BenchFleet,
+  fleet: BenchFleet,
   times: number,
 ): Promise<{ started: number[]; accepted: number[]; entries: number[] }> {
-  const state = await watchState(layout, info)
+  const state = await watchState(fleet.layout, fleet.info)
   const [started, accepted, entries]: [number[], number[], number[]] = [[], [], []]
   try {
     for (let i = -5; i < times; i++) {
-      const name = `bench-${i + 5}`
-      const ofThis = ofLaunch(name)
-      const [pid, end] = [facts.await('started', ofThis), facts.await('ended', ofThis)]
       const before = state.written
-      const began = performance.now()
-      const asked = troupe.launch(task(name, PROGRAM)).then(() => performance.now())
-      const { at } = await pid
-      const during = state.written - before
-      const acceptedAt = await asked
-      await end
+      let during = 0
+      const { startedMs, acceptedMs } = await launchOn(fleet, `bench-${i + 5}`, () => {
+        during = state.written - before
+      })
       if (i < 0) continue
-      started.push(at - began)
-      accepted.push(acceptedAt - began)
+      started.push(startedMs)
+      accepted.push(acceptedMs)
       entries.push(during)
     }
     return { started, accepted, entries }
   } finally {
     await state.close()
   }
+}
+
+/**
+ * One launch, to its end.
+ *
+ * @param onStarted  called when its pid is reported
+ */
+export async function launchOn(
+  { troupe, facts }: BenchFleet,
+  name: string,
+  onStarted = (): void => {},
+): Promise<{ startedMs: number; acceptedMs: number }> {
+  const ofThis = ofLaunch(name)
+  const [pid, end] = [facts.await('started', ofThis), facts.await('ended', ofThis)]
+  const began = performance.now()
+  const asked = troupe.launch(task(name, PROGRAM)).then(() => performance.now())
+  const { at } = await pid
+  onStarted()
+  const acceptedAt = await asked
+  await end
+  return { startedMs: at - began, acceptedMs: acceptedAt - began }
 }

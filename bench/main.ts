@@ -11,6 +11,7 @@ import { exitEvent } from './exit-event.ts'
 import { forks } from './forks.ts'
 import { growth } from './growth.ts'
 import { held } from './held.ts'
+import { identity } from './identity.ts'
 import { launch } from './launch.ts'
 import { lines } from './lines.ts'
 import { logs, read } from './logs.ts'
@@ -40,6 +41,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   thousandAgents,
   growth,
   held,
+  identity,
 ]
 const NAMES = MEASUREMENTS.map(({ name }) => name)
 

@@ -36,6 +36,8 @@ export interface EchoOrder {
 
 export interface RawBus {
   bus: Bus
+  url: string
+  credentials: Credentials
   /** processes, each with so many connections that answer */
   echo(processes: number, connectionsEach: number): Promise<void>
   /** ms of each of `times` requests to the one that answers */
@@ -63,6 +65,8 @@ export async function startRawBus({ teardown, programs }: Bench): Promise<RawBus
   }
   return {
     bus,
+    url: server.url,
+    credentials,
     echo: async (processes, connectionsEach) =>
       void (await Promise.all(Array.from({ length: processes }, () => echo(connectionsEach)))),
     roundTrips: (times) => roundTrips(bus, times),

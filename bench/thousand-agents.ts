@@ -33,7 +33,7 @@ export const thousandAgents: Measurement = {
       bench.teardown.goOn()
       await ensureKey(made.layout, { role: 'agent', node }, ownName())
     }
-    const fleet = await startFleet(bench, 0, made)
+    const fleet = await startFleet(bench, 0, { made })
     const order = {
       home: made.layout.home,
       local: made.layout.local,
