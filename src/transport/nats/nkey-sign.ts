@@ -30,8 +30,22 @@ export function newSeed(kind: KeyKind): string {
   return withChecksum(Buffer.concat([Buffer.from(prefix), randomBytes(32)]))
 }
 
+/** Signers of accounts and operators, the newest last: each signs many times. A user's signs once. */
+const known = new Map<string, Signer>()
+const KNOWN_MAX = 64
+
 /** @throws {Error} when the text is no seed of that kind */
 export function signerOf(seed: string, kind: KeyKind): Signer {
+  if (kind === 'user') return makeSigner(seed, kind)
+  const there = known.get(seed)
+  if (there?.publicKey[0] === kind[0]!.toUpperCase()) return there
+  const signer = makeSigner(seed, kind)
+  if (known.size >= KNOWN_MAX) known.delete(known.keys().next().value!)
+  known.set(seed, signer)
+  return signer
+}
+
+function makeSigner(seed: string, kind: KeyKind): Signer {
   const letters = `S${kind[0]!.toUpperCase()}`
   if (!seed.startsWith(letters) || !/^[A-Z2-7]+$/.test(seed) || seed.length !== SEED_CHARS)
     throw new Error(`not the seed of ${kind === 'user' ? 'a user' : `an ${kind}`} NKey (${letters}…)`)
