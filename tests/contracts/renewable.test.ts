@@ -54,6 +54,28 @@ test('each request is handed over once and answered, each question of its own to
   await bus.close()
 })
 
+test('a subscription that is made while the connection is exchanged is on the new one, too', async () => {
+  const other = await server.connect('other')
+  const credentials = server.credentials()
+  const { bus, renew } = await connectRenewable({ servers: server.url, credentials, name: 'link 1' })
+  let renewing = true
+  const renewed = renew('link 2').then(() => (renewing = false))
+  const heard = new Set<number>()
+  let made = 0
+  while (renewing) {
+    const nth = made++
+    bus.subscribe(`made.${nth}`, () => heard.add(nth))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await renewed
+  await bus.flush()
+  for (let nth = 0; nth < made; nth++) other.publish(`made.${nth}`, none)
+  await other.flush()
+  await bus.flush()
+  expect(heard.size).toBe(made)
+  await bus.close()
+})
+
 test('a credential that the server refuses is not taken: the old connection serves on', async () => {
   const credentials = server.credentials()
   let current = credentials

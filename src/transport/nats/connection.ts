@@ -39,6 +39,7 @@ const PINGS_OUT_MAX = 2
 /** How long a connection that is closed may take to hand over what was published before. */
 const LAST_FLUSH_MS = 500
 
+/** So many times as long a try may take of a server that is there and looks for our account. */
 const PATIENT = 2.5
 
 /** What it takes to reach a bus. */
@@ -272,7 +273,8 @@ function sendOn(
   }
 }
 
-function listen<T>(set: Set<T>, listener: T): () => void {
+/** @returns ends it */
+export function listen<T>(set: Set<T>, listener: T): () => void {
   set.add(listener)
   return () => void set.delete(listener)
 }

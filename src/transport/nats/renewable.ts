@@ -7,6 +7,7 @@
  * come twice.
  */
 import type { Headers, Subscription } from '../bus.ts'
+import { listen } from './connection.ts'
 import type { Connection, RawMessage } from './link.ts'
 
 export interface RenewableConnection extends Connection {
@@ -117,17 +118,20 @@ async function take(r: Renewable, next: Connection, unhook: () => void): Promise
   const old = r.current
   const overlap: Overlap = { handed: new Set(), asked: new Map(), old }
   r.overlap = overlap
+  const moved = new Map<Subscribed, Subscription>()
   try {
-    const moved = [...r.subscribed].map((one) => ({ one, inner: receive(r, one, next) }))
+    for (const one of r.subscribed) moved.set(one, receive(r, one, next))
     await next.flush()
-    for (const { one, inner } of moved)
-      if (r.subscribed.has(one)) one.inner = both(one.inner, inner)
-      else inner.unsubscribe()
   } catch (error) {
     r.overlap = null
     await next.close()
     throw error
   }
+  // what came and went meanwhile
+  for (const one of r.subscribed) if (!moved.has(one)) moved.set(one, receive(r, one, next))
+  for (const [one, inner] of moved)
+    if (r.subscribed.has(one)) one.inner = both(one.inner, inner)
+    else inner.unsubscribe()
   const wasUp = old.connected
   r.current = next
   unhook()
@@ -135,13 +139,14 @@ async function take(r: Renewable, next: Connection, unhook: () => void): Promise
   if (!wasUp && next.connected) for (const listener of r.linkListeners) listener(true)
   await new Promise((resolve) => setTimeout(resolve, OVERLAP_MS))
   await old.close()
+  for (const [one, inner] of moved) one.inner = inner
   // copies of what the old one handed over are still under way on the new one
   await next.flush().catch(() => undefined)
   r.overlap = null
   return rehooked
 }
 
-/** The old one ends with its connection, unless it is not wanted any more before that. */
+/** While both connections are there. */
 function both(old: Subscription, next: Subscription): Subscription {
   return {
     unsubscribe() {
@@ -176,9 +181,4 @@ function isWanted(r: Renewable, overlap: Overlap, message: RawMessage, from: Con
   if (overlap.handed.has(message.reply)) return false
   overlap.handed.add(message.reply)
   return true
-}
-
-function listen<T>(set: Set<T>, listener: T): () => void {
-  set.add(listener)
-  return () => void set.delete(listener)
 }
