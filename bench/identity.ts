@@ -2,20 +2,17 @@
  * What credentials and TLS cost: minting, a connection that a JWT opens beside one that a listed NKey opens,
  * and a launch on a bus with TLS beside one without. Each pair is measured in turns.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pickBusPort } from '../src/fleet/bus-port.ts'
-import { cacheOf } from '../src/system/paths.ts'
 import type { Credentials } from '../src/system/contexts.ts'
 import { connectNats } from '../src/transport/nats/bus.ts'
 import { newSeed, signerOf } from '../src/transport/nats/nkey-sign.ts'
 import { mintCredentials, newTenant } from '../src/transport/nats/tenant-accounts.ts'
-import { findNatsServer, startNatsServer, type RunningServer } from '../src/transport/nats-server.ts'
 import { startFleet } from './fleet.ts'
 import { launchOn } from './launch.ts'
 import { diskDir } from './machine.ts'
 import { rowOf, type Bench, type Measurement } from './measure.ts'
-import { startRawBus } from './raw-bus.ts'
+import { startBenchServer, startRawBus } from './raw-bus.ts'
 import { figureOf, repeat } from './stats.ts'
 
 const MINTED = 1000
@@ -82,25 +79,13 @@ async function startListedServer({ teardown }: Bench) {
   const remove = teardown.add(() => rm(dir, { recursive: true, force: true }))
   const nkeySeed = newSeed('user')
   const credentials: Credentials = { nkeySeed, inboxPrefix: '_INBOX.bench' }
-  const [host, serverName, port] = ['127.0.0.1', 'troupe-bench-listed', await pickBusPort()]
-  const configFile = join(dir, 'nats.conf')
-  await writeFile(
-    configFile,
-    `server_name: "${serverName}"
+  const server = await startBenchServer(
+    dir,
+    ({ host, port, serverName }) => `server_name: "${serverName}"
 listen: "${host}:${port}"
 authorization: { users: [ { nkey: ${signerOf(nkeySeed, 'user').publicKey} } ] }
 `,
   )
-  const { path: binary } = await findNatsServer({ env: process.env, cache: cacheOf() })
-  const server: RunningServer = await startNatsServer({
-    binary,
-    configFile,
-    host,
-    port,
-    serverName,
-    logFile: join(dir, 'nats.log'),
-    detached: true,
-  })
   const stop = teardown.add(() => server.stop())
   return {
     url: server.url,

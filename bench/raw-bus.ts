@@ -79,34 +79,29 @@ export async function startRawBus({ teardown, programs }: Bench): Promise<RawBus
   }
 }
 
-/** A session of its own: Ctrl-C is for us, and we end the server. */
+/**
+ * A session of its own: Ctrl-C is for us, and we end the server.
+ *
+ * @param configOf  the text of its configuration
+ */
+export async function startBenchServer(
+  dir: string,
+  configOf: (place: { host: string; port: number; serverName: string }) => string,
+): Promise<RunningServer> {
+  const configFile = join(dir, 'nats.conf')
+  const { path: binary } = await findNatsServer({ env: process.env, cache: cacheOf() })
+  const place = { host: '127.0.0.1', port: await pickBusPort(), serverName: 'troupe-bench' }
+  await writeFile(configFile, configOf(place))
+  return startNatsServer({ binary, configFile, ...place, logFile: join(dir, 'nats.log'), detached: true })
+}
+
 async function startServer(dir: string, identity: OperatorMode): Promise<RunningServer> {
-  const [host, serverName, configFile] = ['127.0.0.1', 'troupe-bench', join(dir, 'nats.conf')] as const
   const storeDir = join(dir, 'store')
   await mkdir(storeDir)
-  const { path: binary } = await findNatsServer({ env: process.env, cache: cacheOf() })
-  const port = await pickBusPort()
-  await writeFile(
-    configFile,
-    serverConfigText({
-      host,
-      port,
-      serverName,
-      storeDir,
-      pidFile: join(dir, 'nats.pid'),
-      accountsDir: join(dir, 'accounts'),
-      identity,
-    }),
+  const [pidFile, accountsDir] = [join(dir, 'nats.pid'), join(dir, 'accounts')]
+  return startBenchServer(dir, (place) =>
+    serverConfigText({ ...place, storeDir, pidFile, accountsDir, identity }),
   )
-  return startNatsServer({
-    binary,
-    configFile,
-    host,
-    port,
-    serverName,
-    logFile: join(dir, 'nats.log'),
-    detached: true,
-  })
 }
 
 /** @returns `ready` when all of its connections answer */

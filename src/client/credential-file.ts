@@ -6,6 +6,7 @@
 import * as z from 'zod'
 import { Fault } from '../protocol/faults.ts'
 import { isName } from '../protocol/names.ts'
+import { whenText } from '../protocol/when-text.ts'
 import { readPrivate } from '../system/private-file.ts'
 import { userClaimsOf, type UserClaims } from '../transport/nats/jwt-claims.ts'
 import { signerOf } from '../transport/nats/nkey-sign.ts'
@@ -60,12 +61,21 @@ export interface ReadCredential {
  * whose seed is not that of its JWT
  */
 export async function readCredentialFile(path: string, now = Date.now()): Promise<ReadCredential> {
+  return parseCredential(await readNamedFile(path), `'${path}'`, now)
+}
+
+/**
+ * A file with a secret that a person has named.
+ *
+ * @throws {Fault} USAGE when it is not there or cannot be read, PERMISSION when others can read it
+ */
+export async function readNamedFile(path: string): Promise<string> {
   const text = await readPrivate(path).catch((error: unknown) => {
     if (error instanceof Fault) throw error
     throw new Fault('USAGE', `'${path}' cannot be read: ${(error as Error).message}`, { cause: error })
   })
   if (text === null) throw new Fault('USAGE', `there is no '${path}'`)
-  return parseCredential(text, `'${path}'`, now)
+  return text
 }
 
 function newOne({ role, node }: CredentialFile): string {
@@ -148,9 +158,4 @@ function refuseMismatch(
     throw new Fault('PERMISSION', `${named} says '${holder}', and its JWT is of '${claims.name}'`, {
       hint: 'copy it again',
     })
-}
-
-/** `2026-05-04 13:00:00 UTC`: the reader may sit in another zone than the writer */
-export function whenText(at: number): string {
-  return `${new Date(at).toISOString().slice(0, 19).replace('T', ' ')} UTC`
 }

@@ -14,27 +14,18 @@ import { buildShim } from '../process/shim/build.ts'
 import { Fault } from '../protocol/faults.ts'
 import type { LinkEnds } from '../protocol/host.ts'
 import { isName } from '../protocol/names.ts'
-import { systemClock, type Clock } from '../system/clock.ts'
-import type { Credentials } from '../system/contexts.ts'
+import { systemClock } from '../system/clock.ts'
 import { exactEnv } from '../system/exact-env.ts'
 import { ulid } from '../system/ulid.ts'
 import type { Bus } from '../transport/bus.ts'
 import { announceService } from '../transport/service-discovery.ts'
-import { connectAgent, type AgentLinks } from './agent-links.ts'
+import { connectAgent, type AgentLinks, type LinksConfig } from './agent-links.ts'
 import { componentLog, type ComponentLog } from './component-log.ts'
 import { localLayoutOf, prepareLocal } from './layout.ts'
 import { announcePresence } from './presence.ts'
 import { endOf, logTroubleOf, semantic } from './run-component.ts'
 
-export interface AgentConfig {
-  /** of the bus; several with commas */
-  url: string
-  fleet: string
-  node: string
-  /** asked again and again: one that was replaced is taken */
-  credentials: () => Promise<Credentials>
-  /** keep a renewed one; absent: none is asked for */
-  saveCredentials?: (credentials: Credentials) => Promise<void>
+export interface AgentConfig extends LinksConfig {
   /** all that the fleet keeps on this machine, on a local disk: the node's spool is below it */
   dir: string
   /** of what is built once for all fleets */
@@ -43,10 +34,6 @@ export interface AgentConfig {
   /** for peers: an address, an interface or a CIDR block; absent: this end of the link to the bus */
   address?: string
   version: string
-  clock?: Clock
-  signal: AbortSignal
-  /** give up when the bus was not reached for so long, ms; null: never */
-  connectTimeoutMs?: number | null
 }
 
 interface AgentParts {

@@ -10,6 +10,7 @@
  * Tenants' files never end: with tenants the second phase is their owners' and a person's matter.
  */
 import { X509Certificate } from 'node:crypto'
+import { DAY_MS } from '../system/clock.ts'
 import { writeCredentials } from '../system/contexts.ts'
 import {
   BEFORE_MS,
@@ -25,7 +26,7 @@ import type { FleetLayout } from './layout.ts'
 import { localCredentials } from './local-credentials.ts'
 
 /** Parts of this home take what their file pins long before. */
-const LEAST_MS = 24 * 3600 * 1000
+const LEAST_MS = DAY_MS
 
 export interface AuthorityRotation {
   /** when the second phase may come, Unix ms; null: tenants have files that pin the former one alone */

@@ -8,11 +8,11 @@ import { readFile, rename, rm } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { dirname, join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
+import { DAY_MS } from '../system/clock.ts'
 import { issueCertificate, type KeyPair } from '../system/openssl.ts'
 import { makePrivateDirectory, readPrivate, writePrivate } from '../system/private-file.ts'
 import type { FleetLayout } from './layout.ts'
 
-const DAY_MS = 24 * 3600 * 1000
 const AUTHORITY_MS = 3652 * DAY_MS
 const SERVER_MS = 365 * DAY_MS
 /** `up` renews the server's certificate when less is left of it. */

@@ -8,6 +8,7 @@
 import { join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import type { BusRole } from '../protocol/table.ts'
+import { DAY_MS } from '../system/clock.ts'
 import { readPrivate, writePrivate } from '../system/private-file.ts'
 import type { FleetLayout } from './layout.ts'
 
@@ -23,7 +24,6 @@ export interface Issued {
   revokedAt: number | null
 }
 
-const DAY_MS = 24 * 3600 * 1000
 const KEPT_MS = 7 * DAY_MS
 
 function issuedFile(layout: FleetLayout): string {

@@ -5,6 +5,7 @@
 import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { ROLES } from '../protocol/table.ts'
+import { DAY_MS } from '../system/clock.ts'
 import { signerOf, type KeyKind } from '../transport/nats/nkey-sign.ts'
 import { ACCOUNTS } from '../transport/nats/tenant-accounts.ts'
 import { readRotation } from './authority-rotation.ts'
@@ -36,7 +37,7 @@ export interface KeyEntry {
 }
 
 /** What ends within so long is said. */
-const SOON_MS = 30 * 24 * 3600 * 1000
+const SOON_MS = 30 * DAY_MS
 
 export async function listKeys(layout: FleetLayout, now: number): Promise<KeyEntry[]> {
   const operator = await readOperator(layout)

@@ -1,10 +1,9 @@
 /** Says which keys and credentials end within a month: by `up`, and each day in the coordinator's log. */
-import { whenText } from '../client/credential-file.ts'
+import { whenText } from '../protocol/when-text.ts'
+import { DAY_MS } from '../system/clock.ts'
 import type { ComponentLog } from './component-log.ts'
 import { endingSoon, listKeys, type KeyEntry } from './key-list.ts'
 import type { FleetLayout } from './layout.ts'
-
-const DAY_MS = 24 * 3600 * 1000
 
 const NEXT: Partial<Record<KeyEntry['kind'], string>> = {
   authority: '. next: troupe keys rotate ca',

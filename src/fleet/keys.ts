@@ -5,18 +5,17 @@
  *
  * - operator.json: the operator's seeds, and its tenants' accounts. Its owner's alone.
  * - signing.json: mints every role of this fleet.
- * - signing.coordinator.json: what the coordinator mints with: credentials of agents and workers.
+ * - signing.coordinator.json: what the coordinator mints with: agents, their renewals, workers.
  * - accounts.json: the accounts' JWTs, as the server is told them. No secret.
  */
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault } from '../protocol/faults.ts'
 import { accountExports } from '../protocol/account-exports.ts'
 import { accountOf } from '../protocol/permissions.ts'
 import { ROLES, type BusRole } from '../protocol/table.ts'
-import { atomicWrite } from '../system/atomic-write.ts'
 import { readCredentials, writeCredentials, type Credentials } from '../system/contexts.ts'
+import { readPrivate, writePrivate } from '../system/private-file.ts'
 import { userClaimsOf } from '../transport/nats/jwt-claims.ts'
 import { newSeed, signerOf } from '../transport/nats/nkey-sign.ts'
 import {
@@ -96,14 +95,14 @@ export function readCoordinatorMinter(layout: FleetLayout): Promise<Minter | nul
 }
 
 /**
- * The keys of a home's own bus and of its fleet, made when they are not there. A role that a later version
- * added gets its key. The caller holds the up lock.
+ * The keys of a home's own bus and of its fleet, made when they are not there. A signing key that lacks is
+ * made: of a role that a later version added, or of all when their file is lost. The accounts stay, and with
+ * them the streams. The caller holds the up lock.
  */
 export async function ensureOperator(layout: FleetLayout): Promise<Operator> {
   const there = await readOperator(layout)
-  const minter = await readMinter(layout)
   const record = there?.tenants[layout.fleet]
-  if (there === null || record === undefined || minter === null) {
+  if (there === null || record === undefined) {
     const made = newTenant()
     const keys = there?.keys ?? newOperatorKeys()
     const operator: Operator = { ...there, keys, tenants: { ...there?.tenants, [layout.fleet]: made.record } }
@@ -116,7 +115,10 @@ export async function ensureOperator(layout: FleetLayout): Promise<Operator> {
     return operator
   }
   if (dropPast(there, Date.now())) await writeOperator(layout, there)
-  const lacking = ROLES.filter((role) => record.signing[role] === undefined)
+  const minter = (await readMinter(layout)) ?? { accounts: {} as Minter['accounts'], signing: {} }
+  const lacking = ROLES.filter(
+    (role) => record.signing[role] === undefined || minter.signing[role] === undefined,
+  )
   if (lacking.length === 0 && ACCOUNTS.every((account) => record.accounts[account] !== undefined))
     return there
   for (const account of ACCOUNTS) {
@@ -217,12 +219,20 @@ export async function ensureKey(layout: FleetLayout, owner: KeyOwner, user: stri
   const ca = await readPinned(layout)
   if (there !== null && isMintedBy(there, minter, owner))
     return there.ca === ca ? there : keep(layout, owner, there, ca)
-  const now = Date.now()
-  const minted =
-    owner.node !== undefined
-      ? await mintAgent(minter, owner.node, now, there?.nkeySeed)
-      : await mintCredentials(minter, owner.role, owner.role === 'coordinator' ? layout.fleet : user)
-  return keep(layout, owner, minted, ca)
+  const name = owner.node ?? (owner.role === 'coordinator' ? layout.fleet : user)
+  return keep(layout, owner, await mintOwn(minter, owner.role, name, there?.nkeySeed), ca)
+}
+
+/** A credential that this home uses itself: an agent's ends and is renewed, the others have no end. */
+export function mintOwn(
+  minter: Minter,
+  role: BusRole,
+  name: string,
+  nkeySeed?: string,
+): Promise<Credentials> {
+  return role === 'agent'
+    ? mintAgent(minter, name, Date.now(), nkeySeed)
+    : mintCredentials(minter, role, name)
 }
 
 /** With the authority of the bus's certificate, where one is pinned. */
@@ -239,7 +249,7 @@ async function keep(
   return credentials
 }
 
-/** Of an agent's credential more than half its life is left: it is renewed at the half. */
+/** An agent's is taken as long as its renewal is not due. */
 function isMintedBy({ jwt, renewal }: Credentials, minter: Minter, { role, node }: KeyOwner): boolean {
   const claims = jwt === undefined ? null : userClaimsOf(jwt)
   const signing = minter.signing[role]
@@ -258,10 +268,7 @@ export function readKey(layout: FleetLayout, owner: KeyOwner): Promise<Credentia
 }
 
 async function readJson<T>(file: string): Promise<T | null> {
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null
-    throw error
-  })
+  const text = await readPrivate(file)
   if (text === null) return null
   try {
     return JSON.parse(text) as T
@@ -271,5 +278,5 @@ async function readJson<T>(file: string): Promise<T | null> {
 }
 
 function writeJson(file: string, value: unknown): Promise<void> {
-  return atomicWrite(file, `${JSON.stringify(value, null, 2)}\n`, 0o600)
+  return writePrivate(file, `${JSON.stringify(value, null, 2)}\n`)
 }

@@ -8,14 +8,13 @@ import { join } from 'node:path'
 import { credentialText, readCredentialFile, type CredentialFile } from '../client/credential-file.ts'
 import { Fault } from '../protocol/faults.ts'
 import { isName, toName } from '../protocol/names.ts'
-import type { Context, Credentials } from '../system/contexts.ts'
 import { userClaimsOf } from '../transport/nats/jwt-claims.ts'
 import { mintCredentials } from '../transport/nats/tenant-accounts.ts'
 import { readIssued, writeIssued } from './issued.ts'
 import { readKey } from './keys.ts'
 import type { FleetLayout } from './layout.ts'
-import { minterOf } from './people.ts'
-import { VALIDITY_MS_MAX } from './revoke.ts'
+import type { OwnFleet } from './own-fleet.ts'
+import { minterOf, refuseBadLife } from './people.ts'
 
 export type NodeCredential = CredentialFile & { node: string; fleetId: string }
 
@@ -37,14 +36,6 @@ export async function readNodeCredential(path: string): Promise<NodeCredential> 
   return { ...file, node, fleetId }
 }
 
-/** Who mints, for which fleet. */
-export interface Inviter {
-  layout: FleetLayout
-  context: Context
-  /** of the context */
-  own: Credentials
-}
-
 /** A credential that was made for a node. */
 export interface Invited {
   node: string
@@ -62,15 +53,12 @@ export interface Invited {
  * the fleet are not here
  */
 export async function inviteNodes(
-  { layout, context, own }: Inviter,
+  { layout, context, own }: OwnFleet,
   nodes: readonly string[],
   lifeMs: number,
   now: number,
 ): Promise<Invited[]> {
-  if (lifeMs < 1000 || lifeMs > VALIDITY_MS_MAX)
-    throw new Fault('USAGE', 'a credential is good for at least a second and at most 366 days', {
-      hint: 'such as: --expires 12h',
-    })
+  refuseBadLife(lifeMs)
   for (const node of nodes) await refuseBadNode(layout, node)
   const minter = await minterOf(layout, context, own)
   // a JWT counts seconds

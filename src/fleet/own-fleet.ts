@@ -37,7 +37,7 @@ export async function findOwnFleet(
 
 /** With the up lock. @param note  the command, for those that wait */
 export async function withFleetLock<T>(
-  { layout }: OwnFleet,
+  { layout }: Pick<OwnFleet, 'layout'>,
   note: string,
   say: (line: string) => void,
   act: () => Promise<T>,

@@ -2,9 +2,10 @@
  * Credentials of people: minted offline with the keys of the fleet, handed out as one file. Owns what a new
  * one may be, and that a name has one at a time; the list is issued.ts, ending one is revoke.ts.
  */
-import { credentialText, whenText } from '../client/credential-file.ts'
+import { credentialText } from '../client/credential-file.ts'
 import { Fault } from '../protocol/faults.ts'
 import { isName, toName } from '../protocol/names.ts'
+import { whenText } from '../protocol/when-text.ts'
 import type { Context, Credentials } from '../system/contexts.ts'
 import { userClaimsOf } from '../transport/nats/jwt-claims.ts'
 import { mintCredentials, type Minter } from '../transport/nats/tenant-accounts.ts'
@@ -79,7 +80,12 @@ function refuseBadPerson(name: string, expiresMs: number): void {
     throw new Fault('USAGE', `'${name}' is no name of a user: letters, digits, - and _; at most 40`, {
       hint: `write, for example: ${toName(name)}`,
     })
-  if (expiresMs < 1000 || expiresMs > VALIDITY_MS_MAX)
+  refuseBadLife(expiresMs)
+}
+
+/** @throws {Fault} USAGE */
+export function refuseBadLife(lifeMs: number): void {
+  if (lifeMs < 1000 || lifeMs > VALIDITY_MS_MAX)
     throw new Fault('USAGE', 'a credential is good for at least a second and at most 366 days', {
       hint: 'such as: --expires 12h',
     })

@@ -1,12 +1,12 @@
 /**
- * Credentials of agents end, and are renewed while the fleet lives. The coordinator mints the next one for an
- * agent whose life is half over. Each comes with a second one of the same key that may ask for the next, and
- * nothing else: by it an agent that was cut off while no coordinator was there comes back, for as long as
- * that lives.
+ * Credentials of agents end, and are renewed while the fleet lives. The coordinator mints the next one when
+ * half the life of a credential is over. Each comes with a second one of the same key that may ask for the
+ * next, and nothing else: by it an agent that was cut off while no coordinator was there comes back, for as
+ * long as that lives.
  */
 import { Fault, toFault } from '../protocol/faults.ts'
 import type { ReplyOf } from '../protocol/table.ts'
-import type { Clock } from '../system/clock.ts'
+import { DAY_MS, type Clock } from '../system/clock.ts'
 import type { Credentials } from '../system/contexts.ts'
 import { inboxPrefixOf } from '../protocol/permissions.ts'
 import { messengerOn, type Messenger } from '../transport/messenger.ts'
@@ -16,11 +16,10 @@ import { newSeed, signerOf } from '../transport/nats/nkey-sign.ts'
 import { mintJwt, type Minter } from '../transport/nats/tenant-accounts.ts'
 import type { ComponentLog } from './component-log.ts'
 
-const DAY_MS = 86_400_000
 /** How long an agent's credential lives. */
 const AGENT_LIFE_MS = 7 * DAY_MS
 /** How long after that it can still be renewed: so long may all coordinators be away. */
-const RENEWAL_MS = 30 * DAY_MS
+export const RENEWAL_MS = 30 * DAY_MS
 
 /** A credential is valid at once on a server whose clock is behind by up to this. */
 const CLOCKS_APART_MS = DAY_MS
@@ -140,7 +139,7 @@ export function keepCredential(first: Credentials, options: KeptCredential): Cre
   }
   const look = async (): Promise<void> => {
     const file = await options.read()
-    if (file.jwt !== current.jwt && endsAt(file) > endsAt(current)) await take(file)
+    if (file.jwt !== current.jwt && endsAt(file) >= endsAt(current)) await take(file)
     // another authority is pinned: no new credential, but what the next try trusts
     if (file.ca !== undefined && file.ca !== current.ca) current = { ...current, ca: file.ca }
     const claims = claimsOf(current)

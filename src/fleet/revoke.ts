@@ -2,23 +2,22 @@
  * Revoking credentials: the act of who holds the operator's key. The server is told at once and cuts off who
  * is connected; a server that is down reads it when it starts. Owns how long a revocation is kept.
  *
- * A credential's JWT may be renewed for the same key. So a key is revoked for all that is made for it until
- * long after its credential's end; after that the revocation is dropped, and refuses nobody who could come.
+ * A credential's JWT may be renewed for the same key. So a key is revoked for all that is made for it as long
+ * as it could be renewed after its end; then the revocation is dropped, and refused nobody who could come.
  */
-import { whenText } from '../client/credential-file.ts'
+import { whenText } from '../protocol/when-text.ts'
 import { Fault } from '../protocol/faults.ts'
 import type { BusRole } from '../protocol/table.ts'
+import { DAY_MS } from '../system/clock.ts'
 import { tellIfUp } from './bus.ts'
 import { lives, readIssued, writeIssued, type Issued } from './issued.ts'
 import { dropPast, readOperator, writeOperator, type Operator } from './keys.ts'
 import type { FleetLayout } from './layout.ts'
 import { localCredentials } from './local-credentials.ts'
+import { RENEWAL_MS } from './renewal.ts'
 
-const DAY_MS = 24 * 3600 * 1000
 /** No credential is handed out for longer. */
 export const VALIDITY_MS_MAX = 366 * DAY_MS
-/** An agent whose credential ended may renew it for some days. */
-const MARGIN_MS = 30 * DAY_MS
 const PUBLIC_KEY = /^U[A-Z2-7]{55}$/
 
 export interface Revoked {
@@ -95,7 +94,7 @@ export async function revokeKeys(
 ): Promise<Fault | null> {
   const tenant = operator.tenants[layout.fleet]!
   for (const { key, expires } of keys)
-    tenant.revoked[key] = Math.ceil((Math.max(now, expires) + MARGIN_MS) / 1000)
+    tenant.revoked[key] = Math.ceil((Math.max(now, expires) + RENEWAL_MS) / 1000)
   dropPast(operator, now)
   await writeOperator(layout, operator)
   return tellIfUp(layout, operator)

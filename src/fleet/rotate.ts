@@ -5,9 +5,10 @@
  */
 import { Fault } from '../protocol/faults.ts'
 import { ROLES, type BusRole } from '../protocol/table.ts'
+import { DAY_MS } from '../system/clock.ts'
 import { writeCredentials } from '../system/contexts.ts'
 import { newSeed, signerOf } from '../transport/nats/nkey-sign.ts'
-import { mintCredentials, newOperatorKeys, type Minter } from '../transport/nats/tenant-accounts.ts'
+import { newOperatorKeys, type Minter } from '../transport/nats/tenant-accounts.ts'
 import { beginRotation, pinLocal, readRotation, type AuthorityRotation } from './authority-rotation.ts'
 import { ensureTls, readAddress } from './bus-address.ts'
 import { ensureBus, findBus, restartBus, tellIfUp } from './bus.ts'
@@ -16,6 +17,7 @@ import { lives, readIssued, writeIssued } from './issued.ts'
 import {
   dropPast,
   ensureAccounts,
+  mintOwn,
   noteMade,
   publicKeysOf,
   readMinter,
@@ -26,7 +28,6 @@ import type { FleetLayout } from './layout.ts'
 import { localCredentials } from './local-credentials.ts'
 import { operatorHere } from './revoke.ts'
 
-const DAY_MS = 24 * 3600 * 1000
 /** Whoever holds a credential of this home takes the new one when its link breaks, at the latest then. */
 const FORMER_MS = DAY_MS
 
@@ -95,7 +96,7 @@ export async function rotateSigning(
 /** Each for its own name, as it was. */
 async function mintLocal(layout: FleetLayout, minter: Minter): Promise<void> {
   for (const { file, role, claims, credentials } of await localCredentials(layout)) {
-    const minted = await mintCredentials(minter, role, claims.name)
+    const minted = await mintOwn(minter, role, claims.name)
     const { ca } = credentials
     await writeCredentials(file, { ...minted, ...(ca !== undefined && { ca }) })
   }

@@ -3,9 +3,9 @@
  * keys that mint its credentials, in one file; the owner of the bus keeps none of them.
  */
 import * as z from 'zod'
-import { Fault, isFault } from '../protocol/faults.ts'
+import { readNamedFile } from '../client/credential-file.ts'
+import { Fault } from '../protocol/faults.ts'
 import { isName } from '../protocol/names.ts'
-import { readPrivate } from '../system/private-file.ts'
 import { ACCOUNTS, newTenant, type Minter } from '../transport/nats/tenant-accounts.ts'
 import { tellIfUp } from './bus.ts'
 import { readOperator, writeOperator, type Operator } from './keys.ts'
@@ -45,12 +45,7 @@ export async function readTenant(path: string): Promise<TenantFile> {
   ): never => {
     throw new Fault('USAGE', `'${path}' is no tenant's file: ${why}`, { hint })
   }
-  const text = await readPrivate(path).catch((error: unknown) => {
-    if (isFault(error)) throw error
-    throw new Fault('USAGE', `'${path}' cannot be read: ${(error as Error).message}`, { cause: error })
-  })
-  if (text === null) throw new Fault('USAGE', `there is no '${path}'`)
-  const fields = jsonOf(text, refuse)
+  const fields = jsonOf(await readNamedFile(path), refuse)
   if (fields['kind'] === 'credential')
     return refuse(
       'it is the credential of one node or person',

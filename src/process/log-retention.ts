@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { removeTreeSync } from '../system/files.ts'
 import { sweepLogs } from './retention.ts'
 import { logDirOf } from './spool.ts'
+import { DAY_MS } from '../system/clock.ts'
 
 export interface LogRetentionOptions {
   spoolDir: string
@@ -21,7 +22,6 @@ export interface LogRetention {
   sweep(isLive: (forkId: string) => boolean): void
 }
 
-const DAY_MS = 24 * 3600 * 1000
 const RETAINED_FORKS_MAX = 10_000
 
 export function createLogRetention(options: LogRetentionOptions, wall: () => number): LogRetention {

@@ -18,6 +18,11 @@ export function isLoopback(host: string): boolean {
 }
 const LOOPBACKS = ['127.0.0.0/8', '::1/128']
 
+/** @param url  of a bus; several with commas */
+export function isLoopbackUrl(url: string): boolean {
+  return url.split(',').every((each) => isLoopback(new URL(each).hostname.replace(/^\[|\]$/g, '')))
+}
+
 /** It means nothing without the zone of one machine. */
 export function isLinkLocal(address: string): boolean {
   return /^fe[89ab]/i.test(address)

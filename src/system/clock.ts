@@ -13,6 +13,8 @@ export interface Clock {
   every(ms: number, fn: () => void): () => void
 }
 
+export const DAY_MS = 24 * 3600 * 1000
+
 export const systemClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),

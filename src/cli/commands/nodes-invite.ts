@@ -4,20 +4,16 @@
  */
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { whenText } from '../../client/credential-file.ts'
-import { findConnection } from '../../client/context.ts'
-import { homeLayout } from '../../fleet/home.ts'
 import { inviteNodes, type Invited } from '../../fleet/node-credential.ts'
-import { takeUpLock } from '../../fleet/up-lock.ts'
-import { isLoopback } from '../../protocol/addresses.ts'
+import { findOwnFleet, withFleetLock } from '../../fleet/own-fleet.ts'
 import { Fault } from '../../protocol/faults.ts'
-import { homeOf } from '../../system/paths.ts'
+import { isLoopbackUrl } from '../../protocol/addresses.ts'
+import { whenText } from '../../protocol/when-text.ts'
 import { writePrivate } from '../../system/private-file.ts'
 import type { Io } from '../frame/io.ts'
 import { writeSecret } from '../frame/secret-output.ts'
 import { durationText } from '../render/text.ts'
 
-const LOCK_MS = 180_000
 const DEFAULT_MS = 12 * 3600 * 1000
 
 export interface InviteFlags {
@@ -37,26 +33,19 @@ export async function invite(
     throw new Fault('USAGE', 'a credential is a secret, and is not written to a terminal', {
       hint: `${line} > ${names[0]}.json`,
     })
-  const home = homeOf(io.env)
-  const found = await findConnection({ home, ...(io.context !== undefined && { context: io.context }) })
-  const { credentials: own, credentialsFile, ...context } = found
-  const layout = homeLayout(io.env as NodeJS.ProcessEnv, context.fleet)
-  const inviter = { layout, context: { ...context, credentials: credentialsFile! }, own }
-  const release = await takeUpLock(layout.upLock, 'nodes invite', LOCK_MS, (holder) =>
-    io.stderr(`waiting for ${holder}`),
+  const found = await findOwnFleet(io.env, io.context)
+  const made = await withFleetLock(
+    found,
+    'nodes invite',
+    (line) => io.stderr(line),
+    () => inviteNodes(found, [...new Set(names)], expires ?? DEFAULT_MS, Date.now()),
   )
-  let made: Invited[]
-  try {
-    made = await inviteNodes(inviter, [...new Set(names)], expires ?? DEFAULT_MS, Date.now())
-  } finally {
-    release()
-  }
   const files = output === undefined ? [] : await writeAll(resolve(io.cwd, output), made)
   if (output === undefined) await writeSecret(io, undefined, made[0]!.text)
   else if (io.json)
     io.printJson(made.map(({ node, expires: ends }, i) => ({ node, file: files[i], expires: ends })))
   else for (const file of files) io.stdout(`${file}\n`)
-  sayInvited(io, made, context.url, expires)
+  sayInvited(io, made, found.context.url, expires)
   io.stderr(`next, on the other machine: troupe agent --credential ${files[0] ?? 'FILE'}`)
 }
 
@@ -79,8 +68,4 @@ function sayInvited(io: Io, made: readonly Invited[], url: string, lifeMs: numbe
         'port-forward. next: troupe up --listen ADDR',
       { always: true },
     )
-}
-
-function isLoopbackUrl(url: string): boolean {
-  return url.split(',').every((each) => isLoopback(new URL(each).hostname.replace(/^\[|\]$/g, '')))
 }

@@ -1,14 +1,12 @@
 /** `troupe tenants add | list`: fleets of others on the bus of this home. */
 import { findConnection } from '../../client/context.ts'
 import { homeLayout } from '../../fleet/home.ts'
+import { withFleetLock } from '../../fleet/own-fleet.ts'
 import { addTenant, readTenants } from '../../fleet/tenants.ts'
-import { takeUpLock } from '../../fleet/up-lock.ts'
 import { homeOf } from '../../system/paths.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import type { Io } from '../frame/io.ts'
 import { refuseOpenOutput, writeSecret } from '../frame/secret-output.ts'
-
-const LOCK_MS = 180_000
 
 export const command: CliCommand = {
   name: 'tenants',
@@ -33,15 +31,12 @@ async function add(io: Io, fleet: string, output: string | undefined): Promise<v
   // the context of the home's own fleet knows where the bus is
   const { url, credentials } = await findConnection({ home: homeOf(io.env), context: 'local' })
   const bus = { url, ...(credentials.ca !== undefined && { ca: credentials.ca }) }
-  const release = await takeUpLock(layout.upLock, 'tenants add', LOCK_MS, (holder) =>
-    io.stderr(`waiting for ${holder}`),
+  const untold = await withFleetLock(
+    { layout },
+    'tenants add',
+    (line) => io.stderr(line),
+    () => addTenant(layout, fleet, bus, (text) => writeSecret(io, output, text)),
   )
-  let untold
-  try {
-    untold = await addTenant(layout, fleet, bus, (text) => writeSecret(io, output, text))
-  } finally {
-    release()
-  }
   if (output !== undefined)
     if (io.json) io.printJson({ fleet, url, file: output, told: untold === null })
     else io.stdout(`${output}\n`)

@@ -18,12 +18,12 @@ import { takeUpLock } from '../../fleet/up-lock.ts'
 import { bringUp, type UpInfo, type UpOptions } from '../../fleet/up.ts'
 import { watchFleet } from '../../fleet/watch.ts'
 import { torchOfAgent, type TorchOfAgent } from '../../process/torch-python.ts'
+import { DAY_MS } from '../../system/clock.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import type { Io } from '../frame/io.ts'
 import { countOption, durationOption, listOption } from '../frame/options.ts'
 import { untilInterrupted } from '../frame/signals.ts'
 
-const DAY_MS = 24 * 3600 * 1000
 const LOCK_MS = 180_000
 const INTERRUPTED = 130
 

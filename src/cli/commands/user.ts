@@ -4,6 +4,8 @@ import { lives, readIssued, type Issued } from '../../fleet/issued.ts'
 import { findOwnFleet, withFleetLock } from '../../fleet/own-fleet.ts'
 import { addPerson, PEOPLE, type AddedPerson, type PersonRole } from '../../fleet/people.ts'
 import { revokeIssued } from '../../fleet/revoke.ts'
+import { isLoopbackUrl } from '../../protocol/addresses.ts'
+import { DAY_MS } from '../../system/clock.ts'
 import type { Context } from '../../system/contexts.ts'
 import { verb, type CliCommand } from '../frame/command.ts'
 import type { Io } from '../frame/io.ts'
@@ -13,7 +15,7 @@ import { showRevoked, toldText } from '../render/revoked.ts'
 import { table } from '../render/table.ts'
 import { durationText } from '../render/text.ts'
 
-const DEFAULT_MS = 90 * 24 * 3600 * 1000
+const DEFAULT_MS = 90 * DAY_MS
 
 interface AddFlags {
   role: PersonRole
@@ -79,8 +81,7 @@ function sayAdded(
     `${name} is ${role === 'client' ? 'a client' : 'an observer'} of the fleet; it ` +
       inText(expires, Date.now()),
   )
-  const isHere = ['127.0.0.1', 'localhost', '[::1]'].includes(new URL(url.split(',')[0]!).hostname)
-  if (isHere)
+  if (isLoopbackUrl(url))
     io.stderr(
       'the bus is reached from this machine alone; for others, once it is down: troupe up --listen ADDR',
     )

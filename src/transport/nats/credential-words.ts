@@ -3,6 +3,7 @@
  * said. Pure. The server has one answer at connect for everything (`Authorization Violation`); only a link
  * that it cuts is told more. So nothing here decides who gets in.
  */
+import { whenText } from '../../protocol/when-text.ts'
 import type { Credentials } from '../../system/contexts.ts'
 import { userClaimsOf, type UserClaims } from './jwt-claims.ts'
 import { isSignedBy, signerOf } from './nkey-sign.ts'
@@ -110,31 +111,31 @@ function expired(expires: number, { wall, cut }: Refused): Refusal {
     return {
       reason: 'expired',
       text:
-        `it expired at ${at(expires)} by the clock of the bus; this machine's says ${at(wall)}, ` +
+        `it expired at ${whenText(expires)} by the clock of the bus; this machine's says ${whenText(wall)}, ` +
         `so one of the two is wrong by about ${span(ahead)}`,
       hint: CLOCK,
     }
   return {
     reason: 'expired',
-    text: `it expired at ${at(expires)}${ahead > -1000 ? '' : `, ${span(-ahead)} ago`}`,
+    text: `it expired at ${whenText(expires)}${ahead > -1000 ? '' : `, ${span(-ahead)} ago`}`,
     hint: NEW_ONE,
   }
 }
 
 /** It was made by a clock: one that is ahead of ours tells that one of the two is wrong. */
 function notYet(notBefore: number, { issuedAt }: UserClaims, wall: number): Refusal {
-  const text = `it is not valid yet: not before ${at(notBefore)}, in ${span(notBefore - wall)}`
+  const text = `it is not valid yet: not before ${whenText(notBefore)}, in ${span(notBefore - wall)}`
   if (issuedAt - wall > CLOCKS_DIFFER_MS)
     return {
       reason: 'not-yet-valid',
       text:
-        `${text}; it was made at ${at(issuedAt)} and this machine's clock says ${at(wall)}, ` +
+        `${text}; it was made at ${whenText(issuedAt)} and this machine's clock says ${whenText(wall)}, ` +
         `so one of the two clocks is wrong by at least ${span(issuedAt - wall)}`,
       hint: CLOCK,
     }
   return {
     reason: 'not-yet-valid',
-    text: `${text} by this machine's clock, which says ${at(wall)}`,
+    text: `${text} by this machine's clock, which says ${whenText(wall)}`,
     hint: `wait until then, or ${NEW_ONE}`,
   }
 }
@@ -166,14 +167,9 @@ function foreignOrRevoked({ cut, wasIn, servers, wall, tookMs = 0 }: Refused, cl
 
 function validity(claims: UserClaims, wall: number): string {
   if (claims.expires === null && claims.notBefore === null) return ''
-  const from = claims.notBefore === null ? '' : ` from ${at(claims.notBefore)}`
-  const to = claims.expires === null ? '' : ` to ${at(claims.expires)}`
-  return `, though by this machine's clock (${at(wall)}) it is valid${from}${to}`
-}
-
-/** `2026-05-04 13:00:00 UTC` */
-function at(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} UTC`
+  const from = claims.notBefore === null ? '' : ` from ${whenText(claims.notBefore)}`
+  const to = claims.expires === null ? '' : ` to ${whenText(claims.expires)}`
+  return `, though by this machine's clock (${whenText(wall)}) it is valid${from}${to}`
 }
 
 const SPANS = [

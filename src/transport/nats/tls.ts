@@ -4,6 +4,7 @@
  */
 import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import { Fault } from '../../protocol/faults.ts'
+import { hostOf } from './trouble.ts'
 
 export interface TlsOptions {
   /** PEM; none: what this machine trusts */
@@ -14,7 +15,7 @@ export interface TlsOptions {
 /** @returns null: plain text, or TLS when the server asks for it */
 export function tlsOf(servers: readonly string[], ca: () => string | undefined): TlsOptions | null {
   if (ca() === undefined && !servers.some((url) => url.startsWith('tls://'))) return null
-  const hosts = servers.map(hostOf)
+  const hosts = servers.map((url) => hostOf(url)?.host ?? '')
   return {
     /** The library asks at each try: a renewed credential may pin another one. */
     get ca() {
@@ -27,10 +28,6 @@ export function tlsOf(servers: readonly string[], ca: () => string | undefined):
       return errors.some((error) => error === undefined) ? undefined : errors[0]
     },
   }
-}
-
-function hostOf(url: string): string {
-  return new URL(url.includes('://') ? url : `nats://${url}`).hostname.replace(/^\[|\]$/g, '')
 }
 
 const ANOTHER_AUTHORITY = new Set([
@@ -74,10 +71,17 @@ interface TlsError {
   code?: string
   message?: string
   cert?: PeerCertificate
+  /** what the library's own error is made of */
+  chainedError?: TlsError
 }
 
+/** All other codes of TLS. */
+const HANDSHAKE = /^(TLS$|ERR_SSL|ERR_TLS|EPROTO|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/
+
 function reasonOf(error: unknown, ca: string | undefined): Refused | null {
-  const { code = '', message = '', cert } = (error ?? {}) as TlsError
+  const told = (error ?? {}) as TlsError
+  if (told.code === 'TLS' && told.chainedError?.code !== undefined) return reasonOf(told.chainedError, ca)
+  const { code = '', message = '', cert } = told
   if (ANOTHER_AUTHORITY.has(code))
     return ca === undefined
       ? {
@@ -114,7 +118,7 @@ function reasonOf(error: unknown, ca: string | undefined): Refused | null {
       text: 'speaks no TLS, and this credential asks for it',
       hint: 'is that another server’s port? Its address is said by: troupe context show',
     }
-  if (/^(ERR_SSL_|ERR_TLS_|EPROTO|CERT_)/.test(code))
+  if (HANDSHAKE.test(code) || /TLS Required/.test(message))
     return {
       reason: 'handshake',
       text: `refuses TLS, or its certificate is refused (${message})`,

@@ -7,7 +7,7 @@ import { Fault, isFault } from '../../protocol/faults.ts'
 import type { FirstLine } from './first-line.ts'
 import { refusalOf, type Refused } from './credential-words.ts'
 
-/** In `data.reason` of the fault. A refused credential has those of credential-words.ts. */
+/** In `data.reason` of the fault. A refused credential has those of credential-words.ts, TLS of tls.ts. */
 export type TroubleReason =
   | 'refused'
   | 'no-such-host'
@@ -19,7 +19,6 @@ export type TroubleReason =
   | 'not-permitted'
   | 'bad-address'
   | 'full'
-  | 'tls'
   | 'other'
 
 interface Tried {
@@ -121,8 +120,6 @@ function wordsOf(error: LibraryError, { address, timeoutMs, firstLine }: Tried):
       hint: 'is the bus up behind it? a forwarded port whose other end is away does so',
     }
   const system = cause?.code ?? (code === 'CONNECTION_REFUSED' ? 'ECONNREFUSED' : code)
-  const tls = tlsWordsOf(system, message)
-  if (tls !== null) return tls
   const known = WORDS[system]
   if (known !== undefined) return { ...known, text: `${known.text} (${system})` }
   if (code === 'TIMEOUT' && firstLine !== null && firstLine.serverName !== null)
@@ -152,14 +149,6 @@ function seconds(ms: number): string {
 function orNameServer(address: string): string {
   const host = hostOf(address)?.host ?? ''
   return host === '' || isIP(host) !== 0 ? '' : `, of the bus or of a name server that knows '${host}'`
-}
-
-/** Faults of TLS, by their codes. */
-function tlsWordsOf(code: string, message: string): Words | null {
-  return /^(TLS$|ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|EPROTO|SERVER_OPT_NA)/.test(code) ||
-    /TLS Required/.test(message)
-    ? { reason: 'tls', text: `TLS failed: ${message}${code === 'TLS' ? '' : ` (${code})`}` }
-    : null
 }
 
 /** Of a bus that has several addresses: each with its reason. One that refuses the credential decides. */

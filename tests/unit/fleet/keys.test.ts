@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -140,6 +140,28 @@ test('a home of three accounts gets the fourth, with its role’s key, and nothi
     expect.arrayContaining([now.accounts.workers]),
   ])
   expect(await ensureOperator(layout)).toEqual(mended)
+})
+
+test('the file of the signing keys is lost: new ones are made, and the accounts stay, whose streams they are', async () => {
+  const { tenants } = await ensureOperator(layout)
+  const before = { record: structuredClone(tenants['main']!), minter: (await readMinter(layout))! }
+  await rm(join(layout.keys, 'signing.json'))
+  const operator = await ensureOperator(layout)
+  const minter = (await readMinter(layout))!
+  expect(operator.tenants['main']!.accounts).toEqual(before.record.accounts)
+  expect(minter.accounts).toEqual(before.minter.accounts)
+  expect(Object.keys(minter.signing).toSorted()).toEqual(Object.keys(before.minter.signing).toSorted())
+  expect(operator.tenants['main']!.signing).not.toEqual(before.record.signing)
+  expect(await ensureOperator(layout)).toEqual(operator)
+})
+
+test('a file of keys that others can read is refused, with what to type', async () => {
+  await ensureOperator(layout)
+  await chmod(join(layout.keys, 'operator.json'), 0o644)
+  await expect(ensureOperator(layout)).rejects.toMatchObject({
+    code: 'PERMISSION',
+    hint: expect.stringContaining('chmod 600'),
+  })
 })
 
 test('a damaged file of keys is named, not taken for none', async () => {
